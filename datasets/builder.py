@@ -1,0 +1,270 @@
+"""The one TFDS builder behind every benchmark; works without TensorFlow.
+
+Records are written in the order in which the reader yields its faces, one at a time: TFDS's own
+GeneratorBasedBuilder would hold a split in memory, shuffle it by hash, and read the benchmark
+once for every split. What it writes is an ordinary TFDS data set all the same.
+"""
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
+from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tqdm import tqdm
+
+from jaxalign.datasets.faces import ATTRIBUTES, BOX_KINDS, Bad, Benchmark, Face, check_face
+from jaxalign.errors import InputError
+from jaxalign.schemes import SCHEMES
+
+
+UNKNOWN_BOX = np.full(4, np.nan, np.float32)
+
+
+class BadFaces(InputError):
+    """Some faces cannot be used; `faces` lists them."""
+
+    def __init__(self, faces: list[Bad]):
+        super().__init__(
+            f"{len(faces)} bad faces (first: {faces[0].path}: {faces[0].reason}); nothing was "
+            "built. Mend or remove these files, or leave the faces out with --skip-bad"
+        )
+        self.faces = faces
+
+
+@dataclass
+class Built:
+    """What a build wrote: its folder, faces of each split and subset, faces left out."""
+
+    folder: Path
+    found: dict[str, int]
+    bad: list[Bad]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A stored split: its records and, for each of them in order, group and subsets.
+
+    A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
+    from several threads.
+    """
+
+    records: Sequence[dict] = field(repr=False)
+    groups: list[str] = field(repr=False)
+    subsets: list[list[str]] = field(repr=False)
+
+
+class FacesBuilder(FileReaderBuilder, skip_registration=True):
+    """TFDS builder of one benchmark under one set of options."""
+
+    def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
+        self.benchmark, self.root, self.options = benchmark, root, dict(options)
+        self.bad: list[Bad] = []
+        self.skip_bad = keywords.pop("skip_bad", False)
+        self.name, self.VERSION = benchmark.name, tfds.core.Version(benchmark.version)
+        config = tfds.core.BuilderConfig(name=benchmark.config(options))
+        super().__init__(config=config, file_format="array_record", **keywords)
+
+    def _info(self):
+        sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
+        box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.benchmark.instructions,
+            citation=self.benchmark.citation,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(),
+                    "points": {
+                        name: tfds.features.Tensor(shape=(size, 2), dtype=np.float32)
+                        for name, size in sizes.items()
+                    },
+                    "visible": {
+                        name: tfds.features.Tensor(shape=(size,), dtype=np.bool_)
+                        for name, size in sizes.items()
+                    },
+                    "boxes": {kind: box for kind in BOX_KINDS},
+                    "norm_box": box,
+                    "attributes": tfds.features.Tensor(shape=(len(ATTRIBUTES),), dtype=np.uint8),
+                    "subsets": tfds.features.Sequence(tfds.features.Text()),
+                    "yaw": np.float32,
+                    "id": tfds.features.Text(),
+                    "group": tfds.features.Text(),
+                }
+            ),
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        """Reads, checks and writes every face; the metadata indexes groups and subsets."""
+        arguments = self.options if self.root is None else {"root": self.root, **self.options}
+        expected = self.benchmark.expected(self.options)
+        total = expected.get("train", 0) + expected.get("test", 0)
+        with contextlib.ExitStack() as stack:
+            writers = {}
+            bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces"))
+            for face in self.benchmark.faces(**arguments):
+                bar.update()
+                bad = face if isinstance(face, Bad) else check_face(face)
+                if bad:
+                    self.bad.append(bad)
+                elif self.skip_bad or not self.bad:
+                    if face.split not in writers:
+                        writers[face.split] = stack.enter_context(self._writer(face.split))
+                    writers[face.split].write(face)
+            bar.total = bar.n
+        if self.bad and not self.skip_bad:
+            raise BadFaces(self.bad)
+        if not writers:
+            raise InputError(f"{self.root}: no usable face found")
+        self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
+        self.info.metadata.update({name: writer.index for name, writer in writers.items()})
+
+    def _writer(self, split):
+        return _SplitWriter(split, self._get_filename_template(split), self.info.features)
+
+
+class _SplitWriter:
+    """Appends faces to the single file of one split."""
+
+    def __init__(self, split, template, features):
+        self.split, self.template, self.features = split, template, features
+        self.serializer = ExampleSerializer(features.get_serialized_info())
+        self.index = {"group": [], "subsets": []}
+        self.ids, self.size = set(), 0
+
+    def __enter__(self):
+        path = self.template.sharded_filepath(shard_index=0, num_shards=1)
+        self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def write(self, face: Face) -> None:
+        assert face.id not in self.ids, f"two faces are called {face.id}"
+        record = self.serializer.serialize_example(self.features.encode_example(_example(face)))
+        self.file.write(record)
+        self.ids.add(face.id)
+        self.size += len(record)
+        self.index["group"].append(face.group or face.id)
+        self.index["subsets"].append(list(face.subsets))
+
+    def split_info(self):
+        return tfds.core.SplitInfo(
+            name=self.split,
+            shard_lengths=[len(self.ids)],
+            num_bytes=self.size,
+            filename_template=self.template,
+        )
+
+
+def _example(face):
+    seen = {name: np.ones(len(points), np.bool_) for name, points in face.points.items()}
+    return {
+        "image": face.photo,
+        "points": {name: np.float32(points) for name, points in face.points.items()},
+        "visible": {name: np.asarray(face.visible.get(name, seen[name]), bool) for name in seen},
+        "boxes": {kind: np.float32(face.boxes.get(kind, UNKNOWN_BOX)) for kind in BOX_KINDS},
+        "norm_box": UNKNOWN_BOX if face.norm_box is None else np.float32(face.norm_box),
+        "attributes": np.uint8(face.attributes),
+        "subsets": list(face.subsets),
+        "yaw": face.yaw,
+        "id": face.id,
+        "group": face.group or face.id,
+    }
+
+
+def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:
+    """The folder of a prepared data set, whether or not it is there."""
+    return Path(data_dir) / benchmark.name / config / benchmark.version
+
+
+def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
+    """The configurations of a benchmark that are prepared in `data_dir`."""
+    found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
+    return sorted(path.parent.parent.name for path in found)
+
+
+def build(
+    benchmark: Benchmark,
+    root: Path | None,
+    data_dir: Path,
+    options: Mapping | None = None,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> Built:
+    """Checks every face under `root` and writes the data set below `data_dir`.
+
+    It is written aside and moved into place once whole, so a build that fails or is killed leaves
+    no data set, and an older one stays as it was until the new one is complete.
+    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, or for a data set that is
+    already there unless `overwrite`.
+    """
+    options = dict(benchmark.options) | dict(options or {})
+    config = benchmark.config(options)
+    folder = stored(benchmark, config, data_dir)
+    if benchmark.needs_root and (root is None or not Path(root).is_dir()):
+        raise InputError(f"{root}: no such folder. {benchmark.instructions}")
+    if folder.exists() and not overwrite:
+        raise InputError(f"{folder} is already prepared; --overwrite builds it again")
+    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
+    shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
+    try:
+        builder = FacesBuilder(
+            benchmark,
+            Path(root) if benchmark.needs_root else None,
+            options,
+            skip_bad=skip_bad,
+            data_dir=aside,
+        )
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download
+            builder.download_and_prepare(download_dir=aside / "downloads")
+        found = _count(builder.info)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            folder.rename(aside / "replaced")
+        stored(benchmark, config, aside).rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Built(folder, found, builder.bad)
+
+
+def _count(info):
+    """Faces of each split and subset of a builder's `info`."""
+    found = {}
+    for split in info.splits:
+        subsets = info.metadata[split]["subsets"]
+        found[split] = len(subsets)
+        for names in subsets:
+            for name in names:
+                found[name] = found.get(name, 0) + 1
+    return found
+
+
+def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, Split]:
+    """The splits of a prepared data set. Errors: InputError where the files are damaged."""
+    folder = stored(benchmark, config, data_dir)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        decoders = {"image": tfds.decode.SkipDecoding()}
+        return {
+            name: Split(
+                builder.as_data_source(name, decoders=decoders),
+                builder.info.metadata[name]["group"],
+                builder.info.metadata[name]["subsets"],
+            )
+            for name in builder.info.splits
+        }
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{folder}: damaged ({error}); prepare {benchmark.name} again with --overwrite"
+        ) from None

@@ -1,0 +1,179 @@
+"""300W: 68 points on AFW, HELEN, LFPW and IBUG photos, read from the official tree.
+
+C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces In-The-Wild
+Challenge: Database and Results. Image and Vision Computing 47, 2016.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import read_pts
+from jaxalign.errors import InputError
+from jaxalign.schemes import IBUG68
+
+
+EXTENSIONS = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class _Folder:
+    path: str
+    split: str
+    subsets: tuple[str, ...]
+    flickr: bool = False  # photos named <Flickr id>_<face>
+
+    @property
+    def boxes_name(self) -> str:
+        return self.path.replace("/", "_")
+
+
+FOLDERS = (
+    _Folder("afw", "train", ("afw",), flickr=True),
+    _Folder("helen/trainset", "train", ("helen_train",), flickr=True),
+    _Folder("lfpw/trainset", "train", ("lfpw_train",)),
+    _Folder("helen/testset", "test", ("helen_test", "common", "full"), flickr=True),
+    _Folder("lfpw/testset", "test", ("lfpw_test", "common", "full")),
+    _Folder("ibug", "test", ("ibug", "challenging", "full")),
+)
+
+
+def faces(root: Path) -> Iterator[Face | Bad]:
+    """Every annotated face of the tree: folder after folder, by name within a folder."""
+    root = _tree(Path(root))
+    boxes = _official_boxes(root)
+    for key, box in _detector_table(root / "detector_boxes.csv").items():
+        boxes.setdefault(key, {})["detector"] = box
+    for folder in FOLDERS:
+        for name, files in _listing(root / folder.path):
+            yield _face(folder, name, files, boxes.get((folder.boxes_name, name), {}))
+
+
+def _tree(root):
+    """The folder that holds afw, helen, ...: `root`, or a folder directly inside it."""
+    for candidate in (root, *sorted(path for path in root.glob("*") if path.is_dir())):
+        if any((candidate / folder.path).is_dir() for folder in FOLDERS):
+            return candidate
+    wanted = ", ".join(folder.path for folder in FOLDERS)
+    raise InputError(f"{root}: not the 300W tree; it must hold at least one of {wanted}")
+
+
+def _name(stem):
+    """A photo's name without blanks: IBUG's zip holds "image_092 _01", most copies do not."""
+    return stem.replace(" ", "")
+
+
+def _listing(folder):
+    """(name, {extension: path}) of everything annotated in `folder`, sorted by name."""
+    names = {}
+    for path in sorted(folder.glob("*")):
+        if not path.name.startswith("."):
+            names.setdefault(_name(path.stem), {}).setdefault(path.suffix.lower(), path)
+    return [(name, files) for name, files in sorted(names.items()) if ".pts" in files]
+
+
+def _face(folder, name, files, boxes):
+    identity = f"{folder.path}/{name}"
+    photo = next((files[extension] for extension in EXTENSIONS if extension in files), None)
+    if photo is None:
+        return Bad(identity, files[".pts"], "there is no photo (.jpg or .png) beside it")
+    try:
+        points = read_pts(files[".pts"], IBUG68.num_points)
+    except InputError as error:
+        return Bad(identity, files[".pts"], str(error).removeprefix(f"{files['.pts']}: "))
+    # A Flickr photo can be in AFW and HELEN, and is there once for each of its faces.
+    group = f"flickr/{name.rpartition('_')[0]}" if folder.flickr else identity
+    return Face(
+        split=folder.split,
+        id=identity,
+        photo=photo,
+        points={IBUG68.name: points},
+        boxes=boxes,
+        subsets=folder.subsets,
+        group=group,
+    )
+
+
+def _official_boxes(root):
+    """Boxes of `Bounding Boxes/*.mat` -> {(folder, name): {kind: (4,) float32}}, 0-based.
+
+    The files count pixels from 1, as the points do, so 1 is taken off here.
+    """
+    boxes = {}
+    for folder in FOLDERS:
+        path = root / "Bounding Boxes" / f"bounding_boxes_{folder.boxes_name}.mat"
+        if not path.is_file():
+            continue
+        for entry in _cells(path):
+            boxes[folder.boxes_name, _name(Path(entry["imgName"]).stem)] = {
+                "dataset": np.asarray(entry["bb_ground_truth"], np.float32) - 1,
+                "detector": np.asarray(entry["bb_detector"], np.float32) - 1,
+            }
+    return boxes
+
+
+def _cells(path):
+    from scipy.io import loadmat
+
+    fields = {"imgName": (), "bb_ground_truth": (4,), "bb_detector": (4,)}
+    try:
+        cells = np.atleast_1d(loadmat(path, simplify_cells=True)["bounding_boxes"])
+        for cell in cells:
+            if any(np.shape(cell[field]) != shape for field, shape in fields.items()):
+                raise ValueError("a field of the wrong shape")
+    except Exception as error:  # scipy raises whatever it stumbles over
+        raise InputError(
+            f"{path}: not an official box file ({error}); download it again, or remove it to do "
+            "without its boxes"
+        ) from None
+    return cells
+
+
+def _detector_table(path):
+    """`detector_boxes.csv` (subset, name, x0, y0, x1, y1; 0-based) -> {(folder, name): (4,)}."""
+    boxes = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in (rows := csv.DictReader(file)):
+                try:
+                    key = (row["subset"].replace("/", "_"), _name(row["name"]))
+                    boxes[key] = np.array([row[c] for c in ("x0", "y0", "x1", "y1")], np.float32)
+                except (KeyError, ValueError, TypeError, AttributeError):
+                    raise InputError(
+                        f"{path}: line {rows.line_num} is not subset,name,x0,y0,x1,y1"
+                    ) from None
+    return boxes
+
+
+BENCHMARK = Benchmark(
+    name="ibug_300w",
+    schemes=(IBUG68.name,),
+    faces=faces,
+    counts={
+        "train": 3148,
+        "afw": 337,
+        "helen_train": 2000,
+        "lfpw_train": 811,
+        "test": 689,
+        "full": 689,
+        "common": 554,
+        "helen_test": 330,
+        "lfpw_test": 224,
+        "challenging": 135,
+        "ibug": 135,
+    },
+    instructions=(
+        "Download afw.zip, helen.zip, lfpw.zip, ibug.zip and, for detector boxes, "
+        "bounding_boxes.zip from https://ibug.doc.ic.ac.uk/resources/300-W/ and unpack them into "
+        "one folder: afw/, helen/{trainset,testset}/, lfpw/{trainset,testset}/, ibug/, "
+        "Bounding Boxes/. Photos are .jpg or .png, each with its .pts beside it."
+    ),
+    citation=(
+        "C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces "
+        "In-The-Wild Challenge: Database and Results. Image and Vision Computing 47, 2016."
+    ),
+)

@@ -1,0 +1,91 @@
+"""Pose and projection of the head, and which of its points a viewer can see.
+
+Positions in the photo are fractions of its side ("unit" coordinates), so that a face is the same
+at every size: a pixel is `unit * size - 0.5`.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .curves import CONTOUR_SAMPLES
+from .head import Head
+
+
+NOSE_X, NOSE_Y = np.linspace(-0.3, 0.3, 11), np.linspace(-0.1, 0.75, 13)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Angles in degrees: yaw > 0 turns the nose to image right, pitch > 0 down, roll clockwise."""
+
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+    scale: float = 0.25  # photo sides per head unit, at the origin's depth
+    centre: tuple[float, float] = (0.5, 0.45)  # of the head's origin
+    distance: float = 10.0  # of the viewer, in head units
+
+    @cached_property
+    def rotation(self) -> np.ndarray:
+        yaw, pitch, roll = np.radians([self.yaw, self.pitch, self.roll])
+        cy, sy, cp, sp, cr, sr = (f(t) for t in (yaw, pitch, roll) for f in (np.cos, np.sin))
+        turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+        tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+        return tilt @ nod @ turn
+
+    def turn(self, points: np.ndarray) -> np.ndarray:
+        """Head frame to camera frame, (..., 3)."""
+        return points @ self.rotation.T
+
+    def project(self, turned: np.ndarray) -> np.ndarray:
+        """Camera frame (..., 3) to unit coordinates (..., 2)."""
+        zoom = self.scale * self.distance / (self.distance - turned[..., 2:])
+        return turned[..., :2] * zoom + np.asarray(self.centre)
+
+    def pixels(self, points: np.ndarray, size: int) -> np.ndarray:
+        """Head frame (..., 3) to pixels of a photo of the given side (..., 2)."""
+        return self.project(self.turn(points)) * size - 0.5
+
+
+def facing(head: Head, camera: Camera, points: np.ndarray, on_contour: np.ndarray) -> np.ndarray:
+    """Whether the surface at each point (N, 3) of the head's front turns towards the viewer."""
+    step = 0.02
+    x, y = points[:, 0], points[:, 1]
+    around = np.stack(
+        [np.stack([x + i * step, y + j * step], 1) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    )
+    height = head.lift(around)[..., 2]
+    normal = np.stack([height[1] - height[0], height[3] - height[2], np.full(len(x), 2 * step)], 1)
+    rim = np.stack([x, 0.8 * np.maximum(y - 0.6, 0), np.full(len(x), 0.05)], 1)
+    normal = np.where(on_contour[:, None], rim, normal)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    view = np.array([0, 0, camera.distance]) - camera.turn(points)
+    cosine = (camera.turn(normal) * view).sum(1) / np.linalg.norm(view, axis=1)
+    return cosine > np.where(on_contour, -0.15, -0.02)
+
+
+def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Whether the nose stands between the viewer and each point (N, 3)."""
+    grid = camera.turn(head.lift(np.stack(np.meshgrid(NOSE_X, NOSE_Y), -1)))
+    flat = camera.project(grid)
+    corners = (slice(None, -1), slice(1, None))
+    order = [(0, 0), (0, 1), (1, 1), (1, 0)]
+    quads = np.stack([flat[corners[i], corners[j]] for i, j in order], 2).reshape(-1, 4, 2)
+    depth = np.mean([grid[corners[i], corners[j], 2] for i, j in order], 0).reshape(-1)
+    turned = camera.turn(points)
+    seen = camera.project(turned)
+    edge = np.roll(quads, -1, 1) - quads
+    arm = seen[:, None, None] - quads
+    side = edge[..., 0] * arm[..., 1] - edge[..., 1] * arm[..., 0]
+    inside = (side > 0).all(-1) | (side < 0).all(-1)
+    return (inside & (depth > turned[:, 2:] + 0.12)).any(1)
+
+
+def visible(head: Head, camera: Camera, used: np.ndarray) -> np.ndarray:
+    """(len(used),): which samples of `head.dense` the head itself does not hide."""
+    points = head.dense[used]
+    seen = facing(head, camera, points, used < CONTOUR_SAMPLES)
+    return seen & ~behind_nose(head, camera, points)

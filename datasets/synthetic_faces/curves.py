@@ -1,0 +1,138 @@
+"""The dense named curves of a face, and where the points of each scheme lie on them.
+
+Curves run from image left to image right (the bridge from top to tip), so a mirrored face reads
+each curve of one side as the partner of the other.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from jaxalign.schemes import SCHEMES
+
+
+CONTOUR_SAMPLES = 65  # divisible by the 32 steps of the 33-point contours
+SAMPLES = 61  # divisible by 3, 4, 6 and 10: every scheme's steps fall on samples
+SIDES = (("l", -1.0), ("r", 1.0))
+
+NAMES = (
+    "lbrow_up", "lbrow_lo", "lbrow_mid", "rbrow_up", "rbrow_lo", "rbrow_mid",
+    "bridge", "nose_base", "nose_side", "outlip_up", "outlip_lo", "inlip_up", "inlip_lo",
+    "leye_up", "leye_lo", "reye_up", "reye_lo",
+)  # fmt: skip
+DOTS = ("lpupil", "rpupil", "leye_centre", "reye_centre", "mouth_centre")
+
+START = {"contour": 0} | {n: CONTOUR_SAMPLES + SAMPLES * i for i, n in enumerate(NAMES)}
+START |= {n: CONTOUR_SAMPLES + SAMPLES * len(NAMES) + i for i, n in enumerate(DOTS)}
+TOTAL = CONTOUR_SAMPLES + SAMPLES * len(NAMES) + len(DOTS)
+
+
+def span(name: str) -> slice:
+    """The samples of a curve in the dense array."""
+    if name == "contour":
+        return slice(0, CONTOUR_SAMPLES)
+    length = 1 if name in DOTS else SAMPLES
+    return slice(START[name], START[name] + length)
+
+
+@lru_cache
+def spline_matrix(knots: int, samples: int) -> np.ndarray:
+    """(samples, knots): values of the natural cubic spline through evenly spaced knots."""
+    return spline_basis(tuple(range(knots)), tuple(np.linspace(0, knots - 1, samples)), "natural")
+
+
+@lru_cache
+def spline_basis(at: tuple[float, ...], where: tuple[float, ...], ends: str) -> np.ndarray:
+    """(len(where), len(at)): cubic spline through values at `at`, read at `where`.
+
+    `ends` is "natural" (no curvature) or "flat" (no slope: even functions of an angle).
+    """
+    knots, read = np.asarray(at, float), np.asarray(where, float)
+    n, step = len(knots), np.diff(knots)
+    left, right = np.zeros((n, n)), np.zeros((n, n))  # left @ curvature = right @ values
+    for i in range(1, n - 1):
+        left[i, i - 1 : i + 2] = step[i - 1], 2 * (step[i - 1] + step[i]), step[i]
+        right[i, i - 1 : i + 2] = 6 / step[i - 1], -6 / step[i - 1] - 6 / step[i], 6 / step[i]
+    for row, other, gap in ((0, 1, step[0]), (n - 1, n - 2, step[-1])):
+        left[row, row] = 1.0
+        if ends == "flat":
+            left[row, [row, other]] = 2 * gap, gap
+            right[row, [row, other]] = -6 / gap, 6 / gap
+    curvature = np.linalg.solve(left, right)
+    cell = np.clip(np.searchsorted(knots, read, side="right") - 1, 0, n - 2)
+    gap = step[cell][:, None]
+    far = (read - knots[cell])[:, None] / gap
+    near = 1 - far
+    eye = np.eye(n)
+    bend = (near**3 - near) * curvature[cell] + (far**3 - far) * curvature[cell + 1]
+    return near * eye[cell] + far * eye[cell + 1] + bend * gap**2 / 6
+
+
+def smooth(knots: np.ndarray, samples: int = SAMPLES) -> np.ndarray:
+    """A smooth curve (samples, D) through evenly spaced knots (K, D)."""
+    return spline_matrix(len(knots), samples) @ knots
+
+
+def _at(name, *steps):
+    """Samples of a curve at fractions of its length: _at("bridge", 0, 1, 3) is 0/3 and 1/3."""
+    *places, last = steps
+    length = CONTOUR_SAMPLES if name == "contour" else SAMPLES
+    found = [START[name] + (length - 1) * place / last for place in places]
+    assert all(float(i).is_integer() for i in found), name
+    return [int(i) for i in found]
+
+
+def _even(name, count, skip=0, reverse=False):
+    """`count` even steps along a curve without `skip` at both ends."""
+    places = list(range(skip, count - skip))
+    return _at(name, *(reversed(places) if reverse else places), count - 1)
+
+
+def _brow_eye_mouth():
+    """Index lists that WFLW and LaPa share: brows, then outer and inner lips."""
+    left, right = _even("lbrow_up", 5), _even("rbrow_up", 5)
+    left += _at("lbrow_lo", 4, 3, 2, 1, 4)
+    right += _at("rbrow_lo", 3, 2, 1, 0, 4)
+    mouth = _even("outlip_up", 7) + _even("outlip_lo", 7, 1, True)
+    mouth += _even("inlip_up", 5) + _even("inlip_lo", 5, 1, True)
+    return left + right, mouth
+
+
+def _scheme_indices():
+    brows, mouth = _brow_eye_mouth()
+    eyes = {
+        (side, count): _even(f"{side}eye_up", count) + _even(f"{side}eye_lo", count, 1, True)
+        for side in "lr"
+        for count in (4, 5)
+    }
+    dots = {name: [START[name]] for name in DOTS}
+    pupils = dots["lpupil"] + dots["rpupil"]
+    ends = {side: _at(f"{side}eye_up", 0, 1, 1) for side in "lr"}
+    wings = _at("nose_side", 2, 8, 10)
+    corners = _at("outlip_up", 0, 1, 1)
+    tip, base, chin = _at("bridge", 1, 1), _at("nose_base", 1, 2), _at("contour", 1, 2)
+    return {
+        "ibug68": _even("contour", 17) + _even("lbrow_mid", 5) + _even("rbrow_mid", 5)
+        + _even("bridge", 4) + _even("nose_base", 5) + eyes["l", 4] + eyes["r", 4] + mouth,
+        "wflw98": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_base", 5)
+        + eyes["l", 5] + eyes["r", 5] + mouth + pupils,
+        "cofw29": _at("lbrow_mid", 0, 1) + _at("rbrow_mid", 1, 1) + _at("lbrow_mid", 1, 1)
+        + _at("rbrow_mid", 0, 1) + _at("lbrow_up", 1, 2) + _at("lbrow_lo", 1, 2)
+        + _at("rbrow_up", 1, 2) + _at("rbrow_lo", 1, 2)
+        + [ends["l"][0], ends["r"][1], ends["l"][1], ends["r"][0]]
+        + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + _at("reye_up", 1, 2)
+        + _at("reye_lo", 1, 2) + pupils + wings + tip + base + corners
+        + _at("outlip_up", 1, 2) + _at("inlip_up", 1, 2) + _at("inlip_lo", 1, 2)
+        + _at("outlip_lo", 1, 2) + chin,
+        "aflw19": _even("lbrow_mid", 3) + _even("rbrow_mid", 3)
+        + [ends["l"][0], START["leye_centre"], ends["l"][1]]
+        + [ends["r"][0], START["reye_centre"], ends["r"][1]]
+        + [wings[0], *tip, wings[1]] + [corners[0], START["mouth_centre"], corners[1]] + chin,
+        "lapa106": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_side", 11)
+        + eyes["l", 5] + dots["leye_centre"] + eyes["r", 5] + dots["reye_centre"] + mouth + pupils,
+    }  # fmt: skip
+
+
+INDICES = {name: np.array(found) for name, found in _scheme_indices().items()}
+assert all(len(INDICES[name]) == scheme.num_points for name, scheme in SCHEMES.items())
+USED = np.unique(np.concatenate(list(INDICES.values())))  # dense samples that some scheme names

@@ -1,0 +1,138 @@
+"""The head's surface as a grid, and the grid drawn as a map from photo pixels to its texture.
+
+Rows run from crown to chin, columns once around from the back over image left, front and image
+right to the back again. The texture has `texels` texels a cell, so grid vertex (row, column) is
+texel (row * texels, column * texels).
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .head import ANGLES, OVAL, Head
+
+
+QUARTER = np.pi / 2
+SHIFT = 4  # fractional bits of OpenCV's drawing
+
+
+@dataclass(frozen=True)
+class Grid:
+    rows: int = 44
+    front: int = 36  # columns of the front half
+    back: int = 14  # columns of the back half, even
+    texels: int = 5
+
+    @property
+    def columns(self) -> int:
+        return self.front + self.back
+
+    @property
+    def texture_shape(self) -> tuple[int, int]:
+        return self.rows * self.texels + 1, self.columns * self.texels + 1
+
+    def turn_to_column(self, angle):
+        """Column coordinate of a turn around the head (0: front, image right positive)."""
+        angle = np.asarray(angle, float)
+        knots = np.linspace(-1, 1, 65)
+        front = np.interp(angle, QUARTER * (0.8 * knots + 0.2 * knots**3), knots)
+        beyond = np.sign(angle) * np.maximum(np.abs(angle) - QUARTER, 0) / QUARTER
+        return self.columns / 2 + front * self.front / 2 + beyond * self.back / 2
+
+    def column_turns(self) -> np.ndarray:
+        """(columns + 1,): the turn of every column."""
+        place = np.arange(self.columns + 1) - self.columns / 2
+        front = np.clip(place / (self.front / 2), -1, 1)
+        beyond = np.maximum(np.abs(place) - self.front / 2, 0) / (self.back / 2)
+        return QUARTER * (0.8 * front + 0.2 * front**3 + np.sign(place) * beyond)
+
+    def texel(self, head: Head, xy: np.ndarray) -> np.ndarray:
+        """Texture positions (..., 2) of frontal positions (..., 2) on the head's front."""
+        x, y = xy[..., 0], xy[..., 1]
+        width = np.maximum(np.interp(y, head.edge_y, head.edge_x), 1e-6)
+        row = np.interp(y, head.edge_y, ANGLES) * (self.rows / np.pi)
+        column = self.turn_to_column(np.arcsin(np.clip(x / width, -1, 1)))
+        return np.stack([column, row], -1) * self.texels
+
+    def vertices(self, head: Head) -> np.ndarray:
+        """(rows + 1, columns + 1, 3): the surface in the head frame."""
+        angle = np.linspace(0, np.pi, self.rows + 1)
+        table = (head.edge_x, head.edge_y, head.edge_z, head.front, head.back)
+        width, y, edge, front, back = (np.interp(angle, ANGLES, t)[:, None] for t in table)
+        turn = self.column_turns()[None]
+        sine, cosine = np.sin(turn), np.cos(turn)
+        x = width * sine
+        oval = (1 - np.minimum(np.abs(sine), 1) ** OVAL) ** (1 / OVAL)
+        z = edge + np.where(cosine >= 0, front * oval, back * cosine)
+        y = np.broadcast_to(y, x.shape)
+        ahead = slice(self.back // 2, self.back // 2 + self.front + 1)
+        z[:, ahead] += head.relief(x[:, ahead], y[:, ahead]) * (1 - sine[:, ahead] ** 4)
+        return np.stack([x, y, z], -1)
+
+
+def normals(vertices: np.ndarray) -> np.ndarray:
+    """Unit outward normals of a grid that closes on itself from its last to its first column."""
+    ring = np.concatenate([vertices[:, -2:-1], vertices, vertices[:, 1:2]], 1)
+    a = ring[:, 2:] - ring[:, :-2]
+    b = np.gradient(vertices, axis=0)
+    normal = np.stack(
+        [
+            a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1],
+            a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
+            a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
+        ],
+        -1,
+    )
+    normal[0], normal[-1] = (0, -1, 0), (0, 1, 0)
+    return normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
+
+
+def texture_map(pixels, depth, size, grid):
+    """Draw the grid's cells from far to near and read back where in the texture each pixel lies.
+
+    `pixels` (rows + 1, columns + 1, 2) are the vertices in the photo and `depth` their distance
+    towards the viewer. Returns the top left corner of the part drawn, the map (h, w, 2) in texels
+    for cv2.remap, and which of its pixels the head covers; None where it covers none.
+    """
+    corners = [pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, 1:], pixels[1:, :-1]]
+    quads = np.stack(corners, 2).reshape(-1, 4, 2)
+    one, two = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
+    cells = np.flatnonzero(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] > 0)
+    near = (depth[:-1, :-1] + depth[:-1, 1:] + depth[1:, 1:] + depth[1:, :-1]).reshape(-1)
+    cells = cells[np.argsort(near[cells], kind="stable")]
+    quads = quads[cells]
+    low = np.maximum(np.floor(quads.min((0, 1))).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(quads.max((0, 1))).astype(int) + 2, size)
+    if (high <= low).any():
+        return None
+    width, height = high - low
+    label = np.zeros((height, width), np.int32)
+    fill = cv2.fillConvexPoly
+    fixed = np.rint((quads - low) * 2**SHIFT).astype(np.int32)
+    for number, quad in enumerate(fixed, 1):
+        fill(label, quad, number, 8, SHIFT)
+    covered = label > 0
+    y, x = np.nonzero(covered)
+    map_xy = np.full((height, width, 2), -1e4, np.float32)
+    map_xy[y, x] = _inside_cells(quads - low, cells, label[y, x] - 1, x, y, grid)
+    return low, map_xy, covered
+
+
+def _inside_cells(quads, cells, which, x, y, grid):
+    """Texels of pixels (x, y), each in the cell `which`: the affine map that fits its corners."""
+    across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
+    along = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
+    area = across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]
+    area = np.where(np.abs(area) < 1e-3, 1e-3, area)
+    centre = quads.mean(1)
+    table = np.stack(
+        [along[:, 1] / area, -along[:, 0] / area, -across[:, 1] / area, across[:, 0] / area,
+         centre[:, 0], centre[:, 1], cells % grid.columns + 0.5, cells // grid.columns + 0.5],
+        1,
+    ).astype(np.float32)  # fmt: skip
+    t = table[which].T
+    dx, dy = x - t[4], y - t[5]
+    u = np.clip(t[0] * dx + t[1] * dy, -0.6, 0.6) + t[6]
+    v = np.clip(t[2] * dx + t[3] * dy, -0.6, 0.6) + t[7]
+    return np.stack([u, v], -1) * np.float32(grid.texels)

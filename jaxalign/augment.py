@@ -1,0 +1,103 @@
+"""Augmentations: geometric ones change the one crop matrix, photometric ones the finished crop."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Strengths of the training augmentations; 0 everywhere trains on the plain crop.
+
+    Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
+    +-share of the crop's side; `shift` +-share of the crop's side per axis; `flip` probability of
+    mirroring. Photometric, on the uint8 crop: `brightness` +-grey levels, `contrast` and
+    `saturation` +-share, `grey`, `blur`, `noise` probabilities. `occlusion` is the probability of
+    covering one rectangle of up to `occlusion_area` of the crop, `dropout` that of covering
+    scattered small squares ("coarse dropout").
+    """
+
+    rotation: float = 30.0
+    rotation_p: float = 1.0
+    scale: float = 0.1
+    shift: float = 0.05
+    flip: float = 0.5
+    brightness: float = 30.0
+    contrast: float = 0.3
+    saturation: float = 0.3
+    grey: float = 0.1
+    blur: float = 0.1
+    noise: float = 0.1
+    occlusion: float = 0.3
+    occlusion_area: float = 0.15
+    dropout: float = 0.0
+
+
+NO_AUGMENT = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the crop's square is changed before it becomes a matrix."""
+
+    degrees: float = 0.0
+    zoom: float = 1.0  # factor on the square's side
+    shift: tuple[float, float] = (0.0, 0.0)  # of the square's side
+    flip: bool = False
+
+
+def draw_pose(augment: Augment, rng: np.random.Generator) -> Pose:
+    """The random geometric change of one face. Always draws the same number of values."""
+    turn, zoom, dx, dy = rng.uniform(-1, 1, 4)
+    turned, flipped = rng.uniform(0, 1, 2)
+    return Pose(
+        degrees=turn * augment.rotation if turned < augment.rotation_p else 0.0,
+        zoom=1 + zoom * augment.scale,
+        shift=(dx * augment.shift, dy * augment.shift),
+        flip=bool(flipped < augment.flip),
+    )
+
+
+def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
+    """(S, S, 3) uint8 crop -> the same with changed light, colour and covered parts."""
+    chance = rng.uniform(0, 1, 5)
+    if augment.brightness or augment.contrast or augment.saturation:
+        crop = _colour(crop, augment, rng)
+    if chance[0] < augment.grey:
+        crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if chance[1] < augment.blur:
+        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.3, 1.0) * crop.shape[0] / 64)
+    if chance[2] < augment.noise:
+        noise = rng.normal(0, rng.uniform(2, 12), crop.shape[:2] + (1,))
+        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
+    if chance[3] < augment.occlusion:
+        crop = _cover(crop, rng, 1, augment.occlusion_area)
+    if chance[4] < augment.dropout:
+        crop = _cover(crop, rng, 20, 0.01)
+    return crop
+
+
+def _colour(crop, augment, rng):
+    """Contrast about mid grey, brightness, saturation: one 3x4 colour matrix, one pass."""
+    brightness, contrast, saturation = rng.uniform(-1, 1, 3)
+    gain = 1 + contrast * augment.contrast
+    keep = 1 + saturation * augment.saturation
+    luma = np.tile([0.299, 0.587, 0.114], (3, 1))
+    matrix = gain * (keep * np.eye(3) + (1 - keep) * luma)
+    offset = brightness * augment.brightness + 128 * (1 - gain)
+    return cv2.transform(crop, np.hstack([matrix, np.full((3, 1), offset)]))
+
+
+def _cover(crop, rng, patches, area):
+    """Fill rectangles of up to `area` of the crop each with one colour or noise."""
+    crop, size = crop.copy(), crop.shape[0]
+    for _ in range(patches):
+        share, aspect = rng.uniform(0.2, 1) * area, np.exp(rng.uniform(-0.7, 0.7))
+        height = min(size, max(1, round(size * np.sqrt(share * aspect))))
+        width = min(size, max(1, round(size * np.sqrt(share / aspect))))
+        y, x = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+        noisy = rng.uniform() < 0.5
+        shape = (height, width, 3) if noisy else (1, 1, 3)
+        crop[y : y + height, x : x + width] = rng.integers(0, 256, shape, np.uint8)
+    return crop

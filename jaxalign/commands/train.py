@@ -1,0 +1,69 @@
+"""Train a recipe: phases, checkpoints, logs; or print what its model costs.
+
+example: python train.py --config configs/integral_ibug_300w.py --workdir runs/first
+"""
+
+import argparse
+from pathlib import Path
+
+from jaxalign.commands import run
+from jaxalign.sources import DEFAULT_DATA_DIR
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="needs: a data set made by prepare.py; metrics.jsonl, tensorboard/ and checkpoints/ "
+        "go into the work directory",
+    )
+    parser.add_argument("--config", required=True, help="recipe file, or its name in configs/")
+    parser.add_argument("--workdir", help="where the run is kept (needed but for --dry-run)")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
+        help="replace fields of the recipe, e.g. system.stacks=2 training.batch=32",
+    )  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint")
+    parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
+                        help="refuse to run on anything else")  # fmt: skip
+    parser.add_argument("--distributed", action="store_true", help="join the other hosts first")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="print the model table, allocate nothing")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _train(arguments))
+
+
+def _train(arguments):
+    from jaxalign import costs, recipe as recipes
+    from jaxalign.errors import InputError
+
+    recipe = recipes.override(recipes.load(arguments.config), arguments.settings)
+    if arguments.dry_run:
+        print(costs.table(recipe.system))
+        return
+    if not arguments.workdir:
+        raise InputError("--workdir is needed: the folder for checkpoints and metrics")
+
+    from jaxalign.sources import benchmark_of, hold_out, open_source
+    from jaxalign.training import parallel
+    from jaxalign.training.loop import Run
+
+    print(f"device: {parallel.start(arguments.require, arguments.distributed)}", flush=True)
+    data, scheme = recipe.data, recipe.system.points
+    train, val = open_source(data.train, scheme, arguments.data_dir), []
+    if data.val:
+        val = open_source(data.val, scheme, arguments.data_dir)
+    elif data.holdout:
+        train, val = hold_out(train, data.holdout)
+    print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
+    Run(
+        recipe, train, val, Path(arguments.workdir),
+        benchmark=benchmark_of(data.train), resume=arguments.resume,
+    ).run()  # fmt: skip
+    print(f"trained: {arguments.workdir}\nnext: python evaluate.py --ckpt {arguments.workdir}")

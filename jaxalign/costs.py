@@ -1,0 +1,86 @@
+"""What a system costs, read off its shapes and its traced program; nothing is allocated or run."""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxalign.systems.interface import System
+
+
+def count(tree) -> int:
+    """Numbers in a tree of arrays or shapes."""
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
+
+
+def multiply_adds(function, *arguments) -> Counter:
+    """Multiply-adds of the convolutions and dense layers in `function`, by scope of layer names.
+
+    A transposed convolution counts the products its kernel really makes: k^2 Cin Cout for each
+    input pixel. Arguments may be shapes (jax.ShapeDtypeStruct).
+    """
+    found = Counter()
+    _walk(jax.make_jaxpr(function)(*arguments).jaxpr, 1, found)
+    return found
+
+
+def _walk(jaxpr, times, found):
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        scope = str(equation.source_info.name_stack)
+        if name == "conv_general_dilated":
+            found[scope] += times * _convolution(equation)
+        elif name == "dot_general" and _has_weights(equation):
+            found[scope] += times * _dense(equation)
+        inner = times * (equation.params["length"] if name == "scan" else 1)
+        for value in equation.params.values():
+            for part in value if isinstance(value, list | tuple) else [value]:
+                part = getattr(part, "jaxpr", part)
+                if hasattr(part, "eqns"):
+                    _walk(part, inner, found)
+
+
+def _convolution(equation):
+    images, kernel = (v.aval.shape for v in equation.invars[:2])
+    out = equation.outvars[0].aval.shape
+    spec = equation.params["dimension_numbers"]
+    per_output = np.prod(kernel) // kernel[spec.rhs_spec[0]]  # k^2 Cin / groups
+    pixels = np.prod(out)
+    if np.prod(equation.params["lhs_dilation"]) > 1:
+        batch_features = out[spec.out_spec[0]] * out[spec.out_spec[1]]
+        pixels = batch_features * np.prod([images[i] for i in spec.lhs_spec[2:]])
+    return int(pixels * per_output)
+
+
+def _has_weights(equation):
+    """A dense layer multiplies by a matrix without batch dimensions; attention and decoding do not
+    pass: their products are of activations, or with constant grids (vectors)."""
+    _, (_, rhs_batch) = equation.params["dimension_numbers"]
+    return equation.invars[1].aval.ndim == 2 and not rhs_batch
+
+
+def _dense(equation):
+    (contract, _), _ = equation.params["dimension_numbers"]
+    inner = np.prod([equation.invars[0].aval.shape[i] for i in contract])
+    return int(np.prod(equation.outvars[0].aval.shape) * inner)
+
+
+def table(system: System) -> str:
+    """The layers of the networks that predict, with parameters and multiply-adds of one face.
+
+    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`.
+    """
+    variables = jax.eval_shape(system.init, jax.random.key(0))
+    image = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
+    madds = multiply_adds(system.predict, variables, image)
+    lines = [f"{'network / layer':<40}{'parameters':>14}{'multiply-adds':>18}"]
+    total = 0
+    for network in system.predictors:
+        total += count(variables["params"][network])
+        for layer, parameters in variables["params"][network].items():
+            inside = sum(n for scope, n in madds.items() if layer in scope.split("/"))
+            name = f"{network} / {layer}"
+            lines.append(f"{name:<40}{count(parameters):>14,}{inside:>18,}")
+    lines += ["", f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]
+    return "\n".join(lines)

@@ -1,0 +1,62 @@
+"""Maps to points, on the device. Maps (B, h, w, K) -> points (B, K, 2) in map pixels, scores (B, K)."""
+
+import jax
+import jax.numpy as jnp
+
+
+def argmax(maps, quarter: bool = True):
+    """Integer argmax, moved by a quarter pixel towards the higher neighbour on each axis.
+
+    The quarter shift is applied where the peak is not on the border (Newell et al., 2016, as in
+    HRNet and FAN). The score is the peak's value clipped to 0..1.
+    """
+    batch, height, width, points = maps.shape
+    flat = maps.reshape(batch, height * width, points)
+    best = flat.argmax(1)
+    y, x = best // width, best % width
+
+    def at(row, column):
+        index = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
+        return jnp.take_along_axis(flat, index[:, None], 1)[:, 0]
+
+    position = jnp.stack([x, y], -1).astype(jnp.float32)
+    if quarter:
+        slope = jnp.stack([at(y, x + 1) - at(y, x - 1), at(y + 1, x) - at(y - 1, x)], -1)
+        within = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+        position += 0.25 * jnp.where(within[..., None], jnp.sign(slope), 0)
+    return position, jnp.clip(at(y, x), 0, 1)
+
+
+def soft_argmax(logits):
+    """Mean position under softmax(logits) over the map (Sun et al., 2018, "integral regression").
+
+    The score is the probability within one pixel of the mean on each axis, up to rounding to the
+    grid: near 1 for a sharp peak, near 9 / (h w) for a flat map.
+    """
+    batch, height, width, points = logits.shape
+    flat = jax.nn.softmax(logits.astype(jnp.float32).reshape(batch, -1, points), 1)
+    prob = flat.reshape(logits.shape)
+    grid_x, grid_y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
+    x = jnp.einsum("bhwk,w->bk", prob, grid_x)
+    y = jnp.einsum("bhwk,h->bk", prob, grid_y)
+    near_x = abs(grid_x[None, :, None] - jnp.round(x)[:, None]) <= 1
+    near_y = abs(grid_y[None, :, None] - jnp.round(y)[:, None]) <= 1
+    score = jnp.einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
+    return jnp.stack([x, y], -1), score
+
+
+def local_soft_argmax(maps, radius: int = 2):
+    """Centre of mass of the positive part of the map within `radius` of its argmax.
+
+    The sub-pixel decoding of maps trained as Gaussians; the score is argmax's.
+    """
+    position, score = argmax(maps, quarter=False)
+    _, height, width, _ = maps.shape
+    offset_x = jnp.arange(width)[None, :, None] - position[:, None, :, 0]  # (B, w, K)
+    offset_y = jnp.arange(height)[None, :, None] - position[:, None, :, 1]
+    window = (abs(offset_y) <= radius)[:, :, None] & (abs(offset_x) <= radius)[:, None]
+    mass = jnp.where(window, jnp.maximum(maps, 0), 0)
+    total = jnp.maximum(mass.sum((1, 2)), 1e-12)
+    shift_x = jnp.einsum("bhwk,bwk->bk", mass, offset_x) / total
+    shift_y = jnp.einsum("bhwk,bhk->bk", mass, offset_y) / total
+    return position + jnp.stack([shift_x, shift_y], -1), score

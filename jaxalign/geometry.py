@@ -1,0 +1,65 @@
+"""Boxes, square crops and the 2x3 matrices between the frames.
+
+Frames (x first, pixel centres at integers in all of them):
+* image: pixels of the photo as stored;
+* crop: pixels of the square network input, `size` wide;
+* map: pixels of a network output with stride s: map = (crop + 1/2) / s - 1/2.
+A matrix takes column vectors (x, y, 1) of one frame to (x, y) of the next.
+"""
+
+import numpy as np
+
+
+def landmark_box(points: np.ndarray) -> np.ndarray:
+    """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them."""
+    return np.concatenate([points.min(-2), points.max(-2)], -1)
+
+
+def square(box: np.ndarray, enlarge: float, down: float = 0.0) -> tuple[np.ndarray, float]:
+    """(4,) box -> centre (2,) and side of its square crop, image frame.
+
+    The side is `enlarge` times the box's longer side; the centre is the box's, moved down by
+    `down` times its height (detectors that frame the forehead sit above the landmarks).
+    """
+    x0, y0, x1, y1 = np.asarray(box, np.float64)
+    centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2 + down * (y1 - y0)])
+    return centre, float(max(x1 - x0, y1 - y0) * enlarge)
+
+
+def crop_matrix(
+    centre: np.ndarray, side: float, size: int, degrees: float = 0.0, flip: bool = False
+) -> np.ndarray:
+    """(2, 3) float64 matrix image -> crop of the square (centre, side) turned by `degrees`.
+
+    Positive angles turn the picture clockwise as seen (the y axis points down). `flip` mirrors
+    the crop, x -> size - 1 - x, after the turn. The centre lands on (size - 1) / 2: the crop's
+    own centre when pixel centres are integers.
+    """
+    angle, zoom = np.deg2rad(degrees), size / side
+    linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = np.concatenate([linear, ((size - 1) / 2 - linear @ centre)[:, None]], 1)
+    if flip:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += size - 1
+    return matrix
+
+
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(..., K, 2) points of the matrix's first frame -> the same in its second, float64."""
+    return points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """(..., 2, 3) matrix -> the matrix of the way back."""
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
+
+
+def to_map(points, stride: int):
+    """Crop pixels -> map pixels (numpy or JAX)."""
+    return (points + 0.5) / stride - 0.5
+
+
+def from_map(points, stride: int):
+    """Map pixels -> crop pixels (numpy or JAX)."""
+    return (points + 0.5) * stride - 0.5

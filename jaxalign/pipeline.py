@@ -1,0 +1,186 @@
+"""From faces to batches: decode, one matrix, one warp, augment, stack. Host only (OpenCV, Grain)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from jaxalign import geometry
+from jaxalign.augment import NO_AUGMENT, Augment, Pose, draw_pose, photometric
+from jaxalign.errors import InputError
+from jaxalign.schemes import Scheme
+
+
+@dataclass(frozen=True)
+class BoxRule:
+    """How a kind of box becomes the square that is cropped (see geometry.square)."""
+
+    enlarge: float
+    down: float = 0.0
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which box is cropped, and how much more than it. Frame: image."""
+
+    box: str = "landmarks"
+    landmarks: BoxRule = field(default_factory=lambda: BoxRule(1.25))
+    dataset: BoxRule = field(default_factory=lambda: BoxRule(1.25))
+    detector: BoxRule = field(default_factory=lambda: BoxRule(1.25))
+
+    def square(self, sample: dict) -> tuple[np.ndarray, float]:
+        """Sample -> centre (2,) and side of the square its box asks for."""
+        box = sample["boxes"].get(self.box)
+        if box is None:
+            raise InputError(
+                f"{sample['id']} has no {self.box} box; it has: {', '.join(sample['boxes'])}"
+            )
+        rule = getattr(self, self.box)
+        centre, side = geometry.square(box, rule.enlarge, rule.down)
+        if not side > 0:
+            raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
+        return centre, side
+
+
+def decode(photo: bytes, name: str) -> np.ndarray:
+    """Encoded photo -> (H, W, 3) uint8 RGB, EXIF rotation ignored (annotations are in raw pixels).
+
+    Errors: InputError naming the face where the bytes are no photo.
+    """
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(photo, np.uint8), flags) if photo else None
+    if image is None:
+        raise InputError(f"{name}: its photo cannot be decoded; prepare the data set again")
+    return image
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """(H, W, 3) uint8 photo, (2, 3) matrix image -> crop: the (size, size, 3) crop, zeros outside.
+
+    A photo that shrinks to less than half is first averaged down by a whole factor, for bilinear
+    sampling alone would skip its pixels.
+    """
+    factor = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if factor >= 2:
+        height, width = (side // factor * factor for side in image.shape[:2])
+        if height and width:
+            smaller = (width // factor, height // factor)
+            image = cv2.resize(image[:height, :width], smaller, interpolation=cv2.INTER_AREA)
+            # image pixel = factor * (small + 1/2) - 1/2
+            offset = matrix[:, :2] @ np.full(2, (factor - 1) / 2) + matrix[:, 2]
+            matrix = np.concatenate([matrix[:, :2] * factor, offset[:, None]], 1)
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def crop_face(
+    sample: dict,
+    scheme: Scheme,
+    crop: Crop,
+    size: int,
+    augment: Augment = NO_AUGMENT,
+    rng: np.random.Generator | None = None,
+) -> dict:
+    """One sample of a source -> one row of a batch.
+
+    Returns image (size, size, 3) uint8 RGB; points (K, 2) float32, crop frame; visible (K,) bool;
+    attributes (6,) uint8; matrix (2, 3) float64 image -> crop. Without `rng` nothing is random.
+    """
+    centre, side = crop.square(sample)
+    pose = draw_pose(augment, rng) if rng is not None else Pose()
+    centre = centre + side * np.asarray(pose.shift)
+    matrix = geometry.crop_matrix(centre, side * pose.zoom, size, pose.degrees, pose.flip)
+    image = warp(decode(sample["photo"], sample["id"]), matrix, size)
+    if rng is not None:
+        image = photometric(image, augment, rng)
+    order = list(scheme.flip) if pose.flip else slice(None)
+    return {
+        "image": image,
+        "points": geometry.transform(matrix, sample["points"])[order].astype(np.float32),
+        "visible": np.asarray(sample["visible"])[order],
+        "attributes": np.asarray(sample["attributes"], np.uint8),
+        "matrix": matrix,
+    }
+
+
+@lru_cache(maxsize=4)  # rows of two epochs are read side by side where one ends
+def _epoch_order(seed, epoch, length):
+    return np.random.default_rng((seed, epoch)).permutation(length)
+
+
+class _TrainingRows:
+    """Random access to the endless training order: position -> augmented face.
+
+    Position p is the p-th face ever trained on: epoch p // N, a permutation of its own for each
+    epoch. Every random choice comes from (seed, epoch, index), so a row does not depend on
+    threads, hosts or on where training was resumed.
+    """
+
+    def __init__(self, source, scheme, crop, size, augment, seed, length, slots):
+        self.source, self.scheme, self.crop, self.size = source, scheme, crop, size
+        self.augment, self.seed, self.length, self.slots = augment, seed, length, slots
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, row):
+        local, process, processes = self.slots
+        batch, place = divmod(row, local)
+        epoch, nth = divmod((batch * processes + process) * local + place, len(self.source))
+        index = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
+        sample = self.source[index]
+        rng = np.random.default_rng((self.seed, epoch, index))
+        row = crop_face(sample, self.scheme, self.crop, self.size, self.augment, rng)
+        return row | {"index": index}
+
+
+def training_batches(
+    source: Sequence,
+    scheme: Scheme,
+    crop: Crop,
+    size: int,
+    augment: Augment,
+    *,
+    batch: int,
+    seed: int,
+    first: int,
+    last: int,
+    process: int = 0,
+    processes: int = 1,
+    threads: int = 2,
+) -> Iterator[dict]:
+    """Batches number first to last - 1 of the training order, read ahead by Grain's threads.
+
+    `batch` faces a step over all processes, of which this one gets its share. Each batch is a
+    dict of arrays with a leading axis: crop_face's, `index` (into the source) and `weight` (ones).
+    """
+    import grain
+
+    local = batch // processes
+    slots = (local, process, processes)
+    rows = _TrainingRows(source, scheme, crop, size, augment, seed, last * local, slots)
+    dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * local)
+    for rows in dataset.to_iter_dataset(options):
+        yield rows | {"weight": np.ones(local, np.float32)}
+
+
+def evaluation_batches(
+    source: Sequence, scheme: Scheme, crop: Crop, size: int, *, batch: int, threads: int = 2
+) -> Iterator[dict]:
+    """Every face of the source once, in order, unaugmented; the last batch padded to full size.
+
+    As training_batches; `weight` is 0 for padding rows, which repeat the last face.
+    """
+    import grain
+
+    def row(index):
+        face = min(index, len(source) - 1)
+        weight = np.float32(index < len(source))
+        return crop_face(source[face], scheme, crop, size) | {"index": face, "weight": weight}
+
+    padded = -(-len(source) // batch) * batch
+    dataset = grain.MapDataset.range(padded).map(row).batch(batch)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch)
+    yield from dataset.to_iter_dataset(options)

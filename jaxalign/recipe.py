@@ -1,0 +1,150 @@
+"""Recipes: one frozen dataclass tree that says everything about a run.
+
+A recipe is a Python file with `config() -> Recipe` (configs/). `--set a.b=value` replaces single
+fields; the resolved recipe is stored as JSON in the checkpoint, and `from_json` rebuilds it.
+"""
+
+import ast
+import dataclasses
+import difflib
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxalign.augment import Augment
+from jaxalign.errors import InputError
+from jaxalign.pipeline import Crop
+from jaxalign.systems import SYSTEMS
+from jaxalign.systems.interface import System
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
+
+    Validation during training is on `val`, or, where that is empty, on the share `holdout` of the
+    training photos (whole groups), which are then not trained on.
+    """
+
+    train: str = "ibug_300w/train"
+    val: str = ""
+    holdout: float = 0.05
+    test: str = ""  # what `evaluate.py` scores when it is not told; "" : val
+    crop: Crop = field(default_factory=Crop)
+    augment: Augment = field(default_factory=Augment)
+    threads: int = 2  # that read and warp photos
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the phases are run. `batch` is over all devices of all hosts."""
+
+    batch: int = 16
+    seed: int = 0
+    ema: float = 0.0  # decay of the averaged weights that are evaluated; 0: the weights themselves
+    log_steps: int = 10
+    eval_epochs: float = 1.0
+    save_epochs: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    system: System
+    data: Data = field(default_factory=Data)
+    training: Training = field(default_factory=Training)
+
+
+def load(path: str) -> Recipe:
+    """Recipe file (or the name of one in configs/) -> its recipe. Errors: InputError."""
+    file = Path(path)
+    if not file.is_file():
+        shipped = importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0]
+        file = Path(shipped) / f"{path.removesuffix('.py')}.py"
+    if not file.is_file():
+        names = ", ".join(sorted(p.stem for p in file.parent.glob("[!_]*.py")))
+        raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
+    spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "config"):
+        raise InputError(f"{file}: a recipe must define config() -> Recipe")
+    return module.config()
+
+
+def override(recipe: Recipe, settings: list[str]) -> Recipe:
+    """["a.b=value", ...] -> the recipe with those fields replaced. Errors: InputError."""
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: write key=value")
+        recipe = _replace(recipe, key.split("."), _literal(text), key)
+    return recipe
+
+
+def _literal(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _replace(node, path, value, key):
+    names = [f.name for f in dataclasses.fields(node)]
+    head, rest = path[0], path[1:]
+    if head not in names:
+        close = difflib.get_close_matches(head, names, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise InputError(f"unknown recipe key {key!r}{hint}; valid here: {', '.join(names)}")
+    old = getattr(node, head)
+    if rest:
+        if not dataclasses.is_dataclass(old):
+            raise InputError(f"unknown recipe key {key!r}: {head} has no parts")
+        value = _replace(old, rest, value, key)
+    else:
+        value = _as_type_of(old, value, key)
+    return dataclasses.replace(node, **{head: value})
+
+
+def _as_type_of(old, value, key):
+    """Accept what fits the field's present type; ints pass for floats, lists for tuples."""
+    if dataclasses.is_dataclass(old):
+        parts = ", ".join(f.name for f in dataclasses.fields(old))
+        raise InputError(f"{key} is not one value; set one of its parts: {parts}")
+    if isinstance(old, tuple) and isinstance(value, list | tuple):
+        return tuple(value)
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, str):
+        return str(value)
+    if type(value) is not type(old):
+        raise InputError(f"{key}={value!r}: expected {type(old).__name__}, as in {old!r}")
+    return value
+
+
+def to_json(node):
+    """Dataclass tree -> plain JSON values. The system carries its class's name."""
+    if dataclasses.is_dataclass(node):
+        values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
+        return {"kind": type(node).__name__} | values if isinstance(node, System) else values
+    return list(node) if isinstance(node, tuple) else node
+
+
+def from_json(values: dict) -> Recipe:
+    """The inverse of to_json for a whole recipe. Errors: InputError naming the unknown key."""
+    system = dict(values["system"])
+    kind = system.pop("kind")
+    if kind not in SYSTEMS:
+        raise InputError(f"unknown system {kind!r}; this version has: {', '.join(SYSTEMS)}")
+    default = Recipe(system=SYSTEMS[kind]())
+    return _fill(default, values | {"system": system}, "")
+
+
+def _fill(default, values, path):
+    if dataclasses.is_dataclass(default):
+        known = {f.name for f in dataclasses.fields(default)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(f"unknown recipe key {path + unknown[0]!r} in the checkpoint")
+        parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
+        return dataclasses.replace(default, **parts)
+    return tuple(values) if isinstance(default, tuple) else values

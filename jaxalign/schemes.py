@@ -1,0 +1,145 @@
+"""Annotation schemes as data: flips, boundary curves, regions, eye corners and pupils.
+
+Left and right are *image* sides (the viewer's left first). The fifteen curves and their order are
+those of TAB (Wu et al., "Look at Boundary"; Wang et al., "Think about Boundary"): every scheme has
+all fifteen, and a curve its points cannot draw has fewer than two of them.
+"""
+
+from dataclasses import dataclass, field
+
+
+CURVES = (
+    "contour", "lbrow_up", "lbrow_lo", "rbrow_up", "rbrow_lo", "bridge", "nose_base",
+    "outlip_up", "outlip_lo", "inlip_up", "inlip_lo", "leye_up", "leye_lo", "reye_up", "reye_lo",
+)  # fmt: skip
+# CURVES[CURVE_FLIP[i]] is the curve on which CURVES[i] lands in a mirrored photo.
+CURVE_FLIP = (0, 3, 4, 1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 11, 12)
+
+REGIONS = {
+    "contour": ("contour",),
+    "brows": ("lbrow_up", "lbrow_lo", "rbrow_up", "rbrow_lo"),
+    "eyes": ("leye_up", "leye_lo", "reye_up", "reye_lo"),
+    "nose": ("bridge", "nose_base"),
+    "mouth": ("outlip_up", "outlip_lo", "inlip_up", "inlip_lo"),
+}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way of placing K points on a face. All indices are 0-based.
+
+    `flip[i]` is the point whose mirrored position point i takes: new[i] = mirrored[flip[i]].
+    `curves` maps each name of CURVES to its points in drawing order.
+    `eye_corners` are the two outer eye corners (image left, image right); `pupils` the points whose
+    mean is each eye's centre. Both are empty where the scheme has no such points' convention.
+    """
+
+    name: str
+    flip: tuple[int, ...]
+    curves: dict[str, tuple[int, ...]] = field(hash=False)
+    eye_corners: tuple[int, int] | tuple[()]
+    pupils: tuple[tuple[int, ...], tuple[int, ...]] | tuple[()]
+
+    @property
+    def num_points(self) -> int:
+        return len(self.flip)
+
+    @property
+    def regions(self) -> dict[str, tuple[int, ...]]:
+        """Point indices of each region, ascending; a pupil or eye centre counts to the eyes."""
+        regions = {
+            region: {i for name in names for i in self.curves[name]}
+            for region, names in REGIONS.items()
+        }
+        on_curves = set().union(*regions.values())
+        regions["eyes"] |= set(range(self.num_points)) - on_curves
+        return {region: tuple(sorted(points)) for region, points in regions.items()}
+
+
+def _scheme(name, flip, curves, eye_corners, pupils):
+    flip = tuple(int(i) for i in flip.split())
+    named = (part.split("=") for part in curves.split())
+    curves = {curve: tuple(int(i) for i in points.split(",")) for curve, points in named}
+    assert tuple(curves) == CURVES, f"{name}: the curves must be the fifteen of CURVES, in order"
+    return Scheme(name, flip, curves, eye_corners, pupils)
+
+
+_JAW33 = ",".join(str(i) for i in range(33))
+_JAW17 = ",".join(str(i) for i in range(17))
+
+# 300W, 300W-LP, AFLW2000-3D, COFW-68 (iBUG's 68 points). One line per brow, so the lower brow
+# curves repeat the upper ones; the pupils are the means of the six points of each eye.
+IBUG68 = _scheme(
+    "ibug68",
+    """16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 26 25 24 23 22 21 20 19 18 17 27 28 29 30 35 34
+    33 32 31 45 44 43 42 47 46 39 38 37 36 41 40 54 53 52 51 50 49 48 59 58 57 56 55 64 63 62 61
+    60 67 66 65""",
+    f"""contour={_JAW17}
+    lbrow_up=17,18,19,20,21 lbrow_lo=17,18,19,20,21 rbrow_up=22,23,24,25,26 rbrow_lo=22,23,24,25,26
+    bridge=27,28,29,30 nose_base=31,32,33,34,35
+    outlip_up=48,49,50,51,52,53,54 outlip_lo=54,55,56,57,58,59,48
+    inlip_up=60,61,62,63,64 inlip_lo=64,65,66,67,60
+    leye_up=36,37,38,39 leye_lo=39,40,41,36 reye_up=42,43,44,45 reye_lo=45,46,47,42""",
+    (36, 45),
+    (tuple(range(36, 42)), tuple(range(42, 48))),
+)
+
+WFLW98 = _scheme(
+    "wflw98",
+    """32 31 30 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 46
+    45 44 43 42 50 49 48 47 37 36 35 34 33 41 40 39 38 51 52 53 54 59 58 57 56 55 72 71 70 69 68 75
+    74 73 64 63 62 61 60 67 66 65 82 81 80 79 78 77 76 87 86 85 84 83 92 91 90 89 88 95 94 93 97
+    96""",
+    f"""contour={_JAW33}
+    lbrow_up=33,34,35,36,37 lbrow_lo=38,39,40,41,33 rbrow_up=42,43,44,45,46 rbrow_lo=46,47,48,49,50
+    bridge=51,52,53,54 nose_base=55,56,57,58,59
+    outlip_up=76,77,78,79,80,81,82 outlip_lo=82,83,84,85,86,87,76
+    inlip_up=88,89,90,91,92 inlip_lo=92,93,94,95,88
+    leye_up=60,61,62,63,64 leye_lo=64,65,66,67,60 reye_up=68,69,70,71,72 reye_lo=72,73,74,75,68""",
+    (60, 72),
+    ((96,), (97,)),
+)
+
+# The contour is the chin alone and "bridge" is really tip to base (Burgos-Artizzu et al., 2013).
+COFW29 = _scheme(
+    "cofw29",
+    """1 0 3 2 6 7 4 5 9 8 11 10 14 15 12 13 17 16 19 18 20 21 23 22 24 25 26 27 28""",
+    """contour=28 lbrow_up=0,4,2 lbrow_lo=0,5,2 rbrow_up=1,6,3 rbrow_lo=1,7,3
+    bridge=20,21 nose_base=18,21,19
+    outlip_up=22,24,23 outlip_lo=22,27,23 inlip_up=22,25,23 inlip_lo=22,26,23
+    leye_up=8,12,10 leye_lo=8,13,10 reye_up=9,14,11 reye_lo=9,15,11""",
+    (8, 9),
+    ((16,), (17,)),
+)
+
+# Three points per brow, eye and mouth, so upper and lower curves coincide. No inter-ocular
+# convention: AFLW is normalised by the face box.
+AFLW19 = _scheme(
+    "aflw19",
+    """5 4 3 2 1 0 11 10 9 8 7 6 14 13 12 17 16 15 18""",
+    """contour=18 lbrow_up=0,1,2 lbrow_lo=0,1,2 rbrow_up=3,4,5 rbrow_lo=3,4,5
+    bridge=13 nose_base=12,13,14
+    outlip_up=15,16,17 outlip_lo=15,16,17 inlip_up=15,16,17 inlip_lo=15,16,17
+    leye_up=6,7,8 leye_lo=6,7,8 reye_up=9,10,11 reye_lo=9,10,11""",
+    (),
+    (),
+)
+
+# LaPa's order of JD's 106 points; 74 and 83 are eye centres, 104 and 105 pupils.
+LAPA106 = _scheme(
+    "lapa106",
+    """32 31 30 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 46
+    45 44 43 42 50 49 48 47 37 36 35 34 33 41 40 39 38 51 52 53 54 65 64 63 62 61 60 59 58 57 56 55
+    79 78 77 76 75 82 81 80 83 70 69 68 67 66 73 72 71 74 90 89 88 87 86 85 84 95 94 93 92 91 100 99
+    98 97 96 103 102 101 105 104""",
+    f"""contour={_JAW33}
+    lbrow_up=33,34,35,36,37 lbrow_lo=33,41,40,39,38 rbrow_up=42,43,44,45,46 rbrow_lo=46,47,48,49,50
+    bridge=51,52,53,54 nose_base=55,56,57,58,59,60,61,62,63,64,65
+    outlip_up=84,85,86,87,88,89,90 outlip_lo=84,95,94,93,92,91,90
+    inlip_up=96,97,98,99,100 inlip_lo=96,103,102,101,100
+    leye_up=66,67,68,69,70 leye_lo=66,73,72,71,70 reye_up=75,76,77,78,79 reye_lo=75,82,81,80,79""",
+    (66, 79),
+    ((104,), (105,)),
+)
+
+SCHEMES = {scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, AFLW19, LAPA106)}

@@ -1,0 +1,119 @@
+"""Stacked hourglasses on landmark heatmaps: FAN (Bulat and Tzimiropoulos, ICCV 2017).
+
+Stem to a quarter of the input's side, then `stacks` times: hourglass of HPM blocks, landmark
+maps, and both added back to the features. Every stack is supervised with the mean squared error
+to Gaussian maps; the last one is decoded.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign import decoding, geometry, losses, targets
+from jaxalign.errors import InputError
+from jaxalign.layers.hourglass import HPM, Hourglass, average_pool
+from jaxalign.layers.norm import batch_norm
+from jaxalign.optimizers import Optimizer
+from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+
+
+STRIDE = 4  # crop pixels per map pixel
+
+
+class HourglassNetwork(nn.Module):
+    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K) of every stack, last best."""
+
+    points: int
+    stacks: int
+    channels: int = 256
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        width = self.channels
+        conv = partial(nn.Conv, dtype=self.dtype)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+        block = partial(HPM, dtype=self.dtype)
+
+        x = conv(width // 4, (7, 7), strides=2, padding=3, name="stem")(images)
+        x = nn.relu(norm("stem_bn")(x))
+        x = average_pool(block(width // 2, name="stem_block1")(x, train))
+        x = block(width // 2, name="stem_block2")(x, train)
+        x = block(width, name="stem_block3")(x, train)
+
+        maps = []
+        for i in range(1, self.stacks + 1):
+            y = Hourglass(4, width, self.dtype, name=f"hourglass{i}")(x, train)
+            y = block(width, name=f"block{i}")(y, train)
+            y = conv(width, (1, 1), name=f"merge{i}")(y)
+            y = nn.relu(norm(f"merge{i}_bn")(y))
+            maps.append(conv(self.points, (1, 1), name=f"maps{i}")(y))
+            if i < self.stacks:
+                x = x + conv(width, (1, 1), name=f"features_back{i}")(y)
+                x = x + conv(width, (1, 1), name=f"maps_back{i}")(maps[-1])
+        return maps
+
+
+DECODERS = {
+    "quarter": decoding.argmax,
+    "argmax": partial(decoding.argmax, quarter=False),
+    "soft": decoding.local_soft_argmax,
+}
+
+
+@dataclass(frozen=True)
+class StackedHourglass(System):
+    """FAN; `stacks` 1, 2 or 4 with 68 points have 6,249,668 / 12,106,504 / 23,820,176 parameters.
+
+    `sigma` of the target Gaussian in map pixels; `decoder`: quarter (argmax with the quarter
+    shift), argmax, or soft (centre of mass around the argmax).
+    """
+
+    stacks: int = 4
+    channels: int = 256
+    sigma: float = 1.5
+    decoder: str = "quarter"
+    epochs: float = 60
+    optimizer: Optimizer = field(
+        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
+    )
+
+    def __post_init__(self):
+        if self.size % (STRIDE * 16):
+            raise InputError(f"system.size={self.size}: four halvings need a multiple of 64")
+        if self.decoder not in DECODERS:
+            raise InputError(f"system.decoder={self.decoder!r}: one of {', '.join(DECODERS)}")
+
+    @property
+    def network(self):
+        points = self.points.num_points
+        return HourglassNetwork(points, self.stacks, self.channels, jnp.dtype(self.dtype))
+
+    @property
+    def phases(self):
+        objective = Objective("maps", self.loss, self.optimizer, trains=("network",))
+        return (Phase("train", self.epochs, (objective,)),)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        return init_networks({"network": self.network}, key, {"network": (images,)})
+
+    def predict(self, variables, images):
+        maps = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
+        points, score = DECODERS[self.decoder](maps[-1].astype(jnp.float32))
+        return geometry.from_map(points, STRIDE), score
+
+    def loss(self, params, batch_stats, batch, key):
+        images = normalise(batch["image"], self.dtype)
+        maps, changed = self.network.apply(
+            select({"params": params, "batch_stats": batch_stats}),
+            images,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma, cut=3)
+        per_stack = [losses.mse_maps(m, target).mean(-1) for m in maps]
+        parts = {f"stack{i}": value for i, value in enumerate(per_stack, 1)}
+        return sum(per_stack), parts, {"network": changed["batch_stats"]}

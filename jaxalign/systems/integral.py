@@ -1,0 +1,157 @@
+"""A light residual encoder-decoder read by soft-argmax: the model for CPUs and first experiments.
+
+Not one of the five papers' systems. Landmark logits at a quarter of the input's side; points are
+the mean position under each map's softmax ("integral regression", Sun et al., ECCV 2018). The loss
+is the Wing loss on the points (Feng et al., CVPR 2018) plus the cross-entropy of each softmax map
+with a Gaussian around the point, which keeps the maps single-peaked (Nibali et al., 2018).
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign import decoding, geometry, losses, targets
+from jaxalign.errors import InputError
+from jaxalign.layers.hourglass import upsample
+from jaxalign.layers.norm import batch_norm
+from jaxalign.optimizers import Optimizer
+from jaxalign.systems.interface import (
+    Objective,
+    Phase,
+    System,
+    init_networks,
+    normalise,
+    select,
+)
+
+
+STRIDE = 4  # crop pixels per map pixel
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al., 2016)."""
+
+    channels: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+        y = conv(self.channels, (3, 3), strides=self.stride, name="conv1")(x)
+        y = nn.relu(norm("bn1")(y))
+        y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
+        if x.shape != y.shape:
+            x = conv(self.channels, (1, 1), strides=self.stride, padding=0, name="shortcut")(x)
+            x = norm("shortcut_bn")(x)
+        return nn.relu(x + y)
+
+
+class IntegralNetwork(nn.Module):
+    """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K).
+
+    Encoder at strides 4, 8, 16, 32 of `width` x (1, 2, 4, 6) channels; decoder back to stride 4
+    with `decoder_width` channels, added to 1x1 laterals.
+    """
+
+    points: int
+    width: int = 64
+    blocks: int = 2
+    decoder_width: int = 128
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+
+        x = conv(self.width // 2, (3, 3), strides=2, name="stem1")(images)
+        x = nn.relu(norm("stem1_bn")(x))
+        x = conv(self.width, (3, 3), strides=2, name="stem2")(x)
+        x = nn.relu(norm("stem2_bn")(x))
+        levels = []
+        for level, factor in enumerate((1, 2, 4, 6), 1):
+            for i in range(1, self.blocks + 1):
+                stride = 2 if level > 1 and i == 1 else 1
+                block = ResidualBlock(self.width * factor, stride, self.dtype)
+                x = block.copy(name=f"stage{level}_block{i}")(x, train)
+            levels.append(x)
+
+        lateral = partial(conv, self.decoder_width, (1, 1), padding=0)
+        y = lateral(name="lateral4")(levels[3])
+        for level in (3, 2, 1):
+            y = upsample(y) + lateral(name=f"lateral{level}")(levels[level - 1])
+            y = nn.relu(norm(f"lateral{level}_bn")(y))
+            y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
+            y = nn.relu(norm(f"smooth{level}_bn")(y))
+        return nn.Conv(self.points, (1, 1), dtype=self.dtype, name="logits")(y)
+
+
+@dataclass(frozen=True)
+class Integral(System):
+    """`sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing
+    loss in map pixels; `map_weight` of the cross-entropy against it."""
+
+    size: int = 128
+    width: int = 64
+    blocks: int = 2
+    decoder_width: int = 128
+    sigma: float = 1.0
+    wing_width: float = 2.0
+    wing_curvature: float = 0.5
+    map_weight: float = 0.5
+    epochs: float = 60
+    optimizer: Optimizer = field(
+        default_factory=lambda: Optimizer("adamw", 2e-3, "cosine", factor=0.01, warmup=2)
+    )
+
+    def __post_init__(self):
+        if self.size % 32:
+            raise InputError(f"system.size={self.size}: must be a multiple of 32")
+
+    @property
+    def network(self):
+        return IntegralNetwork(
+            self.points.num_points,
+            self.width,
+            self.blocks,
+            self.decoder_width,
+            jnp.dtype(self.dtype),
+        )
+
+    @property
+    def phases(self):
+        objective = Objective("points", self.loss, self.optimizer, trains=("network",))
+        return (Phase("train", self.epochs, (objective,)),)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        return init_networks({"network": self.network}, key, {"network": (images,)})
+
+    def predict(self, variables, images):
+        logits = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
+        points, score = decoding.soft_argmax(logits)
+        return geometry.from_map(points, STRIDE), score
+
+    def loss(self, params, batch_stats, batch, key):
+        logits, changed = self.network.apply(
+            select({"params": params, "batch_stats": batch_stats}),
+            normalise(batch["image"], self.dtype),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        truth = geometry.to_map(batch["points"], STRIDE)
+        predicted, _ = decoding.soft_argmax(logits)
+        on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)
+        wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
+        target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
+        maps = losses.cross_entropy_maps(logits, target)
+        parts = {
+            "points": losses.weighted_mean(wing, on_crop, axis=-1),
+            "maps": losses.weighted_mean(maps, on_crop, axis=-1),
+        }
+        values = parts["points"] + self.map_weight * parts["maps"]
+        return values, parts, {"network": changed["batch_stats"]}

@@ -1,0 +1,92 @@
+"""What the trainer, the evaluator and predictions know of a system: this, and nothing else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from jaxalign.optimizers import Optimizer
+from jaxalign.schemes import SCHEMES, Scheme
+
+
+IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1 RGB
+
+
+def normalise(images, dtype):
+    """(B, H, W, 3) uint8 RGB -> the same, zero mean and unit deviation by ImageNet's figures."""
+    images = images.astype(jnp.float32) / 255
+    return ((images - jnp.array(IMAGE_MEAN)) / jnp.array(IMAGE_STD)).astype(dtype)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One kind of training step: what is minimised, over which networks, by which optimiser.
+
+    `loss(params, batch_stats, batch, key)` returns (values, parts, batch_stats): the loss of each
+    face (B,), its named parts (B,) for the log, and the statistics after the step. It runs inside
+    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are top-level names of `params`.
+    """
+
+    name: str
+    loss: Callable
+    optimizer: Optimizer
+    trains: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training; its steps take the objectives of `cycle` in turn."""
+
+    name: str
+    epochs: float
+    cycle: tuple[Objective, ...]
+
+
+@dataclass(frozen=True)
+class System:
+    """A landmark detector bound to a scheme. Subclasses are frozen dataclasses of its settings.
+
+    Variables are {"params": {network: ...}, "batch_stats": {network: ...}}: the top-level names
+    are the system's networks, and all names below are the checkpoint format.
+    """
+
+    scheme: str = "ibug68"
+    size: int = 256  # side of the square crop it takes, pixels
+    dtype: str = "float32"  # of the computations; parameters and statistics stay float32
+
+    @property
+    def points(self) -> Scheme:
+        return SCHEMES[self.scheme]
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """The networks that predict (others only help to train)."""
+        return ("network",)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        raise NotImplementedError
+
+    def init(self, key: jax.Array) -> dict:
+        """Random key -> variables. `jax.eval_shape(system.init, key)` runs nothing."""
+        raise NotImplementedError
+
+    def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """(B, size, size, 3) uint8 RGB crops -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        raise NotImplementedError
+
+
+def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
+    """Named linen modules and the arguments of each -> the variables of all, keys split by order."""
+    variables = {"params": {}, "batch_stats": {}}
+    for (name, module), one in zip(networks.items(), jax.random.split(key, len(networks))):
+        made = module.init(one, *inputs[name], train=False)
+        for kind in variables:
+            variables[kind][name] = made.get(kind, {})
+    return variables
+
+
+def select(variables: dict, network: str = "network") -> dict:
+    """The variables of one network, as linen takes them."""
+    return {kind: tree[network] for kind, tree in variables.items()}

@@ -1,0 +1,1 @@
+"""Training: state and step, devices, checkpoints, logs, and the loop."""

@@ -1,0 +1,138 @@
+"""Orbax checkpoints: the latest and the best of a run, each whole in itself.
+
+A step holds `variables` (what predicts), `training` (what only resuming needs: optimiser states,
+and the weights themselves where averaged ones predict) and `recipe` (JSON). Saved asynchronously;
+an unfinished save is not a checkpoint. The data position is the step: training_batches takes it.
+"""
+
+import logging
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from jaxalign import recipe as recipes
+from jaxalign.errors import InputError
+from jaxalign.recipe import Recipe
+from jaxalign.training.state import TrainState
+
+
+FOLDER = "checkpoints"
+
+
+class Checkpoints:
+    """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best."""
+
+    def __init__(self, workdir: Path | str):
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save as a warning
+        best = keep.BestN(get_metric_fn=lambda metrics: metrics["val"], reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(1), best]),
+            best_fn=lambda metrics: metrics["val"],
+            best_mode="min",
+            cleanup_tmp_directories=True,
+        )
+        self.manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
+
+    def save(self, state: TrainState, recipe: Recipe, val: float):
+        """Start saving; `state` may be donated as soon as this returns."""
+        step = int(state.step)
+        if step in self.manager.all_steps():
+            return
+        state = jax.tree.map(jnp.copy, state)
+        variables, rest = state.variables(), _rest(state)
+        self.manager.save(
+            step,
+            args=ocp.args.Composite(
+                variables=ocp.args.StandardSave(variables),
+                training=ocp.args.StandardSave(rest),
+                recipe=ocp.args.JsonSave(recipes.to_json(recipe)),
+            ),
+            metrics={"val": float(val)},
+        )
+
+    def latest(self) -> int | None:
+        return self.manager.latest_step()
+
+    def resume(self, like: TrainState) -> TrainState:
+        """The latest state, as numpy arrays shaped as `like` (arrays or their shapes)."""
+        restored = self.manager.restore(
+            self.latest(),
+            args=ocp.args.Composite(
+                variables=ocp.args.StandardRestore(_empty(like.variables())),
+                training=ocp.args.StandardRestore(_empty(_rest(like))),
+            ),
+        )
+        variables, rest = restored["variables"], restored["training"]
+        if like.ema:
+            rest = rest | {"ema": variables["params"]}
+        else:
+            rest = rest | {"params": variables["params"], "ema": {}}
+        return TrainState(batch_stats=variables["batch_stats"], **rest)
+
+    def close(self):
+        self.manager.wait_until_finished()
+        self.manager.close()
+
+
+def _rest(state):
+    rest = {"step": state.step, "optimizers": state.optimizers}
+    return rest | ({"params": state.params} if state.ema else {})
+
+
+def _empty(tree):
+    """numpy leaves to restore into: a checkpoint then loads on any number of devices."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
+
+
+def find_step(path: Path | str, which: str = "best") -> Path:
+    """A work directory (its `which`: best or latest step), or a step's own folder -> that folder.
+
+    Errors: InputError where there is no finished checkpoint.
+    """
+    path = Path(path).absolute()
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; give the --workdir of a training run")
+    if (path / "variables").is_dir():
+        return path
+    folder = path if path.name == FOLDER else path / FOLDER
+    found = folder.is_dir() and [p for p in folder.iterdir() if (p / "variables").is_dir()]
+    if not found:
+        raise InputError(f"{path}: holds no finished checkpoint; train with --workdir {path} first")
+    manager = ocp.CheckpointManager(
+        folder,
+        options=ocp.CheckpointManagerOptions(
+            best_fn=lambda metrics: metrics["val"], best_mode="min", read_only=True
+        ),
+    )
+    step = manager.best_step() if which == "best" else manager.latest_step()
+    manager.close()
+    if step is None:
+        raise InputError(f"{path}: its checkpoints were not finished; train with --resume")
+    return folder / str(step)
+
+
+def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
+    """Checkpoint -> its recipe, the variables that predict (numpy), and the folder they came from.
+
+    Errors: InputError where the checkpoint is missing, half-written or of another program.
+    """
+    step = find_step(path, which)
+    handler = ocp.Checkpointer(ocp.CompositeCheckpointHandler())
+    try:
+        recipe = handler.restore(step, ocp.args.Composite(recipe=ocp.args.JsonRestore()))["recipe"]
+        recipe = recipes.from_json(recipe)
+        shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
+        item = ocp.args.StandardRestore(_empty(shapes))
+        variables = handler.restore(step, ocp.args.Composite(variables=item))["variables"]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputError(
+            f"{step}: not a whole checkpoint of this program ({reason}); give another --ckpt"
+        ) from error
+    return recipe, variables, step

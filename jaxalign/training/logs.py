@@ -1,0 +1,82 @@
+"""metrics.jsonl (always), TensorBoard events, and the progress bar."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class Log:
+    """One run's numbers. `first` is the step it starts from: later lines of an earlier, killed
+    run are dropped from metrics.jsonl, so that the file reads like one uninterrupted run.
+
+    Lines of one step are equal between equal runs but for `time` and `images_per_second`.
+    """
+
+    def __init__(self, workdir: Path, first: int, last: int, batch: int, quiet: bool):
+        self.batch, self.steps, self.started = batch, 0, time.perf_counter()
+        self.bar = tqdm(total=last, initial=first, unit="step", disable=quiet, smoothing=0.1)
+        self.file = self.board = None
+        if quiet:
+            return
+        path = workdir / "metrics.jsonl"
+        _drop_after(path, first)
+        self.file = path.open("a", buffering=1, encoding="utf-8")
+        from tensorboardX import SummaryWriter
+
+        self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
+
+    def step(self):
+        """A step is done."""
+        self.steps += 1
+        self.bar.update()
+
+    def show(self, loss: float):
+        """What stands behind the progress bar."""
+        self.bar.set_postfix({"loss": f"{loss:.4f}", "images/s": f"{self.rate():.1f}"})
+
+    def rate(self) -> float:
+        """Images per second since the last written line, compilation included."""
+        return self.steps * self.batch / max(time.perf_counter() - self.started, 1e-9)
+
+    def write(self, step: int, phase: str, numbers: dict[str, float]):
+        """Numbers after `step` steps, as one line and as TensorBoard scalars."""
+        if self.file is None:
+            return
+        line = {"step": step, "phase": phase} | numbers
+        line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
+        self.file.write(json.dumps(line) + "\n")
+        for name, value in numbers.items():
+            self.board.add_scalar(name, value, step)
+
+    def restart_clock(self):
+        """Validation and saving do not count into images per second."""
+        self.steps, self.started = 0, time.perf_counter()
+
+    def say(self, line: str):
+        if not self.bar.disable:
+            self.bar.write(line)
+
+    def close(self):
+        self.bar.close()
+        if self.file is not None:
+            self.file.close()
+            self.board.close()
+
+
+def _drop_after(path, step):
+    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            continue
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    os.replace(partial, path)

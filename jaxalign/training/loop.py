@@ -1,0 +1,249 @@
+"""The training loop: phases of steps, with validation, checkpoints and an exact way back."""
+
+import json
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.evaluation.predict import Predictor, predict_source
+from jaxalign.pipeline import training_batches
+from jaxalign.protocols import protocol_for
+from jaxalign.recipe import Recipe, to_json
+from jaxalign.systems.interface import Phase
+from jaxalign.training import parallel, state as states
+from jaxalign.training.checkpoints import FOLDER, Checkpoints
+from jaxalign.training.logs import Log
+
+
+DEVICE_KEYS = ("image", "points", "visible", "attributes", "weight")
+
+
+class NonFinite(InputError):
+    """A loss that is not finite: the message names the step and the faces."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A phase with the steps it covers: first to last - 1."""
+
+    phase: Phase
+    first: int
+    last: int
+
+
+def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
+    """The phases as steps, and the steps of an epoch, for a training set of `faces`."""
+    per_epoch = max(1, faces // recipe.training.batch)
+    stretches, first = [], 0
+    for phase in recipe.system.phases:
+        last = first + max(1, math.ceil(phase.epochs * per_epoch))
+        stretches.append(Stretch(phase, first, last))
+        first = last
+    return stretches, per_epoch
+
+
+class Run:
+    """One run of a recipe in a work directory.
+
+    `train` and `val` are any sequences of samples (sources.py); `val` may be empty, then the
+    newest checkpoint counts as the best. Same recipe and data, same run, bit for bit on one
+    machine; a resumed run equals an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Sequence,
+        val: Sequence,
+        workdir: Path,
+        *,
+        benchmark: str = "",
+        resume: bool = False,
+    ):
+        self.recipe, self.system = recipe, recipe.system
+        self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
+        parallel.check_batch(recipe.training.batch)
+        if not len(train):
+            raise InputError(f"{recipe.data.train}: no faces to train on")
+        self.stretches, self.per_epoch = plan(recipe, len(train))
+        self.last = self.stretches[-1].last
+        self.normaliser = protocol_for(benchmark, self.system.points).normaliser
+        self.predictor = Predictor(self.system)
+        self.stop_signal = None
+        self._open(resume)
+
+    def _open(self, resume):
+        existing = (self.workdir / FOLDER).is_dir() and any((self.workdir / FOLDER).iterdir())
+        if existing and not resume:
+            raise InputError(
+                f"{self.workdir}: holds checkpoints already; go on with --resume, or name another "
+                "--workdir"
+            )
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(to_json(self.recipe), indent=2)
+        if resume and (stored := self.workdir / "recipe.json").exists():
+            if stored.read_text(encoding="utf-8").strip() != text:
+                raise InputError(
+                    f"{stored} differs from the recipe given; resume with the same --config and "
+                    "--set, or start anew in another --workdir"
+                )
+        (self.workdir / "recipe.json").write_text(text + "\n", encoding="utf-8")
+        self.checkpoints = Checkpoints(self.workdir)
+
+        training = self.recipe.training
+        create = partial(
+            states.create,
+            self.system,
+            self.stretches[0].phase,
+            training.seed,
+            bool(training.ema),
+        )
+        step = self.checkpoints.latest()
+        if step is None:
+            state = jax.jit(create)()
+        else:
+            like = jax.eval_shape(create)
+            phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
+            optimizers = jax.eval_shape(partial(states.start_optimizers, phase), like.params)
+            state = self.checkpoints.resume(like.replace(optimizers=optimizers))
+        self.state = parallel.replicate(state)
+        self.step = int(step or 0)
+
+    def _stretch_at(self, step):
+        return next(s for s in self.stretches if step < s.last)
+
+    def run(self):
+        """Train to the end, or until SIGINT or SIGTERM, which save first (exit by SystemExit)."""
+        quiet = jax.process_index() > 0
+        self.log = Log(self.workdir, self.step, self.last, self.recipe.training.batch, quiet)
+        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            for stretch in self.stretches:
+                if self.step < stretch.last:
+                    self._run_stretch(stretch)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.log.close()
+            self.checkpoints.close()
+
+    def _stop(self, number, frame):
+        self.stop_signal = number
+
+    def _run_stretch(self, stretch):
+        """Per step, in this order: update; look at the *previous* step's loss, while the device
+        works on this one; then log, validate, save. Validation and saving look at the present
+        loss first, so that nothing broken is ever kept."""
+        training, phase = self.recipe.training, stretch.phase
+        if self.step == stretch.first > 0:
+            fresh = states.start_optimizers(phase, self.state.params)
+            self.state = parallel.replicate(self.state.replace(optimizers=fresh))
+        updates = [self._update(objective, stretch) for objective in phase.cycle]
+        rates = [o.optimizer.rate_at(*self._span(stretch)) for o in phase.cycle]
+        evaluate_every = max(1, round(training.eval_epochs * self.per_epoch))
+        save_every = max(1, round(training.save_epochs * self.per_epoch))
+
+        previous = None
+        for batch in self._batches(stretch):
+            turn = (self.step - stretch.first) % len(phase.cycle)
+            on_device = {key: parallel.split(batch[key]) for key in DEVICE_KEYS}
+            self.state, metrics = updates[turn](self.state, on_device)
+            if previous is not None:
+                self._check(*previous)
+            self.step += 1
+            previous = (self.step, metrics, batch["index"])
+            self.log.step()
+
+            done = self.step == self.last
+            evaluating = self.step % evaluate_every == 0 or done
+            saving = self.step % save_every == 0 or evaluating or self.stop_signal
+            if self.step % training.log_steps == 0 or saving:
+                self._check(*previous)
+                numbers = {k: float(v) for k, v in metrics.items() if k != "per_face"}
+                numbers["rate"] = float(rates[turn](self.step - 1 - stretch.first))
+                self.log.write(self.step, phase.name, numbers)
+                self.log.show(loss=numbers["loss"])
+            if saving:
+                self._save(phase, evaluating)
+            if self.stop_signal:
+                self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
+                raise SystemExit(128 + self.stop_signal)
+
+    def _span(self, stretch):
+        return self.per_epoch, stretch.last - stretch.first
+
+    def _update(self, objective, stretch):
+        training = self.recipe.training
+        step = partial(
+            states.train_step,
+            objective=objective,
+            rate=objective.optimizer.rate_at(*self._span(stretch)),
+            first=stretch.first,
+            seed=training.seed,
+            ema=training.ema,
+        )
+        return parallel.training(step)
+
+    def _batches(self, stretch):
+        data, training = self.recipe.data, self.recipe.training
+        return training_batches(
+            self.train_faces,
+            self.system.points,
+            data.crop,
+            self.system.size,
+            data.augment,
+            batch=training.batch,
+            seed=training.seed,
+            first=self.step,
+            last=stretch.last,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+            threads=data.threads,
+        )
+
+    def _check(self, step, metrics, indices):
+        """Raise NonFinite, naming the faces, where this step's loss or gradient is not finite."""
+        if np.isfinite(metrics["loss"]) and np.isfinite(metrics["grad_norm"]):
+            return
+        share = len(indices)
+        mine = np.asarray(metrics["per_face"])[jax.process_index() * share :][:share]
+        bad = indices[~np.isfinite(mine)]
+        names = [self.train_faces[int(i)]["id"] for i in (bad if len(bad) else indices)]
+        which = "faces" if len(bad) else "gradient, not faces; the batch was"
+        raise NonFinite(
+            f"the loss of step {step} is not finite ({which}: {', '.join(names)}); look at them, "
+            "lower the rate or set optimizer.clip; the last checkpoint is whole"
+        )
+
+    def _save(self, phase, evaluating):
+        """Validate and save. A save between validations is never the best one."""
+        val = math.inf
+        if evaluating and len(self.val_faces):
+            val = float(self._validate(phase))
+        elif evaluating:
+            val = -float(self.step)  # nothing to compare by: newer is better
+        self.checkpoints.save(self.state, self.recipe, val)
+        self.log.restart_clock()
+
+    def _validate(self, phase):
+        data, batch = self.recipe.data, self.recipe.training.batch
+        results = predict_source(
+            self.predictor,
+            parallel.to_host(self.state.variables()),
+            self.val_faces,
+            data.crop,
+            batch=batch,
+            threads=data.threads,
+        )
+        nme = float(np.mean(results.nme(self.normaliser)))
+        self.log.write(self.step, phase.name, {"val_nme": nme})
+        epoch = self.step / self.per_epoch
+        self.log.say(f"epoch {epoch:.1f}: validation NME ({self.normaliser}) {100 * nme:.3f} %")
+        return nme

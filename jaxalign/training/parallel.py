@@ -1,0 +1,98 @@
+"""Devices: pmap lives here and nowhere else.
+
+The state is replicated, batches are split over the local devices, everything returned is reduced
+or gathered over the axis inside the step, so results carry no device axis.
+"""
+
+import jax
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.layers.norm import AXIS
+
+
+def start(require: str = "", distributed: bool = False) -> str:
+    """Join the other hosts if there are any, and say what this run computes on.
+
+    `distributed` calls jax.distributed.initialize, which finds its cluster by itself or through
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Errors: InputError where
+    `require` ("cpu", "gpu", "tpu") is not what JAX found.
+    """
+    if distributed:
+        _initialize()
+    device = jax.devices()[0]
+    line = f"{jax.device_count()} x {device.platform.upper()} ({device.device_kind})"
+    if jax.process_count() > 1:
+        line += f", host {jax.process_index() + 1} of {jax.process_count()}"
+    if require and device.platform != require:
+        raise InputError(
+            f"--require {require}, but JAX found only {line}; install jax[cuda12] or jax[tpu], "
+            "check the driver, or drop --require"
+        )
+    return line
+
+
+def _initialize():
+    import os
+
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if address is None:
+        jax.distributed.initialize()
+        return
+    try:
+        count, index = (int(os.environ[f"JAX_{n}"]) for n in ("NUM_PROCESSES", "PROCESS_ID"))
+    except (KeyError, ValueError):
+        raise InputError(
+            "JAX_COORDINATOR_ADDRESS is set: set JAX_NUM_PROCESSES and JAX_PROCESS_ID too"
+        ) from None
+    jax.distributed.initialize(address, count, index)
+
+
+def check_batch(batch: int):
+    """InputError where `batch` faces do not divide over all devices."""
+    if batch % jax.device_count():
+        devices = jax.device_count()
+        raise InputError(
+            f"training.batch={batch} does not divide over {devices} devices; "
+            f"use --set training.batch={-(-batch // devices) * devices}"
+        )
+
+
+def training(step):
+    """step(state, batch) -> (state, metrics), with AXIS bound, on all devices of all hosts.
+
+    The state is donated; batches as `split` makes them.
+    """
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+
+
+def prediction(predict):
+    """predict(variables, images) -> arrays, on this host's devices; outputs keep a device axis."""
+    return jax.pmap(predict, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
+
+
+def local_devices() -> int:
+    return jax.local_device_count()
+
+
+def replicate(tree):
+    """Host arrays, the same on every host -> one copy on every device of all hosts."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(tree, everywhere)
+
+
+def split(array: np.ndarray) -> np.ndarray:
+    """(B, ...) -> (local devices, B / local devices, ...)."""
+    return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
+
+
+def join(array) -> np.ndarray:
+    """(local devices, b, ...) -> (B, ...), on the host."""
+    array = np.asarray(array)
+    return array.reshape(-1, *array.shape[2:])
+
+
+def to_host(tree):
+    """A replicated tree -> numpy arrays, on any number of hosts."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)

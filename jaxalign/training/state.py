@@ -1,0 +1,97 @@
+"""What training carries from step to step, and the step itself."""
+
+from functools import partial
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxalign.layers.norm import AXIS
+from jaxalign.systems.interface import Objective, Phase, System
+
+
+@flax.struct.dataclass
+class TrainState:
+    step: jax.Array  # () int32, steps taken over all phases
+    params: dict
+    batch_stats: dict
+    ema: dict  # averaged params, {} where the recipe has none
+    optimizers: dict  # objective name -> Optax state, of the present phase
+
+    def variables(self) -> dict:
+        """What predicts: the averaged weights where there are any."""
+        return {"params": self.ema or self.params, "batch_stats": self.batch_stats}
+
+
+def create(system: System, phase: Phase, seed: int, ema: bool) -> TrainState:
+    """The state before the first step of the first phase."""
+    variables = system.init(jax.random.key(seed))
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables["batch_stats"],
+        ema=jax.tree.map(jnp.copy, params) if ema else {},
+        optimizers=start_optimizers(phase, params),
+    )
+
+
+def start_optimizers(phase: Phase, params: dict) -> dict:
+    """Fresh optimiser states for a phase."""
+    rate = optax.constant_schedule(0.0)  # the state does not depend on the rate
+    return {
+        objective.name: objective.optimizer.build(rate).init(trained(objective, params))
+        for objective in phase.cycle
+    }
+
+
+def trained(objective: Objective, params: dict) -> dict:
+    return {name: params[name] for name in objective.trains}
+
+
+def train_step(
+    state: TrainState, batch: dict, *, objective: Objective, rate, first: int, seed: int, ema: float
+):
+    """One step of one objective, on one of AXIS's devices. Returns (state, metrics).
+
+    `rate`: schedule over the steps of the phase, which began at step `first`. Metrics are scalars,
+    and `per_face`, the loss of every face of the whole batch in order.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+    faces = jax.lax.psum(batch["weight"].sum(), AXIS)
+
+    def share_of_loss(params):
+        values, parts, stats = objective.loss(
+            state.params | params, state.batch_stats, batch, key
+        )
+        mean = partial(weighted_share, weights=batch["weight"], total=faces)
+        return mean(values), ({name: mean(part) for name, part in parts.items()}, values, stats)
+
+    params = trained(objective, state.params)
+    (loss, (parts, values, stats)), grads = jax.value_and_grad(share_of_loss, has_aux=True)(params)
+    loss, parts, grads = jax.lax.psum((loss, parts, grads), AXIS)
+
+    optimizer = objective.optimizer.build(lambda count: rate(state.step - first))
+    updates, optimizer_state = optimizer.update(
+        grads, state.optimizers[objective.name], params
+    )
+    params = state.params | optax.apply_updates(params, updates)
+    if ema:
+        decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+        averaged = optax.incremental_update(params, state.ema, 1 - decay)
+    state = state.replace(
+        step=state.step + 1,
+        params=params,
+        batch_stats=state.batch_stats | stats,
+        ema=averaged if ema else {},
+        optimizers=state.optimizers | {objective.name: optimizer_state},
+    )
+    metrics = {"loss": loss, **parts, "grad_norm": optax.global_norm(grads)}
+    return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
+
+
+def weighted_share(values, weights, total):
+    """This device's part of a weighted mean over all devices: summed over AXIS it is the mean."""
+    return (values * weights).sum() / total

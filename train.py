@@ -1,0 +1,9 @@
+"""Train a recipe: see `python train.py --help`."""
+
+import sys
+
+from jaxalign.commands.train import main
+
+
+if __name__ == "__main__":
+    sys.exit(main())
