@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
@@ -110,7 +111,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         total = expected.get("train", 0) + expected.get("test", 0)
         with contextlib.ExitStack() as stack:
             writers = {}
-            bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces"))
+            bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
                 bar.update()
                 bad = face if isinstance(face, Bad) else check_face(face)
@@ -218,17 +219,14 @@ def build(
         raise InputError(f"{folder} is already prepared; --overwrite builds it again")
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
+    root = Path(root) if benchmark.needs_root else None
     try:
-        builder = FacesBuilder(
-            benchmark,
-            Path(root) if benchmark.needs_root else None,
-            options,
-            skip_bad=skip_bad,
-            data_dir=aside,
-        )
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces a download
+        with _quiet():
+            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=aside)
             builder.download_and_prepare(download_dir=aside / "downloads")
-        found = _count(builder.info)
+        splits = open_splits(benchmark, config, aside)
+        found = {name: len(split.groups) for name, split in splits.items()}
+        found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             folder.rename(aside / "replaced")
@@ -238,15 +236,27 @@ def build(
     return Built(folder, found, builder.bad)
 
 
-def _count(info):
-    """Faces of each split and subset of a builder's `info`."""
+@contextlib.contextmanager
+def _quiet():
+    """Keeps TFDS from announcing a download and from warning of a configuration of our own."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, list[int]]]:
+    """Subset name -> its split and its faces' places there. One that both have means test's."""
     found = {}
-    for split in info.splits:
-        subsets = info.metadata[split]["subsets"]
-        found[split] = len(subsets)
-        for names in subsets:
-            for name in names:
-                found[name] = found.get(name, 0) + 1
+    for name in sorted(splits, reverse=True):  # train, test
+        places = {}
+        for place, names in enumerate(splits[name].subsets):
+            for subset in names:
+                places.setdefault(subset, []).append(place)
+        found |= {subset: (splits[name], faces) for subset, faces in places.items()}
     return found
 
 
@@ -254,17 +264,19 @@ def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, 
     """The splits of a prepared data set. Errors: InputError where the files are damaged."""
     folder = stored(benchmark, config, data_dir)
     try:
-        builder = tfds.builder_from_directory(folder)
-        decoders = {"image": tfds.decode.SkipDecoding()}
-        return {
-            name: Split(
-                builder.as_data_source(name, decoders=decoders),
-                builder.info.metadata[name]["group"],
-                builder.info.metadata[name]["subsets"],
-            )
-            for name in builder.info.splits
-        }
-    except (OSError, KeyError, ValueError) as error:
+        return dict(_splits(folder))
+    except Exception as error:  # TFDS, protobuf and array_record each have errors of their own
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise InputError(
-            f"{folder}: damaged ({error}); prepare {benchmark.name} again with --overwrite"
+            f"{folder}: damaged ({reason}); prepare {benchmark.name} again with --overwrite"
         ) from None
+
+
+def _splits(folder):
+    builder = tfds.builder_from_directory(folder)
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    for name in builder.info.splits:
+        records = builder.as_data_source(name, decoders=decoders)
+        records[0]  # opens the file: one cut short fails here and not in the middle of a run
+        index = builder.info.metadata[name]
+        yield name, Split(records, index["group"], index["subsets"])

@@ -58,7 +58,7 @@ class Benchmark:
     faces: Callable[..., Iterator[Face | Bad]]
     counts: dict[str, int]  # split or subset -> faces in the complete official download
     instructions: str  # where to download it and what `--from` must hold
-    options: dict[str, int | float | str] = field(default_factory=dict)  # keyword arguments of faces
+    options: dict[str, int | float | str] = field(default_factory=dict)  # arguments of faces
     citation: str = ""
     version: str = "1.0.0"
     needs_root: bool = True  # False: made by the program, `--from` is not needed
@@ -81,7 +81,7 @@ class Benchmark:
             except ValueError:
                 equals = ""
             if not equals or not value or set(value) & set("/:\\ "):
-                raise InputError(f"{setting!r}: expected {key}=VALUE, VALUE of type {kind.__name__}")
+                raise InputError(f"{setting!r}: expected {key}=VALUE ({kind.__name__})")
         return options
 
     def config(self, options: Mapping) -> str:
@@ -131,9 +131,11 @@ def _fault_of_photo(photo):
     # The end is looked for first: OpenCV decodes half a JPEG without complaint, the rest grey.
     if not _is_complete(photo):
         return "the photo is truncated (its end marker is missing)"
-    if cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_REDUCED_COLOR_8) is None:
-        return "not a photo that can be decoded"
-    return None
+    try:
+        image = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    return "not a photo that can be decoded" if image is None else None
 
 
 def _is_complete(photo: bytes) -> bool:

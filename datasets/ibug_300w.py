@@ -141,7 +141,8 @@ def _detector_table(path):
             for row in (rows := csv.DictReader(file)):
                 try:
                     key = (row["subset"].replace("/", "_"), _name(row["name"]))
-                    boxes[key] = np.array([row[c] for c in ("x0", "y0", "x1", "y1")], np.float32)
+                    box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
+                    boxes[key] = np.array(box, np.float32)
                 except (KeyError, ValueError, TypeError, AttributeError):
                     raise InputError(
                         f"{path}: line {rows.line_num} is not subset,name,x0,y0,x1,y1"

@@ -127,4 +127,5 @@ def _legend(pen, title, width, gap):
 
 
 def _fixed(points):
-    return np.round(np.asarray(points, np.float64) * 2**_SHIFT).astype(np.int32)
+    near = np.clip(np.asarray(points, np.float64), -30_000, 30_000)  # OpenCV counts in 32 bits
+    return np.round(near * 2**_SHIFT).astype(np.int32)

@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from .curves import CONTOUR_SAMPLES
+from .curves import CONTOUR_SAMPLES, USED
 from .head import Head
 
 
-NOSE_X, NOSE_Y = np.linspace(-0.3, 0.3, 11), np.linspace(-0.1, 0.75, 13)
+NOSE = np.stack(np.meshgrid(np.linspace(-0.3, 0.3, 9), np.linspace(-0.1, 0.75, 11)), -1)
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,18 @@ def facing(head: Head, camera: Camera, points: np.ndarray, on_contour: np.ndarra
     )
     height = head.lift(around)[..., 2]
     normal = np.stack([height[1] - height[0], height[3] - height[2], np.full(len(x), 2 * step)], 1)
-    rim = np.stack([x, 0.8 * np.maximum(y - 0.6, 0), np.full(len(x), 0.05)], 1)
+    low = np.maximum(y - 0.6, 0)
+    rim = np.stack([x, 0.6 * low, 0.05 + 0.35 * low], 1)
     normal = np.where(on_contour[:, None], rim, normal)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     view = np.array([0, 0, camera.distance]) - camera.turn(points)
     cosine = (camera.turn(normal) * view).sum(1) / np.linalg.norm(view, axis=1)
-    return cosine > np.where(on_contour, -0.15, -0.02)
+    return cosine > np.where(on_contour, -0.15, -0.08)
 
 
 def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
     """Whether the nose stands between the viewer and each point (N, 3)."""
-    grid = camera.turn(head.lift(np.stack(np.meshgrid(NOSE_X, NOSE_Y), -1)))
+    grid = camera.turn(head.lift(NOSE))
     flat = camera.project(grid)
     corners = (slice(None, -1), slice(1, None))
     order = [(0, 0), (0, 1), (1, 1), (1, 0)]
@@ -77,15 +78,20 @@ def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
     depth = np.mean([grid[corners[i], corners[j], 2] for i, j in order], 0).reshape(-1)
     turned = camera.turn(points)
     seen = camera.project(turned)
+    low, high = quads.min((0, 1)), quads.max((0, 1))
+    asked = np.flatnonzero(((seen > low) & (seen < high)).all(1) & (turned[:, 2] < depth.max()))
+    hidden = np.zeros(len(points), bool)
     edge = np.roll(quads, -1, 1) - quads
-    arm = seen[:, None, None] - quads
+    arm = seen[asked, None, None] - quads
     side = edge[..., 0] * arm[..., 1] - edge[..., 1] * arm[..., 0]
     inside = (side > 0).all(-1) | (side < 0).all(-1)
-    return (inside & (depth > turned[:, 2:] + 0.12)).any(1)
+    hidden[asked] = (inside & (depth > turned[asked, 2:] + 0.12)).any(1)
+    return hidden
 
 
-def visible(head: Head, camera: Camera, used: np.ndarray) -> np.ndarray:
-    """(len(used),): which samples of `head.dense` the head itself does not hide."""
-    points = head.dense[used]
-    seen = facing(head, camera, points, used < CONTOUR_SAMPLES)
-    return seen & ~behind_nose(head, camera, points)
+def visible(head: Head, camera: Camera) -> np.ndarray:
+    """Which of `head.used` the head itself does not hide."""
+    points = head.used
+    seen = facing(head, camera, points, USED < CONTOUR_SAMPLES)
+    seen[seen] = ~behind_nose(head, camera, points[seen])
+    return seen

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .curves import CONTOUR_SAMPLES, DOTS, NAMES, SIDES, smooth, spline_basis
+from .curves import CONTOUR_SAMPLES, DOTS, NAMES, SIDES, USED, smooth, spline_basis
 
 
 OUTLINE_SAMPLES = 193
@@ -111,7 +111,7 @@ class Head:
             np.array([0, 0.02, 0.07, 0.19, 0.37, 0.36, 0.1, 0.0]) * (1 + s.nose_height),
         )
         wide = np.interp(y, [0, tip - 0.1, base], [0.12, 0.17, 0.2]) * (1 + s.nose_width)
-        nose = ridge * np.exp(-np.abs(x / wide) ** 2.2)
+        nose = ridge * np.exp(-(np.abs(x / wide) ** 2.2))
         wing = (side - 0.2 * (1 + s.nose_width)) / 0.085
         nose = nose + 0.12 * np.exp(-(wing**2) - ((y - tip - 0.0) / 0.11) ** 2)
         eye = _bell(side - self.eye_x, 0.27) * _bell(y, 0.16)
@@ -168,14 +168,21 @@ class Head:
         assert set(found) == {"contour", *NAMES, *DOTS}
         return found
 
-    @cached_property
-    def dense(self) -> np.ndarray:
-        """All samples in 3-D (curves.TOTAL, 3), in the order of `curves.START`."""
-        flat = np.concatenate([self.curves[name] for name in ("contour", *NAMES, *DOTS)])
-        points = self.lift(flat)
-        contour = points[:CONTOUR_SAMPLES]
-        contour[:, 2] = self.section(contour[:, 1])[1]
+    def points(self, samples: np.ndarray) -> np.ndarray:
+        """Samples of the curves in 3-D (len(samples), 3), numbered as in `curves.START`."""
+        flat = np.concatenate([self.curves[name] for name in ("contour", *NAMES, *DOTS)])[samples]
+        edge = samples < CONTOUR_SAMPLES
+        points = np.empty((len(samples), 3))
+        points[edge, :2] = flat[edge]
+        points[edge, 2] = np.interp(flat[edge, 1], self.edge_y, self.edge_z)
+        if not edge.all():
+            points[~edge] = self.lift(flat[~edge])
         return points
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The samples that schemes name, in 3-D (len(curves.USED), 3)."""
+        return self.points(USED)
 
     def _contour(self):
         keep = ANGLES > 1.2

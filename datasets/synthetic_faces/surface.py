@@ -14,6 +14,8 @@ from .head import ANGLES, OVAL, Head
 
 
 QUARTER = np.pi / 2
+FRONT_PLACES = np.linspace(-1, 1, 129)
+FRONT_TURNS = QUARTER * (0.8 * FRONT_PLACES + 0.2 * FRONT_PLACES**3)  # finer columns in the middle
 SHIFT = 4  # fractional bits of OpenCV's drawing
 
 
@@ -33,27 +35,24 @@ class Grid:
         return self.rows * self.texels + 1, self.columns * self.texels + 1
 
     def turn_to_column(self, angle):
-        """Column coordinate of a turn around the head (0: front, image right positive)."""
-        angle = np.asarray(angle, float)
-        knots = np.linspace(-1, 1, 65)
-        front = np.interp(angle, QUARTER * (0.8 * knots + 0.2 * knots**3), knots)
-        beyond = np.sign(angle) * np.maximum(np.abs(angle) - QUARTER, 0) / QUARTER
-        return self.columns / 2 + front * self.front / 2 + beyond * self.back / 2
+        """Column coordinate of a turn (0: front, image right positive) on the front half."""
+        return self.columns / 2 + np.interp(angle, FRONT_TURNS, FRONT_PLACES) * (self.front / 2)
 
     def column_turns(self) -> np.ndarray:
         """(columns + 1,): the turn of every column."""
         place = np.arange(self.columns + 1) - self.columns / 2
         front = np.clip(place / (self.front / 2), -1, 1)
         beyond = np.maximum(np.abs(place) - self.front / 2, 0) / (self.back / 2)
-        return QUARTER * (0.8 * front + 0.2 * front**3 + np.sign(place) * beyond)
+        return np.interp(front, FRONT_PLACES, FRONT_TURNS) + QUARTER * np.sign(place) * beyond
 
     def texel(self, head: Head, xy: np.ndarray) -> np.ndarray:
         """Texture positions (..., 2) of frontal positions (..., 2) on the head's front."""
         x, y = xy[..., 0], xy[..., 1]
         width = np.maximum(np.interp(y, head.edge_y, head.edge_x), 1e-6)
-        row = np.interp(y, head.edge_y, ANGLES) * (self.rows / np.pi)
-        column = self.turn_to_column(np.arcsin(np.clip(x / width, -1, 1)))
-        return np.stack([column, row], -1) * self.texels
+        found = np.empty(xy.shape)
+        found[..., 0] = self.turn_to_column(np.arcsin(np.minimum(np.maximum(x / width, -1), 1)))
+        found[..., 1] = np.interp(y, head.edge_y, ANGLES) * (self.rows / np.pi)
+        return found * self.texels
 
     def vertices(self, head: Head) -> np.ndarray:
         """(rows + 1, columns + 1, 3): the surface in the head frame."""
@@ -92,35 +91,33 @@ def texture_map(pixels, depth, size, grid):
     """Draw the grid's cells from far to near and read back where in the texture each pixel lies.
 
     `pixels` (rows + 1, columns + 1, 2) are the vertices in the photo and `depth` their distance
-    towards the viewer. Returns the top left corner of the part drawn, the map (h, w, 2) in texels
-    for cv2.remap, and which of its pixels the head covers; None where it covers none.
+    towards the viewer. Returns the top left corner of the part drawn, its texel columns and rows
+    (h, w) for cv2.remap, and which of its pixels the head covers; None where it covers none.
     """
     corners = [pixels[:-1, :-1], pixels[:-1, 1:], pixels[1:, 1:], pixels[1:, :-1]]
     quads = np.stack(corners, 2).reshape(-1, 4, 2)
     one, two = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
-    cells = np.flatnonzero(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] > 0)
+    low, high = quads.min(1), quads.max(1)
+    within = ((high > 0) & (low < size)).all(1)
+    cells = np.flatnonzero((one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] > 0) & within)
+    if not len(cells):
+        return None
     near = (depth[:-1, :-1] + depth[:-1, 1:] + depth[1:, 1:] + depth[1:, :-1]).reshape(-1)
     cells = cells[np.argsort(near[cells], kind="stable")]
     quads = quads[cells]
-    low = np.maximum(np.floor(quads.min((0, 1))).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(quads.max((0, 1))).astype(int) + 2, size)
-    if (high <= low).any():
-        return None
+    low = np.maximum(np.floor(low[cells].min(0)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(high[cells].max(0)).astype(int) + 2, size)
     width, height = high - low
     label = np.zeros((height, width), np.int32)
     fill = cv2.fillConvexPoly
     fixed = np.rint((quads - low) * 2**SHIFT).astype(np.int32)
     for number, quad in enumerate(fixed, 1):
         fill(label, quad, number, 8, SHIFT)
-    covered = label > 0
-    y, x = np.nonzero(covered)
-    map_xy = np.full((height, width, 2), -1e4, np.float32)
-    map_xy[y, x] = _inside_cells(quads - low, cells, label[y, x] - 1, x, y, grid)
-    return low, map_xy, covered
+    return low, _inside_cells(quads - low, cells, label, grid), label > 0
 
 
-def _inside_cells(quads, cells, which, x, y, grid):
-    """Texels of pixels (x, y), each in the cell `which`: the affine map that fits its corners."""
+def _inside_cells(quads, cells, label, grid):
+    """Texels (two (h, w)) of all pixels, by the affine map that fits the corners of their cell."""
     across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
     along = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
     area = across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]
@@ -131,8 +128,13 @@ def _inside_cells(quads, cells, which, x, y, grid):
          centre[:, 0], centre[:, 1], cells % grid.columns + 0.5, cells // grid.columns + 0.5],
         1,
     ).astype(np.float32)  # fmt: skip
-    t = table[which].T
-    dx, dy = x - t[4], y - t[5]
-    u = np.clip(t[0] * dx + t[1] * dy, -0.6, 0.6) + t[6]
-    v = np.clip(t[2] * dx + t[3] * dy, -0.6, 0.6) + t[7]
-    return np.stack([u, v], -1) * np.float32(grid.texels)
+    table = np.concatenate([np.zeros((1, 8), np.float32), table]).T.copy()
+    t = [np.take(row, label) for row in table]
+    dx = np.arange(label.shape[1], dtype=np.float32) - t[4]
+    dy = np.arange(label.shape[0], dtype=np.float32)[:, None] - t[5]
+    found = []
+    for place, (a, b) in ((t[6], t[:2]), (t[7], t[2:4])):
+        inside = a * dx + b * dy
+        np.minimum(np.maximum(inside, -0.6, out=inside), 0.6, out=inside)
+        found.append((inside + place) * np.float32(grid.texels))
+    return found

@@ -40,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments):
-    from jaxalign import costs, recipe as recipes
+    from jaxalign import costs
+    from jaxalign import recipe as recipes
     from jaxalign.errors import InputError
 
     recipe = recipes.override(recipes.load(arguments.config), arguments.settings)

@@ -30,7 +30,6 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
     """
     figure = Figure(figsize=(7.5, 5.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    threshold = summary["thresholds"][0]
     for limit in summary["thresholds"]:
         axes.axvline(limit, color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     rows = {row["subset"]: row for row in summary["rows"]}
@@ -38,12 +37,6 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
     for name, share in curves.items():
         groups.setdefault((rows[name]["faces"], share.tobytes()), []).append(name)
     for index, names in enumerate(groups.values()):
-        row = rows[names[0]]
-        numbers = row[summary["headline"]]
-        label = (
-            f"{' = '.join(names)} ({row['faces']}): NME {100 * numbers['nme']:.2f} %, "
-            f"AUC@{100 * threshold:g} {100 * numbers[f'auc@{100 * threshold:g}']:.1f} %"
-        )
         whole = "all" in names
         axes.plot(
             levels,
@@ -52,7 +45,7 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
             drawstyle="steps-post",
             linewidth=2.2 if whole else 1.5,
             zorder=3 if whole else 2,
-            label=label,
+            label=curve_label(names, summary),
         )
     axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005))
     axes.set_xlabel(f"normalised mean error of a face, % of {NAMES[summary['headline']]}")
@@ -66,6 +59,25 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
     figure.savefig(path)
+
+
+def curve_label(names: list[str], summary: dict) -> str:
+    """The legend of the curve that these subsets share; incomplete subsets give way to others."""
+    rows = {row["subset"]: row for row in summary["rows"] if row["subset"] in names}
+    complete = [name for name in names if rows[name]["official"] in (0, rows[name]["faces"])]
+    shown = complete or names[:1]
+    row, percent = rows[shown[0]], f"{100 * summary['thresholds'][0]:g}"
+    numbers = row[summary["headline"]]
+    return (
+        f"{' = '.join(shown)} ({size_of(row)}): NME {100 * numbers['nme']:.2f} %, "
+        f"AUC@{percent} {100 * numbers[f'auc@{percent}']:.1f} %"
+    )
+
+
+def size_of(row: dict) -> str:
+    """How many faces a row of the summary stands for, "224 of 554" where some are missing."""
+    incomplete = row["official"] not in (0, row["faces"])
+    return f"{row['faces']} of {row['official']}" if incomplete else str(row["faces"])
 
 
 def write_faces(

@@ -56,7 +56,7 @@ def print_table(summary: dict) -> str:
     """The summary as aligned text in percent, a block for each normaliser, the headline first."""
     columns = _columns(summary)
     heads = ["NME", *(f"{key.split('@')[0].upper()}@{key.split('@')[1]}" for key in columns[1:])]
-    sizes = [_size(row) for row in summary["rows"]]
+    sizes = [pictures.size_of(row) for row in summary["rows"]]
     names = [row["subset"] for row in summary["rows"]]
     normalisers = summary["normalisers"]
     first = max(map(len, [*names, *(f"{name} %" for name in normalisers)]))
@@ -85,14 +85,14 @@ def write_report(
     device, date) and goes into report.json as it is. `crops(index)` gives a face's square RGB
     crop and its 2x3 matrix image -> crop; without it there is no faces.png.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     summary = summarise(results, protocol)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; name a folder for the report")
     try:
         partial.mkdir(parents=True)
-        folder.mkdir(exist_ok=True)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise InputError(
             f"{folder}: cannot hold the report ({error.strerror}); name another folder"
         ) from None
@@ -105,6 +105,7 @@ def write_report(
         if crops is not None:
             errors = results.nme(protocol.normaliser)
             pictures.write_faces(partial / "faces.png", results, errors, crops)
+        folder.mkdir(exist_ok=True)
         for name in FILES:
             if (partial / name).exists():
                 os.replace(partial / name, folder / name)
@@ -125,11 +126,6 @@ def _numbers(errors, thresholds):
 
 def _columns(summary):
     return list(summary["rows"][0][summary["headline"]])
-
-
-def _size(row):
-    incomplete = row["official"] and row["faces"] != row["official"]
-    return f"{row['faces']} of {row['official']}" if incomplete else str(row["faces"])
 
 
 def _write_numbers(folder, summary, about):

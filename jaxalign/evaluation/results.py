@@ -75,11 +75,14 @@ class Results:
         """Read what `save` wrote. Raises InputError naming the file and the line."""
         path = Path(path)
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise InputError(f"{path}: {reason}; name a predictions.jsonl") from None
-        faces = [_parse(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line]
+        numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
+        faces = [_parse(line, f"{path}, line {n}") for n, line in numbered]
+        if not faces:
+            raise InputError(f"{path}: holds no faces; write it again with evaluate.py")
         schemes = {face["scheme"].name: face["scheme"] for face in faces}
         if len(schemes) != 1:
             raise InputError(
@@ -118,7 +121,7 @@ class Results:
                     f"{shape}; use data and checkpoint of one scheme"
                 )
         if len(self.subsets) != faces:
-            raise InputError(f"{len(self.subsets)} lists of subsets for {faces} faces; give N")
+            raise InputError(f"subsets of {len(self.subsets)} faces for {faces}; give all of them")
         if len(set(self.ids)) != faces:
             twice = next(name for name in self.ids if self.ids.count(name) > 1)
             raise InputError(f"the id {twice} comes more than once; ids must be unique")
@@ -142,11 +145,13 @@ def _parse(line, where):
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:
         raise InputError(f"{where}: lacks {', '.join(lacking)}; write the file with evaluate.py")
-    scheme = SCHEMES.get(record["scheme"])
+    scheme = SCHEMES.get(str(record["scheme"]))
     if scheme is None:
         raise InputError(
             f"{where}: unknown scheme {record['scheme']!r}; choose one of {', '.join(SCHEMES)}"
         )
+    if not isinstance(record["subsets"], list):
+        raise InputError(f"{where}: subsets must be a list of names")
     points = scheme.num_points
     face = {
         "ids": str(record["id"]),

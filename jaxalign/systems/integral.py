@@ -30,6 +30,13 @@ from jaxalign.systems.interface import (
 STRIDE = 4  # crop pixels per map pixel
 
 
+def patches(images, side: int):
+    """(B, H, W, C) -> (B, H/side, W/side, side^2 C): the pixels of each square as channels."""
+    batch, height, width, channels = images.shape
+    x = images.reshape(batch, height // side, side, width // side, side, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al., 2016)."""
 
@@ -45,7 +52,8 @@ class ResidualBlock(nn.Module):
         y = nn.relu(norm("bn1")(y))
         y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
         if x.shape != y.shape:
-            x = conv(self.channels, (1, 1), strides=self.stride, padding=0, name="shortcut")(x)
+            x = nn.avg_pool(x, (self.stride,) * 2, strides=(self.stride,) * 2)
+            x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
             x = norm("shortcut_bn")(x)
         return nn.relu(x + y)
 
@@ -53,8 +61,10 @@ class ResidualBlock(nn.Module):
 class IntegralNetwork(nn.Module):
     """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K).
 
-    Encoder at strides 4, 8, 16, 32 of `width` x (1, 2, 4, 6) channels; decoder back to stride 4
-    with `decoder_width` channels, added to 1x1 laterals.
+    The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost
+    of strided convolutions at full resolution. Encoder at strides 4, 8, 16, 32 of `width` x
+    (1, 2, 4, 4) channels; decoder back to stride 4 with `decoder_width` channels, added to
+    laterals.
     """
 
     points: int
@@ -68,26 +78,24 @@ class IntegralNetwork(nn.Module):
         conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
 
-        x = conv(self.width // 2, (3, 3), strides=2, name="stem1")(images)
-        x = nn.relu(norm("stem1_bn")(x))
-        x = conv(self.width, (3, 3), strides=2, name="stem2")(x)
-        x = nn.relu(norm("stem2_bn")(x))
+        x = conv(self.width, (3, 3), name="stem")(patches(images, STRIDE))
+        x = nn.relu(norm("stem_bn")(x))
         levels = []
-        for level, factor in enumerate((1, 2, 4, 6), 1):
+        for level, factor in enumerate((1, 2, 4, 4), 1):
             for i in range(1, self.blocks + 1):
                 stride = 2 if level > 1 and i == 1 else 1
                 block = ResidualBlock(self.width * factor, stride, self.dtype)
                 x = block.copy(name=f"stage{level}_block{i}")(x, train)
             levels.append(x)
 
-        lateral = partial(conv, self.decoder_width, (1, 1), padding=0)
+        lateral = partial(nn.Dense, self.decoder_width, use_bias=False, dtype=self.dtype)
         y = lateral(name="lateral4")(levels[3])
         for level in (3, 2, 1):
             y = upsample(y) + lateral(name=f"lateral{level}")(levels[level - 1])
             y = nn.relu(norm(f"lateral{level}_bn")(y))
             y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
             y = nn.relu(norm(f"smooth{level}_bn")(y))
-        return nn.Conv(self.points, (1, 1), dtype=self.dtype, name="logits")(y)
+        return nn.Dense(self.points, dtype=self.dtype, name="logits")(y)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from jaxalign.pipeline import training_batches
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
 from jaxalign.systems.interface import Phase
-from jaxalign.training import parallel, state as states
+from jaxalign.training import parallel
+from jaxalign.training import state as states
 from jaxalign.training.checkpoints import FOLDER, Checkpoints
 from jaxalign.training.logs import Log
 

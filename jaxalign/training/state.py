@@ -63,9 +63,7 @@ def train_step(
     faces = jax.lax.psum(batch["weight"].sum(), AXIS)
 
     def share_of_loss(params):
-        values, parts, stats = objective.loss(
-            state.params | params, state.batch_stats, batch, key
-        )
+        values, parts, stats = objective.loss(state.params | params, state.batch_stats, batch, key)
         mean = partial(weighted_share, weights=batch["weight"], total=faces)
         return mean(values), ({name: mean(part) for name, part in parts.items()}, values, stats)
 
@@ -74,9 +72,7 @@ def train_step(
     loss, parts, grads = jax.lax.psum((loss, parts, grads), AXIS)
 
     optimizer = objective.optimizer.build(lambda count: rate(state.step - first))
-    updates, optimizer_state = optimizer.update(
-        grads, state.optimizers[objective.name], params
-    )
+    updates, optimizer_state = optimizer.update(grads, state.optimizers[objective.name], params)
     params = state.params | optax.apply_updates(params, updates)
     if ema:
         decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))

@@ -1,0 +1,26 @@
+# make demo: everything from an empty folder to a report. make test: ruff and the test suite.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.txt || echo requirements.txt)
+
+.PHONY: demo test clean
+
+demo: $(VENV)/installed
+	$(RUN) -m jaxalign.commands.demo
+
+test: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(RUN) -m pytest -q
+
+$(VENV)/installed: requirements.txt requirements-cuda12.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "jaxalign needs Python 3.11 to 3.13: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --progress-bar on -r $(REQUIREMENTS)
+	$(RUN) -m pip check
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs/demo

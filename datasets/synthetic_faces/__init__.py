@@ -1,0 +1,95 @@
+"""Synthetic faces: drawings of a parametric 3-D head, with points for every scheme.
+
+A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
+benchmark, and a number measured on it says nothing about photographs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.schemes import SCHEMES
+
+from ..faces import ATTRIBUTES, Benchmark, Face
+from .curves import INDICES, TOTAL, USED
+from .head import Head
+from .render import draw, seen
+from .scene import Scene, sample
+
+
+SPLITS = ("train", "test")
+SMALLEST, LARGEST = 128, 2048
+QUALITY = 92  # of the JPEG
+
+
+def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator[Face]:
+    """Draw `train` and `test` faces on photos of `size` x `size` pixels.
+
+    Face i of a split depends on `seed`, the split and i alone, and is the same face at any size:
+    its points scale as (x + 0.5) * s - 0.5. `root` is not used. Raises InputError where `size` is
+    not within 128 and 2048.
+    """
+    if not SMALLEST <= size <= LARGEST:
+        raise InputError(f"synthetic_faces: size {size} is not within {SMALLEST} and {LARGEST}")
+    for split, count in zip(SPLITS, (train, test), strict=True):
+        for index in range(count):
+            yield face(split, index, size, seed)
+
+
+def scene(split: str, index: int, seed: int) -> tuple[Scene, Head]:
+    """What face `index` of a split is drawn from, framed in its photo."""
+    found, middle = sample(np.random.default_rng([seed, SPLITS.index(split), index]))
+    head = Head(found.shape)
+    points = found.camera.project(found.camera.turn(head.used))
+    shift = middle - (points.min(0) + points.max(0)) / 2
+    centre = tuple((np.asarray(found.camera.centre) + shift).tolist())
+    return replace(found, camera=replace(found.camera, centre=centre)), head
+
+
+def face(split: str, index: int, size: int, seed: int) -> Face:
+    """Draw one face."""
+    what, head = scene(split, index, seed)
+    pixels = np.zeros((TOTAL, 2), np.float64)
+    pixels[USED] = what.camera.pixels(head.used, size)
+    visible = np.zeros(TOTAL, bool)
+    visible[USED] = seen(what, head)
+    looks = np.random.default_rng([seed, SPLITS.index(split), index, 1])
+    box = _box(pixels[USED], looks)
+    photo = draw(what, head, size, looks)
+    name = f"{split}/{index:05d}"
+    _, encoded = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return Face(
+        split=split,
+        id=name,
+        photo=encoded.tobytes(),
+        points={s: pixels[i].astype(np.float32) for s, i in INDICES.items()},
+        visible={s: visible[i] for s, i in INDICES.items()},
+        boxes={"dataset": box},
+        attributes=what.attributes,
+        subsets=tuple(a for a, on in zip(ATTRIBUTES, what.attributes, strict=True) if on),
+        yaw=what.camera.yaw,
+        group=name,
+    )
+
+
+def _box(points, rng):
+    """A loose square about the points, placed as inexactly as a detector's."""
+    low, high = points.min(0), points.max(0)
+    side = (high - low).max()
+    middle = (low + high) / 2 + side * np.clip(rng.normal(0, 0.03, 2), -0.08, 0.08)
+    half = side * rng.uniform(1.1, 1.3) / 2 * (1 + np.clip(rng.normal(0, 0.03, 2), -0.08, 0.08))
+    return np.concatenate([middle - half, middle + half]).astype(np.float32)
+
+
+BENCHMARK = Benchmark(
+    name="synthetic_faces",
+    schemes=tuple(SCHEMES),
+    faces=faces,
+    counts={"train": 4000, "test": 600},
+    instructions="Nothing to download: the faces are drawn when the data set is prepared.",
+    options={"size": 256, "train": 4000, "test": 600, "seed": 0},
+    needs_root=False,
+)

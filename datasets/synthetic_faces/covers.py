@@ -1,0 +1,123 @@
+"""Things in front of the face, and which points they hide."""
+
+import cv2
+import numpy as np
+
+from .backdrop import fixed, polygon
+from .head import Head
+from .paint import hairline, mask_top
+from .scene import Scene
+from .surface import SHIFT
+
+
+# A hand in its own frame: (x, y) of both ends and the radius of palm parts, fingers and thumb.
+HAND = np.array(
+    [(-0.25, 0.35, -0.28, -0.1, 0.2), (0.0, 0.4, 0.0, -0.1, 0.22), (0.25, 0.35, 0.26, -0.08, 0.2),
+     (0.0, 0.6, 0.0, 1.9, 0.3),
+     (-0.36, -0.1, -0.5, -0.62, 0.095), (-0.13, -0.15, -0.17, -0.85, 0.105),
+     (0.1, -0.15, 0.12, -0.9, 0.108), (0.32, -0.1, 0.4, -0.75, 0.1), (0.38, 0.4, 0.8, -0.02, 0.11)]
+)  # fmt: skip
+
+
+def hand_capsules(scene: Scene) -> np.ndarray:
+    """(N, 5) in unit coordinates: both ends and the radius of every part of the hand."""
+    x, y, angle, size = scene.covers.hand
+    camera = scene.camera
+    turn = np.radians(angle + camera.roll)
+    rotate = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    place = camera.pixels(np.array([x, y, 1.0]), 1) + 0.5
+    scale = camera.scale * size
+    ends = HAND[:, :4].reshape(-1, 2, 2) @ rotate * scale + place
+    return np.concatenate([ends.reshape(-1, 4), HAND[:, 4:] * scale], 1)
+
+
+def _hand(image, scene):
+    light, size = scene.light, len(image)
+    tone = light.ambient + 0.8 * light.strength
+    skin = scene.look.skin * tone * np.asarray(light.colour)
+    parts = hand_capsules(scene)
+    layers = ((1.0, 0.62, 0.0), (0.88, 0.82, 0.05), (0.66, 0.95, 0.14), (0.35, 1.03, 0.2))
+    groups = (parts[:4], parts[4:])
+    for group in groups:
+        for share, shade, shift in layers:
+            move = shift * group[:, 4:].mean() * np.array(light.direction[:2] * 2)
+            for part in group:
+                a, b = fixed((part[:4] + move).reshape(2, 2), size)
+                thick = max(1, round(float(part[4] * 2 * size * share)))
+                colour = tuple(float(c) for c in np.clip(skin * shade, 0, 255))
+                cv2.line(image, a.tolist(), b.tolist(), colour, thick, cv2.LINE_AA, SHIFT)
+
+
+def _rims(scene, head):
+    """Both lenses in 3-D: (2, N, 3)."""
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    power = 2 / scene.covers.round
+    cosine, sine = np.cos(turn), np.sin(turn)
+    x = 0.31 * np.sign(cosine) * np.abs(cosine) ** power
+    y = 0.24 * np.sign(sine) * np.abs(sine) ** power + 0.03
+    front = head.lift(np.array([[0.0, -0.05]]))[0, 2] + 0.06
+    rims = []
+    for sign in (-1, 1):
+        across = x + sign * (head.eye_x + 0.02)
+        rims.append(np.stack([across, y, front - 0.32 * across**2], 1))
+    return np.stack(rims)
+
+
+def glasses(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
+    """The lenses that lie before (`near`) or behind the head's profile, and the temples."""
+    if not scene.covers.glasses:
+        return
+    camera, size = scene.camera, len(image)
+    frame = np.asarray(scene.covers.frame)
+    colour = tuple(float(c) for c in frame)
+    thick = max(1, round(0.045 * camera.scale * size))
+    rims = _rims(scene, head)
+    for index, sign in enumerate((-1, 1)):
+        behind = camera.yaw * sign > 38
+        if behind == near:
+            continue
+        rim = camera.project(camera.turn(rims[index]))
+        if scene.covers.glasses == "sun":
+            polygon(image, rim, frame * 0.12 + 6)
+            streak = rim.mean(0) + (rim - rim.mean(0)) * (0.5, 0.25) + (0, -0.06 * camera.scale)
+            polygon(image, streak, frame * 0.12 + 30)
+        lines = [(rim, True)]
+        if camera.yaw * sign < 12:
+            end = (sign * 1.03, -0.12, -0.12)
+            arm = np.stack([rims[index][0 if sign > 0 else 20] - (0, 0.08, 0), end])
+            lines.append((camera.project(camera.turn(arm)), False))
+        for line, closed in lines:
+            cv2.polylines(image, [fixed(line, size)], closed, colour, thick, cv2.LINE_AA, SHIFT)
+    if near:
+        bridge = np.stack([rims[0][0], [0, -0.03, rims[0][0, 2] + 0.08], rims[1][20]])
+        line = fixed(camera.project(camera.turn(bridge)), size)
+        cv2.polylines(image, [line], False, colour, thick, cv2.LINE_AA, SHIFT)
+
+
+def hand(image: np.ndarray, scene: Scene) -> None:
+    if scene.covers.hand is not None:
+        _hand(image, scene)
+
+
+def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which points (N, 3) of the head's front something opaque covers."""
+    covers, camera, look = scene.covers, scene.camera, scene.look
+    x, y = points[:, 0], points[:, 1]
+    found = np.zeros(len(points), bool)
+    seen = camera.project(camera.turn(points))
+    if covers.mask is not None:
+        found |= y > mask_top(x)
+    if covers.hand is not None:
+        parts = hand_capsules(scene)
+        start, arm = parts[:, :2], parts[:, 2:4] - parts[:, :2]
+        away = seen[:, None] - start
+        along = np.clip((away * arm).sum(-1) / (arm**2).sum(-1), 0, 1)
+        found |= (np.linalg.norm(away - along[..., None] * arm, axis=-1) < parts[:, 4]).any(1)
+    if covers.glasses == "sun":
+        for rim in _rims(scene, head):
+            outline = camera.project(camera.turn(rim)).astype(np.float32)
+            found |= [cv2.pointPolygonTest(outline, p, False) > 0 for p in seen.tolist()]
+    if look.fringe or look.lock:
+        width = np.maximum(head.section(y)[0], 1e-6)
+        found |= y < hairline(look, np.arcsin(np.clip(x / width, -1, 1)))
+    return found

@@ -1,0 +1,22 @@
+"""The commands, one module each, and what they share."""
+
+import sys
+from collections.abc import Callable
+
+from jaxalign.errors import InputError
+
+
+def run(command: Callable[[], int | None]) -> int:
+    """Runs a command's work and turns the user's errors into one line on stderr.
+
+    Returns the exit code: the command's own (None counts as 0), 2 after an InputError, 130 after
+    Ctrl-C.
+    """
+    try:
+        return command() or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -1,0 +1,121 @@
+"""Prepared data sets as sequences of samples, and parts of them."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.geometry import landmark_box
+from jaxalign.schemes import Scheme
+
+
+DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
+
+
+@dataclass(frozen=True)
+class Source(Sequence):
+    """Faces of a prepared data set; safe to read from several threads.
+
+    An item is a dict: photo (encoded bytes), points (K, 2) float32, visible (K,) bool, boxes
+    {"landmarks" | "dataset" | "detector": (4,) float32} with the kinds known for this face,
+    norm_box (4,) float32 (NaN where there is none), attributes (6,) uint8, subsets (tuple of
+    str), yaw (degrees or NaN), id, group. All coordinates are in the image frame.
+    """
+
+    name: str  # the spec it was opened by, or a part of it
+    scheme: Scheme = field(repr=False)
+    records: Sequence[dict] = field(repr=False)  # of a whole split
+    groups: Sequence[str] = field(repr=False)  # of the same, in order
+    chosen: tuple[int, ...] = field(repr=False)  # which of them this source holds, in order
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> dict:
+        record = self.records[self.chosen[index]]
+        points = record["points"][self.scheme.name]
+        known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
+        return {
+            "photo": record["image"],
+            "points": points,
+            "visible": record["visible"][self.scheme.name],
+            "boxes": {"landmarks": landmark_box(points)} | known,
+            "norm_box": record["norm_box"],
+            "attributes": record["attributes"],
+            "subsets": tuple(name.decode() for name in record["subsets"]),
+            "yaw": record["yaw"],
+            "id": record["id"].decode(),
+            "group": record["group"].decode(),
+        }
+
+
+def benchmark_of(spec: str) -> str:
+    """The benchmark's name in a spec "NAME[:CONFIG]/SPLIT"."""
+    return spec.partition("/")[0].partition(":")[0]
+
+
+def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_DIR) -> Source:
+    """Opens "NAME[:CONFIG]/SPLIT", e.g. "ibug_300w/lfpw_test" or "synthetic_faces:train100/test".
+
+    SPLIT is train, test, or a subset: the faces of test that belong to it (those of train where
+    test has no subset of that name, as ibug_300w's afw).
+    Errors: InputError that lists what there is, or says how to prepare what there is not.
+    """
+    from jaxalign.datasets import BENCHMARKS, builder
+
+    data_dir = Path(data_dir)
+    dataset, slash, split = spec.partition("/")
+    name, config = benchmark_of(spec), dataset.partition(":")[2] or "default"
+    if not slash or not split:
+        raise InputError(f"{spec!r}: expected NAME[:CONFIG]/SPLIT, e.g. ibug_300w/test")
+    if name not in BENCHMARKS:
+        raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    benchmark = BENCHMARKS[name]
+    if scheme.name not in benchmark.schemes:
+        raise InputError(
+            f"{spec}: {name} has no {scheme.name} points; it has: {', '.join(benchmark.schemes)}"
+        )
+    prepared = builder.configs(benchmark, data_dir)
+    if config not in prepared:
+        there = f" (prepared there: {', '.join(prepared)})" if prepared else ""
+        origin = " --from DIR" if benchmark.needs_root else ""
+        settings = " --set KEY=VALUE" if config != "default" else ""
+        raise InputError(
+            f"{dataset} is not prepared in {data_dir}{there}; run: "
+            f"python prepare.py {name}{origin} --data-dir {data_dir}{settings}"
+        )
+    splits = builder.open_splits(benchmark, config, data_dir)
+    parts = builder.subsets(splits)
+    parts |= {name: (stored, range(len(stored.groups))) for name, stored in splits.items()}
+    if split not in parts:
+        raise InputError(
+            f"{spec}: nothing called {split!r} was prepared; there are: {', '.join(parts)}"
+        )
+    stored, chosen = parts[split]
+    return Source(spec, scheme, stored.records, stored.groups, tuple(chosen))
+
+
+def hold_out(source: Source, share: float) -> tuple[Source, Source]:
+    """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
+
+    Which groups are held depends on their names' hashes alone, not on order or chance; a share
+    above 0 holds at least one. Errors: InputError where a part would be empty without need.
+    """
+    if not 0 <= share < 1:
+        raise InputError(f"the share to hold out is {share}; it must be at least 0 and below 1")
+    groups = {source.groups[index] for index in source.chosen}
+    ordered = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
+    number = max(1, round(share * len(ordered))) if share else 0
+    if number == len(ordered):
+        raise InputError(f"{source.name}: {number} groups of faces, too few to hold some out")
+    held = set(ordered[:number])
+
+    def part(name, keep):
+        chosen = tuple(i for i in source.chosen if (source.groups[i] in held) == keep)
+        return replace(source, name=f"{source.name} ({name})", chosen=chosen)
+
+    return part("rest", False), part("held out", True)

@@ -1,0 +1,17 @@
+"""What several tests need."""
+
+import pytest
+from trees import make_300w
+
+from jaxalign.datasets import BENCHMARKS
+
+
+@pytest.fixture(scope="session")
+def data_300w(tmp_path_factory):
+    """A data_dir with a tiny 300W: two faces of each folder."""
+    from jaxalign.datasets.builder import build
+
+    root, data_dir = tmp_path_factory.mktemp("300w"), tmp_path_factory.mktemp("data")
+    make_300w(root)
+    build(BENCHMARKS["ibug_300w"], root, data_dir)
+    return data_dir
