@@ -34,9 +34,6 @@ class Augment:
     dropout: float = 0.0
 
 
-NO_AUGMENT = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
-
-
 @dataclass(frozen=True)
 class Pose:
     """How the crop's square is changed before it becomes a matrix."""

@@ -1,7 +1,13 @@
-"""Maps to points, on the device. Maps (B, h, w, K) -> points (B, K, 2) in map pixels, scores (B, K)."""
+"""Maps to points, on the device: (B, h, w, K) -> points (B, K, 2) in map pixels, scores (B, K)."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+
+
+# Full float32: accelerators else round the factors to 8 or 11 bits, which moves points.
+_einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def argmax(maps, quarter: bool = True):
@@ -37,18 +43,19 @@ def soft_argmax(logits):
     flat = jax.nn.softmax(logits.astype(jnp.float32).reshape(batch, -1, points), 1)
     prob = flat.reshape(logits.shape)
     grid_x, grid_y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
-    x = jnp.einsum("bhwk,w->bk", prob, grid_x)
-    y = jnp.einsum("bhwk,h->bk", prob, grid_y)
+    x = _einsum("bhwk,w->bk", prob, grid_x)
+    y = _einsum("bhwk,h->bk", prob, grid_y)
     near_x = abs(grid_x[None, :, None] - jnp.round(x)[:, None]) <= 1
     near_y = abs(grid_y[None, :, None] - jnp.round(y)[:, None]) <= 1
-    score = jnp.einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
+    score = _einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
     return jnp.stack([x, y], -1), score
 
 
-def local_soft_argmax(maps, radius: int = 2):
+def local_soft_argmax(maps, radius: int = 4):
     """Centre of mass of the positive part of the map within `radius` of its argmax.
 
-    The sub-pixel decoding of maps trained as Gaussians; the score is argmax's.
+    The sub-pixel decoding of maps trained as Gaussians; the score is argmax's. A window that cuts
+    the Gaussian draws points to the argmax: 4 pixels are exact to 0.02 up to sigma 1.5.
     """
     position, score = argmax(maps, quarter=False)
     _, height, width, _ = maps.shape
@@ -57,6 +64,6 @@ def local_soft_argmax(maps, radius: int = 2):
     window = (abs(offset_y) <= radius)[:, :, None] & (abs(offset_x) <= radius)[:, None]
     mass = jnp.where(window, jnp.maximum(maps, 0), 0)
     total = jnp.maximum(mass.sum((1, 2)), 1e-12)
-    shift_x = jnp.einsum("bhwk,bwk->bk", mass, offset_x) / total
-    shift_y = jnp.einsum("bhwk,bhk->bk", mass, offset_y) / total
+    shift_x = _einsum("bhwk,bwk->bk", mass, offset_x) / total
+    shift_y = _einsum("bhwk,bhk->bk", mass, offset_y) / total
     return position + jnp.stack([shift_x, shift_y], -1), score

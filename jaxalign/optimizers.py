@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import optax
 
 from jaxalign.errors import InputError
@@ -11,10 +12,10 @@ from jaxalign.errors import InputError
 class Optimizer:
     """An Optax optimiser with its schedule.
 
-    `kind`: adam, adamw (weight decay on kernels only) or sgd (momentum 0.9, Nesterov). `schedule`: constant; step
-    (times `factor` at each of `boundaries`, in epochs); cosine (down to `factor` of the rate at
-    the phase's end). `warmup` epochs rise linearly from 0. `clip` > 0 limits the global norm of
-    the gradients.
+    `kind`: adam, adamw (weight decay on kernels only) or sgd (momentum 0.9, Nesterov).
+    `schedule`: constant; step (times `factor` at each of `boundaries`, in epochs); cosine (down to
+    `factor` of the rate at the phase's end). `warmup` epochs rise linearly from 0. `clip` > 0
+    limits the global norm of the gradients.
     """
 
     kind: str = "adam"
@@ -59,6 +60,4 @@ class Optimizer:
 
 def _kernels(params):
     """Decay matrices and convolution kernels, not biases or normalisation."""
-    import jax
-
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

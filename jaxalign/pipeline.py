@@ -1,4 +1,4 @@
-"""From faces to batches: decode, one matrix, one warp, augment, stack. Host only (OpenCV, Grain)."""
+"""From faces to batches: decode, one matrix, one warp, augment, stack. On the host."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from jaxalign import geometry
-from jaxalign.augment import NO_AUGMENT, Augment, Pose, draw_pose, photometric
+from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
 
@@ -79,20 +79,20 @@ def crop_face(
     scheme: Scheme,
     crop: Crop,
     size: int,
-    augment: Augment = NO_AUGMENT,
+    augment: Augment | None = None,
     rng: np.random.Generator | None = None,
 ) -> dict:
     """One sample of a source -> one row of a batch.
 
     Returns image (size, size, 3) uint8 RGB; points (K, 2) float32, crop frame; visible (K,) bool;
-    attributes (6,) uint8; matrix (2, 3) float64 image -> crop. Without `rng` nothing is random.
+    attributes (6,) uint8; matrix (2, 3) float64 image -> crop. `augment` draws from `rng`.
     """
     centre, side = crop.square(sample)
-    pose = draw_pose(augment, rng) if rng is not None else Pose()
+    pose = draw_pose(augment, rng) if augment else Pose()
     centre = centre + side * np.asarray(pose.shift)
     matrix = geometry.crop_matrix(centre, side * pose.zoom, size, pose.degrees, pose.flip)
     image = warp(decode(sample["photo"], sample["id"]), matrix, size)
-    if rng is not None:
+    if augment:
         image = photometric(image, augment, rng)
     order = list(scheme.flip) if pose.flip else slice(None)
     return {
@@ -140,7 +140,7 @@ def training_batches(
     scheme: Scheme,
     crop: Crop,
     size: int,
-    augment: Augment,
+    augment: Augment | None,
     *,
     batch: int,
     seed: int,

@@ -23,7 +23,8 @@ class Data:
     """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
 
     Validation during training is on `val`, or, where that is empty, on the share `holdout` of the
-    training photos (whole groups), which are then not trained on.
+    training photos (whole groups), which are then not trained on. `limit` > 0 takes only the first
+    faces of both, and `augmented=False` the plain crops: to see a model overfit.
     """
 
     train: str = "ibug_300w/train"
@@ -32,6 +33,8 @@ class Data:
     test: str = ""  # what `evaluate.py` scores when it is not told; "" : val
     crop: Crop = field(default_factory=Crop)
     augment: Augment = field(default_factory=Augment)
+    augmented: bool = True
+    limit: int = 0
     threads: int = 2  # that read and warp photos
 
 
@@ -57,11 +60,11 @@ class Recipe:
 def load(path: str) -> Recipe:
     """Recipe file (or the name of one in configs/) -> its recipe. Errors: InputError."""
     file = Path(path)
+    shipped = importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0]
     if not file.is_file():
-        shipped = importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0]
         file = Path(shipped) / f"{path.removesuffix('.py')}.py"
     if not file.is_file():
-        names = ", ".join(sorted(p.stem for p in file.parent.glob("[!_]*.py")))
+        names = ", ".join(sorted(p.stem for p in Path(shipped).glob("[!_]*.py")))
         raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
     spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
@@ -84,18 +87,20 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
 def _literal(text):
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):
         return text
 
 
 def _replace(node, path, value, key):
-    names = [f.name for f in dataclasses.fields(node)]
+    types = {f.name: f.type for f in dataclasses.fields(node)}
     head, rest = path[0], path[1:]
-    if head not in names:
-        close = difflib.get_close_matches(head, names, 1)
+    if head not in types:
+        close = difflib.get_close_matches(head, types, 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise InputError(f"unknown recipe key {key!r}{hint}; valid here: {', '.join(names)}")
+        raise InputError(f"unknown recipe key {key!r}{hint}; valid here: {', '.join(types)}")
     old = getattr(node, head)
+    if types[head] is float:
+        old = float(old)  # a recipe may have written 120 for 120.0
     if rest:
         if not dataclasses.is_dataclass(old):
             raise InputError(f"unknown recipe key {key!r}: {head} has no parts")

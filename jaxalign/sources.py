@@ -99,6 +99,11 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     return Source(spec, scheme, stored.records, stored.groups, tuple(chosen))
 
 
+def first(source: Source, faces: int) -> Source:
+    """The first `faces` faces of a source, or all where it has fewer."""
+    return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
+
+
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
 

@@ -1,9 +1,16 @@
 """What several tests need."""
 
+import jax
 import pytest
 from trees import make_300w
 
 from jaxalign.datasets import BENCHMARKS
+
+
+# Before any test computes: four CPU devices whatever the machine, and no silent broadcasting.
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture(scope="session")

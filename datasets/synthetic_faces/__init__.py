@@ -2,6 +2,10 @@
 
 A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
 benchmark, and a number measured on it says nothing about photographs.
+
+Every scheme's points are read off one set of curves on the head. The contour stays on the jaw in
+3-D when the head turns; a point that the head itself or something opaque hides is not visible.
+The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 
 from collections.abc import Iterator
@@ -10,10 +14,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from jaxalign.datasets.faces import ATTRIBUTES, Benchmark, Face
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES
 
-from ..faces import ATTRIBUTES, Benchmark, Face
 from .curves import INDICES, TOTAL, USED
 from .head import Head
 from .render import draw, seen

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from .curves import smooth
 from .head import Head
 from .scene import Scene
 from .surface import SHIFT
@@ -32,7 +33,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
     field = tone + rng.normal(0, rng.uniform(5, 45), (cells, cells, 3))
     blur = rng.uniform(0, 0.02)
     small = min(size, 256 if blur < 0.004 else 128)
-    image = np.clip(cv2.resize(field.astype(np.float32), (small, small)), 0, 255).astype(np.uint8)
+    image = cv2.resize(np.clip(field, 0, 255).astype(np.uint8), (small, small))
     for _ in range(int(rng.integers(0, 14))):
         x, y, w, h = rng.uniform(-0.1, 1.1, 2).tolist() + rng.uniform(0.03, 0.4, 2).tolist()
         colour, turn = muted(rng), rng.uniform(0, np.pi)
@@ -40,16 +41,17 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
         if kind == 0:
             corner = np.array([(-w, -h), (w, -h), (w, h), (-w, h)]) / 2
         elif kind == 1:
-            angle = np.linspace(0, 2 * np.pi, 20)
+            angle = np.linspace(0, 2 * np.pi, 40)
             corner = np.stack([w * np.cos(angle), w * np.sin(angle)], 1) / 2
         else:
             corner = np.array([(-1, -h / 8), (1, -h / 8), (1, h / 8), (-1, h / 8)])
         cosine, sine = np.cos(turn), np.sin(turn)
         corner = corner @ np.array([[cosine, sine], [-sine, cosine]]) + (x, y)
         polygon(image, corner, colour)
-    grain = rng.normal(0, rng.uniform(0, 14), (96, 96, 1)).astype(np.float32)
-    grain = cv2.resize(grain, (small, small))[..., None]
-    image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    grain = cv2.resize(rng.integers(0, 256, (96, 96), np.uint8), (small, small))
+    amount = rng.uniform(0, 0.25)
+    grain = cv2.cvtColor(grain, cv2.COLOR_GRAY2BGR)
+    image = cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
     if blur > 0.004:
         image = cv2.GaussianBlur(image, (0, 0), blur * small)
     return image if small == size else cv2.resize(image, (size, size))
@@ -96,13 +98,13 @@ def body(image: np.ndarray, scene: Scene, head: Head) -> None:
     ) * scale + base  # fmt: skip
     steps = np.linspace(-1, 1, 13 + size // 64)
     light = scene.light
-    for left, right in zip(steps[:-1], steps[1:], strict=True):
+    for left, right in zip(steps[:-1], steps[1:], strict=True):  # each over all further right
         middle = (left + right) / 2
         lit = middle * light.direction[0] + np.sqrt(1 - middle**2) * light.direction[2]
         tone = light.ambient + 0.75 * light.strength * max(lit, 0)
         strip = np.array(
-            [top + (left * radius, 0), top + (right * radius, 0),
-             base + (right * radius, slope), base + (left * radius, slope)]
+            [top + (left * radius, 0), top + (radius, 0),
+             base + (radius, slope), base + (left * radius, slope)]
         )  # fmt: skip
         polygon(image, strip, look.skin * tone * np.asarray(light.colour) * 0.92)
     neck = np.array([top - (radius, 0), top + (radius, 0), base + (radius, slope),
@@ -121,7 +123,7 @@ def _chin_shadow(image, scene, head, neck):
         -0.12 * scene.camera.scale * scene.light.direction[0],
         0.22 * scene.camera.scale,
     )
-    small = size // 2
+    small = size // 4
     mask = np.zeros((small, small), np.uint8)
     cv2.fillPoly(mask, [fixed(points, small)], 255, cv2.LINE_AA, SHIFT)
     mask = cv2.GaussianBlur(mask, (0, 0), 0.07 * scene.camera.scale * small)
@@ -130,17 +132,19 @@ def _chin_shadow(image, scene, head, neck):
     mask = cv2.min(mask, within)
     x0, y0 = np.clip(((points.min(0) - 0.05) * small).astype(int), 0, small - 1)
     x1, y1 = np.clip(((points.max(0) + 0.05) * small).astype(int) + 1, 1, small)
-    weight = cv2.resize(mask, (size, size), interpolation=cv2.INTER_LINEAR)
-    region = tuple(slice(a * size // small, b * size // small) for a, b in ((y0, y1), (x0, x1)))
-    dark = 1 - weight[region].astype(np.float32)[..., None] * np.float32(0.45 / 255)
-    image[region] = (image[region] * dark).astype(np.uint8)
+    if x1 <= x0 or y1 <= y0:
+        return
+    patch = image[y0 * size // small : y1 * size // small, x0 * size // small : x1 * size // small]
+    mask = cv2.convertScaleAbs(mask[y0:y1, x0:x1], alpha=-0.45, beta=255)
+    mask = cv2.cvtColor(cv2.resize(mask, patch.shape[1::-1]), cv2.COLOR_GRAY2BGR)
+    patch[:] = cv2.multiply(patch, mask, scale=1 / 255)
 
 
-EAR = np.array(
+EAR = smooth(np.array(
     [(0, -0.14, -0.02), (0.06, -0.27, -0.12), (0.13, -0.27, -0.26), (0.15, -0.1, -0.36),
      (0.12, 0.12, -0.32), (0.08, 0.28, -0.2), (0.07, 0.4, -0.12), (0.02, 0.44, -0.04),
      (0, 0.36, -0.02)]
-)  # fmt: skip
+), 33)  # fmt: skip
 
 
 def ears(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:

@@ -14,6 +14,7 @@ from .head import Head
 
 
 NOSE = np.stack(np.meshgrid(np.linspace(-0.3, 0.3, 9), np.linspace(-0.1, 0.75, 11)), -1)
+AROUND = 0.02 * np.array([[(1, 0)], [(-1, 0)], [(0, 1)], [(0, -1)]])
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,10 @@ class Camera:
 
 def facing(head: Head, camera: Camera, points: np.ndarray, on_contour: np.ndarray) -> np.ndarray:
     """Whether the surface at each point (N, 3) of the head's front turns towards the viewer."""
-    step = 0.02
     x, y = points[:, 0], points[:, 1]
-    around = np.stack(
-        [np.stack([x + i * step, y + j * step], 1) for i, j in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-    )
-    height = head.lift(around)[..., 2]
-    normal = np.stack([height[1] - height[0], height[3] - height[2], np.full(len(x), 2 * step)], 1)
+    height = head.lift(points[:, :2] + AROUND)[..., 2]
+    step = np.full(len(x), AROUND.max() * 2)
+    normal = np.stack([height[1] - height[0], height[3] - height[2], step], 1)
     low = np.maximum(y - 0.6, 0)
     rim = np.stack([x, 0.6 * low, 0.05 + 0.35 * low], 1)
     normal = np.where(on_contour[:, None], rim, normal)
@@ -93,5 +91,6 @@ def visible(head: Head, camera: Camera) -> np.ndarray:
     """Which of `head.used` the head itself does not hide."""
     points = head.used
     seen = facing(head, camera, points, USED < CONTOUR_SAMPLES)
-    seen[seen] = ~behind_nose(head, camera, points[seen])
+    if max(abs(camera.yaw), abs(camera.pitch)) > 10:
+        seen[seen] = ~behind_nose(head, camera, points[seen])
     return seen

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from .backdrop import fixed, polygon
+from .curves import START, USED
 from .head import Head
 from .paint import hairline, mask_top
 from .scene import Scene
@@ -31,14 +32,17 @@ def hand_capsules(scene: Scene) -> np.ndarray:
     return np.concatenate([ends.reshape(-1, 4), HAND[:, 4:] * scale], 1)
 
 
-def _hand(image, scene):
+def hand(image: np.ndarray, scene: Scene) -> None:
+    """A hand held up before the face, palm away from it."""
+    if scene.covers.hand is None:
+        return
     light, size = scene.light, len(image)
-    tone = light.ambient + 0.8 * light.strength
+    tone = light.ambient + 0.65 * light.strength
     skin = scene.look.skin * tone * np.asarray(light.colour)
     parts = hand_capsules(scene)
+    # Each part is drawn from its dark rim inwards: share of the radius, shade, shift to the light.
     layers = ((1.0, 0.62, 0.0), (0.88, 0.82, 0.05), (0.66, 0.95, 0.14), (0.35, 1.03, 0.2))
-    groups = (parts[:4], parts[4:])
-    for group in groups:
+    for group in (parts[:4], parts[4:]):  # palm and wrist, fingers
         for share, shade, shift in layers:
             move = shift * group[:, 4:].mean() * np.array(light.direction[:2] * 2)
             for part in group:
@@ -94,13 +98,9 @@ def glasses(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
         cv2.polylines(image, [line], False, colour, thick, cv2.LINE_AA, SHIFT)
 
 
-def hand(image: np.ndarray, scene: Scene) -> None:
-    if scene.covers.hand is not None:
-        _hand(image, scene)
-
-
-def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
-    """Which points (N, 3) of the head's front something opaque covers."""
+def hidden(scene: Scene, head: Head) -> np.ndarray:
+    """Which of `head.used` something opaque covers: the lids, too."""
+    points = head.used
     covers, camera, look = scene.covers, scene.camera, scene.look
     x, y = points[:, 0], points[:, 1]
     found = np.zeros(len(points), bool)
@@ -117,7 +117,8 @@ def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
         for rim in _rims(scene, head):
             outline = camera.project(camera.turn(rim)).astype(np.float32)
             found |= [cv2.pointPolygonTest(outline, p, False) > 0 for p in seen.tolist()]
-    if look.fringe or look.lock:
-        width = np.maximum(head.section(y)[0], 1e-6)
-        found |= y < hairline(look, np.arcsin(np.clip(x / width, -1, 1)))
+    width = np.maximum(head.section(y)[0], 1e-6)
+    found |= y < hairline(look, np.arcsin(np.clip(x / width, -1, 1))) - 0.03
+    for name, closed in zip(("lpupil", "rpupil"), scene.shape.lids, strict=True):
+        found[np.searchsorted(USED, START[name])] |= closed > 0.7
     return found

@@ -49,10 +49,10 @@ class Canvas:
         """A polygon (N, 2) of one colour, edges anti-aliased."""
         cv2.fillPoly(self.texture, [self.fixed(xy)], tuple(map(float, colour)), cv2.LINE_AA, SHIFT)
 
-    def inside(self, xy, blur=0.0):
-        """The region of interest of a polygon and its coverage there, 0 to 1, (h, w, 1)."""
+    def inside(self, xy, blur=0.0, reach=0.0):
+        """The region within `reach` of a polygon and its coverage there, 0 to 1, (h, w, 1)."""
         points = self.fixed(xy)
-        pad = 2 + math.ceil(2 * blur * self.unit)
+        pad = 2 + math.ceil((2 * blur + reach) * self.unit)
         height, width = self.texture.shape[:2]
         x, y, w, h = cv2.boundingRect(points)
         x0, y0 = max((x >> SHIFT) - pad, 0), max((y >> SHIFT) - pad, 0)
@@ -72,9 +72,9 @@ class Canvas:
         cover = cover * np.float32(strength)
         patch[:] = patch + cover * (np.asarray(colour, np.float32) - patch)
 
-    def clipped(self, xy, draw):
-        """Let `draw(canvas)` paint, but keep only what falls inside the polygon."""
-        region, cover = self.inside(xy)
+    def clipped(self, xy, draw, reach):
+        """Let `draw()` paint within `reach` of a polygon, but keep only what falls inside it."""
+        region, cover = self.inside(xy, reach=reach)
         before = self.texture[region].copy()
         draw()
         patch = self.texture[region]
@@ -105,7 +105,7 @@ def skin(scene: Scene, head: Head, vertices: np.ndarray) -> np.ndarray:
         shade = (0.3 + 0.55 * look.beard) * zone[..., None]
         colour = colour * (1 - shade) + shade * (0.75 * look.hair + 0.1 * look.skin)
     if look.blush:
-        colour = colour + (look.blush * 0.7 * spot(0.6, 0.38, 0.2, 0.16))[..., None] * (
+        colour = colour + (look.blush * 0.45 * spot(0.6, 0.38, 0.2, 0.16))[..., None] * (
             np.array([120, 90, 225]) - colour
         )
     return colour
@@ -127,7 +127,7 @@ def hairline(look: Look, turn: np.ndarray) -> np.ndarray:
     top, side = -1.02 - 0.5 * look.hairline, 0.15 if look.style == "long" else -0.1
     edge = [top, top, top + 0.1 - look.hairline, -0.72, -0.5, side, -0.05, 0.3, 0.75, 0.8]
     if look.style == "long":
-        edge[3:8] = -0.6, -0.05, 1.0, 1.3, 1.3
+        edge[3:8] = -0.65, -0.3, 0.5, 1.2, 1.3
     if look.style == "bald":
         edge[:6] = -1.9, -1.9, -1.8, -1.6, -0.9, -0.25
     height = np.interp(np.abs(turn), at, edge)
@@ -169,6 +169,8 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
         _freckles(canvas, look, rng)
     _nostrils(canvas)
     for index, side in enumerate("lr"):
+        if abs(scene.camera.yaw) > 75 and (scene.camera.yaw > 0) == (side == "r"):
+            continue  # on the far side
         _eye(canvas, scene, side, index)
         _brow(canvas, look, side, rng)
     _mouth(canvas, look)
@@ -209,8 +211,8 @@ def _folds(canvas, scene):
 
 
 def _freckles(canvas, look, rng):
-    where = rng.normal(0, 1, (60, 2)) * (0.42, 0.18) + (0, 0.32)
-    sizes = rng.uniform(0.008, 0.018, 60)
+    where = rng.normal(0, 1, (40, 2)) * (0.42, 0.18) + (0, 0.32)
+    sizes = rng.uniform(0.008, 0.018, 40)
     colour = look.skin * (1 - look.freckles * np.array([0.5, 0.45, 0.3]))
     for (x, y), size in zip(where, sizes, strict=True):
         canvas.fill(disc(x, y, size), colour)
@@ -230,10 +232,10 @@ def _eye(canvas, scene, side, index):
     sign = -1 if side == "l" else 1
     crease = up + (0, -0.05 - 0.02 * max(0, -scene.shape.lids[index]))
     if look.shadow is not None:
-        lid = np.concatenate([up, (up + (0, -0.13))[::-1]])
+        arc = 0.13 * np.sin(np.linspace(0, np.pi, len(up))) ** 0.5
+        lid = np.concatenate([up, np.stack([up[:, 0], up[:, 1] - arc], 1)[::-1]])
         canvas.veil(lid, look.shadow, 0.6, 0.02)
     canvas.veil(ribbon(crease[6:55], 0.012), look.skin * 0.45, 0.5, 0.01)
-    canvas.veil(ribbon(low[6:55] + (0, 0.03), 0.01), look.skin * 0.5, 0.25, 0.012)
     opening = np.concatenate([up, low[::-1]])
     white = np.array([222, 226, 232]) * (1 - 0.08 * look.age)
 
@@ -242,25 +244,25 @@ def _eye(canvas, scene, side, index):
         canvas.veil(ribbon(up + (0, 0.01), 0.03), white * 0.35, 0.55, 0.012)
         canvas.fill(disc(*pupil, 0.088), look.iris * 0.45)
         canvas.fill(disc(*pupil, 0.072), look.iris)
-        canvas.veil(disc(pupil[0], pupil[1] + 0.03, 0.045, 0.03), look.iris * 1.5, 0.4, 0.012)
+        canvas.fill(disc(pupil[0], pupil[1] + 0.045, 0.04, 0.02), look.iris * 1.2)
         canvas.fill(disc(*pupil, 0.036), DARK * 0.6)
         light = scene.light.direction
         canvas.fill(disc(pupil[0] + 0.04 * light[0], pupil[1] + 0.05 * light[1], 0.014), [245] * 3)
 
-    canvas.clipped(opening, ball)
+    canvas.clipped(opening, ball, 0.1)
     corner = low[57:] if side == "l" else low[:4]
     canvas.veil(ribbon(corner, 0.012), look.skin * (0.6, 0.6, 0.95), 0.8, 0.006)
     lash = 0.009 + 0.012 * look.liner
     taper = np.linspace(0.5, 1.2, 61)[::sign]
     canvas.veil(ribbon(up, lash * taper), DARK + 12, 0.55 + 0.4 * look.liner, 0.003)
-    canvas.veil(ribbon(low, 0.005 + 0.005 * look.liner), look.skin * 0.3, 0.4, 0.004)
+    canvas.veil(ribbon(low, 0.007 + 0.005 * look.liner), look.skin * 0.3, 0.4, 0.006)
 
 
 def _brow(canvas, look, side, rng):
     curves = canvas.head.curves
     outline = np.concatenate([curves[f"{side}brow_up"], curves[f"{side}brow_lo"][::-1]])
     region, cover = canvas.inside(outline, 0.007)
-    hairs = rng.uniform(0.55, 1, (12, 20)).astype(np.float32)
+    hairs = rng.uniform(0.5, 1, (5, 26)).astype(np.float32)
     cover = cover * cv2.resize(hairs, cover.shape[1::-1])[..., None]
     colour = (0.55 * look.hair + 0.1 * look.skin).astype(np.float32)
     patch = canvas.texture[region]
@@ -270,7 +272,6 @@ def _brow(canvas, look, side, rng):
 def _mouth(canvas, look):
     head, curves = canvas.head, canvas.head.curves
     upper = np.concatenate([curves["outlip_up"], curves["inlip_up"][::-1]])
-    lower = np.concatenate([curves["inlip_lo"], curves["outlip_lo"][::-1]])
     red = look.skin * (0.62, 0.55, 0.88) * (1 - look.lips) + look.lips * np.array([95, 80, 165])
     strength, edge = 0.85, 0.012
     if look.lipstick is not None:
@@ -292,10 +293,8 @@ def _mouth(canvas, look):
             canvas.veil(tongue, (75, 65, 150), 0.75, 0.03)
             canvas.fill(teeth, (205, 218, 224))
 
-        canvas.clipped(between, cavity)
-    line = (curves["inlip_up"] + curves["inlip_lo"]) / 2
-    if head.shape.open <= 0.1:
-        canvas.veil(ribbon(line, 0.009), red * 0.25, 0.8, 0.005)
+        canvas.clipped(between, cavity, 0.2)
+    canvas.veil(ribbon(curves["inlip_up"], 0.009), red * 0.25, 0.8, 0.005)
 
 
 def _hair(canvas, look, rng):

@@ -14,14 +14,14 @@ from .surface import Grid, normals, texture_map
 def grid_for(camera: Camera, size: int) -> Grid:
     """A grid fine enough for the photo: cells of a few pixels, texels finer than pixels."""
     unit = camera.scale * size
-    rows = int(np.clip(40 * (unit / 64) ** 0.5, 36, 160))
-    texels = int(np.ceil(1.35 * unit * np.pi / rows))
+    rows = int(np.clip(37 * (unit / 64) ** 0.5, 32, 160))
+    texels = int(np.ceil(1.1 * unit * np.pi / rows))
     front = int(0.8 * rows)
     return Grid(rows, front, 2 * (rows // 6), max(texels, 3))
 
 
-def lit(scene: Scene, normal: np.ndarray, turned: np.ndarray) -> np.ndarray:
-    """The light at every vertex, as a factor of its colour."""
+def lit(scene: Scene, normal: np.ndarray) -> np.ndarray:
+    """The light on surfaces of these normals (camera frame), as a factor of their colour."""
     light = scene.light
     direction = np.asarray(light.direction)
     facing = normal @ direction
@@ -45,7 +45,8 @@ def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
     cover = cover * cover * (3 - 2 * cover)
     out = vertices - np.array([0, -0.1, -0.1])
     out = out / np.linalg.norm(out, axis=-1, keepdims=True)
-    return vertices + out * (cover * look.volume * (1 + 0.8 * (vertices[..., 1] < -0.5)))[..., None]
+    crown = 1 + 0.8 * np.clip(-0.3 - vertices[..., 1], 0, 1)
+    return vertices + out * (cover * look.volume * crown)[..., None]
 
 
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -60,7 +61,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     bare = grid.vertices(head)
     vertices = puff(scene, grid, bare)
     turned = camera.turn(vertices)
-    light = lit(scene, camera.turn(normals(vertices)), turned)
+    light = lit(scene, camera.turn(normals(vertices)))
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
     backdrop.ears(image, scene, head, True)
@@ -87,7 +88,7 @@ def _paste(image, texture, pixels, depth, grid):
 def _sensor(image, scene, rng):
     size, unit = len(image), scene.camera.scale * len(image)
     image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
-    if scene.blur * unit > 0.3:
+    if scene.blur * unit > 0.4:
         image = cv2.GaussianBlur(image, (0, 0), scene.blur * unit)
     if scene.motion:
         length = max(3, int(scene.motion * unit) | 1)
@@ -97,12 +98,11 @@ def _sensor(image, scene, rng):
         a, b = np.rint(length // 2 - reach).astype(int), np.rint(length // 2 + reach).astype(int)
         cv2.line(kernel, a.tolist(), b.tolist(), 1.0)
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    grain = rng.integers(0, 256, (size, size), np.uint8)
-    amount = scene.noise * 2 / 128
-    grey = cv2.addWeighted(grain, amount, grain, 0, -127.5 * amount, dtype=cv2.CV_16S)
-    return cv2.add(image, cv2.merge([grey] * 3), dtype=cv2.CV_8U)
+    grain = cv2.cvtColor(rng.integers(0, 256, (size, size), np.uint8), cv2.COLOR_GRAY2BGR)
+    amount = scene.noise / 64
+    return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
 
 
 def seen(scene: Scene, head: Head) -> np.ndarray:
     """Which of `head.used` can be seen in the photo."""
-    return visible(head, scene.camera) & ~covers.hidden(scene, head, head.used)
+    return visible(head, scene.camera) & ~covers.hidden(scene, head)

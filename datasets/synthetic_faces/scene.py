@@ -4,7 +4,7 @@ Colours are (blue, green, red) from 0 to 255. The distributions are made up: wid
 from, in no way a census.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def _shape(rng, expressive):
         nose_width=around(0.13), nose_height=around(0.18), mouth_width=around(0.09),
         mouth_height=around(0.03), upper_lip=around(0.3), lower_lip=around(0.25),
         open=opened, smile=smile, pucker=pucker, skew=around(0.4), frown=frown,
-        lids=(lids + around(0.03), lids + around(0.03)),
+        lids=(min(lids + around(0.03), 1.0), min(lids + around(0.03), 1.0)),
         brow_raise=(brows + around(0.1), brows + around(0.1)),
         gaze=(around(0.045), around(0.015)),
     )  # fmt: skip
@@ -198,7 +198,7 @@ def _light(rng, harsh):
         if kind < 0.3:  # night
             ambient, strength, gain = 0.45, 0.5, rng.uniform(0.3, 0.5)
         elif kind < 0.5:  # overexposed
-            ambient, strength, gain = 0.5, 0.6, rng.uniform(1.3, 1.7)
+            ambient, strength, gain = 0.5, 0.6, rng.uniform(1.2, 1.5)
         colour = 1 + rng.normal(0, 0.13, 3)
     direction = np.array([x, y, depth])
     direction /= np.linalg.norm(direction)
@@ -240,7 +240,7 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     light = _light(rng, harsh)
     covers, lock = _covers(rng, covered)
     if lock:
-        look = Look(**(vars(look) | {"lock": lock, "style": "long"}))
+        look = replace(look, lock=lock, style="long")
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     return Scene(
         shape=shape,

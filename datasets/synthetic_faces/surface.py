@@ -121,20 +121,18 @@ def _inside_cells(quads, cells, label, grid):
     across = (quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) / 2
     along = (quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) / 2
     area = across[:, 0] * along[:, 1] - across[:, 1] * along[:, 0]
-    area = np.where(np.abs(area) < 1e-3, 1e-3, area)
-    centre = quads.mean(1)
-    table = np.stack(
-        [along[:, 1] / area, -along[:, 0] / area, -across[:, 1] / area, across[:, 0] / area,
-         centre[:, 0], centre[:, 1], cells % grid.columns + 0.5, cells // grid.columns + 0.5],
-        1,
-    ).astype(np.float32)  # fmt: skip
-    table = np.concatenate([np.zeros((1, 8), np.float32), table]).T.copy()
-    t = [np.take(row, label) for row in table]
-    dx = np.arange(label.shape[1], dtype=np.float32) - t[4]
-    dy = np.arange(label.shape[0], dtype=np.float32)[:, None] - t[5]
-    found = []
-    for place, (a, b) in ((t[6], t[:2]), (t[7], t[2:4])):
-        inside = a * dx + b * dy
-        np.minimum(np.maximum(inside, -0.6, out=inside), 0.6, out=inside)
-        found.append((inside + place) * np.float32(grid.texels))
-    return found
+    thin = np.abs(area) < 0.6 * np.maximum(np.abs(across), np.abs(along)).max(1)
+    gain = np.where(thin, 0, grid.texels / np.where(thin, 1, area))  # a thin cell has one texel
+    x, y = quads.mean(1).T
+    table = np.zeros((6, len(cells) + 1), np.float32)  # column 0: pixels without a cell
+    for row, (a, b), place in (
+        (0, (along[:, 1], -along[:, 0]), cells % grid.columns),
+        (3, (-across[:, 1], across[:, 0]), cells // grid.columns),
+    ):
+        a, b = a * gain, b * gain
+        table[row : row + 3, 1:] = a, b, (place + 0.5) * grid.texels - a * x - b * y
+    which = label.astype(np.intp)
+    right = np.arange(label.shape[1], dtype=np.float32)
+    down = np.arange(label.shape[0], dtype=np.float32)[:, None]
+    return [table[i][which] * right + table[i + 1][which] * down + table[i + 2][which]
+            for i in (0, 3)]  # fmt: skip

@@ -51,7 +51,7 @@ def _train(arguments):
     if not arguments.workdir:
         raise InputError("--workdir is needed: the folder for checkpoints and metrics")
 
-    from jaxalign.sources import benchmark_of, hold_out, open_source
+    from jaxalign.sources import benchmark_of, first, hold_out, open_source
     from jaxalign.training import parallel
     from jaxalign.training.loop import Run
 
@@ -62,6 +62,8 @@ def _train(arguments):
         val = open_source(data.val, scheme, arguments.data_dir)
     elif data.holdout:
         train, val = hold_out(train, data.holdout)
+    if data.limit:
+        train, val = first(train, data.limit), val and first(val, data.limit)
     print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
     Run(
         recipe, train, val, Path(arguments.workdir),

@@ -23,7 +23,10 @@ class Predictor:
         self.call = parallel.prediction(_with_flip(system) if flip_test else system.predict)
 
     def __call__(self, variables: dict, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), score (B, K)."""
+        """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), scores (B, K).
+
+        Points in crop pixels, numpy.
+        """
         points, score = self.call(variables, parallel.split(images))
         return parallel.join(points), parallel.join(score)
 
@@ -34,7 +37,7 @@ def _with_flip(system):
     def predict(variables, images):
         points, score = system.predict(variables, images)
         mirrored, mirrored_score = system.predict(variables, images[:, :, ::-1])
-        back = (mirrored * np.array([-1, 1]) + np.array([system.size - 1, 0]))[:, flip]
+        back = mirrored.at[..., 0].set(system.size - 1 - mirrored[..., 0])[:, flip]
         return (points + back) / 2, (score + mirrored_score[:, flip]) / 2
 
     return predict

@@ -23,7 +23,7 @@ STRIDE = 4  # crop pixels per map pixel
 
 
 class HourglassNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K) of every stack, last best."""
+    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K) of each stack, last best."""
 
     points: int
     stacks: int
@@ -81,8 +81,13 @@ class StackedHourglass(System):
     )
 
     def __post_init__(self):
-        if self.size % (STRIDE * 16):
-            raise InputError(f"system.size={self.size}: four halvings need a multiple of 64")
+        super().__post_init__()
+        if self.size <= 0 or self.size % (STRIDE * 16):
+            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
+        if self.stacks < 1:
+            raise InputError(f"system.stacks={self.stacks}: must be at least 1")
+        if self.channels <= 0 or self.channels % 8:
+            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
         if self.decoder not in DECODERS:
             raise InputError(f"system.decoder={self.decoder!r}: one of {', '.join(DECODERS)}")
 

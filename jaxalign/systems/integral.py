@@ -95,7 +95,8 @@ class IntegralNetwork(nn.Module):
             y = nn.relu(norm(f"lateral{level}_bn")(y))
             y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
             y = nn.relu(norm(f"smooth{level}_bn")(y))
-        return nn.Dense(self.points, dtype=self.dtype, name="logits")(y)
+        # no bias: softmax over the map would not see it
+        return nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ class Integral(System):
     )
 
     def __post_init__(self):
-        if self.size % 32:
-            raise InputError(f"system.size={self.size}: must be a multiple of 32")
+        super().__post_init__()
+        if self.size <= 0 or self.size % 32:
+            raise InputError(f"system.size={self.size}: must be a positive multiple of 32")
 
     @property
     def network(self):

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import SCHEMES, Scheme
 
 
+DTYPES = ("float32", "bfloat16")
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1 RGB
 
 
 def normalise(images, dtype):
     """(B, H, W, 3) uint8 RGB -> the same, zero mean and unit deviation by ImageNet's figures."""
     images = images.astype(jnp.float32) / 255
-    return ((images - jnp.array(IMAGE_MEAN)) / jnp.array(IMAGE_STD)).astype(dtype)
+    mean, deviation = (jnp.array(c).reshape(1, 1, 1, 3) for c in (IMAGE_MEAN, IMAGE_STD))
+    return ((images - mean) / deviation).astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ class System:
     size: int = 256  # side of the square crop it takes, pixels
     dtype: str = "float32"  # of the computations; parameters and statistics stay float32
 
+    def __post_init__(self):
+        for name, known in (("scheme", SCHEMES), ("dtype", DTYPES)):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise InputError(f"system.{name}={value!r}: one of {', '.join(known)}")
+
     @property
     def points(self) -> Scheme:
         return SCHEMES[self.scheme]
@@ -78,10 +87,11 @@ class System:
 
 
 def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
-    """Named linen modules and the arguments of each -> the variables of all, keys split by order."""
+    """Named linen modules and the inputs of each -> the variables of all; keys split by order."""
     variables = {"params": {}, "batch_stats": {}}
-    for (name, module), one in zip(networks.items(), jax.random.split(key, len(networks))):
-        made = module.init(one, *inputs[name], train=False)
+    keys = jax.random.split(key, len(networks))
+    for (name, module), own_key in zip(networks.items(), keys, strict=True):
+        made = module.init(own_key, *inputs[name], train=False)
         for kind in variables:
             variables[kind][name] = made.get(kind, {})
     return variables

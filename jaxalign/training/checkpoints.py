@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -17,6 +16,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 from jaxalign import recipe as recipes
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
+from jaxalign.training import parallel
 from jaxalign.training.state import TrainState
 
 
@@ -42,7 +42,7 @@ class Checkpoints:
         step = int(state.step)
         if step in self.manager.all_steps():
             return
-        state = jax.tree.map(jnp.copy, state)
+        state = parallel.replicate(parallel.to_host(state))  # pmap's own arrays are host-local
         variables, rest = state.variables(), _rest(state)
         self.manager.save(
             step,

@@ -199,7 +199,7 @@ class Run:
             self.system.points,
             data.crop,
             self.system.size,
-            data.augment,
+            data.augment if data.augmented else None,
             batch=training.batch,
             seed=training.seed,
             first=self.step,

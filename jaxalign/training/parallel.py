@@ -4,6 +4,8 @@ The state is replicated, batches are split over the local devices, everything re
 or gathered over the axis inside the step, so results carry no device axis.
 """
 
+import os
+
 import jax
 import numpy as np
 
@@ -33,8 +35,6 @@ def start(require: str = "", distributed: bool = False) -> str:
 
 
 def _initialize():
-    import os
-
     address = os.environ.get("JAX_COORDINATOR_ADDRESS")
     if address is None:
         jax.distributed.initialize()
@@ -94,5 +94,5 @@ def join(array) -> np.ndarray:
 
 
 def to_host(tree):
-    """A replicated tree -> numpy arrays, on any number of hosts."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
+    """A replicated tree -> numpy copies (donating the tree leaves them alone), on every host."""
+    return jax.tree.map(lambda x: np.array(x.addressable_data(0)), tree)

@@ -84,7 +84,7 @@ def train_step(
         ema=averaged if ema else {},
         optimizers=state.optimizers | {objective.name: optimizer_state},
     )
-    metrics = {"loss": loss, **parts, "grad_norm": optax.global_norm(grads)}
+    metrics = {"loss": loss, **parts, "grad_norm": optax.tree.norm(grads)}
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
 
 

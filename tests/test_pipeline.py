@@ -1,0 +1,346 @@
+import struct
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from jaxalign import geometry, pipeline
+from jaxalign.augment import Augment
+from jaxalign.errors import InputError
+from jaxalign.pipeline import BoxRule, Crop, crop_face, evaluation_batches, training_batches
+from jaxalign.schemes import AFLW19, IBUG68
+
+
+STILL = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
+STRONG = Augment(rotation=45, scale=0.2, shift=0.05, noise=1.0, blur=1.0, occlusion=1.0, dropout=1)
+GEOMETRIC = {
+    "none": STILL,
+    "rotation": replace(STILL, rotation=60.0, rotation_p=1.0),
+    "scale": replace(STILL, scale=0.25),
+    "shift": replace(STILL, shift=0.08),
+    "flip": replace(STILL, flip=1.0),
+    "all": replace(STILL, rotation=60.0, rotation_p=1.0, scale=0.2, shift=0.05, flip=0.5),
+}
+
+
+def encode(image: np.ndarray, extension: str = ".png") -> bytes:
+    """(H, W, 3) uint8 RGB -> file bytes."""
+    return cv2.imencode(extension, image[..., ::-1])[1].tobytes()
+
+
+def sample_of(photo: bytes, points: np.ndarray, box) -> dict:
+    return {
+        "photo": photo,
+        "points": np.asarray(points, np.float32),
+        "visible": np.arange(len(points)) % 3 > 0,
+        "boxes": {"dataset": np.asarray(box, np.float32)},
+        "attributes": np.zeros(6, np.uint8),
+        "id": "faces/one",
+    }
+
+
+def crop_of(enlarge=1.0, down=0.0):
+    return Crop(box="dataset", dataset=BoxRule(enlarge, down))
+
+
+# The half-pixel test.
+
+
+MARKED = (36, 30, 54)  # points whose places are drawn in the red, green and blue channel
+
+
+def blobs(sigma: float, unit: float) -> dict:
+    """A photo of three Gaussian blobs, one a channel, at sub-pixel points within a generic box.
+
+    `unit` scales all lengths: the box is 83.7 units wide, centred at (101.63, 88.21) units.
+    """
+    height, width = round(177 * unit), round(203 * unit)
+    centre = np.array([101.63, 88.21]) * unit
+    points = centre + np.random.default_rng(3).uniform(-40, 40, (68, 2)) * unit
+    points[list(MARKED)] = centre + np.array([[-13.37, -9.81], [2.19, 6.43], [11.71, 14.08]]) * unit
+    points = points.astype(np.float32)
+    y, x = np.mgrid[:height, :width]
+    image = np.stack(
+        [
+            255 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * sigma**2))
+            for px, py in points[list(MARKED)].astype(np.float64)
+        ],
+        -1,
+    )
+    x0, y0 = centre - 83.7 / 2 * unit
+    box = (x0, y0 + 2 * unit, x0 + 83.7 * unit, y0 + 81.7 * unit)
+    return sample_of(encode(np.round(image).astype(np.uint8)), points, box)
+
+
+def centroids(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (3, 2): x, y of each channel's centre of mass."""
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    mass = image.astype(np.float64)
+    total = mass.sum((0, 1))
+    return (
+        np.stack([(mass * x[..., None]).sum((0, 1)), (mass * y[..., None]).sum((0, 1))]).T
+        / (total[:, None])
+    )
+
+
+@pytest.mark.parametrize("augment", GEOMETRIC.values(), ids=GEOMETRIC)
+@pytest.mark.parametrize(("factor", "unit"), [(0, 1.0), (2, 2.6), (3, 3.8)])
+def test_points_lie_where_the_photo_shows_them(factor, unit, augment):
+    """Blobs drawn at points of the photo are found in the crop where the row's points say, and
+    lead back to the photo, whether it is first averaged down by a factor or not: to 0.01 pixel
+    over ten crops, and to 1/32 in each (OpenCV samples at whole 1/32 pixels). A flip must also
+    hand each point its partner's place."""
+    photo, crop, marks = blobs(sigma=3.3 * unit, unit=unit), crop_of(1.37), list(MARKED)
+    there, back, zooms, flips = [], [], [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        box = photo["boxes"]["dataset"] + np.tile(rng.uniform(-2, 2, 2), 2)
+        sample = photo | {"boxes": {"dataset": box}}
+        row = crop_face(sample, IBUG68, crop, 128, augment, rng)
+        determinant = np.linalg.det(row["matrix"][:, :2])
+        order = list(IBUG68.flip) if determinant < 0 else list(range(68))
+        found = centroids(row["image"])
+        there.append(found - row["points"][order][marks])
+        way_back = geometry.invert(row["matrix"])
+        back.append(geometry.transform(way_back, found) - sample["points"][marks])
+        np.testing.assert_array_equal(row["visible"], sample["visible"][order])
+        zooms.append(np.sqrt(abs(determinant)))
+        flips.append(determinant < 0)
+
+    assert abs(np.array(there)).max() < 1 / 32
+    np.testing.assert_allclose(np.mean(there, (0, 1)), 0, atol=0.01)
+    np.testing.assert_allclose(np.mean(back, (0, 1)), 0, atol=0.01 / np.mean(zooms))
+    assert {int(1 / zoom) for zoom in zooms} == {factor} or augment.scale
+    assert set(flips) == {0: {False}, 0.5: {False, True}, 1: {True}}[augment.flip]
+
+
+def textured(height=90, width=110, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def test_a_box_of_whole_pixels_is_cut_out_exactly():
+    """Pixels 20..51 by 10..41 reach from edge 19.5 to 51.5: zoom 1, nothing interpolated."""
+    image = textured()
+    points = np.random.default_rng(1).uniform(20, 40, (19, 2))
+    sample = sample_of(encode(image), points, (19.5, 9.5, 51.5, 41.5))
+    row = crop_face(sample, AFLW19, crop_of(), 32)
+    np.testing.assert_array_equal(row["image"], image[10:42, 20:52])
+    np.testing.assert_allclose(row["points"], sample["points"] - [20, 10], atol=1e-5)
+    assert row["points"].dtype == np.float32 and row["matrix"].dtype == np.float64
+
+
+def test_half_the_size_is_the_mean_of_two_by_two_pixels():
+    image = textured()
+    points = np.tile([[20.5, 10.5]], (19, 1))  # the corner of four pixels, one pixel of the crop
+    sample = sample_of(encode(image), points, (19.5, 9.5, 83.5, 73.5))
+    row = crop_face(sample, AFLW19, crop_of(), 32)
+    means = image[10:74, 20:84].reshape(32, 2, 32, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(row["image"], means, atol=1)
+    np.testing.assert_allclose(row["points"], 0, atol=1e-5)
+
+
+def test_a_flip_is_the_mirrored_crop_with_partners_swapped():
+    sample = blobs(3.0, 1.0)
+    flip = replace(STILL, flip=1.0)
+    plain = crop_face(sample, IBUG68, crop_of(1.2), 96)
+    mirrored = crop_face(sample, IBUG68, crop_of(1.2), 96, flip, np.random.default_rng(0))
+    np.testing.assert_allclose(mirrored["image"], plain["image"][:, ::-1].astype(float), atol=1)
+    expected = plain["points"][list(IBUG68.flip)] * [-1, 1] + [95, 0]
+    np.testing.assert_allclose(mirrored["points"], expected, atol=1e-4)
+
+
+def test_outside_the_photo_is_black():
+    image = np.full((40, 40, 3), 200, np.uint8)
+    sample = sample_of(encode(image), np.zeros((19, 2)), (-20.5, -0.5, 19.5, 39.5))
+    row = crop_face(sample, AFLW19, crop_of(), 40)
+    assert (row["image"][:, :20] == 0).all() and (row["image"][:, 20:] == 200).all()
+
+
+def test_light_and_covers_never_move_points():
+    sample = blobs(3.0, 1.0)
+    with_photometry = crop_face(sample, IBUG68, crop_of(1.2), 64, STRONG, np.random.default_rng(5))
+    pose = {name: getattr(STRONG, name) for name in ("rotation", "rotation_p", "scale", "shift")}
+    geometric = replace(STILL, flip=STRONG.flip, **pose)
+    without = crop_face(sample, IBUG68, crop_of(1.2), 64, geometric, np.random.default_rng(5))
+    for key in ("points", "visible", "matrix"):
+        np.testing.assert_array_equal(with_photometry[key], without[key])
+    assert (with_photometry["image"] != without["image"]).mean() > 0.5
+
+
+# Reading photos.
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """JPEG bytes with an EXIF segment that holds nothing but the orientation tag."""
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def test_exif_orientation_is_ignored():
+    jpeg = encode(cv2.resize(textured(8, 12), (60, 40)), ".jpg")
+    turned = with_orientation(jpeg, 6)
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (60, 40, 3)
+    found = pipeline.decode(turned, "x")
+    assert found.shape == (40, 60, 3)
+    np.testing.assert_array_equal(found, pipeline.decode(jpeg, "x"))
+
+
+def test_photos_are_rgb():
+    image = np.zeros((4, 5, 3), np.uint8)
+    image[..., 0] = 250
+    np.testing.assert_array_equal(pipeline.decode(encode(image), "x"), image)
+    grey = cv2.imencode(".png", np.full((4, 5), 90, np.uint8))[1].tobytes()
+    np.testing.assert_array_equal(pipeline.decode(grey, "x"), np.full((4, 5, 3), 90))
+
+
+@pytest.mark.parametrize("photo", [b"", b"no photo", encode(textured())[:20]])
+def test_an_undecodable_photo_names_its_face(photo):
+    sample = sample_of(photo, np.zeros((19, 2)), (0, 0, 9, 9))
+    with pytest.raises(InputError, match="^faces/one: its photo cannot be decoded"):
+        crop_face(sample, AFLW19, crop_of(), 16)
+
+
+def test_a_missing_box_lists_those_there_are():
+    sample = sample_of(encode(textured()), np.zeros((19, 2)), (0, 0, 9, 9))
+    with pytest.raises(InputError, match="^faces/one has no detector box; it has: dataset$"):
+        crop_face(sample, AFLW19, Crop(box="detector"), 16)
+
+
+@pytest.mark.parametrize("box", [(5, 5, 5, 5), (9, 9, 2, 2), (np.nan, 0, 1, 1)])
+def test_a_box_without_extent_is_refused(box):
+    sample = sample_of(encode(textured()), np.zeros((19, 2)), box)
+    with pytest.raises(InputError, match="^faces/one: its dataset box .* has no extent$"):
+        crop_face(sample, AFLW19, crop_of(), 16)
+
+
+def test_a_flat_box_takes_its_longer_side():
+    centre, side = crop_of(2.0).square(sample_of(b"", np.zeros((19, 2)), (10, 30, 20, 30)))
+    np.testing.assert_array_equal(centre, [15, 30])
+    assert side == 20
+
+
+# Batches.
+
+
+FACES, BATCH = 7, 4
+
+
+@pytest.fixture(scope="module")
+def faces():
+    rng = np.random.default_rng(8)
+    return [
+        sample_of(
+            encode(textured(30, 34, seed)), rng.uniform(5, 25, (19, 2)), (4.3, 5.1, 26.2, 27.9)
+        )
+        | {"id": f"faces/{seed}"}
+        for seed in range(FACES)
+    ]
+
+
+def training(faces, first, last, seed=1, batch=BATCH, **options):
+    return list(
+        training_batches(
+            faces, AFLW19, crop_of(1.2), 16, STRONG,
+            batch=batch, seed=seed, first=first, last=last, **options,
+        )
+    )  # fmt: skip
+
+
+def assert_equal(found, expected):
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key], err_msg=key)
+            assert one[key].dtype == other[key].dtype
+
+
+def test_training_rows_have_the_promised_shapes(faces):
+    (batch,) = training(faces, 0, 1)
+    shapes = {key: (value.shape, value.dtype.name) for key, value in batch.items()}
+    assert shapes == {
+        "image": ((4, 16, 16, 3), "uint8"),
+        "points": ((4, 19, 2), "float32"),
+        "visible": ((4, 19), "bool"),
+        "attributes": ((4, 6), "uint8"),
+        "matrix": ((4, 2, 3), "float64"),
+        "index": ((4,), "int64"),
+        "weight": ((4,), "float32"),
+    }
+    assert (batch["weight"] == 1).all()
+
+
+def test_same_seed_same_bytes_on_any_number_of_threads(faces):
+    once = training(faces, 0, 6, threads=1)
+    assert_equal(training(faces, 0, 6, threads=1), once)
+    assert_equal(training(faces, 0, 6, threads=4), once)
+    other = training(faces, 0, 6, seed=2)
+    assert any((a["index"] != b["index"]).any() for a, b in zip(once, other, strict=True))
+
+
+@pytest.mark.parametrize("start", [1, 2, 5])
+def test_batches_do_not_depend_on_where_training_started(faces, start):
+    assert_equal(training(faces, start, 6), training(faces, 0, 6)[start:])
+
+
+def test_two_processes_share_the_batches_of_one(faces):
+    halves = [training(faces, 1, 6, process=p, processes=2) for p in range(2)]
+    joined = [
+        {key: np.concatenate([left[key], right[key]]) for key in left}
+        for left, right in zip(*halves, strict=True)
+    ]
+    assert_equal(joined, training(faces, 1, 6))
+
+
+def test_no_augmentation_gives_the_plain_crops(faces):
+    (rows,) = training_batches(
+        faces, AFLW19, crop_of(1.2), 16, None, batch=4, seed=0, first=1, last=2
+    )
+    for number, face in enumerate(rows["index"]):
+        alone = crop_face(faces[face], AFLW19, crop_of(1.2), 16)
+        np.testing.assert_array_equal(rows["image"][number], alone["image"])
+        np.testing.assert_array_equal(rows["points"][number], alone["points"])
+
+
+def test_every_face_comes_once_an_epoch_and_new_each_time(faces):
+    batches = training(faces, 0, FACES)  # 28 rows: four epochs of seven faces
+    index = np.concatenate([batch["index"] for batch in batches]).reshape(BATCH, FACES)
+    matrix = np.concatenate([batch["matrix"] for batch in batches]).reshape(BATCH, FACES, 2, 3)
+    np.testing.assert_array_equal(np.sort(index), np.tile(np.arange(FACES), (BATCH, 1)))
+    assert len({tuple(epoch) for epoch in index}) == BATCH
+    for face in range(FACES):
+        poses = [m[i == face].tobytes() for i, m in zip(index, matrix, strict=True)]
+        assert len(set(poses)) == BATCH
+
+
+def test_fewer_faces_than_a_batch(faces):
+    batches = training(faces[:3], 0, 3)
+    index = np.concatenate([batch["index"] for batch in batches]).reshape(4, 3)
+    np.testing.assert_array_equal(np.sort(index), np.tile(np.arange(3), (4, 1)))
+
+
+def test_no_batches_from_the_end_on(faces):
+    assert training(faces, 3, 3) == []
+
+
+def test_a_broken_photo_in_training_names_its_face(faces):
+    broken = [*faces[:-1], faces[-1] | {"photo": b"no photo"}]
+    with pytest.raises(InputError, match="^faces/6: its photo cannot be decoded"):
+        training(broken, 0, 2)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 10])
+def test_evaluation_takes_every_face_once_in_order(faces, batch):
+    batches = list(evaluation_batches(faces, AFLW19, crop_of(1.2), 16, batch=batch))
+    assert {len(rows["index"]) for rows in batches} == {batch}
+    rows = {key: np.concatenate([b[key] for b in batches]) for key in batches[0]}
+    real = rows["weight"] > 0
+    np.testing.assert_array_equal(rows["weight"], np.arange(len(real)) < FACES)
+    np.testing.assert_array_equal(rows["index"][real], np.arange(FACES))
+    np.testing.assert_array_equal(rows["index"][~real], FACES - 1)
+    for number, face in enumerate(faces):
+        alone = crop_face(face, AFLW19, crop_of(1.2), 16)
+        for key, value in alone.items():
+            np.testing.assert_array_equal(rows[key][number], value)

@@ -1,0 +1,142 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from jaxalign import recipe as recipes
+from jaxalign.errors import InputError
+from jaxalign.optimizers import Optimizer
+from jaxalign.recipe import Recipe
+from jaxalign.systems.hourglass import StackedHourglass
+
+
+SHIPPED = sorted(
+    path.stem for path in Path(__file__).parent.parent.joinpath("configs").glob("[!_]*.py")
+)
+PLAIN = Recipe(StackedHourglass(stacks=2, optimizer=Optimizer(boundaries=(30, 50))))
+
+
+def test_override_leaves_the_rest():
+    found = recipes.override(PLAIN, ["system.stacks=1", "training.seed=7"])
+    assert (found.system.stacks, found.training.seed) == (1, 7)
+    assert recipes.override(found, ["system.stacks=2", "training.seed=0"]) == PLAIN
+    assert PLAIN.system.stacks == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "where", "value"),
+    [
+        ("system.optimizer.rate=3e-3", lambda r: r.system.optimizer.rate, 3e-3),
+        ("system.optimizer.boundaries=[10, 20.5]", lambda r: r.system.optimizer.boundaries,
+         (10, 20.5)),
+        ("system.optimizer.boundaries=(4,)", lambda r: r.system.optimizer.boundaries, (4,)),
+        ("system.decoder=soft", lambda r: r.system.decoder, "soft"),
+        ("data.train=ibug_300w:default/afw", lambda r: r.data.train, "ibug_300w:default/afw"),
+        ("data.val=", lambda r: r.data.val, ""),
+        ("data.crop.landmarks.enlarge=2", lambda r: r.data.crop.landmarks.enlarge, 2.0),
+        ("data.augment.rotation=0.5", lambda r: r.data.augment.rotation, 0.5),
+        ("system.epochs=0.25", lambda r: r.system.epochs, 0.25),
+    ],
+)  # fmt: skip
+def test_override_reads_values(setting, where, value):
+    found = where(recipes.override(PLAIN, [setting]))
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_override_takes_the_declared_type_not_the_written_one():
+    """`epochs=120` in a recipe is still a number of epochs that may be half of one."""
+    whole = recipes.override(Recipe(StackedHourglass(epochs=120)), ["system.epochs=0.5"])
+    assert whole.system.epochs == 0.5
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("system.stakcs=1", r"'system.stakcs' \(did you mean stacks\?\); valid here: .*decoder"),
+        ("sytem.stacks=1", r"did you mean system\?\); valid here: system, data, training$"),
+        ("zzz=1", r"unknown recipe key 'zzz'; valid here: system, data, training$"),
+        ("data.augment.rotatoin=1", r"did you mean rotation\?\); valid here: rotation, rota"),
+        ("system.stacks.two=1", "stacks has no parts"),
+        ("system.stacks=two", "system.stacks='two': expected int, as in 2"),
+        ("system.stacks=1.5", "expected int"),
+        ("system.stacks=True", "expected int"),
+        ("system.epochs=many", "expected float"),
+        ("system.epochs=True", "expected float"),
+        ("system.optimizer.boundaries=30", "expected tuple"),
+        ("system.stacks={[]: 1}", "expected int"),
+        ("system.optimizer=adam", "not one value; set one of its parts: kind, rate"),
+        ("data.augment=0", "set one of its parts: rotation"),
+        ("system.stacks", "write key=value"),
+        ("system.size=100", "system.size=100: must be a positive multiple of 64"),
+        ("system.scheme=ibug86", "one of ibug68, wflw98"),
+    ],
+)
+def test_override_refuses(setting, message):
+    with pytest.raises(InputError, match=message) as error:
+        recipes.override(PLAIN, [setting])
+    assert "\n" not in str(error.value)
+
+
+def test_there_are_shipped_recipes():
+    assert "integral_ibug_300w" in SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_survive_json(name):
+    recipe = recipes.load(name)
+    assert isinstance(recipe, Recipe)
+    assert recipes.from_json(json.loads(json.dumps(recipes.to_json(recipe)))) == recipe
+
+
+def test_json_keeps_what_was_set_and_names_the_system():
+    changed = recipes.override(PLAIN, ["system.sigma=2.5", "data.crop.detector.down=0.1"])
+    values = json.loads(json.dumps(recipes.to_json(changed)))
+    assert values["system"]["kind"] == "StackedHourglass"
+    assert values["system"]["optimizer"]["boundaries"] == [30, 50]
+    assert recipes.from_json(values) == changed
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "message"),
+    [
+        (("system", "optimizer"), "momentum", "'system.optimizer.momentum'"),
+        (("data",), "shuffle", "'data.shuffle'"),
+        ((), "notes", "'notes'"),
+    ],
+)
+def test_unknown_keys_in_json_are_named(path, key, message):
+    values = node = recipes.to_json(PLAIN)
+    for part in path:
+        node = node[part]
+    node[key] = 1
+    with pytest.raises(InputError, match=message):
+        recipes.from_json(values)
+
+
+def test_unknown_system_in_json_lists_the_known():
+    values = recipes.to_json(PLAIN)
+    values["system"]["kind"] = "Perceptron"
+    with pytest.raises(InputError, match="'Perceptron'; this version has: StackedHourglass, "):
+        recipes.from_json(values)
+
+
+def test_load_by_path_and_by_name(tmp_path):
+    shipped = Path(__file__).parent.parent / "configs" / "integral_ibug_300w.py"
+    copy = tmp_path / "mine.py"
+    copy.write_text(shipped.read_text())
+    assert recipes.load(str(copy)) == recipes.load("integral_ibug_300w")
+    assert recipes.load("integral_ibug_300w.py") == recipes.load("integral_ibug_300w")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere/mine.py", "/nowhere/mine.py"])
+def test_a_missing_recipe_lists_the_shipped(name):
+    with pytest.raises(InputError, match="one of: .*integral_ibug_300w"):
+        recipes.load(name)
+
+
+def test_a_file_without_config_is_refused(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text("answer = 42\n")
+    with pytest.raises(InputError, match=r"empty.py: a recipe must define config\(\)"):
+        recipes.load(str(path))

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from jaxalign.schemes import CURVE_FLIP, CURVES, IBUG68, REGIONS, SCHEMES
+
+
+every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+POINTS_ON_THE_MIDLINE = {"ibug68": 10, "wflw98": 10, "cofw29": 7, "aflw19": 3, "lapa106": 10}
+
+
+def edges(curve):
+    """The unordered pairs of neighbours on a curve; of a single point, the point."""
+    return {frozenset(pair) for pair in zip(curve, curve[1:], strict=False)} or {frozenset(curve)}
+
+
+def test_the_schemes_have_their_points():
+    counts = {name: scheme.num_points for name, scheme in SCHEMES.items()}
+    assert counts == {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "lapa106": 106}
+
+
+@every_scheme
+def test_flips_are_permutations_that_undo_themselves(scheme):
+    flip = np.array(scheme.flip)
+    assert sorted(scheme.flip) == list(range(scheme.num_points))
+    np.testing.assert_array_equal(flip[flip], np.arange(scheme.num_points))
+    fixed = int((flip == np.arange(scheme.num_points)).sum())
+    assert fixed == POINTS_ON_THE_MIDLINE[scheme.name]
+
+
+def test_curve_flip_swaps_left_and_right():
+    for name, other in zip(CURVES, CURVE_FLIP, strict=True):
+        swapped = {"l": "r", "r": "l"}.get(name[0], name[0]) + name[1:]
+        paired = name.startswith(("lbrow", "rbrow", "leye", "reye"))
+        assert CURVES[other] == (swapped if paired else name)
+
+
+@every_scheme
+def test_curves_flip_into_curves_edge_by_edge(scheme):
+    for name, other in zip(CURVES, CURVE_FLIP, strict=True):
+        mirrored = [scheme.flip[i] for i in scheme.curves[name]]
+        assert edges(mirrored) == edges(scheme.curves[CURVES[other]]), name
+
+
+@every_scheme
+def test_curves_name_points_once(scheme):
+    assert tuple(scheme.curves) == CURVES
+    for curve in scheme.curves.values():
+        assert len(set(curve)) == len(curve) >= 1
+        assert set(curve) <= set(range(scheme.num_points))
+
+
+@every_scheme
+def test_regions_partition_the_points(scheme):
+    regions = scheme.regions
+    assert tuple(regions) == tuple(REGIONS)
+    everything = [i for points in regions.values() for i in points]
+    assert sorted(everything) == list(range(scheme.num_points))
+    for points in regions.values():
+        assert tuple(sorted(scheme.flip[i] for i in points)) == points
+
+
+def test_regions_of_68_points():
+    sizes = {name: len(points) for name, points in IBUG68.regions.items()}
+    assert sizes == {"contour": 17, "brows": 10, "eyes": 12, "nose": 9, "mouth": 20}
+
+
+@pytest.mark.parametrize(
+    ("name", "corners"),
+    [("ibug68", (36, 45)), ("wflw98", (60, 72)), ("cofw29", (8, 9)), ("lapa106", (66, 79))],
+)
+def test_outer_eye_corners_and_pupils_flip_into_each_other(name, corners):
+    scheme = SCHEMES[name]
+    left, right = scheme.eye_corners
+    assert (left, right) == corners
+    assert scheme.flip[left] == right
+    left, right = scheme.pupils
+    assert {scheme.flip[i] for i in left} == set(right)
+
+
+def test_aflw_has_no_inter_ocular_convention():
+    assert SCHEMES["aflw19"].eye_corners == () == SCHEMES["aflw19"].pupils

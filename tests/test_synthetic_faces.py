@@ -1,0 +1,214 @@
+"""The synthetic faces: the same everywhere, exact points, and features drawn where points are."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from jaxalign.datasets.faces import ATTRIBUTES
+from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, scene
+from jaxalign.datasets.synthetic_faces.camera import Camera, visible
+from jaxalign.datasets.synthetic_faces.curves import INDICES, USED
+from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
+from jaxalign.datasets.synthetic_faces.render import draw, seen
+from jaxalign.datasets.synthetic_faces.scene import Covers, Light, Look, Scene
+from jaxalign.errors import InputError
+from jaxalign.schemes import SCHEMES
+
+
+def decoded(photo):
+    return cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+
+
+def plain(camera, shape=None, **look):
+    """A scene without chance: even light, no noise, no covers."""
+    colours = {"skin": (150, 180, 222), "hair": (30, 30, 35), "iris": (120, 80, 40)}
+    look = Look(**({k: np.array(v, float) for k, v in colours.items()} | look),
+                shirt=np.array([120.0, 60, 60]))  # fmt: skip
+    return Scene(shape or HeadShape(), camera, look, Light(), Covers(), noise=0.0)
+
+
+def test_same_seed_same_bytes_and_other_seed_other_face():
+    one, two = (list(faces(size=128, train=3, test=2, seed=7)) for _ in range(2))
+    assert [f.id for f in one] == [
+        "train/00000", "train/00001", "train/00002", "test/00000", "test/00001"
+    ]  # fmt: skip
+    for a, b in zip(one, two, strict=True):
+        assert a.photo == b.photo
+        assert all((a.points[s] == b.points[s]).all() for s in SCHEMES)
+        assert (a.boxes["dataset"] == b.boxes["dataset"]).all()
+    assert len({f.photo for f in one}) == 5
+    assert face("train", 0, 128, seed=8).photo != one[0].photo
+
+
+def test_faces_do_not_depend_on_how_many_are_drawn():
+    short = list(faces(size=128, train=1, test=1, seed=3))
+    assert face("test", 0, 128, seed=3).photo == short[1].photo
+    assert face("train", 0, 128, seed=3).photo == short[0].photo
+
+
+def test_points_scale_exactly_with_the_size():
+    for index in range(4):
+        small, large = (face("train", index, size, seed=1) for size in (128, 512))
+        assert decoded(large.photo).shape == (512, 512, 3)
+        for name in SCHEMES:
+            scaled = (small.points[name] + 0.5) * 4 - 0.5
+            np.testing.assert_allclose(large.points[name], scaled, atol=1e-3)
+            assert (small.visible[name] == large.visible[name]).all()
+        assert small.attributes == large.attributes and small.yaw == large.yaw
+
+
+def test_the_same_picture_at_two_sizes():
+    small, large = (decoded(face("train", 3, size, seed=0).photo) for size in (128, 512))
+    shrunk = cv2.resize(large, (128, 128), interpolation=cv2.INTER_AREA)
+    difference = np.abs(cv2.blur(shrunk, (5, 5)).astype(int) - cv2.blur(small, (5, 5)))
+    assert difference.mean() < 6
+
+
+def test_sizes_outside_the_range_are_refused():
+    for size in (127, 2049):
+        with pytest.raises(InputError, match=str(size)):
+            next(faces(size=size, train=1, test=0, seed=0))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_mirrored_neutral_head_lands_on_its_flip(name):
+    points = Camera().project(Camera().turn(Head().points(INDICES[name])))
+    side = (points.max(0) - points.min(0)).max()
+    mirrored = points * (-1, 1) + (1, 0)
+    back = mirrored[list(SCHEMES[name].flip)]
+    assert np.abs(back - points).max() < 0.01 * side
+    apart = np.linalg.norm(mirrored[:, None] - points[None], axis=-1)
+    assert len(np.unique(points.round(6), axis=0)) >= len(points) - 2  # eye centre, pupil
+    nearest = apart.argmin(1)
+    flip = np.argsort(SCHEMES[name].flip)
+    assert (apart[np.arange(len(flip)), flip] <= apart[np.arange(len(flip)), nearest] + 1e-9).all()
+
+
+def test_order_of_the_points_on_the_neutral_head():
+    at = {s: Camera().pixels(Head().points(INDICES[s]), 256) for s in SCHEMES}
+    ibug, wflw, cofw, aflw, lapa = (at[s] for s in SCHEMES)
+    np.testing.assert_allclose(ibug[:17], wflw[:33:2])  # contour
+    np.testing.assert_allclose(ibug[48:68], wflw[76:96])  # mouth
+    np.testing.assert_allclose(ibug[27:36], wflw[51:60])  # nose
+    np.testing.assert_allclose(wflw[60:68], lapa[66:74])  # left eye
+    np.testing.assert_allclose(wflw[33:51], lapa[33:51])  # brows
+    np.testing.assert_allclose(ibug[[36, 45, 39, 42]], cofw[[8, 9, 10, 11]])
+    np.testing.assert_allclose(ibug[[36, 39, 42, 45]], aflw[[6, 8, 9, 11]])
+    np.testing.assert_allclose(cofw[28], lapa[16])  # chin
+    assert (np.diff(wflw[:17, 1]) > 0).all() and (np.diff(wflw[:33, 0]) > 0).all()
+    assert ibug[19, 1] < ibug[37, 1] < ibug[30, 1] < ibug[33, 1] < ibug[51, 1] < ibug[57, 1]
+    assert ibug[57, 1] < ibug[8, 1]
+    for up, low in ((12, 13), (14, 15), (4, 5), (6, 7), (24, 25), (26, 27)):
+        assert cofw[up, 1] < cofw[low, 1]
+
+
+@pytest.mark.parametrize("yaw", (-80, 80))
+def test_the_far_side_is_hidden(yaw):
+    seen = np.zeros(USED.max() + 1, bool)
+    seen[USED] = visible(Head(), Camera(yaw=yaw))
+    seen = seen[INDICES["wflw98"]]
+    left, right = [0, 4, 8, 12, 60, 33, 76], [32, 28, 24, 20, 72, 46, 82]
+    near, far = (left, right) if yaw > 0 else (right, left)
+    assert not seen[far].any()
+    assert seen[near].all()
+    frontal = visible(Head(), Camera())
+    assert frontal.all()
+
+
+def test_opaque_covers_hide_points():
+    base = plain(Camera())
+    masked = replace(base, covers=Covers(mask=(200.0, 200.0, 200.0)))
+    sun = replace(base, covers=Covers(glasses="sun"))
+
+    def of(what):
+        found = np.zeros(USED.max() + 1, bool)
+        found[USED] = seen(what, Head())
+        return found[INDICES["ibug68"]]
+
+    assert of(base).all()
+    assert not of(masked)[48:].any() and of(masked)[36:48].all()
+    assert not of(sun)[36:48].any() and of(sun)[48:].all()
+
+
+def test_test_split_has_every_attribute():
+    drawn = np.array([scene("test", i, 0)[0].attributes for i in range(600)])
+    rates = drawn.mean(0)
+    assert len(rates) == len(ATTRIBUTES) == 6
+    assert ((rates > 0.1) & (rates < 0.4)).all()
+    assert set(np.unique(drawn)) == {0, 1}
+    for i in range(100):
+        what, _ = scene("test", i, 0)
+        assert (abs(what.camera.yaw) > 40) == bool(what.attributes[0])
+        hidden = what.covers != Covers() or what.look.lock
+        assert bool(hidden) == bool(what.attributes[4])
+
+
+def test_a_face_is_complete():
+    found = list(faces(size=128, train=0, test=12, seed=0))
+    for one in found:
+        assert one.group == one.id and np.isfinite(one.yaw)
+        assert set(one.points) == set(one.visible) == set(SCHEMES) == set(BENCHMARK.schemes)
+        box = one.boxes["dataset"]
+        assert box[2] > box[0] and box.dtype == np.float32
+        flags = zip(ATTRIBUTES, one.attributes, strict=True)
+        assert one.subsets == tuple(name for name, on in flags if on)
+        for name, scheme in SCHEMES.items():
+            assert one.points[name].shape == (scheme.num_points, 2)
+            assert one.points[name].dtype == np.float32
+            assert np.isfinite(one.points[name]).all()
+            assert one.visible[name].shape == (scheme.num_points,)
+        points = one.points["wflw98"]
+        low, high = points.min(0), points.max(0)
+        middle, side = (low + high) / 2, (high - low).max()
+        assert np.abs((box[:2] + box[2:]) / 2 - middle).max() < 0.1 * side
+        assert 1.0 * side < box[2] - box[0] < 1.45 * side
+
+
+def test_points_lie_inside_the_photo():
+    for index in range(200):
+        what, head = scene("train", index, 0)
+        points = what.camera.pixels(head.used, 256)
+        assert np.isfinite(points).all()
+        assert points.min() > -0.5 and points.max() < 255.5
+
+
+def test_pupils_lie_where_they_are_drawn():
+    """The dark disc's centre of mass, found in the photo, is the pupil's point."""
+    head, size = Head(HeadShape(eye_opening=0.05)), 512
+    camera = Camera(yaw=12, pitch=-5, roll=8, scale=0.3, centre=(0.5, 0.42))
+    what = plain(camera, head.shape, iris=np.array([200.0, 220, 200]))
+    what = replace(what, light=Light(direction=(0.0, 0.0, 1.0)))  # its gleam in the pupils' middle
+    image = draw(what, head, size, np.random.default_rng(0)).astype(float).max(2)
+    for x, y in camera.pixels(head.points(INDICES["wflw98"][96:]), size):
+        reach = 12
+        x0, y0 = round(x) - reach, round(y) - reach
+        patch = image[y0 : y0 + 2 * reach + 1, x0 : x0 + 2 * reach + 1]
+        dark = np.clip(60 - patch, 0, None)
+        weight = dark.sum()
+        assert weight > 0
+        found_x = (dark.sum(0) * np.arange(len(dark))).sum() / weight + x0
+        found_y = (dark.sum(1) * np.arange(len(dark))).sum() / weight + y0
+        assert abs(found_x - x) < 0.5 and abs(found_y - y) < 0.5
+
+
+def test_jaw_contour_is_the_edge_of_the_drawn_face():
+    """Along a row between ear and mouth the skin ends where the contour's points say."""
+    size, camera = 512, Camera(scale=0.28, distance=40.0)
+    what = plain(camera, style="bald")
+    look = replace(what.look, skin=np.array([250.0, 250, 250]))
+    what = replace(what, look=look, light=Light(ambient=1.0, strength=0.0, shine=0.0))
+    head = Head()
+    picture = draw(what, head, size, np.random.default_rng(5)).astype(float)
+    without = draw(
+        replace(what, camera=replace(camera, centre=(0.5, 40.0))), head, size,
+        np.random.default_rng(5),
+    )  # fmt: skip
+    assert picture.shape == without.shape
+    contour = camera.pixels(head.points(INDICES["wflw98"][:33]), size)
+    changed = np.abs(picture - without).max(2) > 60
+    for left, right in ((6, 26), (8, 24)):
+        row = changed[round(contour[left, 1])]
+        edge = np.flatnonzero(row)
+        assert abs(edge[0] - contour[left, 0]) < 2 and abs(edge[-1] - contour[right, 0]) < 2

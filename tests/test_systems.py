@@ -1,0 +1,122 @@
+"""Every system through shapes alone: nothing is computed."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxalign import costs
+from jaxalign.errors import InputError
+from jaxalign.layers.norm import AXIS
+from jaxalign.schemes import SCHEMES
+from jaxalign.systems import SYSTEMS
+from jaxalign.systems.hourglass import StackedHourglass
+from jaxalign.systems.integral import patches
+
+
+every_system = pytest.mark.parametrize("kind", SYSTEMS)
+
+
+def variables_of(system):
+    return jax.eval_shape(system.init, jax.random.key(0))
+
+
+def crops(system, batch):
+    return jax.ShapeDtypeStruct((batch, system.size, system.size, 3), jnp.uint8)
+
+
+@every_system
+@pytest.mark.parametrize(("scheme", "dtype"), [("wflw98", "float32"), ("cofw29", "bfloat16")])
+def test_predict_shapes(kind, scheme, dtype):
+    system = SYSTEMS[kind](scheme=scheme, dtype=dtype)
+    points, score = jax.eval_shape(system.predict, variables_of(system), crops(system, 2))
+    count = SCHEMES[scheme].num_points
+    assert points.shape == (2, count, 2) and score.shape == (2, count)
+    assert points.dtype == score.dtype == jnp.float32
+
+
+@every_system
+def test_variables_are_float32_and_named_by_network(kind):
+    system = SYSTEMS[kind](dtype="bfloat16")
+    variables = variables_of(system)
+    assert set(variables) == {"params", "batch_stats"}
+    assert set(variables["params"]) == set(variables["batch_stats"])
+    assert system.predictors and set(system.predictors) <= set(variables["params"])
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@every_system
+def test_phases_train_networks_with_losses_per_face(kind):
+    system = SYSTEMS[kind]()
+    variables, points = variables_of(system), system.points.num_points
+    batch = {
+        "image": crops(system, 2),
+        "points": jax.ShapeDtypeStruct((2, points, 2), jnp.float32),
+        "visible": jax.ShapeDtypeStruct((2, points), jnp.bool_),
+        "attributes": jax.ShapeDtypeStruct((2, 6), jnp.uint8),
+        "weight": jax.ShapeDtypeStruct((2,), jnp.float32),
+    }
+    key = jax.random.key(0)
+    assert system.phases
+    for phase in system.phases:
+        assert phase.epochs > 0 and phase.cycle
+        for objective in phase.cycle:
+            assert set(objective.trains) <= set(variables["params"]) and objective.trains
+            values, parts, stats = jax.eval_shape(
+                jax.vmap(objective.loss, (None, None, 0, None), axis_name=AXIS),
+                variables["params"],
+                variables["batch_stats"],
+                jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), batch),
+                key,
+            )
+            assert values.shape == (1, 2) and parts
+            assert all(part.shape == (1, 2) for part in parts.values())
+            assert set(stats) <= set(variables["batch_stats"])
+            before = {name: variables["batch_stats"][name] for name in stats}
+            assert jax.tree.structure(stats) == jax.tree.structure(before)
+
+
+@pytest.mark.parametrize(
+    ("stacks", "parameters", "giga"),
+    [(1, 6_249_668, 8.27), (2, 12_106_504, 13.92), (4, 23_820_176, 25.24)],
+)
+def test_stacked_hourglass_is_fan(stacks, parameters, giga):
+    system = StackedHourglass(stacks=stacks)
+    variables = variables_of(system)
+    assert costs.count(variables["params"]) == parameters
+    madds = costs.multiply_adds(system.predict, variables, crops(system, 1))
+    assert sum(madds.values()) == pytest.approx(giga * 1e9, rel=0.01)
+
+
+@every_system
+@pytest.mark.parametrize("size", [0, -64, 100, 129])
+def test_sizes_that_cannot_be_halved_are_refused(kind, size):
+    with pytest.raises(InputError, match=f"system.size={size}: must be"):
+        SYSTEMS[kind](size=size)
+
+
+@every_system
+def test_unknown_schemes_and_types_are_refused(kind):
+    with pytest.raises(InputError, match="system.scheme='ibug86': one of ibug68, "):
+        SYSTEMS[kind](scheme="ibug86")
+    with pytest.raises(InputError, match="system.dtype='half': one of float32, bfloat16"):
+        SYSTEMS[kind](dtype="half")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"decoder": "dark"}, "one of quarter, argmax, soft"),
+        ({"stacks": 0}, "at least 1"),
+        ({"channels": 100}, "multiple of 8"),
+    ],
+)
+def test_stacked_hourglass_refuses(settings, message):
+    with pytest.raises(InputError, match=message):
+        StackedHourglass(**settings)
+
+
+def test_patches_keep_the_pixels_of_a_square_together():
+    images = jnp.arange(4 * 6).reshape(1, 4, 6, 1)
+    found = patches(images, 2)
+    assert found.shape == (1, 2, 3, 4)
+    assert found[0, 1, 2].tolist() == [16, 17, 22, 23]  # rows 2-3, columns 4-5

@@ -1,0 +1,240 @@
+"""The training loop: exact resuming, phases, cycles, guards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from small import small_recipe
+
+from jaxalign.optimizers import Optimizer
+from jaxalign.recipe import Training, override
+from jaxalign.schemes import IBUG68
+from jaxalign.sources import open_source
+from jaxalign.systems.interface import Objective, Phase, System
+from jaxalign.training import checkpoints
+from jaxalign.training.loop import NonFinite, Run
+
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = """
+from small import small_recipe
+config = lambda: small_recipe(epochs=8, save_epochs=2.0, eval_epochs=4.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def train(data_300w):
+    return open_source("ibug_300w/train", IBUG68, data_300w)
+
+
+@pytest.fixture(scope="module")
+def test(data_300w):
+    return open_source("ibug_300w/test", IBUG68, data_300w)
+
+
+def lines(workdir):
+    """metrics.jsonl without what differs between equal runs."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("time", "images_per_second")} for r in rows]
+
+
+def command(tmp_path, data_300w, workdir, *more):
+    (tmp_path / "tiny.py").write_text(TINY)
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", "--config", tmp_path / "tiny.py", "--workdir", workdir,
+         "--data-dir", data_300w, "--require", "cpu", *more],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_step(process, workdir, step):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        file = workdir / "metrics.jsonl"
+        if file.exists() and f'"step": {step},' in file.read_text():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} never came: {process.communicate()}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, data_300w):
+    folder = tmp_path_factory.mktemp("whole")
+    process = command(folder, data_300w, folder / "run")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return folder / "run"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
+    run = tmp_path / "run"
+    process = command(tmp_path, data_300w, run)
+    wait_for_step(process, run, 4)
+    process.send_signal(number)
+    process.communicate(timeout=300)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:  # saved at once, and left with the signal's code unless it was just through
+        assert process.returncode in (128 + number, 0)
+    before = checkpoints.Checkpoints(run).latest()
+    assert before is None or 2 <= before <= 8
+    process = command(tmp_path, data_300w, run, "--resume")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    extra = [] if number == signal.SIGKILL else [r["step"] for r in lines(run)]
+    assert lines(run) == lines(uninterrupted), extra
+    assert sorted(os.listdir(run / "checkpoints"))[-1] == "8"
+    a, b = (checkpoints.load(folder, "latest")[1] for folder in (run, uninterrupted))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
+    Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w").run()
+    with pytest.raises(checkpoints.InputError, match="--resume"):
+        Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
+    with pytest.raises(checkpoints.InputError, match="differs from the recipe"):
+        Run(small_recipe(epochs=2), train, test, tmp_path, benchmark="ibug_300w", resume=True)
+
+
+def test_latest_and_best_are_kept(train, test, tmp_path, monkeypatch):
+    errors = iter([0.5, 0.2, 0.3, 0.4])
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: next(errors))
+    Run(small_recipe(epochs=4), train, test, tmp_path, benchmark="ibug_300w").run()
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "4"]
+    assert checkpoints.find_step(tmp_path, "best").name == "2"
+    assert checkpoints.find_step(tmp_path, "latest").name == "4"
+
+
+def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
+    samples = [train[i] for i in range(len(train))]
+    samples[1] = samples[1] | {"points": samples[1]["points"] * np.float32(np.nan)}
+    samples[1]["boxes"] = {"landmarks": np.array([5, 5, 50, 50], np.float32)}
+    run = Run(small_recipe(epochs=4), samples, test, tmp_path, benchmark="ibug_300w")
+    with pytest.raises(NonFinite, match=r"step \d+ is not finite \(faces: " + samples[1]["id"]):
+        run.run()
+    for step in (tmp_path / "checkpoints").iterdir():
+        variables = checkpoints.load(step)[1]
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
+
+
+def test_overfits_four_faces(train, tmp_path):
+    few = [train[i] for i in range(4)]
+    recipe = override(
+        small_recipe(epochs=60, eval_epochs=60.0, save_epochs=60.0),
+        ["system.optimizer.rate=0.01", "data.augmented=False", "system.width=16"],
+    )
+    Run(recipe, few, few, tmp_path, benchmark="ibug_300w").run()
+    losses = [row["loss"] for row in lines(tmp_path) if "loss" in row]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+class _Scale(nn.Module):
+    """One number times the input, and a BatchNorm whose statistics can be seen to move."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        statistics = nn.BatchNorm(use_running_average=not train, name="bn")(x)
+        return x * self.param("scale", nn.initializers.ones, ()) + 0 * statistics
+
+
+@dataclass(frozen=True)
+class TwoPhases(System):
+    """Phase one trains `first`; phase two alternates one step of `judge` with two of `second`."""
+
+    size: int = 32
+    rate: float = 0.1
+
+    @property
+    def predictors(self):
+        return ("first", "second")
+
+    @property
+    def phases(self):
+        def objective(name):
+            def loss(params, batch_stats, batch, key):
+                values = (params[name]["scale"] - 3.0) ** 2 * jnp.ones(len(batch["image"]))
+                return values, {}, {}
+
+            return Objective(name, loss, Optimizer("sgd", self.rate), trains=(name,))
+
+        one, judge, two = (objective(name) for name in ("first", "judge", "second"))
+        return (Phase("warm", 2, (one,)), Phase("both", 2, (judge, two, two)))
+
+    def init(self, key):
+        names = ("first", "second", "judge")
+        return {
+            "params": {name: {"scale": jnp.ones(())} for name in names},
+            "batch_stats": {name: {} for name in names},
+        }
+
+    def predict(self, variables, images):
+        points = jnp.ones((len(images), 68, 2)) * variables["params"]["first"]["scale"]
+        return points, points[..., 0]
+
+
+def two_phases(**training):
+    recipe = small_recipe()
+    return replace(recipe, system=TwoPhases(), training=Training(batch=4, log_steps=1, **training))
+
+
+def test_phases_train_only_their_networks_and_cycles_alternate(train, tmp_path):
+    samples = [train[i % len(train)] for i in range(12)]  # 3 steps an epoch
+    run = Run(two_phases(), samples, [], tmp_path)
+    assert [(s.first, s.last) for s in run.stretches] == [(0, 6), (6, 12)]
+    seen = []
+
+    def record(step, *_):
+        params = run.state.params
+        seen.append({name: float(params[name]["scale"]) for name in params})
+
+    run._check = record
+    run.run()
+    first = [row["first"] for row in seen]
+    assert first[4] != 1.0 and all(row["second"] == row["judge"] == 1.0 for row in seen[:5])
+    final = {name: float(value["scale"]) for name, value in run.state.params.items()}
+    assert final["first"] == first[-1]  # frozen, bit for bit, through the second phase
+    # SGD with momentum on (s - 3)^2: two steps of judge, four of second
+    assert final["judge"] == pytest.approx(expected_scale(2), abs=1e-5)
+    assert final["second"] == pytest.approx(expected_scale(4), abs=1e-5)
+
+
+def expected_scale(steps, rate=0.1):
+    """Nesterov momentum 0.9 as Optax has it, by hand."""
+    scale, trace = 1.0, 0.0
+    for _ in range(steps):
+        gradient = 2 * (scale - 3)
+        trace = gradient + 0.9 * trace
+        scale -= rate * (gradient + 0.9 * trace)
+    return scale
+
+
+def test_resumes_at_the_border_of_two_phases(train, tmp_path):
+    samples = [train[i % len(train)] for i in range(12)]
+    whole = Run(two_phases(), samples, [], tmp_path / "whole")
+    whole.run()
+    part = Run(two_phases(), samples, [], tmp_path / "part")
+    original = part._run_stretch
+
+    def only_the_first(stretch):
+        if stretch.first == 0:
+            original(stretch)
+
+    part._run_stretch = only_the_first
+    part.run()
+    assert part.checkpoints.latest() == 6
+    again = Run(two_phases(), samples, [], tmp_path / "part", resume=True)
+    again.run()
+    jax.tree.map(np.testing.assert_array_equal, again.state.params, whole.state.params)
+    assert lines(tmp_path / "part") == lines(tmp_path / "whole")
