@@ -2,6 +2,7 @@
 
 from jaxalign.augment import Augment
 from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.recipe import Data, Recipe, Training
 from jaxalign.systems.integral import Integral
 
@@ -9,17 +10,21 @@ from jaxalign.systems.integral import Integral
 def config() -> Recipe:
     return Recipe(
         system=Integral(
-            width=48,
-            decoder_width=64,
-            epochs=120,
+            width=64,
+            decoder_width=96,
+            epochs=110,
             optimizer=Optimizer(
-                "adamw", 2e-3, "cosine", factor=0.01, warmup=2, weight_decay=0.05, clip=5.0
+                "adamw", 2e-3, "cosine", factor=0.005, warmup=2, weight_decay=0.05, clip=5.0
             ),
         ),
         data=Data(
             train="ibug_300w/train",
+            holdout=0.03,
             test="ibug_300w/test",
-            augment=Augment(rotation=30, scale=0.12, shift=0.06),
+            crop=Crop(landmarks=BoxRule(1.2), dataset=BoxRule(1.2), detector=BoxRule(1.2)),
+            augment=Augment(
+                rotation=25, scale=0.1, shift=0.05, occlusion=0.25, occlusion_area=0.12
+            ),
         ),
         training=Training(batch=32, ema=0.998, log_steps=20, eval_epochs=5, save_epochs=5),
     )

@@ -12,7 +12,7 @@ def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
         system=Integral(
             size=32,
             width=8,
-            blocks=1,
+            blocks=(1, 1, 1, 1),
             decoder_width=8,
             epochs=epochs,
             optimizer=Optimizer("adam", 1e-3, "cosine"),

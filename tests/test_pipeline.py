@@ -277,7 +277,7 @@ def test_same_seed_same_bytes_on_any_number_of_threads(faces):
     assert_equal(training(faces, 0, 6, threads=1), once)
     assert_equal(training(faces, 0, 6, threads=4), once)
     other = training(faces, 0, 6, seed=2)
-    assert any((a["index"] != b["index"]).any() for a, b in zip(once, other, strict=True))
+    assert (other[0]["index"] != once[0]["index"]).any()
 
 
 @pytest.mark.parametrize("start", [1, 2, 5])

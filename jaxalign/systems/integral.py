@@ -63,14 +63,14 @@ class IntegralNetwork(nn.Module):
 
     The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost
     of strided convolutions at full resolution. Encoder at strides 4, 8, 16, 32 of `width` x
-    (1, 2, 4, 4) channels; decoder back to stride 4 with `decoder_width` channels, added to
-    laterals.
+    (1, 2, 4, 4) channels and so many `blocks`; decoder back to stride 4 with `decoder_width`
+    channels, added to laterals.
     """
 
     points: int
     width: int = 64
-    blocks: int = 2
-    decoder_width: int = 128
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    decoder_width: int = 96
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -81,8 +81,8 @@ class IntegralNetwork(nn.Module):
         x = conv(self.width, (3, 3), name="stem")(patches(images, STRIDE))
         x = nn.relu(norm("stem_bn")(x))
         levels = []
-        for level, factor in enumerate((1, 2, 4, 4), 1):
-            for i in range(1, self.blocks + 1):
+        for level, (factor, blocks) in enumerate(zip((1, 2, 4, 4), self.blocks, strict=True), 1):
+            for i in range(1, blocks + 1):
                 stride = 2 if level > 1 and i == 1 else 1
                 block = ResidualBlock(self.width * factor, stride, self.dtype)
                 x = block.copy(name=f"stage{level}_block{i}")(x, train)
@@ -106,8 +106,8 @@ class Integral(System):
 
     size: int = 128
     width: int = 64
-    blocks: int = 2
-    decoder_width: int = 128
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    decoder_width: int = 96
     sigma: float = 1.0
     wing_width: float = 2.0
     wing_curvature: float = 0.5

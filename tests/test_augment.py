@@ -1,0 +1,95 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxalign.augment import Augment, draw_pose, photometric
+
+
+STILL = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
+
+
+def picture(seed=0):
+    return np.random.default_rng(seed).integers(60, 190, (64, 64, 3)).astype(np.uint8)
+
+
+def changed(augment, seed=0, image=None):
+    image = picture() if image is None else image
+    before = image.copy()
+    after = photometric(image, augment, np.random.default_rng(seed))
+    np.testing.assert_array_equal(image, before)  # never in place
+    assert after.shape == image.shape and after.dtype == np.uint8
+    return after
+
+
+def test_no_strength_changes_nothing():
+    np.testing.assert_array_equal(changed(STILL), picture())
+    pose = draw_pose(STILL, np.random.default_rng(0))
+    assert (pose.degrees, pose.zoom, pose.shift, pose.flip) == (0, 1, (0, 0), False)
+
+
+def test_poses_fill_their_ranges():
+    augment = replace(STILL, rotation=40, rotation_p=0.5, scale=0.2, shift=0.1, flip=0.25)
+    rng = np.random.default_rng(0)
+    poses = [draw_pose(augment, rng) for _ in range(4000)]
+    degrees, zoom = np.array([p.degrees for p in poses]), np.array([p.zoom for p in poses])
+    shift = np.array([p.shift for p in poses])
+    assert np.mean(degrees == 0) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([p.flip for p in poses]) == pytest.approx(0.25, abs=0.03)
+    for values, low, high in [(degrees, -40, 40), (zoom, 0.8, 1.2), (shift, -0.1, 0.1)]:
+        margin = 0.02 * (high - low)
+        assert low <= values.min() < low + margin and high - margin < values.max() <= high
+
+
+def test_brightness_adds_one_value():
+    step = changed(replace(STILL, brightness=30)).astype(int) - picture()
+    assert step.min() == step.max() != 0 and abs(step.max()) <= 30
+
+
+def test_contrast_turns_about_mid_grey():
+    image = np.full((8, 8, 3), 128, np.uint8)
+    image[0, 0] = 168
+    for seed in range(5):
+        after = changed(replace(STILL, contrast=0.5), seed, image)
+        assert (after[1:] == 128).all()
+        assert 148 <= after[0, 0, 0] <= 188
+
+
+def test_saturation_leaves_greys_alone():
+    grey = np.repeat(picture()[..., :1], 3, -1)
+    np.testing.assert_allclose(changed(replace(STILL, saturation=0.9), 1, grey), grey, atol=1)
+    assert abs(changed(replace(STILL, saturation=0.9), 1) - picture().astype(int)).max() > 3
+
+
+def test_grey_is_one_channel_thrice():
+    after = changed(replace(STILL, grey=1.0))
+    assert (after[..., 0] == after[..., 1]).all() and (after[..., 1] == after[..., 2]).all()
+
+
+def test_blur_keeps_things_where_they_are():
+    y, x = np.mgrid[:64, :64]
+    blob = 250 * np.exp(-((x - 30.3) ** 2 + (y - 33.6) ** 2) / 50)
+    image = np.repeat(np.round(blob)[..., None], 3, -1).astype(np.uint8)
+    after = changed(replace(STILL, blur=1.0), 0, image)[..., 0].astype(float)
+    assert after.max() < image.max()
+    centre = (after * x).sum() / after.sum(), (after * y).sum() / after.sum()
+    np.testing.assert_allclose(centre, (30.3, 33.6), atol=0.05)
+
+
+def test_noise_has_no_more_than_its_strength():
+    step = changed(replace(STILL, noise=1.0)).astype(float) - picture()
+    assert 2 < step.std() < 12.5 and abs(step.mean()) < 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_occlusion_covers_one_rectangle_and_nothing_else(seed):
+    after = changed(replace(STILL, occlusion=1.0, occlusion_area=0.2), seed)
+    rows, columns = np.nonzero((after != picture()).any(-1))
+    box = np.ptp(rows) + 1, np.ptp(columns) + 1
+    assert 0.03 < box[0] * box[1] / 64**2 < 0.22
+    assert len(rows) > 0.95 * box[0] * box[1]
+
+
+def test_dropout_covers_scattered_patches():
+    share = (changed(replace(STILL, dropout=1.0)) != picture()).any(-1).mean()
+    assert 0.03 < share < 0.2
