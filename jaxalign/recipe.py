@@ -57,6 +57,11 @@ class Recipe:
     training: Training = field(default_factory=Training)
 
 
+def configs_folder() -> Path:
+    """Where the shipped recipes are."""
+    return Path(importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0])
+
+
 def load(path: str) -> Recipe:
     """Recipe file (or the name of one in configs/) -> its recipe. Errors: InputError."""
     file = Path(path)

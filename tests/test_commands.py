@@ -1,0 +1,188 @@
+"""train.py and evaluate.py as a user calls them: what they print, leave behind and refuse."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from small import small_recipe
+
+from jaxalign import recipe as recipes
+from jaxalign.commands import evaluate, train
+from jaxalign.systems import SYSTEMS
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipes") / "tiny.py"
+    path.write_text("from small import small_recipe\nconfig = lambda: small_recipe(epochs=1)\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, recipe_file, data_300w):
+    workdir = tmp_path_factory.mktemp("run") / "w"
+    arguments = ["--config", recipe_file, "--workdir", workdir, "--data-dir", data_300w]
+    assert train.main([*map(str, arguments)]) == 0
+    return workdir
+
+
+def call(command, *arguments):
+    return command.main([str(argument) for argument in arguments])
+
+
+def refused(capsys, command, *arguments):
+    """The one line on stderr of a call that must exit with code 2."""
+    capsys.readouterr()
+    assert call(command, *arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_training_leaves_metrics_recipe_and_checkpoints(trained):
+    assert {"checkpoints", "metrics.jsonl", "recipe.json", "tensorboard"} == {
+        path.name for path in trained.iterdir()
+    }
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {"step", "phase", "loss", "points", "maps", "rate", "grad_norm"} <= set(rows[0])
+    assert rows[-1]["val_nme"] > 0
+    stored = recipes.from_json(json.loads((trained / "recipe.json").read_text()))
+    assert stored == small_recipe(epochs=1)
+
+
+def test_evaluation_report(trained, data_300w, tmp_path, capsys):
+    arguments = ["--ckpt", trained, "--data-dir", data_300w]
+    assert call(evaluate, *arguments, "--data", "ibug_300w/test", "--report", tmp_path / "r") == 0
+    printed = capsys.readouterr().out
+    assert "helen_test" in printed and "challenging" in printed and "CPU" in printed
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {
+        "report.json", "table.csv", "ced.csv", "ced.png", "predictions.jsonl", "faces.png",
+    }  # fmt: skip
+    about = json.loads((tmp_path / "r/report.json").read_text())["about"]
+    assert about["box"] == "landmarks" and about["recipe"]["system"]["kind"] == "Integral"
+    lines = (tmp_path / "r/predictions.jsonl").read_text().splitlines()
+    assert len(lines) == 6 and np.shape(json.loads(lines[0])["points"]) == (68, 2)
+
+
+def test_evaluation_does_not_depend_on_the_batch(trained, data_300w, tmp_path):
+    tables = []
+    for batch in (1, 5, 64):
+        out = tmp_path / str(batch)
+        arguments = ["--ckpt", trained, "--data-dir", data_300w, "--data", "ibug_300w/test"]
+        assert call(evaluate, *arguments, "--batch", batch, "--report", out) == 0
+        tables.append((out / "table.csv").read_text())
+    assert tables[0] == tables[1] == tables[2]
+
+
+def test_flip_test_and_a_single_step(trained, data_300w, capsys):
+    steps = sorted((trained / "checkpoints").iterdir())
+    arguments = ["--data-dir", data_300w, "--data", "ibug_300w/lfpw_test"]
+    assert call(evaluate, "--ckpt", steps[-1], *arguments, "--flip-test") == 0
+    assert "flip test" in capsys.readouterr().out
+
+
+def test_dry_run_ends_with_the_counts(recipe_file, capsys):
+    assert call(train, "--config", "fan_ibug_300w", "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "parameters: 23820176"
+    assert lines[-1] == "multiply-adds: 25235292160"
+
+
+class TestRefusals:
+    def test_unknown_recipe(self, capsys):
+        line = refused(capsys, train, "--config", "nothing_like_it", "--workdir", "w")
+        assert "fan_ibug_300w" in line and "demo" in line
+
+    def test_unknown_key(self, capsys, recipe_file):
+        line = refused(
+            capsys, train, "--config", recipe_file, "--dry-run", "--set", "system.stak=2"
+        )
+        assert "system.stak" in line and "width" in line
+
+    def test_data_not_prepared(self, capsys, recipe_file, tmp_path):
+        line = refused(
+            capsys, train, "--config", recipe_file, "--workdir", tmp_path / "w",
+            "--data-dir", tmp_path,
+        )  # fmt: skip
+        assert "python prepare.py ibug_300w --from DIR" in line
+        assert not (tmp_path / "w").exists()
+
+    def test_required_device(self, capsys, recipe_file, tmp_path, data_300w):
+        line = refused(
+            capsys, train, "--config", recipe_file, "--workdir", tmp_path / "w",
+            "--data-dir", data_300w, "--require", "tpu",
+        )  # fmt: skip
+        assert "--require tpu" in line and "CPU" in line
+
+    def test_batch_that_does_not_divide(self, capsys, recipe_file, tmp_path, data_300w):
+        line = refused(
+            capsys, train, "--config", recipe_file, "--workdir", tmp_path / "w",
+            "--data-dir", data_300w, "--set", "training.batch=6",
+        )  # fmt: skip
+        assert "training.batch=6" in line and "training.batch=8" in line
+
+    def test_missing_checkpoint(self, capsys, tmp_path):
+        assert "no such folder" in refused(capsys, evaluate, "--ckpt", tmp_path / "none")
+        (tmp_path / "empty").mkdir()
+        line = refused(capsys, evaluate, "--ckpt", tmp_path / "empty")
+        assert "holds no finished checkpoint" in line
+
+    def test_half_written_checkpoint(self, capsys, trained, tmp_path):
+        workdir = tmp_path / "w"
+        shutil.copytree(trained, workdir)
+        for file in (workdir / "checkpoints").rglob("*"):
+            if file.is_file() and file.parent.name == "d":
+                file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        assert str(workdir) in refused(capsys, evaluate, "--ckpt", workdir)
+
+    def test_checkpoint_of_another_system(self, capsys, trained, tmp_path, monkeypatch):
+        monkeypatch.delitem(SYSTEMS, "Integral")
+        assert "unknown system 'Integral'" in refused(capsys, evaluate, "--ckpt", trained)
+
+    def test_box_that_is_not_there(self, capsys, trained, data_300w):
+        line = refused(
+            capsys, evaluate, "--ckpt", trained, "--data-dir", data_300w,
+            "--data", "ibug_300w/test", "--box", "detector",
+        )  # fmt: skip
+        assert "has no detector box; it has: landmarks" in line
+
+    def test_report_of_a_wrong_subset(self, capsys, trained, data_300w, tmp_path):
+        line = refused(
+            capsys, evaluate, "--ckpt", trained, "--data-dir", data_300w,
+            "--data", "ibug_300w/nothing", "--report", tmp_path / "r",
+        )  # fmt: skip
+        assert "lfpw_test" in line and not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [
+        ("integral_ibug_300w", ["system.width=8", "system.size=32"]),
+        ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
+        ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
+        ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.dtype=bfloat16"]),
+    ],
+)
+def test_every_recipe_trains_when_shrunk(config, settings, data_300w, tmp_path):
+    shrunk = ["system.epochs=1", "training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
+    arguments = ["--config", config, "--workdir", tmp_path, "--data-dir", data_300w]
+    assert call(train, *arguments, "--set", *shrunk, *settings) == 0
+
+
+def test_every_recipe_is_tried_above():
+    tried = {"integral_ibug_300w", "demo", "fan_ibug_300w"}
+    folder = recipes.configs_folder()
+    assert {path.stem for path in folder.glob("[!_]*.py")} == tried
+
+
+def test_a_photo_that_does_not_decode_is_named(
+    recipe_file, data_300w, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)
+    line = refused(
+        capsys, train, "--config", recipe_file, "--workdir", tmp_path, "--data-dir", data_300w,
+    )  # fmt: skip
+    assert "its photo cannot be decoded" in line
