@@ -14,7 +14,7 @@ class Optimizer:
 
     `kind`: adam, adamw (weight decay on kernels only) or sgd (momentum 0.9, Nesterov).
     `schedule`: constant; step (times `factor` at each of `boundaries`, in epochs); cosine (down to
-    `factor` of the rate at the phase's end). `warmup` epochs rise linearly from 0. `clip` > 0
+    `factor` of the rate at the phase's end). `warmup` epochs rise linearly to `rate`. `clip` > 0
     limits the global norm of the gradients.
     """
 
@@ -33,7 +33,10 @@ class Optimizer:
         if self.schedule == "constant":
             after = optax.constant_schedule(self.rate)
         elif self.schedule == "step":
-            at = {round(b * steps_per_epoch) - warmup: self.factor for b in self.boundaries}
+            at = {}
+            for boundary in self.boundaries:
+                step = round(boundary * steps_per_epoch) - warmup
+                at[step] = at.get(step, 1.0) * self.factor
             after = optax.piecewise_constant_schedule(self.rate, at)
         elif self.schedule == "cosine":
             after = optax.cosine_decay_schedule(self.rate, max(1, steps - warmup), self.factor)

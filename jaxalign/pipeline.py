@@ -130,7 +130,7 @@ class _TrainingRows:
         epoch, nth = divmod((batch * processes + process) * local + place, len(self.source))
         index = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
         sample = self.source[index]
-        rng = np.random.default_rng((self.seed, epoch, index))
+        rng = np.random.default_rng((self.seed, epoch, index + 1))  # 0 is the epoch's order
         row = crop_face(sample, self.scheme, self.crop, self.size, self.augment, rng)
         return row | {"index": index}
 
@@ -161,7 +161,7 @@ def training_batches(
     slots = (local, process, processes)
     rows = _TrainingRows(source, scheme, crop, size, augment, seed, last * local, slots)
     dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * local)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     for rows in dataset.to_iter_dataset(options):
         yield rows | {"weight": np.ones(local, np.float32)}
 
@@ -182,5 +182,5 @@ def evaluation_batches(
 
     padded = -(-len(source) // batch) * batch
     dataset = grain.MapDataset.range(padded).map(row).batch(batch)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * batch)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     yield from dataset.to_iter_dataset(options)

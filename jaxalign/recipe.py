@@ -49,6 +49,13 @@ class Training:
     eval_epochs: float = 1.0
     save_epochs: float = 1.0
 
+    def __post_init__(self):
+        for name, least in (("batch", 1), ("seed", 0), ("log_steps", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"training.{name}={getattr(self, name)}: must be {least} or more")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"training.ema={self.ema}: must be at least 0 and below 1")
+
 
 @dataclass(frozen=True)
 class Recipe:

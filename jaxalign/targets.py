@@ -6,8 +6,11 @@ from jaxalign import geometry
 
 
 def inside(points, size: int):
-    """(B, K, 2) crop pixels -> (B, K) bool: the point lies on the crop."""
-    return ((points > -0.5) & (points < size - 0.5)).all(-1)
+    """(B, K, 2) crop pixels -> (B, K) bool: the point lies on the crop.
+
+    A point that is not a number counts as inside: its loss must not be masked away.
+    """
+    return ~((points <= -0.5) | (points >= size - 0.5)).any(-1)
 
 
 def gaussian_maps(points, stride: int, size: int, sigma: float, cut: float = 0.0):

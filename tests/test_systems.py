@@ -10,7 +10,7 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.schemes import SCHEMES
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.hourglass import StackedHourglass
-from jaxalign.systems.integral import patches
+from jaxalign.systems.integral import Integral, patches
 
 
 every_system = pytest.mark.parametrize("kind", SYSTEMS)
@@ -113,6 +113,12 @@ def test_unknown_schemes_and_types_are_refused(kind):
 def test_stacked_hourglass_refuses(settings, message):
     with pytest.raises(InputError, match=message):
         StackedHourglass(**settings)
+
+
+@pytest.mark.parametrize("blocks", [(1, 2, 2), (1, 0, 2, 2), (1, 2, 2, 2.5)])
+def test_integral_refuses_stages_without_blocks(blocks):
+    with pytest.raises(InputError, match="four whole numbers above 0"):
+        Integral(blocks=blocks)
 
 
 def test_patches_keep_the_pixels_of_a_square_together():

@@ -9,6 +9,11 @@ def test_inside_means_on_a_pixel_of_the_crop():
     np.testing.assert_array_equal(targets.inside(points, 8), [[True, False, True, False]])
 
 
+def test_a_point_that_is_no_number_is_not_masked_away():
+    points = jnp.array([[[jnp.nan, 3], [jnp.nan, 99]]])
+    np.testing.assert_array_equal(targets.inside(points, 8), [[True, False]])
+
+
 def test_gaussian_peaks_at_the_point():
     """Crop (5.5, 9.5) is map (1, 2) at stride 4: x first, rows are y."""
     maps = targets.gaussian_maps(jnp.array([[[5.5, 9.5]]]), 4, 24, sigma=1.5)

@@ -59,6 +59,7 @@ def predict_source(
     devices = parallel.local_devices()
     batch = -(-batch // devices) * devices
     bar = tqdm(total=len(source), unit="face", desc="predict", disable=not progress, leave=False)
+    variables = parallel.replicate(variables, local=True)  # once, not for every batch
     predicted, scores = [], []
     batches = evaluation_batches(
         source, system.points, crop, system.size, batch=batch, threads=threads

@@ -75,9 +75,10 @@ def local_devices() -> int:
     return jax.local_device_count()
 
 
-def replicate(tree):
-    """Host arrays, the same on every host -> one copy on every device of all hosts."""
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), (AXIS,))
+def replicate(tree, local: bool = False):
+    """Host arrays, the same on every host -> one copy on every device (of this host, of all)."""
+    devices = jax.local_devices() if local else jax.devices()
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(tree, everywhere)
 
