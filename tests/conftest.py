@@ -1,10 +1,19 @@
 """What several tests need."""
 
-import jax
-import pytest
-from trees import make_300w
+import os
+from pathlib import Path
 
-from jaxalign.datasets import BENCHMARKS
+
+# XLA's compiled programs, shared with the processes that tests start (read when jax is imported).
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".cache" / "xla")
+)
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from trees import make_300w  # noqa: E402
+
+from jaxalign.datasets import BENCHMARKS  # noqa: E402
 
 
 # Before any test computes: four CPU devices whatever the machine, and no silent broadcasting.

@@ -37,12 +37,12 @@ def train(arguments):
     import numpy as np
     from small import small_recipe
 
+    from jaxalign import parallel
     from jaxalign.evaluation.predict import Predictor, predict_source
     from jaxalign.evaluation.report import write_report
     from jaxalign.protocols import protocol_for
     from jaxalign.recipe import override
     from jaxalign.sources import open_source
-    from jaxalign.training import parallel
     from jaxalign.training.loop import Run
 
     parallel.start(distributed=arguments.processes > 1)

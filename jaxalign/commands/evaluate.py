@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(arguments, command):
+    from jaxalign import parallel
     from jaxalign.errors import InputError
     from jaxalign.evaluation.predict import Predictor, predict_source
     from jaxalign.evaluation.report import print_table, summarise, write_report
@@ -50,7 +51,7 @@ def _evaluate(arguments, command):
     from jaxalign.protocols import protocol_for
     from jaxalign.recipe import to_json
     from jaxalign.sources import benchmark_of, open_source
-    from jaxalign.training import checkpoints, parallel
+    from jaxalign.training import checkpoints
 
     device = parallel.start(arguments.require)
     print(f"device: {device}", flush=True)

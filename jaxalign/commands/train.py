@@ -51,8 +51,8 @@ def _train(arguments):
     if not arguments.workdir:
         raise InputError("--workdir is needed: the folder for checkpoints and metrics")
 
+    from jaxalign import parallel
     from jaxalign.sources import benchmark_of, first, hold_out, open_source
-    from jaxalign.training import parallel
     from jaxalign.training.loop import Run
 
     print(f"device: {parallel.start(arguments.require, arguments.distributed)}", flush=True)

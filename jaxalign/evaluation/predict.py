@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from jaxalign import geometry
+from jaxalign import geometry, parallel
 from jaxalign.evaluation.results import Results
 from jaxalign.pipeline import Crop, evaluation_batches
 from jaxalign.systems.interface import System
-from jaxalign.training import parallel
 
 
 class Predictor:

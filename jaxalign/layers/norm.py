@@ -3,7 +3,7 @@
 from flax import linen as nn
 
 
-AXIS = "batch"  # the device axis over which training statistics are taken (training/parallel.py)
+AXIS = "batch"  # the device axis over which training statistics are taken (parallel.py)
 
 
 def batch_norm(train: bool, name: str, dtype=None) -> nn.BatchNorm:

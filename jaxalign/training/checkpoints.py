@@ -13,10 +13,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from jaxalign import parallel
 from jaxalign import recipe as recipes
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
-from jaxalign.training import parallel
 from jaxalign.training.state import TrainState
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxalign import parallel
 from jaxalign.errors import InputError
 from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.pipeline import training_batches
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
 from jaxalign.systems.interface import Phase
-from jaxalign.training import parallel
 from jaxalign.training import state as states
 from jaxalign.training.checkpoints import FOLDER, Checkpoints
 from jaxalign.training.logs import Log

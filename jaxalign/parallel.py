@@ -5,6 +5,8 @@ or gathered over the axis inside the step, so results carry no device axis.
 """
 
 import os
+import socket
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,12 +18,19 @@ from jaxalign.layers.norm import AXIS
 def start(require: str = "", distributed: bool = False) -> str:
     """Join the other hosts if there are any, and say what this run computes on.
 
+    Compiled programs are kept in ~/.cache/jaxalign, unless JAX_COMPILATION_CACHE_DIR names another
+    folder, so that a program once compiled starts at once.
+
     `distributed` calls jax.distributed.initialize, which finds its cluster by itself or through
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Errors: InputError where
     `require` ("cpu", "gpu", "tpu") is not what JAX found.
     """
     if distributed:
         _initialize()
+    if jax.config.jax_compilation_cache_dir is None:
+        # by host: what XLA compiles for one processor need not run on another
+        cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
+        jax.config.update("jax_compilation_cache_dir", str(cache))
     device = jax.devices()[0]
     line = f"{jax.device_count()} x {device.platform.upper()} ({device.device_kind})"
     if jax.process_count() > 1:
