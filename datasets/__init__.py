@@ -1,9 +1,32 @@
 """Benchmarks: readers of official layouts, and the TFDS builder they share."""
 
-from jaxalign.datasets import ibug_300w, synthetic_faces
+from jaxalign.datasets import (
+    aflw,
+    aflw2000_3d,
+    cofw,
+    cofw68,
+    ibug_300w,
+    image_folder,
+    jd_landmark,
+    lapa,
+    synthetic_faces,
+    w300_lp,
+    wflw,
+)
 from jaxalign.datasets.faces import Benchmark
 
 
-BENCHMARKS: dict[str, Benchmark] = {
-    module.BENCHMARK.name: module.BENCHMARK for module in (ibug_300w, synthetic_faces)
-}
+MODULES = (
+    ibug_300w,
+    wflw,
+    cofw,
+    cofw68,
+    aflw,
+    w300_lp,
+    aflw2000_3d,
+    jd_landmark,
+    lapa,
+    image_folder,
+    synthetic_faces,
+)
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}

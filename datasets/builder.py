@@ -21,12 +21,9 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import ATTRIBUTES, BOX_KINDS, Bad, Benchmark, Face, check_face
+from jaxalign.datasets.faces import ATTRIBUTES, BOX_KINDS, Bad, Benchmark, Face, check_face, record
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES
-
-
-UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 
 
 class BadFaces(InputError):
@@ -51,7 +48,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records and, for each of them in order, group and subsets.
+    """A stored split: its records and, for each of them in order, group and subsets; schemes.
 
     A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
     from several threads.
@@ -60,6 +57,7 @@ class Split:
     records: Sequence[dict] = field(repr=False)
     groups: list[str] = field(repr=False)
     subsets: list[list[str]] = field(repr=False)
+    schemes: tuple[str, ...]
 
 
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
@@ -152,10 +150,10 @@ class _SplitWriter:
 
     def write(self, face: Face) -> None:
         assert face.id not in self.ids, f"two faces are called {face.id}"
-        record = self.serializer.serialize_example(self.features.encode_example(_example(face)))
-        self.file.write(record)
+        encoded = self.serializer.serialize_example(self.features.encode_example(record(face)))
+        self.file.write(encoded)
         self.ids.add(face.id)
-        self.size += len(record)
+        self.size += len(encoded)
         self.index["group"].append(face.group or face.id)
         self.index["subsets"].append(list(face.subsets))
 
@@ -166,22 +164,6 @@ class _SplitWriter:
             num_bytes=self.size,
             filename_template=self.template,
         )
-
-
-def _example(face):
-    seen = {name: np.ones(len(points), np.bool_) for name, points in face.points.items()}
-    return {
-        "image": face.photo,
-        "points": {name: np.float32(points) for name, points in face.points.items()},
-        "visible": {name: np.asarray(face.visible.get(name, seen[name]), bool) for name in seen},
-        "boxes": {kind: np.float32(face.boxes.get(kind, UNKNOWN_BOX)) for kind in BOX_KINDS},
-        "norm_box": UNKNOWN_BOX if face.norm_box is None else np.float32(face.norm_box),
-        "attributes": np.uint8(face.attributes),
-        "subsets": list(face.subsets),
-        "yaw": face.yaw,
-        "id": face.id,
-        "group": face.group or face.id,
-    }
 
 
 def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:
@@ -211,7 +193,7 @@ def build(
     already there unless `overwrite`.
     """
     options = dict(benchmark.options) | dict(options or {})
-    config = benchmark.config(options)
+    benchmark, config = benchmark.under(options), benchmark.config(options)
     folder = stored(benchmark, config, data_dir)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
@@ -274,9 +256,10 @@ def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, 
 
 def _splits(folder):
     builder = tfds.builder_from_directory(folder)
+    schemes = tuple(builder.info.features["points"])
     decoders = {"image": tfds.decode.SkipDecoding()}
     for name in builder.info.splits:
         records = builder.as_data_source(name, decoders=decoders)
         records[0]  # opens the file: one cut short fails here and not in the middle of a run
         index = builder.info.metadata[name]
-        yield name, Split(records, index["group"], index["subsets"])
+        yield name, Split(records, index["group"], index["subsets"], schemes)

@@ -1,7 +1,7 @@
 """What every benchmark's reader yields, and how it is checked. Knows nothing of TFDS."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ from jaxalign.schemes import SCHEMES
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
 BOX_KINDS = ("dataset", "detector")
+UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 
 
 @dataclass
@@ -44,6 +45,11 @@ class Bad:
     path: Path
     reason: str
 
+    @classmethod
+    def of(cls, id: str, path: Path, error: InputError) -> "Bad":
+        """The face whose file `path` raised this error, which names the file itself."""
+        return cls(id, path, str(error).removeprefix(f"{path}: "))
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -62,10 +68,17 @@ class Benchmark:
     citation: str = ""
     version: str = "1.0.0"
     needs_root: bool = True  # False: made by the program, `--from` is not needed
+    notes: tuple[str, ...] = ()  # known leaks and traps, one sentence each; the doctor prints them
+    variant: Callable[[Mapping], dict] | None = None  # options -> fields that they change
+
+    def under(self, options: Mapping) -> "Benchmark":
+        """The benchmark as these options make it: schemes and counts may depend on them."""
+        return replace(self, **self.variant(options)) if self.variant else self
 
     def expected(self, options: Mapping) -> dict[str, int]:
         """`counts` under these options: one named like a split says how many faces it draws."""
-        return {name: int(options.get(name, count)) for name, count in self.counts.items()}
+        counts = self.under(options).counts
+        return {name: int(options.get(name, count)) for name, count in counts.items()}
 
     def parse_options(self, settings: list[str]) -> dict[str, int | float | str]:
         """["key=value", ...] -> all options, each of its default's type. Errors: InputError."""
@@ -90,16 +103,36 @@ class Benchmark:
         return "-".join(f"{key}{differing[key]}" for key in sorted(differing)) or "default"
 
 
+def record(face: Face) -> dict:
+    """A face under the names of the stored features; its photo as it is, file or bytes."""
+    seen = {name: np.ones(len(points), np.bool_) for name, points in face.points.items()}
+    return {
+        "image": face.photo,
+        "points": {name: np.float32(points) for name, points in face.points.items()},
+        "visible": {name: np.asarray(face.visible.get(name, seen[name]), bool) for name in seen},
+        "boxes": {kind: np.float32(face.boxes.get(kind, UNKNOWN_BOX)) for kind in BOX_KINDS},
+        "norm_box": UNKNOWN_BOX if face.norm_box is None else np.float32(face.norm_box),
+        "attributes": np.uint8(face.attributes),
+        "subsets": list(face.subsets),
+        "yaw": face.yaw,
+        "id": face.id,
+        "group": face.group or face.id,
+    }
+
+
 def check_face(face: Face) -> Bad | None:
     """What makes this face unusable, or None. Points outside the photo are no fault."""
-    reason = _fault_of_points(face) or _fault_of_boxes(face) or _fault_of_photo(face.photo)
-    if reason is None:
-        return None
-    path = face.photo if isinstance(face.photo, Path) else Path(face.id)
-    return Bad(face.id, path, reason)
+    reason = fault_of_points(face) or fault_of_boxes(face) or _fault_of_photo(face.photo)
+    return None if reason is None else as_bad(face, reason)
 
 
-def _fault_of_points(face):
+def as_bad(face: Face, reason: str) -> Bad:
+    """The face as one that cannot be used for this reason."""
+    return Bad(face.id, face.photo if isinstance(face.photo, Path) else Path(face.id), reason)
+
+
+def fault_of_points(face: Face) -> str | None:
+    """What is wrong with the shape, the numbers or the extent of the points, or None."""
     for scheme, points in face.points.items():
         wanted = (SCHEMES[scheme].num_points, 2)
         if np.shape(points) != wanted:
@@ -111,7 +144,8 @@ def _fault_of_points(face):
     return None
 
 
-def _fault_of_boxes(face):
+def fault_of_boxes(face: Face) -> str | None:
+    """Which of its boxes has no extent, or None."""
     boxes = face.boxes if face.norm_box is None else face.boxes | {"normalising": face.norm_box}
     for kind, (x0, y0, x1, y1) in boxes.items():
         if not (x1 > x0 and y1 > y0 and np.isfinite([x0, y0, x1, y1]).all()):
@@ -121,21 +155,41 @@ def _fault_of_boxes(face):
 
 
 def _fault_of_photo(photo):
-    if isinstance(photo, Path):
-        try:
-            photo = photo.read_bytes()
-        except OSError as error:
-            return f"cannot be read ({error.strerror})"
-    if not photo:
-        return "the photo is empty (0 bytes)"
-    # The end is looked for first: OpenCV decodes half a JPEG without complaint, the rest grey.
-    if not _is_complete(photo):
-        return "the photo is truncated (its end marker is missing)"
     try:
-        image = cv2.imdecode(np.frombuffer(photo, np.uint8), cv2.IMREAD_COLOR)
+        photo_size(photo_bytes(photo))
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def photo_bytes(photo: Path | bytes) -> bytes:
+    """The encoded photo of a Face. Errors: InputError that says why it cannot be read."""
+    if isinstance(photo, bytes):
+        return photo
+    try:
+        return photo.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})") from None
+
+
+def photo_size(encoded: bytes) -> tuple[int, int]:
+    """(width, height) of a photo, as stored, which is decoded to see that it can be.
+
+    Errors: InputError that says what is wrong with it.
+    """
+    if not encoded:
+        raise InputError("the photo is empty (0 bytes)")
+    # The end is looked for first: OpenCV decodes half a JPEG without complaint, the rest grey.
+    if not _is_complete(encoded):
+        raise InputError("the photo is truncated (its end marker is missing)")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error:
         image = None
-    return "not a photo that can be decoded" if image is None else None
+    if image is None:
+        raise InputError("not a photo that can be decoded")
+    return image.shape[1], image.shape[0]
 
 
 def _is_complete(photo: bytes) -> bool:

@@ -1,5 +1,7 @@
 """File formats that several benchmarks share."""
 
+import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +9,13 @@ import numpy as np
 from jaxalign.errors import InputError
 
 
-def read_pts(path: Path, num_points: int) -> np.ndarray:
+PHOTOS = (".jpg", ".jpeg", ".png")
+
+
+def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
     """iBUG's `.pts` text file -> (num_points, 2) float32 points, image frame.
 
-    The file counts pixels from 1 (Matlab); the result counts from 0.
+    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0.
     Errors: InputError naming the file where it is not such a file, or its points are not
     `num_points` finite pairs.
     """
@@ -40,4 +45,105 @@ def read_pts(path: Path, num_points: int) -> np.ndarray:
         )
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: a coordinate is NaN or infinite")
-    return (numbers.reshape(-1, 2) - 1).astype(np.float32)
+    return (numbers.reshape(-1, 2) - base).astype(np.float32)
+
+
+def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The named variables of a MATLAB file older than v7.3, as scipy reads them (2-D or more).
+
+    Errors: InputError naming the file where it is missing, cut short, of another format, or has
+    no such variable.
+    """
+    from scipy.io import loadmat
+
+    try:
+        stored = io.BytesIO(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        found = loadmat(stored, variable_names=names)
+    except Exception as error:  # scipy raises whatever it stumbles over
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise InputError(
+            f"{path}: not a readable MATLAB file, or cut short ({reason}); download it again"
+        ) from None
+    for name in names:
+        if name not in found:
+            raise InputError(f"{path}: holds no variable {name!r}; download it again")
+    return {name: found[name] for name in names}
+
+
+def places(root: Path) -> list[Path]:
+    """Where an unpacked download may begin: `root`, and the folders directly inside it."""
+    return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+
+
+def listing(folder: Path, suffix: str, name=str) -> list[tuple[str, dict[str, Path]]]:
+    """(name, {extension: path}) of everything in `folder` with a file of this extension, sorted.
+
+    `name` makes a face's name of a file's stem; extensions are given and returned in small letters.
+    """
+    names = {}
+    for path in sorted(folder.glob("*")):
+        if not path.name.startswith("."):
+            names.setdefault(name(path.stem), {}).setdefault(path.suffix.lower(), path)
+    return [(name, files) for name, files in sorted(names.items()) if suffix in files]
+
+
+def photo_of(files: dict[str, Path]) -> Path | None:
+    """The photo among the files of one name."""
+    return next((files[extension] for extension in PHOTOS if extension in files), None)
+
+
+def photo_group(stem: str) -> str:
+    """The photo that a rendering or crop named after 300W shows, e.g. "HELEN_123_1_0".
+
+    AFW and HELEN name a Flickr photo once for each of its faces, and one photo can be in both;
+    LFPW and IBUG do not. The group is named as ibug_300w does it where Flickr's number is known.
+    """
+    flickr = re.match(r"(?:AFW|HELEN)_(\d+)_\d+(?:_\d+)?$", stem)
+    return f"flickr/{flickr[1]}" if flickr else re.sub(r"_\d+$", "", stem)
+
+
+def read_counted(path: Path, num_points: int) -> np.ndarray:
+    """A text of a count and so many lines `x y` -> (num_points, 2) float32, as they stand.
+
+    Errors: InputError naming the file, and the line where one is wrong.
+    """
+    lines = _lines(path)
+    if lines[0] != [str(num_points)]:
+        raise InputError(f"{path}: line 1 is {' '.join(lines[0])!r}, it must be {num_points}")
+    if len(lines) != num_points + 1:
+        raise InputError(f"{path}: {len(lines) - 1} points, its first line says {num_points}")
+    rows = [_numbers(path, number, words, 2) for number, words in enumerate(lines[1:], 2)]
+    return np.array(rows, np.float32)
+
+
+def read_rect(path: Path) -> np.ndarray:
+    """A text of one line `x0 y0 x1 y1` -> (4,) float32, as it stands. Errors: InputError."""
+    return np.array(_numbers(path, 1, _lines(path)[0], 4), np.float32)
+
+
+def _lines(path):
+    """The words of each line of a text, without empty lines around them."""
+    try:
+        text = path.read_bytes().decode().strip()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file") from None
+    if not text:
+        raise InputError(f"{path}: empty")
+    return [line.split() for line in text.splitlines()]
+
+
+def _numbers(path, line, words, count):
+    if len(words) != count:
+        raise InputError(f"{path}: line {line} has {len(words)} columns, there must be {count}")
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise InputError(f"{path}: line {line} holds something that is not a number") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}: line {line} holds NaN or infinity")
+    return numbers

@@ -12,12 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import read_pts
+from jaxalign.datasets.formats import listing, photo_of, places, read_pts
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
-
-
-EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True)
@@ -26,10 +23,21 @@ class _Folder:
     split: str
     subsets: tuple[str, ...]
     flickr: bool = False  # photos named <Flickr id>_<face>
+    elsewhere: tuple[str, ...] = ()  # where it may stand instead of under `path`
 
     @property
     def boxes_name(self) -> str:
         return self.path.replace("/", "_")
+
+    def find(self, root: Path) -> Path | None:
+        paths = (root / path for path in self.elsewhere or (self.path,))
+        return next((path for path in paths if path.is_dir()), None)
+
+
+def _private(name, subset):
+    parents = ("", "300W/", "Test/", "images/Test/")
+    elsewhere = tuple(parent + name for parent in parents)
+    return _Folder(f"private/{subset}", "test", ("private", subset), elsewhere=elsewhere)
 
 
 FOLDERS = (
@@ -39,6 +47,8 @@ FOLDERS = (
     _Folder("helen/testset", "test", ("helen_test", "common", "full"), flickr=True),
     _Folder("lfpw/testset", "test", ("lfpw_test", "common", "full")),
     _Folder("ibug", "test", ("ibug", "challenging", "full")),
+    _private("01_Indoor", "indoor"),
+    _private("02_Outdoor", "outdoor"),
 )
 
 
@@ -49,17 +59,22 @@ def faces(root: Path) -> Iterator[Face | Bad]:
     for key, box in _detector_table(root / "detector_boxes.csv").items():
         boxes.setdefault(key, {})["detector"] = box
     for folder in FOLDERS:
-        for name, files in _listing(root / folder.path):
+        path = folder.find(root)
+        for name, files in listing(path, ".pts", _name) if path else ():
             yield _face(folder, name, files, boxes.get((folder.boxes_name, name), {}))
 
 
 def _tree(root):
-    """The folder that holds afw, helen, ...: `root`, or a folder directly inside it."""
-    for candidate in (root, *sorted(path for path in root.glob("*") if path.is_dir())):
-        if any((candidate / folder.path).is_dir() for folder in FOLDERS):
-            return candidate
-    wanted = ", ".join(folder.path for folder in FOLDERS)
-    raise InputError(f"{root}: not the 300W tree; it must hold at least one of {wanted}")
+    """The folder that holds most of afw, helen, ...: `root`, or one directly inside it."""
+
+    def found(candidate):
+        return sum(folder.find(candidate) is not None for folder in FOLDERS)
+
+    tree = max(places(root), key=found)
+    if not found(tree):
+        wanted = ", ".join((folder.elsewhere or (folder.path,))[0] for folder in FOLDERS)
+        raise InputError(f"{root}: not the 300W tree; it must hold at least one of {wanted}")
+    return tree
 
 
 def _name(stem):
@@ -67,24 +82,15 @@ def _name(stem):
     return stem.replace(" ", "")
 
 
-def _listing(folder):
-    """(name, {extension: path}) of everything annotated in `folder`, sorted by name."""
-    names = {}
-    for path in sorted(folder.glob("*")):
-        if not path.name.startswith("."):
-            names.setdefault(_name(path.stem), {}).setdefault(path.suffix.lower(), path)
-    return [(name, files) for name, files in sorted(names.items()) if ".pts" in files]
-
-
 def _face(folder, name, files, boxes):
     identity = f"{folder.path}/{name}"
-    photo = next((files[extension] for extension in EXTENSIONS if extension in files), None)
+    photo = photo_of(files)
     if photo is None:
         return Bad(identity, files[".pts"], "there is no photo (.jpg or .png) beside it")
     try:
         points = read_pts(files[".pts"], IBUG68.num_points)
     except InputError as error:
-        return Bad(identity, files[".pts"], str(error).removeprefix(f"{files['.pts']}: "))
+        return Bad.of(identity, files[".pts"], error)
     # A Flickr photo can be in AFW and HELEN, and is there once for each of its faces.
     group = f"flickr/{name.rpartition('_')[0]}" if folder.flickr else identity
     return Face(
@@ -159,19 +165,31 @@ BENCHMARK = Benchmark(
         "afw": 337,
         "helen_train": 2000,
         "lfpw_train": 811,
-        "test": 689,
+        "test": 1289,
         "full": 689,
         "common": 554,
         "helen_test": 330,
         "lfpw_test": 224,
         "challenging": 135,
         "ibug": 135,
+        "private": 600,
+        "indoor": 300,
+        "outdoor": 300,
     },
     instructions=(
         "Download afw.zip, helen.zip, lfpw.zip, ibug.zip and, for detector boxes, "
         "bounding_boxes.zip from https://ibug.doc.ic.ac.uk/resources/300-W/ and unpack them into "
         "one folder: afw/, helen/{trainset,testset}/, lfpw/{trainset,testset}/, ibug/, "
-        "Bounding Boxes/. Photos are .jpg or .png, each with its .pts beside it."
+        "Bounding Boxes/. The private test set (300w.zip) adds 300W/01_Indoor/ and "
+        "300W/02_Outdoor/, which are part of test and of none of full, common and challenging. "
+        "Photos are .jpg or .png, each with its .pts beside it."
+    ),
+    notes=(
+        "300W-LP is made of 300W: it holds IBUG and the test photos of HELEN and LFPW, so nothing "
+        "trained on it may be scored on full, common or challenging.",
+        "COFW's training part holds 845 photos of LFPW, and JD-landmark is made of 300W photos.",
+        "AFW stores a photo once for each of its faces (81 photos in 233 files, byte by byte the "
+        "same), and HELEN's Flickr photo 296814969 has a face in train and one in test.",
     ),
     citation=(
         "C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces "

@@ -12,6 +12,9 @@ from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
 
 
+PERCENTILES = (25, 50, 75, 90, 95, 99)
+
+
 def point_errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Distance of each predicted point from its true one: (N, K, 2) twice, pixels -> (N, K).
 
@@ -40,13 +43,20 @@ def inter_pupil(truth: np.ndarray, scheme: Scheme) -> np.ndarray:
 
 def box(truth: np.ndarray, scheme: Scheme) -> np.ndarray:
     """sqrt(width * height) of the rectangle around the true points: (N, K, 2) -> (N,)."""
-    return np.sqrt(np.prod(truth.max(axis=1) - truth.min(axis=1), axis=1))
+    return np.sqrt(np.prod(_extent(truth), axis=1))
 
 
+def diagonal(truth: np.ndarray, scheme: Scheme) -> np.ndarray:
+    """Diagonal of the rectangle around the true points: (N, K, 2) -> (N,)."""
+    return np.linalg.norm(_extent(truth), axis=1)
+
+
+# From the true points alone. "norm_box" is the one normaliser that is not: it is given per face.
 NORMALISERS: dict[str, Callable[[np.ndarray, Scheme], np.ndarray]] = {
     "inter_ocular": inter_ocular,
     "inter_pupil": inter_pupil,
     "box": box,
+    "diagonal": diagonal,
 }
 
 
@@ -56,36 +66,67 @@ def supports(scheme: Scheme, normaliser: str) -> bool:
     return normaliser not in needed or bool(needed[normaliser])
 
 
+def distances(
+    truth: np.ndarray,
+    scheme: Scheme,
+    normaliser: str,
+    ids: Sequence[str] | None = None,
+    norm_box: np.ndarray | None = None,
+) -> np.ndarray:
+    """What each face's errors are divided by, in pixels: (N, K, 2) true points -> (N,).
+
+    By NORMALISERS[normaliser], or by sqrt(width * height) of `norm_box` (N, 4), image frame, for
+    the normaliser "norm_box" (AFLW's face box, which is square: its side). Raises InputError
+    where a distance is zero or unknown, naming the faces by `ids` (else by number), and where the
+    scheme lacks the points that the normaliser needs.
+    """
+    truth = np.asarray(truth, np.float64)
+    if truth.shape[1] != scheme.num_points:
+        raise InputError(
+            f"{truth.shape[1]} points a face, but {scheme.name} has {scheme.num_points}; "
+            "name the scheme of these points"
+        )
+    if normaliser == "norm_box":
+        given = np.full((len(truth), 4), np.nan) if norm_box is None else np.asarray(norm_box)
+        sides = np.maximum(given[:, 2:].astype(np.float64) - given[:, :2], 0)
+        found = np.sqrt(np.prod(sides, axis=1))
+        fault = "no normalising box is known for {}; score by the normaliser box"
+    elif normaliser in NORMALISERS:
+        found = NORMALISERS[normaliser](truth, scheme)
+        fault = (
+            f"{normaliser} distance is zero: the true points of {{}} are wrong; mend or leave "
+            "out these faces"
+        )
+    else:
+        known = [*NORMALISERS, "norm_box"]
+        raise InputError(f"unknown normaliser {normaliser!r}; choose one of {known}")
+    if not np.all(found > 0):
+        names = [str(i) if ids is None else ids[i] for i in np.flatnonzero(~(found > 0))]
+        raise InputError(fault.format(listed(names, 5)))
+    return found
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names for a message: the first `most`, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
 def nme(
     predicted: np.ndarray,
     truth: np.ndarray,
     scheme: Scheme,
     normaliser: str,
     ids: Sequence[str] | None = None,
+    norm_box: np.ndarray | None = None,
 ) -> np.ndarray:
     """Normalised mean error of each face: (N, K, 2) twice, one frame -> (N,).
 
-    NME_i = mean over all K points of |p - q| / d_i, with d_i a distance of the true face, measured
-    by NORMALISERS[normaliser]. Raises InputError where that distance is zero, naming the faces by
-    `ids` (else by number), and where the scheme lacks the points it needs.
+    NME_i = mean over all K points of |p - q| / d_i, with d_i as `distances` measures it (and with
+    its errors). Hsu et al. call the same by the inter-ocular distance NMSE, printed as a fraction.
     """
     errors = point_errors(predicted, truth)
-    if errors.shape[1] != scheme.num_points:
-        raise InputError(
-            f"{errors.shape[1]} points a face, but {scheme.name} has {scheme.num_points}; "
-            "name the scheme of these points"
-        )
-    if normaliser not in NORMALISERS:
-        raise InputError(f"unknown normaliser {normaliser!r}; choose one of {list(NORMALISERS)}")
-    distances = NORMALISERS[normaliser](np.asarray(truth, np.float64), scheme)
-    if not np.all(distances > 0):
-        names = [str(i) if ids is None else ids[i] for i in np.flatnonzero(~(distances > 0))]
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise InputError(
-            f"{normaliser} distance is zero: the true points of {shown} are wrong; mend or leave "
-            "out these faces"
-        )
-    return errors.mean(axis=1) / distances
+    return errors.mean(axis=1) / distances(truth, scheme, normaliser, ids, norm_box)
 
 
 def failure_rate(errors: np.ndarray, threshold: float) -> float:
@@ -105,6 +146,25 @@ def auc(errors: np.ndarray, threshold: float) -> float:
 def ced(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Cumulative error distribution: the share of faces with NME <= each level, (M,)."""
     return np.searchsorted(np.sort(errors), levels, side="right") / len(errors)
+
+
+def pck(errors: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Share of correct key points: of all landmarks, those with an error <= each level, (M,).
+
+    `errors` (N, K) and levels in one unit, pixels or fractions of a distance. Unlike `ced` it
+    counts landmarks, not faces.
+    """
+    return ced(np.ravel(errors), levels)
+
+
+def percentiles(errors: np.ndarray) -> dict[str, float]:
+    """The error that each share of PERCENTILES does not exceed, linear between two faces."""
+    values = np.percentile(errors, PERCENTILES)
+    return {str(share): float(value) for share, value in zip(PERCENTILES, values, strict=True)}
+
+
+def _extent(truth):
+    return truth.max(axis=1) - truth.min(axis=1)
 
 
 def _of_the_eyes(points, normaliser, scheme):

@@ -30,6 +30,8 @@ class Scheme:
 
     `flip[i]` is the point whose mirrored position point i takes: new[i] = mirrored[flip[i]].
     `curves` maps each name of CURVES to its points in drawing order.
+    `dots` names single points, above all those on no curve; such a point counts to the nose if its
+    name says so, else to the eyes.
     `eye_corners` are the two outer eye corners (image left, image right); `pupils` the points whose
     mean is each eye's centre. Both are empty where the scheme has no such points' convention.
     """
@@ -39,29 +41,46 @@ class Scheme:
     curves: dict[str, tuple[int, ...]] = field(hash=False)
     eye_corners: tuple[int, int] | tuple[()]
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | tuple[()]
+    dots: dict[str, int] = field(hash=False)
 
     @property
     def num_points(self) -> int:
         return len(self.flip)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each point, unique in the scheme: "lbrow_up_3", "lpupil".
+
+        A point that is no dot has the name of the first curve that holds it, with its place there.
+        """
+        names = {}
+        for curve, points in self.curves.items():
+            for place, point in enumerate(points):
+                names.setdefault(point, f"{curve}_{place}")
+        names |= {point: name for name, point in self.dots.items()}
+        return tuple(names[i] for i in range(self.num_points))
+
+    @property
     def regions(self) -> dict[str, tuple[int, ...]]:
-        """Point indices of each region, ascending; a pupil or eye centre counts to the eyes."""
+        """Point indices of each region, ascending."""
         regions = {
             region: {i for name in names for i in self.curves[name]}
             for region, names in REGIONS.items()
         }
         on_curves = set().union(*regions.values())
-        regions["eyes"] |= set(range(self.num_points)) - on_curves
+        for name, point in self.dots.items():
+            if point not in on_curves:
+                regions["nose" if "nose" in name else "eyes"].add(point)
         return {region: tuple(sorted(points)) for region, points in regions.items()}
 
 
-def _scheme(name, flip, curves, eye_corners, pupils):
+def _scheme(name, flip, curves, eye_corners, pupils, dots=""):
     flip = tuple(int(i) for i in flip.split())
     named = (part.split("=") for part in curves.split())
     curves = {curve: tuple(int(i) for i in points.split(",")) for curve, points in named}
     assert tuple(curves) == CURVES, f"{name}: the curves must be the fifteen of CURVES, in order"
-    return Scheme(name, flip, curves, eye_corners, pupils)
+    dots = {dot: int(point) for dot, point in (part.split("=") for part in dots.split())}
+    return Scheme(name, flip, curves, eye_corners, pupils, dots)
 
 
 _JAW33 = ",".join(str(i) for i in range(33))
@@ -98,6 +117,7 @@ WFLW98 = _scheme(
     leye_up=60,61,62,63,64 leye_lo=64,65,66,67,60 reye_up=68,69,70,71,72 reye_lo=72,73,74,75,68""",
     (60, 72),
     ((96,), (97,)),
+    "lpupil=96 rpupil=97",
 )
 
 # The contour is the chin alone and "bridge" is really tip to base (Burgos-Artizzu et al., 2013).
@@ -110,6 +130,7 @@ COFW29 = _scheme(
     leye_up=8,12,10 leye_lo=8,13,10 reye_up=9,14,11 reye_lo=9,15,11""",
     (8, 9),
     ((16,), (17,)),
+    "lpupil=16 rpupil=17 lwing=18 rwing=19 nose_tip=20 chin=28",
 )
 
 # Three points per brow, eye and mouth, so upper and lower curves coincide. No inter-ocular
@@ -123,6 +144,7 @@ AFLW19 = _scheme(
     leye_up=6,7,8 leye_lo=6,7,8 reye_up=9,10,11 reye_lo=9,10,11""",
     (),
     (),
+    "leye_centre=7 reye_centre=10 lwing=12 nose_tip=13 rwing=14 mouth_centre=16 chin=18",
 )
 
 # LaPa's order of JD's 106 points; 74 and 83 are eye centres, 104 and 105 pupils.
@@ -140,6 +162,28 @@ LAPA106 = _scheme(
     leye_up=66,67,68,69,70 leye_lo=66,73,72,71,70 reye_up=75,76,77,78,79 reye_lo=75,82,81,80,79""",
     (66, 79),
     ((104,), (105,)),
+    "leye_centre=74 reye_centre=83 lpupil=104 rpupil=105",
 )
 
-SCHEMES = {scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, AFLW19, LAPA106)}
+# The order of SenseTime's 106 points, as public models give them: by name LaPa's very points,
+# numbered otherwise. insightface's 2d106 is a third order, and not this one.
+SENSETIME106 = _scheme(
+    "sensetime106",
+    """32 31 30 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 42
+    41 40 39 38 37 36 35 34 33 43 44 45 46 51 50 49 48 47 61 60 59 58 63 62 55 54 53 52 57 56 71 70
+    69 68 67 66 65 64 75 76 77 72 73 74 79 78 81 80 83 82 90 89 88 87 86 85 84 95 94 93 92 91 100
+    99 98 97 96 103 102 101 105 104""",
+    f"""contour={_JAW33}
+    lbrow_up=33,34,35,36,37 lbrow_lo=33,64,65,66,67 rbrow_up=38,39,40,41,42 rbrow_lo=68,69,70,71,42
+    bridge=43,44,45,46 nose_base=80,82,47,48,49,50,51,83,81
+    outlip_up=84,85,86,87,88,89,90 outlip_lo=84,95,94,93,92,91,90
+    inlip_up=96,97,98,99,100 inlip_lo=96,103,102,101,100
+    leye_up=52,53,72,54,55 leye_lo=52,57,73,56,55 reye_up=58,59,75,60,61 reye_lo=58,63,76,62,61""",
+    (52, 61),
+    ((104,), (105,)),
+    "leye_centre=74 reye_centre=77 lnose_top=78 rnose_top=79 lpupil=104 rpupil=105",
+)
+
+SCHEMES = {
+    scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, AFLW19, LAPA106, SENSETIME106)
+}

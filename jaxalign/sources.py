@@ -18,7 +18,7 @@ DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 
 @dataclass(frozen=True)
 class Source(Sequence):
-    """Faces of a prepared data set; safe to read from several threads.
+    """Faces of a prepared data set or of a folder; safe to read from several threads.
 
     An item is a dict: photo (encoded bytes), points (K, 2) float32, visible (K,) bool, boxes
     {"landmarks" | "dataset" | "detector": (4,) float32} with the kinds known for this face,
@@ -37,20 +37,24 @@ class Source(Sequence):
 
     def __getitem__(self, index: int) -> dict:
         record = self.records[self.chosen[index]]
-        points = record["points"][self.scheme.name]
+        photo, points = record["image"], record["points"][self.scheme.name]
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
         return {
-            "photo": record["image"],
+            "photo": photo.read_bytes() if isinstance(photo, Path) else photo,
             "points": points,
             "visible": record["visible"][self.scheme.name],
             "boxes": {"landmarks": landmark_box(points)} | known,
             "norm_box": record["norm_box"],
             "attributes": record["attributes"],
-            "subsets": tuple(name.decode() for name in record["subsets"]),
+            "subsets": tuple(_text(name) for name in record["subsets"]),
             "yaw": record["yaw"],
-            "id": record["id"].decode(),
-            "group": record["group"].decode(),
+            "id": _text(record["id"]),
+            "group": _text(record["group"]),
         }
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else value  # TFDS keeps texts as bytes
 
 
 def benchmark_of(spec: str) -> str:
@@ -75,10 +79,7 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     if name not in BENCHMARKS:
         raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    if scheme.name not in benchmark.schemes:
-        raise InputError(
-            f"{spec}: {name} has no {scheme.name} points; it has: {', '.join(benchmark.schemes)}"
-        )
+    _check_scheme(spec, dataset, scheme, benchmark.schemes)
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
         there = f" (prepared there: {', '.join(prepared)})" if prepared else ""
@@ -96,7 +97,38 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
             f"{spec}: nothing called {split!r} was prepared; there are: {', '.join(parts)}"
         )
     stored, chosen = parts[split]
+    _check_scheme(spec, dataset, scheme, stored.schemes)
     return Source(spec, scheme, stored.records, stored.groups, tuple(chosen))
+
+
+def _check_scheme(spec, dataset, scheme, schemes):
+    if scheme.name not in schemes:
+        raise InputError(
+            f"{spec}: {dataset} has no {scheme.name} points; it has: {', '.join(schemes)}"
+        )
+
+
+def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **options) -> Source:
+    """A user's own photos (the benchmark image_folder) as a source: no TFDS, nothing prepared.
+
+    Holds the faces of `split`: all of them where the files name no splits. `options` are the
+    reader's layout and base. Every photo is checked now and read again as it is asked for.
+    Errors: InputError for files that cannot be read, or naming the first unusable face.
+    """
+    from jaxalign.datasets.faces import Bad, check_face, record
+    from jaxalign.datasets.image_folder import faces
+
+    records = []
+    for face in faces(Path(root), scheme=scheme.name, split=split, **options):
+        bad = face if isinstance(face, Bad) else check_face(face)
+        if bad:
+            raise InputError(f"{bad.path}: {bad.reason}; mend it or leave the face out")
+        if face.split == split:
+            records.append(record(face))
+    if not records:
+        raise InputError(f"{root}: holds no face of the split {split!r}")
+    groups = [record["group"] for record in records]
+    return Source(f"{root}/{split}", scheme, records, groups, tuple(range(len(records))))
 
 
 def first(source: Source, faces: int) -> Source:

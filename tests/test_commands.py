@@ -10,6 +10,7 @@ from small import small_recipe
 
 from jaxalign import recipe as recipes
 from jaxalign.commands import evaluate, train
+from jaxalign.evaluation.report import FILES
 from jaxalign.systems import SYSTEMS
 
 
@@ -58,11 +59,10 @@ def test_evaluation_report(trained, data_300w, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "helen_test" in printed and "challenging" in printed and "CPU" in printed
     names = {path.name for path in (tmp_path / "r").iterdir()}
-    assert names == {
-        "report.json", "table.csv", "ced.csv", "ced.png", "predictions.jsonl", "faces.png",
-    }  # fmt: skip
+    assert names == set(FILES)
     about = json.loads((tmp_path / "r/report.json").read_text())["about"]
-    assert about["box"] == "landmarks" and about["recipe"]["system"]["kind"] == "Integral"
+    assert about["benchmark"] == "ibug_300w" and about["box"] == "landmarks"
+    assert about["recipe"]["system"]["kind"] == "Integral"
     lines = (tmp_path / "r/predictions.jsonl").read_text().splitlines()
     assert len(lines) == 6 and np.shape(json.loads(lines[0])["points"]) == (68, 2)
 
@@ -82,6 +82,23 @@ def test_flip_test_and_a_single_step(trained, data_300w, capsys):
     arguments = ["--data-dir", data_300w, "--data", "ibug_300w/lfpw_test"]
     assert call(evaluate, "--ckpt", steps[-1], *arguments, "--flip-test") == 0
     assert "flip test" in capsys.readouterr().out
+
+
+def test_boxes_of_one_checkpoint(trained, data_300w, tmp_path, capsys):
+    arguments = ["--ckpt", trained, "--data-dir", data_300w, "--data", "ibug_300w/test"]
+    kinds = ["--boxes", "landmarks,detector,jitter", "--report", tmp_path / "b"]
+    assert call(evaluate, *arguments, *kinds) == 0
+    printed = capsys.readouterr().out
+    assert "on 6 faces" in printed and "note: no face has a detector box: left out" in printed
+    rows = json.loads((tmp_path / "b/boxes.json").read_text())["rows"]
+    assert [row["kind"] for row in rows] == ["landmarks"] + ["jitter"] * 10
+    assert call(evaluate, *arguments, "--report", tmp_path / "r") == 0
+    summary = json.loads((tmp_path / "r/report.json").read_text())["summary"]
+    assert summary["rows"][-1]["inter_ocular"]["nme"] == rows[0]["nme"] == rows[1]["nme"]
+    assert len({row["nme"] for row in rows}) == 9  # untouched: landmarks, shift 0 and scale 1
+    line = refused(capsys, evaluate, *arguments, "--boxes", "landmarks", "--box", "detector")
+    assert "not both" in line
+    assert "choose landmarks" in refused(capsys, evaluate, *arguments, "--boxes", "mine")
 
 
 def test_dry_run_ends_with_the_counts(recipe_file, capsys):

@@ -12,7 +12,7 @@ from trees import make_300w
 
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
-from jaxalign.evaluation.report import print_table
+from jaxalign.evaluation.tables import print_table
 
 
 WORKER = Path(__file__).with_name("worker.py")

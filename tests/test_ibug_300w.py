@@ -2,9 +2,10 @@
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
-from trees import FOLDERS_300W, make_300w, write_boxes, write_pts
+from trees import FOLDERS_300W, draw, face68, make_300w, write_boxes, write_pts
 
 from jaxalign.datasets.faces import Bad, Face, check_face
 from jaxalign.datasets.formats import read_pts
@@ -42,7 +43,34 @@ def test_splits_subsets_and_complete_counts(tmp_path):
     counts = BENCHMARK.counts
     assert counts["train"] == counts["afw"] + counts["helen_train"] + counts["lfpw_train"] == 3148
     assert counts["common"] == counts["helen_test"] + counts["lfpw_test"] == 554
-    assert counts["test"] == counts["full"] == counts["common"] + counts["challenging"] == 689
+    assert counts["full"] == counts["common"] + counts["challenging"] == 689
+    assert counts["private"] == counts["indoor"] + counts["outdoor"] == 600
+    assert counts["test"] == counts["full"] + counts["private"]
+
+
+PRIVATE = ("01_Indoor/indoor_001", "01_Indoor/indoor_002", "02_Outdoor/outdoor_001")
+
+
+@pytest.mark.parametrize("place", [".", "300W", "images/Test", "Test"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_private_set(tmp_path, place, beside):
+    if beside:
+        make_300w(tmp_path / ("images" if place == "images/Test" else "."), 1)
+    for number, name in enumerate(PRIVATE):
+        path = tmp_path / place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(f"{path}.png", draw(face68(number), number))
+        write_pts(path.with_suffix(".pts"), face68(number))
+    read = list(faces(tmp_path))
+    assert len(read) == 3 + 6 * beside
+    assert [(face.id, face.split, face.subsets) for face in read[-3:]] == [
+        ("private/indoor/indoor_001", "test", ("private", "indoor")),
+        ("private/indoor/indoor_002", "test", ("private", "indoor")),
+        ("private/outdoor/outdoor_001", "test", ("private", "outdoor")),
+    ]
+    for number, face in enumerate(read[-3:]):
+        np.testing.assert_array_equal(face.points["ibug68"], face68(number))
+        assert check_face(face) is None
 
 
 def test_ibug_name_with_and_without_its_blank(tmp_path):

@@ -28,9 +28,37 @@ def test_normalisers_of_a_face_by_hand():
     assert metrics.inter_ocular(face, IBUG68) == [80.0]
     assert metrics.inter_pupil(face, IBUG68) == [50.0]
     assert metrics.box(face, IBUG68) == [60.0]  # sqrt(90 * 40)
+    assert metrics.diagonal(face, IBUG68) == [np.sqrt(90**2 + 40**2)]
     moved = face + [3.0, 4.0]
     for normaliser, distance in (("inter_ocular", 80), ("inter_pupil", 50), ("box", 60)):
         assert metrics.nme(moved, face, IBUG68, normaliser) == [5 / distance]
+
+
+def test_a_box_of_its_own_normalises_where_it_is_known():
+    face = np.zeros((2, 19, 2))
+    boxes = np.array([[10, 20, 30, 65], [0, 0, 50, 50]])  # sqrt(20 * 45) = 30, and 50
+    moved = face + [3.0, 4.0]
+    errors = metrics.nme(moved, face, AFLW19, "norm_box", norm_box=boxes)
+    np.testing.assert_allclose(errors, [5 / 30, 0.1])
+    for unknown in ([np.nan] * 4, [30, 20, 10, 10]):
+        boxes = np.array([[0, 0, 50, 50], unknown])
+        with pytest.raises(InputError, match="no normalising box is known for b;"):
+            metrics.nme(moved, face, AFLW19, "norm_box", ids=("a", "b"), norm_box=boxes)
+    with pytest.raises(InputError, match="no normalising box is known for 0, 1;"):
+        metrics.nme(moved, face, AFLW19, "norm_box")
+
+
+def test_pck_counts_landmarks_where_ced_counts_faces():
+    errors = np.array([[0.01, 0.03], [0.02, 0.5], [0.01, 0.04]])
+    levels = np.array([0.0, 0.01, 0.03, 0.25])
+    np.testing.assert_allclose(metrics.pck(errors, levels), [0, 2 / 6, 4 / 6, 5 / 6])
+    np.testing.assert_allclose(metrics.ced(errors.mean(axis=1), levels), [0, 0, 2 / 3, 2 / 3])
+
+
+def test_percentiles_by_hand():
+    assert metrics.percentiles(np.arange(101) / 100) == pytest.approx(
+        {"25": 0.25, "50": 0.5, "75": 0.75, "90": 0.9, "95": 0.95, "99": 0.99}
+    )
 
 
 def test_only_the_true_points_normalise():

@@ -1,142 +1,31 @@
 import csv
+import hashlib
 import json
 import re
+from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
+from fakes import CHALLENGING, COMMON, PROTOCOL, crops, fake, rows_of
 
 from jaxalign import drawing, metrics
 from jaxalign.errors import InputError
-from jaxalign.evaluation import pictures
-from jaxalign.evaluation.report import FILES, print_table, summarise, write_report
+from jaxalign.evaluation.report import FILES, write_report
 from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.summary import summarise
 from jaxalign.protocols import protocol_for
-from jaxalign.schemes import COFW29, IBUG68, LAPA106, WFLW98
-
-
-PROTOCOL = protocol_for("ibug_300w", IBUG68)
-CHALLENGING, COMMON = ("challenging", "full"), ("lfpw_test", "common", "full")
-
-
-def fake(faces=12, scheme=IBUG68, seed=0, size=0.03, subsets=None):
-    """Random faces about 100 pixels wide, with errors of about `size` of that."""
-    generator = np.random.default_rng(seed)
-    truth = generator.uniform(10, 110, (faces, scheme.num_points, 2))
-    truth[:, scheme.eye_corners[0]], truth[:, scheme.eye_corners[1]] = (30, 40), (90, 40)
-    levels = size * generator.lognormal(0, 0.5, (faces, 1, 1))
-    visible = np.ones(truth.shape[:2], bool)
-    visible[0, 3:5] = False
-    return Results(
-        ids=[f"face_{i:03}" for i in range(faces)],
-        predicted=truth + 100 * levels * generator.normal(size=truth.shape),
-        truth=truth,
-        score=generator.random(truth.shape[:2]),
-        visible=visible,
-        subsets=subsets or [COMMON] * faces,
-        scheme=scheme,
-    )
-
-
-def rearranged(results, order):
-    return Results(
-        ids=[results.ids[i] for i in order],
-        predicted=results.predicted[order],
-        truth=results.truth[order],
-        score=results.score[order],
-        visible=results.visible[order],
-        subsets=[results.subsets[i] for i in order],
-        scheme=results.scheme,
-    )
-
-
-def crops(index):
-    return np.full((128, 128, 3), 90, np.uint8), np.array([[1.0, 0, 4], [0, 1.0, 4]])
-
-
-def rows_of(summary):
-    return {row["subset"]: row for row in summary["rows"]}
-
-
-def test_summary_by_hand():
-    truth = np.zeros((2, 29, 2))
-    truth[:, 9], truth[:, 0] = (100, 0), (0, -25)  # inter-ocular 100, box sqrt(100 * 25) = 50
-    truth[:, 16], truth[:, 17] = (20, 0), (70, 0)  # inter-pupil 50
-    predicted = truth + np.array([[[3.0, 0]], [[0, 9.0]]])
-    ones = np.ones((2, 29))
-    results = Results(("a", "b"), predicted, truth, ones, ones, [(), ("mine",)], COFW29)
-    summary = summarise(results, protocol_for("other", COFW29))
-    assert summary["headline"] == "inter_ocular"
-    rows = rows_of(summary)
-    assert list(rows) == ["mine", "all"]
-    assert rows["mine"]["faces"] == 1 and rows["all"]["faces"] == 2
-    assert rows["all"]["inter_ocular"] == {
-        "nme": 0.06, "fr@8": 0.5, "fr@10": 0.0, "auc@8": 0.3125, "auc@10": 0.4,
-    }  # fmt: skip
-    assert rows["mine"]["inter_ocular"]["nme"] == 0.09
-    assert rows["all"]["inter_pupil"]["nme"] == rows["all"]["box"]["nme"] == 0.12
-
-
-def test_300w_rows_come_in_order_and_full_is_the_weighted_mean():
-    results = fake(689, subsets=[CHALLENGING] * 135 + [COMMON] * 554)
-    summary = summarise(results, PROTOCOL)
-    rows = rows_of(summary)
-    assert list(rows) == ["lfpw_test", "common", "challenging", "full", "all"]
-    assert [row["faces"] for row in rows.values()] == [554, 554, 135, 689, 689]
-    for normaliser in PROTOCOL.normalisers:
-        for key, full in rows["full"][normaliser].items():
-            parts = 554 * rows["common"][normaliser][key]
-            parts += 135 * rows["challenging"][normaliser][key]
-            assert parts / 689 == pytest.approx(full, abs=1.1e-5)
-        for row in rows.values():
-            numbers = row[normaliser]
-            for percent, threshold in ((8, 0.08), (10, 0.1)):
-                failures = numbers[f"fr@{percent}"] * row["faces"]
-                assert failures == pytest.approx(round(failures), abs=1e-9)
-                bound = 1 - numbers["nme"] / threshold
-                assert numbers[f"auc@{percent}"] >= bound - 1e-4
-
-
-def test_subsets_beyond_the_protocol_follow_by_name():
-    summary = summarise(fake(2, subsets=[("zebra", "full"), ("apple",)]), PROTOCOL)
-    assert [row["subset"] for row in summary["rows"]] == ["full", "apple", "zebra", "all"]
+from jaxalign.schemes import AFLW19, COFW29, IBUG68, LAPA106, WFLW98
 
 
 def test_order_of_the_faces_does_not_matter(tmp_path):
     results = fake(50, subsets=[CHALLENGING] * 20 + [COMMON] * 30)
-    other = rearranged(results, np.random.default_rng(3).permutation(50))
+    other = results.take(np.random.default_rng(3).permutation(50))
     assert summarise(other, PROTOCOL) == summarise(results, PROTOCOL)
     for name, faces in (("a", results), ("b", other)):
         write_report(tmp_path / name, faces, PROTOCOL, {}, lambda index: crops(0))
-    for name in ("report.json", "table.csv", "ced.csv", "ced.png", "faces.png"):
+    for name in set(FILES) - {"predictions.jsonl"}:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_noise_of_the_hardware_does_not_show():
-    results = fake(60)
-    noise = np.random.default_rng(4).normal(size=results.predicted.shape) * 1e-6
-    noisy = Results(
-        results.ids, results.predicted + noise, results.truth, results.score, results.visible,
-        results.subsets, IBUG68,
-    )  # fmt: skip
-    np.testing.assert_array_equal(noisy.predicted, results.predicted)
-    assert summarise(noisy, PROTOCOL) == summarise(results, PROTOCOL)
-
-
-def test_table_puts_the_headline_first_and_tells_incomplete_subsets():
-    summary = summarise(fake(224), PROTOCOL)
-    lines = print_table(summary).splitlines()
-    assert lines[0].split() == "inter_ocular % faces NME FR@8 FR@10 AUC@8 AUC@10".split()
-    assert [line.split()[0] for line in lines if "%" in line] == list(PROTOCOL.normalisers)
-    numbers = rows_of(summary)["lfpw_test"]["inter_ocular"]
-    assert lines[1].split() == ["lfpw_test", "224", *(f"{100 * v:.2f}" for v in numbers.values())]
-    assert lines[2].startswith("common") and "224 of 554" in lines[2]
-    assert len({len(line) for line in lines if line}) == 1
-    assert pictures.curve_label(["lfpw_test", "common", "full", "all"], summary) == (
-        f"lfpw_test = all (224): NME {100 * numbers['nme']:.2f} %, "
-        f"AUC@8 {100 * numbers['auc@8']:.1f} %"
-    )
-    assert pictures.curve_label(["common"], summary).startswith("common (224 of 554): NME")
 
 
 def test_report_is_complete_and_agrees_with_itself(tmp_path):
@@ -151,16 +40,18 @@ def test_report_is_complete_and_agrees_with_itself(tmp_path):
 
     with (folder / "table.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(summary["rows"]) * 3
+    assert len(table) == len(summary["rows"]) * 4
     row = next(row for row in table if row["subset"] == "common" and row["normaliser"] == "box")
     assert float(row["auc@8"]) == rows_of(summary)["common"]["box"]["auc@8"]
+    low_high = rows_of(summary)["common"]["intervals"]["box"]["auc@8"]
+    assert [float(row["auc@8_low"]), float(row["auc@8_high"])] == low_high
 
     curve = np.genfromtxt(folder / "ced.csv", delimiter=",", names=True)
     errors = results.nme("inter_ocular")
     np.testing.assert_allclose(curve["all"], metrics.ced(errors, curve["error"]), atol=1e-6)
     np.testing.assert_allclose(curve["error"][[0, 160, -1]], [0, 0.08, 0.12], atol=1e-12)
 
-    for name in ("ced.png", "faces.png"):
+    for name in (name for name in FILES if name.endswith(".png")):
         assert cv2.imread(str(folder / name)).std() > 5
 
 
@@ -168,7 +59,7 @@ def test_predictions_read_back_give_the_same_numbers(tmp_path):
     results = fake(20, WFLW98, subsets=[("pose",), ()] * 10)
     protocol = protocol_for("mine", WFLW98)
     summary = write_report(tmp_path / "report", results, protocol, {})
-    assert not (tmp_path / "report" / "faces.png").exists()
+    assert cv2.imread(str(tmp_path / "report" / "faces.png")).std() > 5  # points on plain ground
     path = tmp_path / "report" / "predictions.jsonl"
     again = Results.load(path)
     assert (again.ids, again.subsets, again.scheme) == (results.ids, results.subsets, WFLW98)
@@ -198,7 +89,7 @@ def test_failed_report_leaves_the_old_one(tmp_path):
     (tmp_path / "report" / "notes.txt").write_text("mine")
     write_report(tmp_path / "report", fake(5, seed=1), PROTOCOL, {"run": 2})
     left = {path.name for path in (tmp_path / "report").iterdir()}
-    assert left == {*FILES, "notes.txt"} - {"faces.png"}  # no picture of other faces stays
+    assert left == {*FILES, "notes.txt"}
     assert json.loads((tmp_path / "report" / "report.json").read_text())["about"] == {"run": 2}
 
 
@@ -207,6 +98,69 @@ def test_report_into_a_file_is_refused(tmp_path):
     for folder in ("report", "report/deeper"):
         with pytest.raises(InputError, match="name a"):
             write_report(tmp_path / folder, fake(3), PROTOCOL, {})
+
+
+def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
+    bins = [("yaw_0_30",), ("yaw_30_60",), ("yaw_60_90",)]
+    write_report(tmp_path / "a", fake(3, subsets=bins), protocol_for("aflw2000_3d", IBUG68), {})
+    assert "mean_of_bins" in (tmp_path / "a/report.html").read_text()
+    assert "mean_of_bins" not in (tmp_path / "a/ced.csv").read_text()
+
+    truth = np.zeros((2, 19, 2))
+    truth[:, 0] = 40
+    results = Results(
+        ("a", "b"), truth + (6, 8), truth, None, np.ones((2, 19)), [("full", "frontal"), ("full",)],
+        AFLW19, norm_box=[(0, 0, 100, 100), (0, 0, 50, 200)],
+    )  # fmt: skip
+    protocol = protocol_for("aflw", AFLW19)
+    rows = rows_of(write_report(tmp_path / "b", results, protocol, {}))
+    assert rows["full"]["norm_box"]["nme"] == rows["frontal"]["norm_box"]["nme"] == 0.1
+    assert rows["full"]["box"]["nme"] == 0.25
+    again = Results.load(tmp_path / "b/predictions.jsonl")
+    np.testing.assert_array_equal(again.norm_box, results.norm_box)
+    assert again.score is None
+    assert rows_of(summarise(again, protocol)) == rows
+    with pytest.raises(InputError, match="no normalising box is known for a, b"):
+        summarise(Results(results.ids, truth, truth, None, np.ones((2, 19)), [(), ()], AFLW19),
+                  protocol)  # fmt: skip
+
+
+def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
+    results = fake(20, subsets=[("<b>&",)] * 20)
+    about = {"data": "a<b", "checkpoint": "runs/&", "recipe": {"x": "</pre>"}, "device": "CPU"}
+    summary = write_report(tmp_path / "r", results, PROTOCOL, about, crops)
+    page = (tmp_path / "r/report.html").read_text()
+    assert page.count("<img") == page.count('src="data:image/') == 4
+    assert "<script" not in page and "http" not in page and "<link" not in page
+    assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "&lt;/pre&gt;" in page
+    for value in summary["sha256"].values():
+        assert value in page and value in (tmp_path / "r/report.md").read_text()
+
+    class Balanced(HTMLParser):
+        open_tags = []
+
+        def handle_starttag(self, tag, attributes):
+            if tag not in ("meta", "img"):
+                self.open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open_tags.pop() == tag
+
+    parser = Balanced()
+    parser.feed(page)
+    assert not parser.open_tags
+
+
+def test_fingerprints_are_those_of_the_stated_text():
+    truth = np.zeros((2, 19, 2))
+    truth[:, 0] = (1.5, -0.0)
+    results = Results(("b", "a"), truth, truth, None, np.ones((2, 19)), [(), ()], AFLW19)
+    found = results.fingerprints()
+    assert found["ids"] == hashlib.sha256(b"a\nb\n").hexdigest()
+    numbers = "1.500 0.000" + " 0.000" * 36
+    text = f"a {numbers}\nb {numbers}\n".encode()
+    assert found["annotations"] == hashlib.sha256(text).hexdigest()
+    assert results.by_id().fingerprints() == found
 
 
 def change(**fields):
@@ -222,6 +176,7 @@ def change(**fields):
         ({"truth": np.zeros((2, 68, 2))}, "truth has shape"),
         ({"score": np.zeros((3, 68, 1))}, "score has shape"),
         ({"visible": np.zeros((3, 1))}, "visible has shape"),
+        ({"norm_box": np.zeros((3, 2))}, "norm_box has shape"),
         ({"subsets": ((),)}, "subsets of 1 faces for 3"),
         ({"ids": ("a", "b", "a")}, "id a comes more than once"),
         ({"ids": ()}, "no faces"),
@@ -247,6 +202,8 @@ def edited(line, **fields):
         (lambda line: edited(line, points=[[1, 2], [1]] * 34), "line 2: points must be 68 x 2"),
         (lambda line: edited(line, scheme="mine68"), "line 2: unknown scheme 'mine68'"),
         (lambda line: edited(line, subsets="full"), "line 2: subsets must be a list"),
+        (lambda line: edited(line, score=None), "face_001 lacks score, which others have"),
+        (lambda line: edited(line, norm_box=[1, 2]), "line 2: norm_box must be 4 numbers"),
         (lambda line: edited(line, hidden=[68]), "line 2: hidden must hold indices below 68"),
         (lambda line: edited(line, id="face_000"), "id face_000 comes more than once"),
         (lambda line: re.sub(r'"score":\[[^,]*', '"score":[NaN', line), "score of 1 faces"),

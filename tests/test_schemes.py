@@ -5,7 +5,12 @@ from jaxalign.schemes import CURVE_FLIP, CURVES, IBUG68, REGIONS, SCHEMES
 
 
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
-POINTS_ON_THE_MIDLINE = {"ibug68": 10, "wflw98": 10, "cofw29": 7, "aflw19": 3, "lapa106": 10}
+POINTS = {
+    "ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "lapa106": 106, "sensetime106": 106,
+}  # fmt: skip
+POINTS_ON_THE_MIDLINE = {
+    "ibug68": 10, "wflw98": 10, "cofw29": 7, "aflw19": 3, "lapa106": 10, "sensetime106": 10,
+}  # fmt: skip
 
 
 def edges(curve):
@@ -14,8 +19,7 @@ def edges(curve):
 
 
 def test_the_schemes_have_their_points():
-    counts = {name: scheme.num_points for name, scheme in SCHEMES.items()}
-    assert counts == {"ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "lapa106": 106}
+    assert {name: scheme.num_points for name, scheme in SCHEMES.items()} == POINTS
 
 
 @every_scheme
@@ -66,7 +70,13 @@ def test_regions_of_68_points():
 
 @pytest.mark.parametrize(
     ("name", "corners"),
-    [("ibug68", (36, 45)), ("wflw98", (60, 72)), ("cofw29", (8, 9)), ("lapa106", (66, 79))],
+    [
+        ("ibug68", (36, 45)),
+        ("wflw98", (60, 72)),
+        ("cofw29", (8, 9)),
+        ("lapa106", (66, 79)),
+        ("sensetime106", (52, 61)),
+    ],
 )
 def test_outer_eye_corners_and_pupils_flip_into_each_other(name, corners):
     scheme = SCHEMES[name]
@@ -79,3 +89,34 @@ def test_outer_eye_corners_and_pupils_flip_into_each_other(name, corners):
 
 def test_aflw_has_no_inter_ocular_convention():
     assert SCHEMES["aflw19"].eye_corners == () == SCHEMES["aflw19"].pupils
+
+
+@every_scheme
+def test_names_are_unique_and_flip_with_their_points(scheme):
+    names = scheme.names
+    assert len(set(names)) == len(names) == scheme.num_points
+    for dot, point in scheme.dots.items():
+        assert names[point] == dot
+        other = {"l": "r", "r": "l"}.get(dot[0], dot[0]) + dot[1:]
+        partner = names[scheme.flip[point]]
+        assert partner == (other if other in scheme.dots else dot)
+    on_curves = {i for curve in scheme.curves.values() for i in curve}
+    assert set(range(scheme.num_points)) - on_curves <= set(scheme.dots.values())
+
+
+def test_names_of_some_points():
+    names = IBUG68.names
+    assert [names[i] for i in (8, 17, 30, 36, 48, 54, 59, 67)] == [
+        "contour_8", "lbrow_up_0", "bridge_3", "leye_up_0", "outlip_up_0", "outlip_up_6",
+        "outlip_lo_5", "inlip_lo_3",
+    ]  # fmt: skip
+    assert [SCHEMES["wflw98"].names[i] for i in (38, 96, 97)] == ["lbrow_lo_0", "lpupil", "rpupil"]
+
+
+def test_points_beside_the_nose_bridge_count_to_the_nose():
+    regions = SCHEMES["sensetime106"].regions
+    assert {78, 79} <= set(regions["nose"])
+    assert {74, 77, 104, 105} <= set(regions["eyes"])
+    sizes = {name: len(points) for name, points in regions.items()}
+    lapa = {name: len(points) for name, points in SCHEMES["lapa106"].regions.items()}
+    assert sizes == lapa == {"contour": 33, "brows": 18, "eyes": 20, "nose": 15, "mouth": 20}

@@ -88,12 +88,15 @@ def test_mirrored_neutral_head_lands_on_its_flip(name):
 
 def test_order_of_the_points_on_the_neutral_head():
     at = {s: Camera().pixels(Head().points(INDICES[s]), 256) for s in SCHEMES}
-    ibug, wflw, cofw, aflw, lapa = (at[s] for s in SCHEMES)
+    ibug, wflw, cofw, aflw, lapa, sensetime = (at[s] for s in SCHEMES)
     np.testing.assert_allclose(ibug[:17], wflw[:33:2])  # contour
     np.testing.assert_allclose(ibug[48:68], wflw[76:96])  # mouth
     np.testing.assert_allclose(ibug[27:36], wflw[51:60])  # nose
     np.testing.assert_allclose(wflw[60:68], lapa[66:74])  # left eye
     np.testing.assert_allclose(wflw[33:51], lapa[33:51])  # brows
+    np.testing.assert_allclose(sensetime[[52, 72, 55, 73]], lapa[[66, 68, 70, 72]])  # left eye
+    np.testing.assert_allclose(sensetime[[78, 80, 82, 47]], lapa[55:59])  # left of the nose
+    np.testing.assert_allclose(sensetime[64:68], lapa[[41, 40, 39, 38]])  # left lower brow
     np.testing.assert_allclose(ibug[[36, 45, 39, 42]], cofw[[8, 9, 10, 11]])
     np.testing.assert_allclose(ibug[[36, 39, 42, 45]], aflw[[6, 8, 9, 11]])
     np.testing.assert_allclose(cofw[28], lapa[16])  # chin

@@ -130,6 +130,14 @@ def _scheme_indices():
         + [wings[0], *tip, wings[1]] + [corners[0], START["mouth_centre"], corners[1]] + chin,
         "lapa106": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_side", 11)
         + eyes["l", 5] + dots["leye_centre"] + eyes["r", 5] + dots["reye_centre"] + mouth + pupils,
+        "sensetime106": _even("contour", 33) + _even("lbrow_up", 5) + _even("rbrow_up", 5)
+        + _even("bridge", 4) + _at("nose_side", 3, 4, 5, 6, 7, 10)
+        + _at("leye_up", 0, 1, 3, 4, 4) + _at("leye_lo", 3, 1, 4)
+        + _at("reye_up", 0, 1, 3, 4, 4) + _at("reye_lo", 3, 1, 4)
+        + _at("lbrow_lo", 1, 2, 3, 4, 4) + _at("rbrow_lo", 0, 1, 2, 3, 4)
+        + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + dots["leye_centre"]
+        + _at("reye_up", 1, 2) + _at("reye_lo", 1, 2) + dots["reye_centre"]
+        + _at("nose_side", 0, 10, 1, 9, 2, 8, 10) + mouth + pupils,
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Prepare a benchmark: check every face of an official download and store it for training."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from jaxalign.sources import DEFAULT_DATA_DIR
 
 
 EPILOG = """examples:
+  python prepare.py ibug_300w --from ~/downloads/300w --check
   python prepare.py ibug_300w --from ~/downloads/300w
   python prepare.py synthetic_faces --set train=1000 test=200
 
@@ -41,6 +43,13 @@ def _parser():
         metavar="D",
         help="where to store it (default: JAXALIGN_DATA of the environment, else ./data)",
     )
+    add(
+        "--check",
+        action="store_true",
+        help="build nothing, tell what is missing, broken, twice there or known to leak; the exit "
+        "code is 2 where something FAILs",
+    )
+    add("--json", type=Path, metavar="FILE", help="with --check: the same as JSON")
     add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add(
@@ -56,7 +65,7 @@ def _parser():
 
 
 def _prepare(arguments):
-    from jaxalign.datasets import BENCHMARKS, builder
+    from jaxalign.datasets import BENCHMARKS
 
     if arguments.name not in BENCHMARKS:
         raise InputError(f"no benchmark {arguments.name!r}; there are: {', '.join(BENCHMARKS)}")
@@ -66,6 +75,30 @@ def _prepare(arguments):
     if not benchmark.needs_root and arguments.root is not None:
         raise InputError(f"{benchmark.name} is made by the program; leave out --from")
     options = benchmark.parse_options(arguments.settings)
+    if arguments.check:
+        return _check(benchmark, arguments, options)
+    if arguments.json is not None:
+        raise InputError("--json goes with --check; a build writes no JSON")
+    return _build(benchmark, arguments, options)
+
+
+def _check(benchmark, arguments, options):
+    from jaxalign.datasets import doctor
+
+    examination = doctor.examine(benchmark, arguments.root, options)
+    print(examination.table())
+    if arguments.json is not None:
+        text = json.dumps(examination.as_json(), indent=1, ensure_ascii=False)
+        try:
+            arguments.json.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{arguments.json}: cannot be written ({error.strerror})") from None
+    return 2 if examination.count(doctor.FAIL) else 0
+
+
+def _build(benchmark, arguments, options):
+    from jaxalign.datasets import builder
+
     data_dir = arguments.data_dir
     try:
         built = builder.build(

@@ -1,6 +1,6 @@
-"""The two pictures of a report: the CED curve and the sheet of faces."""
+"""The pictures of a report: CED and PCK curves, the face of errors, the sheet of faces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,16 +11,20 @@ from matplotlib.ticker import PercentFormatter
 from jaxalign import geometry
 from jaxalign.drawing import Tile, contact_sheet
 from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.tables import size_of
 
 
-EVEN, WORST = 24, 8  # faces on the sheet
+EVEN, WORST = 24, 16  # faces on the sheet
 NAMES = {
     "inter_ocular": "inter-ocular distance",
     "inter_pupil": "inter-pupil distance",
     "box": "box size √(w·h)",
+    "diagonal": "box diagonal",
+    "norm_box": "face box size",
 }
 # Okabe and Ito's colours, told apart by colour-blind readers; "all" is black and drawn last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8c6d31")
+STYLES = ("solid", "dashed", "dotted")  # of the second and third round through the colours
 
 
 def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
@@ -28,35 +32,56 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
 
     Subsets whose curves coincide share a line.
     """
+    sizes = {row["subset"]: row["faces"] for row in summary["rows"]}
+    groups = _groups(curves, sizes)
+    lines = [(curve_label(names, summary), share, "all" in names) for names, share in groups]
+    write_curves(
+        path, levels, lines, summary["limits"],
+        f"normalised mean error of a face, % of {NAMES[summary['headline']]}",
+        "faces with no larger error, %",
+    )  # fmt: skip
+
+
+def write_pck(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
+    """Share of landmarks with no larger error, for all of them and for each region."""
+    lines = [(" = ".join(names), share, "all" in names) for names, share in _groups(curves, {})]
+    write_curves(
+        path, levels, lines, (),
+        f"error of a landmark, % of {NAMES[summary['headline']]}",
+        "landmarks with no larger error, %",
+    )  # fmt: skip
+
+
+def write_curves(
+    path: Path,
+    levels: np.ndarray,
+    lines: Sequence[tuple[str, np.ndarray, bool]],
+    limits: Sequence[float],
+    across: str,
+    up: str,
+) -> None:
+    """Shares (M,) over levels (M,), both fractions, as (label, shares, whether it is in black)."""
     figure = Figure(figsize=(7.5, 5.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for limit in summary["thresholds"]:
+    for limit in limits:
         axes.axvline(limit, color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-    rows = {row["subset"]: row for row in summary["rows"]}
-    groups = {}
-    for name, share in curves.items():
-        groups.setdefault((rows[name]["faces"], share.tobytes()), []).append(name)
-    for index, names in enumerate(groups.values()):
-        whole = "all" in names
+    for index, (label, share, black) in enumerate(lines):
         axes.plot(
             levels,
-            curves[names[0]],
-            color="black" if whole else COLOURS[index % len(COLOURS)],
+            share,
+            color="black" if black else COLOURS[index % len(COLOURS)],
+            linestyle="solid" if black else STYLES[index // len(COLOURS) % len(STYLES)],
             drawstyle="steps-post",
-            linewidth=2.2 if whole else 1.5,
-            zorder=3 if whole else 2,
-            label=curve_label(names, summary),
+            linewidth=2.2 if black else 1.5,
+            zorder=3 if black else 2,
+            label=label,
         )
-    axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005))
-    axes.set_xlabel(f"normalised mean error of a face, % of {NAMES[summary['headline']]}")
-    axes.set_ylabel("faces with no larger error, %")
+    axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005), xlabel=across, ylabel=up)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol="", decimals=0))
     axes.xaxis.set_ticks(np.arange(0, levels[-1] + 1e-9, 0.01))
     axes.yaxis.set_ticks(np.linspace(0, 1, 11))
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    _plain(axes)
     axes.legend(loc="lower right", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
     figure.savefig(path)
 
@@ -66,7 +91,7 @@ def curve_label(names: list[str], summary: dict) -> str:
     rows = {row["subset"]: row for row in summary["rows"] if row["subset"] in names}
     complete = [name for name in names if rows[name]["official"] in (0, rows[name]["faces"])]
     shown = complete or names[:1]
-    row, percent = rows[shown[0]], f"{100 * summary['thresholds'][0]:g}"
+    row, percent = rows[shown[0]], f"{100 * summary['limits'][0]:g}"
     numbers = row[summary["headline"]]
     return (
         f"{' = '.join(shown)} ({size_of(row)}): NME {100 * numbers['nme']:.2f} %, "
@@ -74,22 +99,43 @@ def curve_label(names: list[str], summary: dict) -> str:
     )
 
 
-def size_of(row: dict) -> str:
-    """How many faces a row of the summary stands for, "224 of 554" where some are missing."""
-    incomplete = row["official"] not in (0, row["faces"])
-    return f"{row['faces']} of {row['official']}" if incomplete else str(row["faces"])
+def write_landmarks(path: Path, results: Results, summary: dict) -> None:
+    """The mean face, each landmark coloured by its NME and, where it is large, numbered."""
+    centres = (results.truth.max(1) + results.truth.min(1)) / 2
+    sizes = np.ptp(results.truth, axis=1).max(axis=1)
+    mean = ((results.truth - centres[:, None]) / sizes[:, None, None]).mean(axis=0)
+    errors = 100 * np.array([row["nme"] for row in summary["landmarks"]])
+    figure = Figure(figsize=(7.5, 6.4), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for curve in results.scheme.curves.values():
+        axes.plot(*mean[list(curve)].T, color="0.8", linewidth=1.2, zorder=1)
+    dots = axes.scatter(
+        *mean.T, c=errors, s=70, cmap="viridis_r", edgecolors="0.3", linewidths=0.5, zorder=2
+    )
+    worst = np.argsort(-errors, kind="stable")[: max(8, len(errors) // 8)]
+    for index in worst:
+        axes.annotate(
+            str(index), mean[index], xytext=(6, 5), textcoords="offset points", fontsize=8
+        )
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.axis("off")
+    bar = figure.colorbar(dots, ax=axes, shrink=0.7, pad=0.02)
+    bar.set_label(f"NME of the landmark, % of {NAMES[summary['headline']]}")
+    bar.outline.set_visible(False)
+    figure.savefig(path)
 
 
 def write_faces(
     path: Path,
     results: Results,
     errors: np.ndarray,
-    crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    crops: Callable[[int], tuple[np.ndarray, np.ndarray]] | None,
 ) -> None:
     """A sheet of EVEN faces, evenly spaced from the smallest error to the largest, and the worst.
 
     `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
-    image -> crop.
+    image -> crop. Without crops the points stand on plain ground.
     """
     order = sorted(range(len(results)), key=lambda index: (errors[index], results.ids[index]))
     worst = order[-WORST:][::-1] if len(order) > WORST else []
@@ -97,7 +143,7 @@ def write_faces(
     even = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, EVEN).round().astype(int))]
 
     def tile(index, marked):
-        picture, matrix = crops(index)
+        picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
         predicted, truth = (
             geometry.transform(matrix, points[index])
             for points in (results.predicted, results.truth)
@@ -112,3 +158,68 @@ def write_faces(
     title = f"{len(results)} faces, NME {100 * errors.mean():.2f} %"
     sheet = contact_sheet(sections, results.scheme, title)
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def write_boxes(path: Path, rows: list[dict], normaliser: str) -> None:
+    """What the box is worth: NME under each kind of box, and along shift and scale of one.
+
+    `rows` are those of evaluation.boxes.sensitivity; the bars and bands are their intervals.
+    """
+    parts = {
+        "kind of box": [row for row in rows if row["kind"] != "jitter"],
+        "landmark box shifted by this share of its side": [row for row in rows if "shift" in row],
+        "landmark box scaled about its centre": [row for row in rows if "scale" in row],
+    }
+    parts = {title: part for title, part in parts.items() if part}
+    figure = Figure(figsize=(3.7 * len(parts), 3.9), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for axes, (title, part) in zip(panels, parts.items(), strict=True):
+        key = next((key for key in ("shift", "scale") if key in part[0]), None)
+        if key is None:
+            _kinds(axes, part)
+        else:
+            part = sorted(part, key=lambda row: row[key])
+            steps = [row[key] for row in part]
+            ends = np.array([row["interval"]["nme"] for row in part]).T
+            axes.fill_between(steps, *ends, color=COLOURS[0], alpha=0.2, linewidth=0)
+            axes.plot(steps, [row["nme"] for row in part], "o-", color=COLOURS[0])
+            axes.set_xticks(steps)
+        axes.set_title(title, fontsize=10)
+        axes.set_ylim(bottom=0)
+        _plain(axes)
+    panels[0].set_ylabel(f"NME, % of {NAMES[normaliser]}")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+    figure.savefig(path)
+
+
+def _kinds(axes, rows):
+    for place, row in enumerate(rows):
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot([place, place], row["interval"]["nme"], color=colour, linewidth=2.5)
+        axes.plot(place, row["nme"], "o", color=colour, markersize=8)
+        axes.annotate(
+            f"{100 * row['nme']:.2f}", (place, row["nme"]), xytext=(9, -3),
+            textcoords="offset points", fontsize=9,
+        )  # fmt: skip
+    axes.set_xticks(range(len(rows)), [row["kind"] for row in rows])
+    axes.set_xlim(-0.6, len(rows) - 0.2)
+
+
+def _groups(curves, sizes):
+    """Curves that coincide and stand for as many faces: lists of their names, and the shares."""
+    groups = {}
+    for name, share in curves.items():
+        groups.setdefault((sizes.get(name), share.tobytes()), []).append(name)
+    return [(names, curves[names[0]]) for names in groups.values()]
+
+
+def _plain(axes):
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _plain_ground(points):
+    side = 232
+    matrix = geometry.crop_matrix(*geometry.square(geometry.landmark_box(points), 1.25), side)
+    return np.full((side, side, 3), 70, np.uint8), matrix

@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from jaxalign import geometry, parallel
 from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop, evaluation_batches
 from jaxalign.systems.interface import System
 
@@ -57,29 +58,19 @@ def predict_source(
     system = predictor.system
     devices = parallel.local_devices()
     batch = -(-batch // devices) * devices
-    bar = tqdm(total=len(source), unit="face", desc="predict", disable=not progress, leave=False)
     variables = parallel.replicate(variables, local=True)  # once, not for every batch
     predicted, scores = [], []
     batches = evaluation_batches(
         source, system.points, crop, system.size, batch=batch, threads=threads
     )
-    for rows in batches:
-        points, score = predictor(variables, rows["image"])
-        real = rows["weight"] > 0
-        photo = geometry.transform(geometry.invert(rows["matrix"]), points.astype(np.float64))
-        predicted.append(photo[real])
-        scores.append(score[real])
-        bar.update(int(real.sum()))
-    bar.close()
-    keys = ("id", "points", "visible", "subsets")  # not the photos: they need not fit in memory
-    annotations = [[source[i][key] for key in keys] for i in range(len(source))]
-    ids, truth, visible, subsets = zip(*annotations, strict=True)
-    return Results(
-        ids=ids,
-        predicted=np.concatenate(predicted),
-        truth=np.stack(truth),
-        score=np.concatenate(scores),
-        visible=np.stack(visible),
-        subsets=subsets,
-        scheme=system.points,
-    )
+    shown = {"unit": "face", "desc": "predict", "disable": not progress, "leave": False}
+    with tqdm(total=len(source), **shown) as bar:
+        for rows in batches:
+            points, score = predictor(variables, rows["image"])
+            real = rows["weight"] > 0
+            photo = geometry.transform(geometry.invert(rows["matrix"]), points.astype(np.float64))
+            predicted.append(photo[real])
+            scores.append(score[real])
+            bar.update(int(real.sum()))
+    truth = truth_of(source, "the source", system.points)
+    return truth.with_predictions(np.concatenate(predicted), np.concatenate(scores))

@@ -1,14 +1,19 @@
 """Predicted and true points of the evaluated faces, and their file, predictions.jsonl."""
 
+import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError
+from jaxalign.evaluation.exchange import numbers, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -20,23 +25,29 @@ class Results:
     """N faces of one scheme, points in photo pixels (0-based, x first), rounded to 0.001 px.
 
     Any floating type may be given; points and scores are kept as float64. `subsets` names the
-    evaluation subsets that each face counts to. Raises InputError where there is no face, shapes
-    disagree, an id comes twice, or a number is not finite.
+    evaluation subsets that each face counts to. Predictions of other tools have no score (None).
+    Raises InputError where there is no face, shapes disagree, an id comes twice, or a number is
+    not finite.
     """
 
     ids: tuple[str, ...]
     predicted: np.ndarray  # (N, K, 2)
     truth: np.ndarray  # (N, K, 2)
-    score: np.ndarray  # (N, K), the system's confidence in each point
+    score: np.ndarray | None  # (N, K), the system's confidence in each point
     visible: np.ndarray  # (N, K) bool
     subsets: tuple[tuple[str, ...], ...]
     scheme: Scheme
+    norm_box: np.ndarray | None = None  # (N, 4), NaN where a face has none
 
     def __post_init__(self):
         for name in ("predicted", "truth"):
             points = np.asarray(getattr(self, name), np.float64)
             object.__setattr__(self, name, np.round(points, DECIMALS))
-        object.__setattr__(self, "score", np.round(np.asarray(self.score, np.float64), 4))
+        if self.score is not None:
+            object.__setattr__(self, "score", np.round(np.asarray(self.score, np.float64), 4))
+        if self.norm_box is not None:
+            boxes = np.round(np.asarray(self.norm_box, np.float64), DECIMALS)
+            object.__setattr__(self, "norm_box", None if np.isnan(boxes).all() else boxes)
         object.__setattr__(self, "visible", np.asarray(self.visible, bool))
         object.__setattr__(self, "ids", tuple(self.ids))
         object.__setattr__(self, "subsets", tuple(tuple(names) for names in self.subsets))
@@ -45,19 +56,57 @@ class Results:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """Distance of each predicted point from its true one, (N, K), pixels."""
+        return metrics.point_errors(self.predicted, self.truth)
+
+    def normalised(self, normaliser: str) -> np.ndarray:
+        """Error of each point, (N, K), a fraction of the face's distance."""
+        distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
+        return self.errors / distances[:, None]
+
     def nme(self, normaliser: str) -> np.ndarray:
         """NME of each face, (N,), a fraction."""
-        return metrics.nme(self.predicted, self.truth, self.scheme, normaliser, self.ids)
+        return self.normalised(normaliser).mean(axis=1)
 
     def subset(self, name: str) -> np.ndarray:
         """Which faces count to the subset, (N,) bool; "all" is every face."""
         return np.array([name == "all" or name in names for names in self.subsets])
 
+    def by_id(self) -> "Results":
+        """The same faces in the order of their ids."""
+        return self.take(sorted(range(len(self)), key=self.ids.__getitem__))
+
+    def take(self, indices: Sequence[int]) -> "Results":
+        """The faces of these indices, in that order."""
+        indices = list(indices)
+        rows = {
+            name: None if getattr(self, name) is None else getattr(self, name)[indices]
+            for name in ("predicted", "truth", "score", "visible", "norm_box")
+        }
+        names = {key: [getattr(self, key)[i] for i in indices] for key in ("ids", "subsets")}
+        return Results(**names, **rows, scheme=self.scheme)
+
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the list of faces and of their true points, whatever the faces' order.
+
+        "ids": the sorted ids, each followed by a line feed, in UTF-8. "annotations": a line for
+        each, "id x0 y0 x1 y1 ...", in photo pixels with three decimals.
+        """
+        ids, annotations = hashlib.sha256(), hashlib.sha256()
+        for index in sorted(range(len(self)), key=self.ids.__getitem__):
+            ids.update(f"{self.ids[index]}\n".encode())
+            points = " ".join(f"{x:.3f}" for x in (self.truth[index] + 0.0).ravel().tolist())
+            annotations.update(f"{self.ids[index]} {points}\n".encode())
+        return {"ids": ids.hexdigest(), "annotations": annotations.hexdigest()}
+
     def save(self, path: Path | str, normaliser: str) -> None:
         """Write predictions.jsonl: one face a line, in the order of the faces.
 
-        Keys: id, scheme, subsets, nme (by `normaliser`), points, score, truth and, where a face
-        has invisible points, hidden (their indices). The file appears whole or not at all.
+        Keys: id, scheme, subsets, nme (by `normaliser`), points, truth and, where a face has them,
+        score, hidden (the indices of invisible points) and norm_box. The file appears whole or not
+        at all.
         """
         path = Path(path)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -74,11 +123,7 @@ class Results:
     def load(cls, path: Path | str) -> "Results":
         """Read what `save` wrote. Raises InputError naming the file and the line."""
         path = Path(path)
-        try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not text"
-            raise InputError(f"{path}: {reason}; name a predictions.jsonl") from None
+        lines = read_text(path, "a predictions.jsonl").split("\n")
         numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
         faces = [_parse(line, f"{path}, line {n}") for n, line in numbered]
         if not faces:
@@ -89,6 +134,11 @@ class Results:
                 f"{path}: holds faces of {len(schemes)} schemes; keep one scheme to a file"
             )
         columns = {key: [face[key] for face in faces] for key in faces[0] if key != "scheme"}
+        unscored = [face["ids"] for face in faces if face["score"] is None]
+        if len(unscored) == len(faces):
+            columns["score"] = None
+        elif unscored:
+            raise InputError(f"{path}: {unscored[0]} lacks score, which others have; add it")
         try:
             return cls(**columns, scheme=next(iter(schemes.values())))
         except InputError as error:
@@ -101,31 +151,35 @@ class Results:
             "subsets": self.subsets[index],
             "nme": None,
             "points": self.predicted[index].tolist(),
-            "score": self.score[index].tolist(),
             "truth": self.truth[index].tolist(),
         }
-        hidden = np.flatnonzero(~self.visible[index]).tolist()
-        return record | ({"hidden": hidden} if hidden else {})
+        if self.score is not None:
+            record["score"] = self.score[index].tolist()
+        if not self.visible[index].all():
+            record["hidden"] = np.flatnonzero(~self.visible[index]).tolist()
+        if self.norm_box is not None and np.isfinite(self.norm_box[index]).all():
+            record["norm_box"] = self.norm_box[index].tolist()
+        return record
 
     def _check(self):
         faces, points = len(self.ids), self.scheme.num_points
         if not faces:
             raise InputError("no faces to evaluate; choose a split or subset that has some")
         expected = {"predicted": (faces, points, 2), "truth": (faces, points, 2)}
-        expected |= {"score": (faces, points), "visible": (faces, points)}
+        expected |= {"score": (faces, points), "visible": (faces, points), "norm_box": (faces, 4)}
         for name, shape in expected.items():
-            found = getattr(self, name).shape
-            if found != shape:
+            values = getattr(self, name)
+            if values is not None and values.shape != shape:
                 raise InputError(
-                    f"{name} has shape {found}, but {faces} faces of {self.scheme.name} need "
-                    f"{shape}; use data and checkpoint of one scheme"
+                    f"{name} has shape {values.shape}, but {faces} faces of {self.scheme.name} "
+                    f"need {shape}; use data and checkpoint of one scheme"
                 )
         if len(self.subsets) != faces:
             raise InputError(f"subsets of {len(self.subsets)} faces for {faces}; give all of them")
         if len(set(self.ids)) != faces:
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+            twice = Counter(self.ids).most_common(1)[0][0]
             raise InputError(f"the id {twice} comes more than once; ids must be unique")
-        for name in ("predicted", "truth", "score"):
+        for name in ("predicted", "truth", *(["score"] if self.score is not None else [])):
             values = getattr(self, name).reshape(faces, -1)
             broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
             if len(broken):
@@ -141,7 +195,7 @@ def _parse(line, where):
         record = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where}: not JSON ({error.msg}); write the file again") from None
-    keys = ("id", "scheme", "subsets", "points", "score", "truth")
+    keys = ("id", "scheme", "subsets", "points", "truth")
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:
         raise InputError(f"{where}: lacks {', '.join(lacking)}; write the file with evaluate.py")
@@ -155,25 +209,19 @@ def _parse(line, where):
     points = scheme.num_points
     face = {
         "ids": str(record["id"]),
-        "predicted": _numbers(record["points"], (points, 2), "points", where),
-        "truth": _numbers(record["truth"], (points, 2), "truth", where),
-        "score": _numbers(record["score"], (points,), "score", where),
+        "predicted": numbers(record["points"], (points, 2), "points", where),
+        "truth": numbers(record["truth"], (points, 2), "truth", where),
+        "score": None,
+        "norm_box": np.full(4, np.nan),
         "visible": np.ones(points, bool),
         "subsets": tuple(record["subsets"]),
         "scheme": scheme,
     }
+    for key, shape in (("score", (points,)), ("norm_box", (4,))):
+        if key in record:
+            face[key] = numbers(record[key], shape, key, where)
     try:
         face["visible"][record.get("hidden", [])] = False
     except IndexError:
         raise InputError(f"{where}: hidden must hold indices below {points}") from None
     return face
-
-
-def _numbers(values, shape, key, where):
-    try:
-        array = np.array(values, np.float64)
-    except (ValueError, TypeError):
-        array = np.empty(0)
-    if array.shape != shape:
-        raise InputError(f"{where}: {key} must be {' x '.join(map(str, shape))} numbers")
-    return array

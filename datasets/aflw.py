@@ -1,0 +1,138 @@
+"""AFLW with the 19 points, split and visibility of AFLWinfo_release.mat (AFLW-19).
+
+S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded Compositional
+Learning. CVPR 2016; photos of M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischof: Annotated Facial
+Landmarks in the Wild. ICCV Workshops 2011.
+
+What is not known for certain: whether the coordinates count from 0 or 1 (the release does not say;
+they are taken as they stand, as HRNet and MMPose take them), and how many faces are "frontal".
+Here a test face is frontal where all 19 points are visible and lie strictly inside its box, the
+rule of the SAN and SBR lists; the paper asks for visibility alone and prints 1,165 faces, the lists
+of HRNet and MMPose are said to hold 1,314. So no number is expected of that subset.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import PHOTOS, places, read_mat
+from jaxalign.errors import InputError
+from jaxalign.schemes import AFLW19
+
+
+INFO = "AFLWinfo_release.mat"
+TRAIN_FACES = 20_000  # the first so many of the order `ra`; the others are for testing
+PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # of 0, 2, 3
+
+
+def faces(root: Path) -> Iterator[Face | Bad]:
+    """The faces in the release's order `ra`: train, then test.
+
+    A face is called "<photo>/<row of the file, from 00001>", since a photo can hold several.
+    """
+    root = Path(root)
+    info = next((p for place in places(root) if (p := place / INFO).is_file()), None)
+    if info is None:
+        raise InputError(f"{root}: not AFLW; it must hold {INFO}")
+    photos = _photo_folder(root)
+    table = _read_info(info)
+    for place, row in enumerate(table["ra"]):
+        split = "train" if place < TRAIN_FACES else "test"
+        yield _face(photos, info, split, row, {name: table[name][row - 1] for name in ROWS})
+
+
+def _photo_folder(root):
+    for place in places(root):
+        for name in PHOTO_FOLDERS:
+            if any((place / name / number).is_dir() for number in "023"):
+                return place / name
+    raise InputError(
+        f"{root}: AFLW's photos are missing; unpack aflw-images-{{0,2,3}}.tar.gz into it, so that "
+        "it holds aflw/data/flickr/0, 2 and 3"
+    )
+
+
+ROWS = {"nameList": 1, "data": 2 * AFLW19.num_points, "mask_new": AFLW19.num_points, "bbox": 4}
+
+
+def _read_info(path):
+    """The four tables of ROWS, one row a face, and `ra`, a permutation of 1..N."""
+    table = read_mat(path, (*ROWS, "ra"))
+    order = table["ra"] = table["ra"].reshape(-1)
+    for name, columns in ROWS.items():
+        if table[name].shape != (len(order), columns):
+            raise InputError(
+                f"{path}: {name} of shape {table[name].shape}, it should be "
+                f"({len(order)}, {columns}); download it again"
+            )
+    if not np.array_equal(np.sort(order), np.arange(1, len(order) + 1)):
+        raise InputError(f"{path}: ra is not an order of 1 to {len(order)}; download it again")
+    cells = table["nameList"][:, 0]
+    names = np.array([[_name(path, row, cell)] for row, cell in enumerate(cells, 1)])
+    return table | {"ra": order.astype(int), "nameList": names}
+
+
+def _name(path, row, cell):
+    name = str(cell[0]) if np.shape(cell) == (1,) else ""
+    if not PurePosixPath(name).suffix:
+        raise InputError(f"{path}: row {row} of nameList is not a photo's name; download it again")
+    return name
+
+
+def _face(photos, info, split, row, values):
+    name = PurePosixPath(values["nameList"][0])
+    identity = f"{name.with_suffix('')}/{row:05}"
+    photo = _photo(photos / name)
+    if photo is None:
+        return Bad(identity, photos / name, f"there is no such photo (row {row} of {info.name})")
+    points = np.float64(values["data"]).reshape(2, -1).T
+    left, right, top, bottom = np.float64(values["bbox"])
+    box = np.array([left, top, right, bottom])
+    if not (np.isfinite(points).all() and np.isfinite(box).all()):
+        return Bad(identity, info, f"row {row}: a coordinate is NaN or infinite")
+    visible = values["mask_new"] == 1
+    inside = ((points > box[:2]) & (points < box[2:])).all()
+    frontal = ("frontal",) if visible.all() and inside else ()
+    return Face(
+        split=split,
+        id=identity,
+        photo=photo,
+        points={AFLW19.name: np.float32(points)},
+        visible={AFLW19.name: visible},
+        boxes={"dataset": np.float32(box)},
+        norm_box=np.float32(box),
+        subsets=("full", *frontal) if split == "test" else (),
+        group=str(name.with_suffix("")),
+    )
+
+
+def _photo(path):
+    """The file itself, or the same photo under another ending: some listed as .png are .jpg."""
+    candidates = (path, *(path.with_suffix(extension) for extension in PHOTOS))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+BENCHMARK = Benchmark(
+    name="aflw",
+    schemes=(AFLW19.name,),
+    faces=faces,
+    counts={"train": TRAIN_FACES, "test": 4386, "full": 4386},
+    notes=(
+        "AFLW2000-3D shows photos of AFLW: do not train on one and test on the other.",
+        "Frontal: 1,165 test faces in the paper, 1,314 (unverified) in later lists; here those "
+        "with all points visible and inside the box.",
+    ),
+    instructions=(
+        "Ask for AFLW at https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/"
+        "aflw/ and unpack aflw-images-{0,2,3}.tar.gz (aflw/data/flickr/{0,2,3}/*.jpg); download "
+        "http://mmlab.ie.cuhk.edu.hk/projects/compositional/AFLWinfo_release.mat and put it into "
+        "the same folder."
+    ),
+    citation=(
+        "S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded "
+        "Compositional Learning. CVPR 2016. M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischof: "
+        "Annotated Facial Landmarks in the Wild. ICCV Workshops 2011."
+    ),
+)

@@ -1,0 +1,151 @@
+"""AFLW2000-3D: 68 points and head pose on 2,000 AFLW photos, in three bins of yaw.
+
+X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D Solution.
+CVPR 2016. Re-annotated points: A. Bulat, G. Tzimiropoulos: How Far Are We from Solving the 2D &
+3D Face Alignment Problem? ICCV 2017.
+
+Points are the first two rows of `pt3d_68`: those of a fitted model, the hidden ones included.
+(`pt2d` holds AFLW's own 21 points.) They are taken to count from 1 and the re-annotated ones from
+0. Neither release says so: the authors' code is Matlab and the model's Python ports take 1 off;
+nearly all re-annotated coordinates are whole numbers and lie (1.1, 1.0) pixels before the others
+on average over all 2,000 faces.
+
+The bins |yaw| <= 30, 30-60 and > 60 hold 1312, 383 and 305 faces by the released pose list, which
+repeats the annotations' yaw. Rows of the released lists follow the photos' names.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import listing, photo_of, places
+from jaxalign.datasets.w300_lp import read_matrix, read_yaw
+from jaxalign.errors import InputError
+from jaxalign.schemes import IBUG68
+
+
+POSES = "AFLW2000-3D.pose.npy"  # (N,) yaw in degrees
+ORIGINAL = "AFLW2000-3D.pts68.npy"  # (N, 3, 68), the pt3d_68 of every face
+REANNOTATED = "AFLW2000-3D-Reannotated.pts68.npy"  # (N, 2, 68)
+CHOICES = {"poses": ("list", "annotation"), "points": ("original", "reannotated")}
+
+
+def faces(root: Path, *, poses: str = "list", points: str = "original") -> Iterator[Face | Bad]:
+    """Every photo with a `.mat` beside it, by name.
+
+    `poses` says whose yaw makes the bins: that of the released list where it is found (beside the
+    photos, their folder, or in a folder `lists`), or the annotations'. `points` "reannotated"
+    takes those of AFLW2000-3D-Reannotated.pts68.npy, which must be there.
+    """
+    for key, value in {"poses": poses, "points": points}.items():
+        if value not in CHOICES[key]:
+            raise InputError(f"aflw2000_3d: {key}={value}; it is {' or '.join(CHOICES[key])}")
+    root = Path(root)
+    tree = next((place for place in places(root) if any(place.glob("image*.mat"))), None)
+    if tree is None:
+        raise InputError(f"{root}: not AFLW2000-3D; it must hold AFLW2000/image*.mat")
+    named = listing(tree, ".mat")
+    lists = _Lists(tree, len(named), poses, points)
+    for row, (stem, files) in enumerate(named):
+        yield _face(stem, files, row, lists)
+
+
+class _Lists:
+    """The released lists that the options ask for, and which of their rows a face has.
+
+    Rows are found by the points of AFLW2000-3D.pts68.npy where it is there. Without it they are
+    taken in the order of names, which needs all the photos.
+    """
+
+    def __init__(self, tree, photos, poses, points):
+        self.yaws = _load(_find(tree, POSES), ()) if poses == "list" else None
+        self.points, wanted = None, _find(tree, REANNOTATED)
+        if points == "reannotated":
+            if wanted is None:
+                raise InputError(f"{tree}: {REANNOTATED} is missing; put it beside the photos")
+            self.points = _load(wanted, (2, IBUG68.num_points))
+        known = _load(_find(tree, ORIGINAL), (3, IBUG68.num_points))
+        self.rows = None if known is None else {row.tobytes(): i for i, row in enumerate(known)}
+        for rows in (self.yaws, self.points):
+            if rows is not None and len(rows) != (photos if known is None else len(known)):
+                raise InputError(
+                    f"{tree}: {photos} photos, but lists of {len(rows)}; add {ORIGINAL}, by which "
+                    "rows are found, or leave the lists out (--set poses=annotation)"
+                )
+
+    def row(self, model, place):
+        """The row of the face with these `pt3d_68`, the `place`-th by name; None: not listed."""
+        return place if self.rows is None else self.rows.get(np.float32(model).tobytes())
+
+
+def _find(tree, name):
+    folders = (tree, tree.parent, tree / "lists", tree.parent / "lists")
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _load(path, shape):
+    """A released list, float32, or None where it was not found."""
+    if path is None:
+        return None
+    try:
+        rows = np.load(path, allow_pickle=False)
+        if rows.shape[1:] != shape or not np.isfinite(rows).all():
+            raise ValueError(f"of shape {rows.shape}, or with numbers that are not finite")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: not the released list ({error}); download it again") from None
+    return np.float32(rows)
+
+
+def _face(stem, files, place, lists):
+    path, photo = files[".mat"], photo_of(files)
+    if photo is None:
+        return Bad(stem, path, "there is no photo (.jpg or .png) beside it")
+    try:
+        model = read_matrix(path, "pt3d_68", (3, IBUG68.num_points))
+        yaw = read_yaw(path)
+    except InputError as error:
+        return Bad.of(stem, path, error)
+    row = lists.row(model, place)
+    if row is None:
+        return Bad(stem, path, f"its points are not among those of {ORIGINAL}")
+    if lists.yaws is not None:
+        yaw = float(lists.yaws[row])
+    points = model[:2].T - 1 if lists.points is None else lists.points[row].T
+    return Face(
+        split="test",
+        id=stem,
+        photo=photo,
+        points={IBUG68.name: np.float32(points)},
+        subsets=(_bin(yaw),),
+        yaw=yaw,
+    )
+
+
+def _bin(yaw):
+    if abs(yaw) <= 30:
+        return "yaw_0_30"
+    return "yaw_30_60" if abs(yaw) <= 60 else "yaw_60_90"  # seven faces turn further than 90
+
+
+BENCHMARK = Benchmark(
+    name="aflw2000_3d",
+    schemes=(IBUG68.name,),
+    faces=faces,
+    counts={"test": 2000, "yaw_0_30": 1312, "yaw_30_60": 383, "yaw_60_90": 305},
+    options={"poses": "list", "points": "original"},
+    instructions=(
+        "Download AFLW2000-3D.zip (87 MB) from "
+        "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm and unpack it: "
+        f"AFLW2000/image*.jpg with image*.mat beside. The lists {POSES}, {ORIGINAL} and "
+        f"{REANNOTATED} (https://github.com/cleardusk/3DDFA) go into a folder lists beside it; "
+        "only --set points=reannotated needs them."
+    ),
+    citation=(
+        "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "
+        "Solution. CVPR 2016. A. Bulat, G. Tzimiropoulos: How Far Are We from Solving the 2D & 3D "
+        "Face Alignment Problem? ICCV 2017."
+    ),
+    notes=("Its photos are AFLW's: a system trained on AFLW must not be reported on it.",),
+)

@@ -1,0 +1,150 @@
+"""COFW: 29 points with their occlusion, photos and all inside two MATLAB v7.3 (HDF5) files.
+
+X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark Estimation under Occlusion.
+ICCV 2013.
+
+By the release's own notes the first 845 training faces are LFPW's, and the boxes imitate a face
+detector with its errors. The release does not say where its pixels count from: 1 is taken off the
+points, as MMPose's converter does, since the release plots them in Matlab as they stand, and off
+the boxes with them.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import places
+from jaxalign.errors import InputError
+from jaxalign.schemes import COFW29
+
+
+# Colour first: the grey set (COFW.zip) has the same faces, variables and order.
+TRAIN_FILES = ("COFW_train_color.mat", "COFW_train.mat")
+TEST_FILES = ("COFW_test_color.mat", "COFW_test.mat")
+POINTS = COFW29.num_points
+
+
+def faces(root: Path) -> Iterator[Face | Bad]:
+    """Every face in the files' own order, train first, called "<split>/<place from 0001>"."""
+    root = Path(root)
+    parts = [("train", "Tr", find(places(root), TRAIN_FILES))]
+    parts.append(("test", "T", find(places(root), TEST_FILES)))
+    if not any(path for _, _, path in parts):
+        names = " or ".join((TRAIN_FILES[0], TEST_FILES[0]))
+        raise InputError(f"{root}: not COFW; it must hold {names}")
+    for split, suffix, path in parts:
+        if path is not None:
+            yield from _faces(path, split, suffix)
+
+
+def find(folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    """The first of these files that is in one of the folders; an earlier name goes before."""
+    paths = (folder / name for name in names for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _faces(path, split, suffix):
+    with open_mat(path) as mat:
+        photos = photos_of(mat, f"Is{suffix}", path)
+        marks = _table(mat, f"phis{suffix}", path, (3 * POINTS, len(photos)))
+        boxes = _table(mat, f"bboxes{suffix}", path, (4, len(photos)))
+        for number, (photo, mark, box) in enumerate(zip(photos, marks, boxes, strict=True), 1):
+            yield _face(path, split, number, (mat, photo), mark, box)
+
+
+def _face(path, split, number, photo, mark, box):
+    identity = f"{split}/{number:04}"
+    x, y, occluded = mark.reshape(3, POINTS)
+    if not (np.isfinite(mark).all() and np.isin(occluded, (0, 1)).all()):
+        return Bad(identity, path, f"face {number}: its points hold NaN, or flags not 0 or 1")
+    try:
+        encoded = png(*photo)
+    except ValueError as error:
+        return Bad(identity, path, f"face {number}: {error}")
+    x0, y0, width, height = box
+    return Face(
+        split=split,
+        id=identity,
+        photo=encoded,
+        points={COFW29.name: np.float32(np.stack([x, y], 1) - 1)},
+        visible={COFW29.name: occluded == 0},
+        boxes={"dataset": np.float32([x0 - 1, y0 - 1, x0 - 1 + width, y0 - 1 + height])},
+    )
+
+
+def open_mat(path: Path) -> h5py.File:
+    """Opens a MATLAB v7.3 file. Errors: InputError where it is none or is cut short."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise InputError(
+            f"{path}: not a MATLAB v7.3 (HDF5) file, or cut short ({error}); download it again"
+        ) from None
+
+
+def photos_of(mat: h5py.File, name: str, path: Path) -> np.ndarray:
+    """References (N,) to the photos in the cell array `name`; no photo is read yet.
+
+    Errors: InputError where there is no such array.
+    """
+    cells = _read(mat, name, path)
+    if cells.ndim != 2 or cells.shape[0] != 1 or cells.dtype != h5py.ref_dtype:
+        raise InputError(f"{path}: {name} is not a column of photos; download it again")
+    return cells[0]
+
+
+def png(mat: h5py.File, photo: h5py.Reference) -> bytes:
+    """Reads one photo and encodes it without loss, grey or colour.
+
+    MATLAB's height x width [x RGB] appears in h5py with its axes reversed.
+    Errors: ValueError where it is damaged or is no photo.
+    """
+    try:
+        pixels = mat[photo][()].T
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"its photo cannot be read ({error})") from None
+    if pixels.dtype != np.uint8 or 0 in pixels.shape or pixels.shape[2:] not in ((), (3,)):
+        raise ValueError(f"its photo is {pixels.dtype} of shape {pixels.shape}")
+    return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+
+
+def _table(mat, name, path, shape):
+    """The numbers stored under `name`, which h5py shows as `shape`, one row a face."""
+    table = _read(mat, name, path)
+    if table.shape != shape or table.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: {name} appears as {table.shape}, it should be {shape}; download it again"
+        )
+    return np.float64(table.T)
+
+
+def _read(mat, name, path):
+    try:
+        return mat[name][()]
+    except (OSError, KeyError, ValueError, RuntimeError, AttributeError, TypeError):
+        raise InputError(f"{path}: {name} cannot be read from it; download it again") from None
+
+
+BENCHMARK = Benchmark(
+    name="cofw",
+    schemes=(COFW29.name,),
+    faces=faces,
+    counts={"train": 1345, "test": 507},
+    notes=(
+        "The first 845 training faces are LFPW's, as part of 300W is: do not train on one of the "
+        "two and test on the other's LFPW photos.",
+    ),
+    instructions=(
+        "Download COFW_color.zip from https://data.caltech.edu/records/bc0bf-nc666 and unpack it: "
+        "COFW_train_color.mat and COFW_test_color.mat, photos included, in one folder. The grey "
+        "COFW_train.mat and COFW_test.mat of COFW.zip are read where those are not there."
+    ),
+    citation=(
+        "X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark Estimation under "
+        "Occlusion. ICCV 2013."
+    ),
+)

@@ -1,0 +1,91 @@
+"""JD-landmark: 106 points and a detector's box on photos of AFW, HELEN, IBUG and LFPW.
+
+Y. Liu et al.: Grand Challenge of 106-Point Facial Landmark Localization. ICME Workshops 2019.
+
+None of its files were seen. The layout was read from the code of others: folders that hold
+`picture/NAME.jpg`, `landmark/NAME.jpg.txt` and perhaps `rect/NAME.jpg.rect`, namely
+Training_data/{AFW,HELEN,IBUG,LFPW} and Test_data1; Corrected_landmark/NAME.jpg.txt, which replace
+points of the same name; and training_dataset_face_detection_bounding_box/NAME.jpg.rect. That its
+106 points are in LaPa's order, and how many faces there are, is believed, not verified. The base
+of its coordinates is not stated: they are taken as they stand.
+
+The photos are those of 300W, test photos among them: do not train on it to report 300W.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import photo_group, read_counted, read_rect
+from jaxalign.errors import InputError
+from jaxalign.schemes import LAPA106
+
+
+def faces(root: Path) -> Iterator[Face | Bad]:
+    """Every face with a landmark file: folder after folder, by name.
+
+    Folders called test... are the split test. All else is train; those called val... are its
+    subset "val".
+    """
+    root = Path(root)
+    folders = sorted(path.parent for path in _found(root, "landmark") if path.is_dir())
+    if not folders:
+        raise InputError(f"{root}: not JD-landmark; it must hold Training_data or Test_data1")
+    corrected = {path.name: path for path in _found(root, "Corrected_landmark/*.txt")}
+    boxes = {path.name: path for path in _found(root, "*.rect")}
+    for folder in folders:
+        for path in sorted((folder / "landmark").glob("*.txt")):
+            if not path.name.startswith("."):
+                yield _face(root, folder, path.stem, corrected.get(path.name, path), boxes)
+
+
+def _found(root, pattern):
+    """What matches below `root`, less the shadow files that macOS puts into archives."""
+    return (path for path in sorted(root.rglob(pattern)) if "__MACOSX" not in path.parts)
+
+
+def _face(root, folder, name, path, boxes):
+    place = folder.relative_to(root)
+    identity, photo = (place / Path(name).stem).as_posix(), folder / "picture" / name
+    if not photo.is_file():
+        return Bad(identity, photo, f"there is no such photo for {path.name}")
+    beside = folder / "rect" / f"{name}.rect"
+    box = beside if beside.is_file() else boxes.get(f"{name}.rect")
+    try:
+        points = read_counted(path, LAPA106.num_points)
+        known = {} if box is None else {"dataset": read_rect(box)}
+    except InputError as error:
+        wrong = path if str(error).startswith(f"{path}: ") else box
+        return Bad.of(identity, wrong, error)
+    parts = [part.lower() for part in place.parts or (root.name,)]
+    return Face(
+        split="test" if any(part.startswith("test") for part in parts) else "train",
+        id=identity,
+        photo=photo,
+        points={LAPA106.name: points},
+        boxes=known,
+        subsets=("val",) if any(part.startswith("val") for part in parts) else (),
+        group=photo_group(Path(name).stem),
+    )
+
+
+BENCHMARK = Benchmark(
+    name="jd_landmark",
+    schemes=(LAPA106.name,),
+    faces=faces,
+    counts={"train": 11393, "test": 2000},
+    instructions=(
+        "Download Training_data.zip, Test_data1.zip, Corrected_landmark.zip and "
+        "training_dataset_face_detection_bounding_box_v1.zip from "
+        "https://facial-landmarks-localization-challenge.github.io and unpack them into one "
+        "folder. The numbers of faces expected are believed, not verified."
+    ),
+    citation=(
+        "Y. Liu, H. Shen, Y. Si, X. Wang, X. Zhu, H. Shi, et al.: Grand Challenge of 106-Point "
+        "Facial Landmark Localization. ICME Workshops 2019."
+    ),
+    notes=(
+        "Its photos are those of 300W, test photos among them: a system trained on it must not be "
+        "reported on 300W.",
+    ),
+)

@@ -1,0 +1,246 @@
+"""Several runs on the same faces, side by side: their numbers, differences and curves."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign import metrics
+from jaxalign.errors import InputError
+from jaxalign.evaluation import page, pictures
+from jaxalign.evaluation.bootstrap import intervals, resampled_means
+from jaxalign.evaluation.report import LEVELS, replaced, write_columns
+from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.summary import DECIMALS, per_face, statistics, subset_names
+from jaxalign.evaluation.tables import (
+    Table,
+    heading,
+    percent,
+    to_markdown,
+    with_interval,
+    write_rows,
+)
+from jaxalign.evaluation.truth import match
+from jaxalign.protocols import Protocol
+
+
+FILES = (
+    "comparison.html", "comparison.md", "comparison.json", "comparison.csv",
+    "comparison_ced.csv", "comparison_ced.png",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run to be compared: the name it goes by, its faces, the benchmark where it is known."""
+
+    name: str
+    results: Results
+    benchmark: str = ""
+
+
+def open_entry(path: Path | str) -> Entry:
+    """A report's folder, or a predictions.jsonl; the report beside it names the benchmark."""
+    path = Path(path)
+    file = path / "predictions.jsonl" if path.is_dir() else path
+    results = Results.load(file)
+    try:
+        report = json.loads(file.with_name("report.json").read_text(encoding="utf-8"))
+        benchmark = str(report["about"].get("benchmark", ""))
+    except (OSError, ValueError, KeyError, AttributeError):
+        benchmark = ""  # a file without a report: the default protocol, or --data, scores it
+    return Entry(str(path), results, benchmark)
+
+
+def aligned(entries: Sequence[Entry]) -> list[Entry]:
+    """The same entries, their faces all in the order of their ids.
+
+    Raises InputError where faces, schemes or true points are not the same in all of them: a
+    difference of runs on different faces would say nothing.
+    """
+    first = entries[0]
+    whole = [Entry(first.name, first.results.by_id(), first.benchmark)]
+    wanted = whole[0].results
+    for entry in entries[1:]:
+        found = entry.results
+        if found.scheme != wanted.scheme:
+            raise InputError(
+                f"{entry.name} holds {found.scheme.name}, {first.name} {wanted.scheme.name}; "
+                "compare runs of one scheme"
+            )
+        places = {name: index for index, name in enumerate(found.ids)}
+        order = match(wanted.ids, places, first.name, entry.name)
+        found = found.take(order)
+        apart = np.abs(found.truth - wanted.truth).max(axis=(1, 2)) > 0.01
+        if apart.any():
+            names = [wanted.ids[index] for index in np.flatnonzero(apart)]
+            raise InputError(
+                f"{entry.name} and {first.name} have other true points for {len(names)} faces "
+                f"({metrics.listed(names, 10)}); score both against the same annotations"
+            )
+        whole.append(Entry(entry.name, found, entry.benchmark))
+    return whole
+
+
+def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
+    """Aligned entries -> their numbers by the headline normaliser, ready for JSON; fractions.
+
+    For "all" faces and for the subsets that are not all of them.
+
+    {"headline", "limits", "statistics", "runs", "rows"}: a row for each subset and run, {"subset",
+    "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low, high]},
+    "difference": the same two of this run less the first, by the same resamples of the faces, or
+    None for the first}.
+    """
+    headline, rows = protocol.normaliser, []
+    names, ids = statistics(protocol.limits), entries[0].results.ids
+    values = [per_face(entry.results.nme(headline), protocol.limits) for entry in entries]
+    for subset in subset_names(entries[0].results, protocol):
+        chosen = np.flatnonzero(entries[0].results.subset(subset))
+        if subset != "all" and len(chosen) == len(ids):
+            continue
+        some = [ids[index] for index in chosen]
+        for entry, numbers in zip(entries, values, strict=True):
+            row = {"subset": subset, "faces": len(chosen), "run": entry.name}
+            row |= _numbers(numbers[chosen], some, names)
+            change = numbers[chosen] - values[0][chosen]
+            row["difference"] = None if entry is entries[0] else _numbers(change, some, names)
+            rows.append(row)
+    return {
+        "headline": headline,
+        "limits": list(protocol.limits),
+        "statistics": names,
+        "runs": [entry.name for entry in entries],
+        "rows": rows,
+    }
+
+
+def comparison_table(comparison: dict, subset: str = "all") -> Table:
+    """The runs on one subset by the protocol's first limit, and how they differ from the first run.
+
+    A difference is marked where 0 lies outside its interval.
+    """
+    names, rows = statistics(comparison["limits"][:1]), []
+    chosen = [row for row in comparison["rows"] if row["subset"] == subset]
+    for row in chosen:
+        cells = [row["run"]]
+        for name in names:
+            cells.append(with_interval(row["numbers"][name], row["intervals"][name]))
+            cells.append(_change(row["difference"], name))
+        rows.append(tuple(cells))
+    heads = [head for name in names for head in (heading(name), "difference")]
+    faces = f"{chosen[0]['faces']} faces"
+    return Table(
+        f"{subset}, {faces}, by {comparison['headline']}, %; *: 0 lies outside the interval",
+        ("run", *heads),
+        tuple(rows),
+    )
+
+
+def write_comparison(
+    folder: Path | str,
+    entries: Sequence[Entry],
+    comparison: dict,
+    protocol: Protocol,
+    about: dict,
+) -> None:
+    """Write FILES into `folder`: the comparison of these aligned entries, and their curves."""
+    subsets = list(dict.fromkeys(row["subset"] for row in comparison["rows"]))
+    ordered = ["all", *(name for name in subsets if name != "all")]
+    tables = [comparison_table(comparison, subset) for subset in ordered]
+    with replaced(folder, FILES) as partial:
+        (partial / "comparison.json").write_text(
+            json.dumps({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
+            encoding="utf-8",
+        )
+        write_rows(partial / "comparison.csv", _csv_rows(comparison))
+        _write_curves(partial, entries, protocol)
+        _write_pages(partial, comparison, tables, about)
+
+
+def _numbers(values, ids, names):
+    ends = intervals(resampled_means(values, ids))
+    means = values.mean(axis=0)
+    return {
+        "numbers": {
+            name: round(float(value), DECIMALS) for name, value in zip(names, means, strict=True)
+        },
+        "intervals": {
+            name: [round(float(low), DECIMALS), round(float(high), DECIMALS)]
+            for name, (low, high) in zip(names, ends, strict=True)
+        },
+    }
+
+
+def _change(difference, name):
+    if difference is None:
+        return "-"
+    value, (low, high) = difference["numbers"][name], difference["intervals"][name]
+    mark = " *" if low > 0 or high < 0 else ""
+    return f"{100 * value:+.2f}{mark}", f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _csv_rows(comparison):
+    names = comparison["statistics"]
+    parts = ("", "_low", "_high", "_difference", "_difference_low", "_difference_high")
+    yield ["subset", "faces", "run", *(name + part for name in names for part in parts)]
+    for row in comparison["rows"]:
+        cells = []
+        for name in names:
+            cells += [row["numbers"][name], *row["intervals"][name]]
+            change = row["difference"]
+            cells += (
+                ["", "", ""]
+                if change is None
+                else [change["numbers"][name], *change["intervals"][name]]
+            )
+        yield [row["subset"], row["faces"], row["run"], *cells]
+
+
+def _write_curves(folder, entries, protocol):
+    limit = protocol.limits[0]
+    errors = {entry.name: entry.results.nme(protocol.normaliser) for entry in entries}
+    curves = {name: metrics.ced(error, LEVELS) for name, error in errors.items()}
+    write_columns(folder / "comparison_ced.csv", LEVELS, curves)
+    lines = [
+        (
+            f"{name}: NME {percent(errors[name].mean())} %, "
+            f"AUC@{100 * limit:g} {100 * metrics.auc(errors[name], limit):.1f} %",
+            share,
+            False,
+        )
+        for name, share in curves.items()
+    ]
+    pictures.write_curves(
+        folder / "comparison_ced.png", LEVELS, lines, protocol.limits,
+        f"normalised mean error of a face, % of {pictures.NAMES[protocol.normaliser]}",
+        "faces with no larger error, %",
+    )  # fmt: skip
+
+
+def _write_pages(folder, comparison, tables, about):
+    title = f"{len(comparison['runs'])} runs compared"
+    note = (
+        "Differences are to the first run, with 95 % intervals of a paired bootstrap: the same "
+        "resamples of the faces for both runs. They measure the choice of the faces, not the "
+        "chance in training."
+    )
+    first, *others = [page.to_html(table) for table in tables]
+    sections = [
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="lead">{html.escape(note)}</p>',
+        first,
+        page.figure(
+            folder / "comparison_ced.png", "Cumulative error distributions (comparison_ced.csv)."
+        ),
+        page.folded("Subsets", *others) if others else "",
+        "<h2>How it was measured</h2>",
+        page.facts(about),
+    ]
+    (folder / "comparison.html").write_text(page.page(title, sections), encoding="utf-8")
+    blocks = [f"# {title}", note, to_markdown(tables[0]), "![CED](comparison_ced.png)",
+              *map(to_markdown, tables[1:]), page.listed(about)]  # fmt: skip
+    (folder / "comparison.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")

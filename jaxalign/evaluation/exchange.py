@@ -1,0 +1,190 @@
+"""Points of any tool: CSV, JSON lines, or a JSON list of records, one face each.
+
+CSV: id, x0, y0, x1, y1, ...; a first line may name the columns, others than these are passed over.
+JSON: objects with "id" and "points" (or "landmarks"), K pairs or 2K numbers, or "x0", "y0", ...;
+other keys, as "bbox", are passed over. Without an id the photo stands for it: "imgpath" or "file".
+Annotations may add "subsets" (names), "hidden" (indices of invisible points) and "norm_box" (x0,
+y0, x1, y1). All in pixels of the photo, 0-based.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.schemes import Scheme
+
+
+PHOTO = ("imgpath", "file")  # what may stand for an id
+
+
+@dataclass(frozen=True)
+class Record:
+    """One face of a file; `where` names its place there."""
+
+    id: str
+    points: np.ndarray  # (K, 2) float64
+    where: str
+    subsets: tuple[str, ...] = ()
+    hidden: tuple[int, ...] = ()
+    norm_box: tuple[float, ...] | None = None
+
+
+def read_records(path: Path | str, scheme: Scheme, keys: tuple[str, ...]) -> list[Record]:
+    """The faces of a file, their points under the first of `keys` that a JSON object has.
+
+    Raises InputError naming the file and the line (or the record) that cannot be read, a number
+    that is not finite, or an id that comes twice.
+    """
+    path = Path(path)
+    text = read_text(path, "a CSV, JSONL or JSON file of points")
+    if not text.strip():
+        raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
+    if path.suffix.lower() == ".csv":
+        objects = _csv_objects(text, path, scheme)
+    elif text.lstrip().startswith("["):
+        objects = _listed_objects(text, path)
+    else:
+        objects = _line_objects(text, path)
+    records, seen = [], {}
+    for where, value in objects:
+        record = _record(where, value, scheme, keys)
+        if record.id in seen:
+            raise InputError(
+                f"{where}: the id {record.id} comes more than once, first in {seen[record.id]}; "
+                "give each face an id of its own"
+            )
+        seen[record.id] = where
+        records.append(record)
+    if not records:
+        raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
+    return records
+
+
+def read_text(path: Path, wanted: str) -> str:
+    """A file's text. Raises InputError that asks for `wanted` where there is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise InputError(f"{path}: {reason}; name {wanted}") from None
+
+
+def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
+    """`values` as a float64 array of that shape; InputError naming `where` and the key."""
+    try:
+        array = np.array(values, np.float64)
+    except (ValueError, TypeError):
+        array = np.empty(0)
+    if array.shape != shape:
+        raise InputError(f"{where}: {key} must be {' x '.join(map(str, shape))} numbers")
+    return array
+
+
+def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
+    names = [f"{axis}{i}" for i in range(scheme.num_points) for axis in "xy"]
+    reader = csv.reader(text.splitlines(), skipinitialspace=True)
+    columns = ["id", *names]
+    for row in reader:
+        where = f"{path}, line {reader.line_num}"
+        if not any(cell.strip() for cell in row):
+            continue
+        if reader.line_num == 1 and len(row) > 1 and not _is_number(row[1]):
+            columns = [cell.strip() for cell in row]
+            if "id" not in columns:
+                columns = ["id" if name in PHOTO else name for name in columns]
+            lacking = [name for name in ("id", *names) if name not in columns]
+            if lacking:
+                raise InputError(
+                    f"{where}: lacks the column{'s' if len(lacking) > 1 else ''} "
+                    f"{', '.join(lacking[:4])}{', ...' if len(lacking) > 4 else ''}; "
+                    f"{scheme.name} needs id, x0, y0, ... {names[-2]}, {names[-1]}"
+                )
+            continue
+        if len(row) != len(columns):
+            raise InputError(
+                f"{where}: {len(row)} columns instead of {len(columns)}; {scheme.name} needs id, "
+                f"x0, y0, ... {names[-2]}, {names[-1]}"
+            )
+        cells = dict(zip(columns, row, strict=True))
+        yield where, {"id": cells["id"].strip(), "points": [cells[name] for name in names]}
+
+
+def _listed_objects(text, path) -> Iterator[tuple[str, dict]]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}); mend the file"
+        ) from None
+    for number, value in enumerate(values, 1):
+        yield f"{path}, record {number}", value
+
+
+def _line_objects(text, path) -> Iterator[tuple[str, dict]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            where = f"{path}, line {number}"
+            try:
+                yield where, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{where}: not JSON ({error.msg}); mend the file") from None
+
+
+def _record(where, value, scheme, keys):
+    if not isinstance(value, dict):
+        raise InputError(f"{where}: must be an object with id and points")
+    identity = next((value[key] for key in ("id", *PHOTO) if value.get(key)), None)
+    if identity is None:
+        raise InputError(f"{where}: lacks id (or imgpath, or file)")
+    found = value.get("scheme", scheme.name)
+    if found != scheme.name:
+        raise InputError(f"{where}: its points are of {found}, not {scheme.name}; give --scheme")
+    points = next((value[key] for key in keys if key in value), None)
+    if points is None and "x0" in value:
+        names = [f"{axis}{i}" for i in range(scheme.num_points) for axis in "xy"]
+        if lacking := [name for name in names if name not in value]:
+            raise InputError(f"{where}: lacks {lacking[0]}; {scheme.name} needs {names[-1]} too")
+        points = [value[name] for name in names]
+    if points is None:
+        raise InputError(f"{where}: lacks {keys[0]} (or landmarks, or x0, y0, ...)")
+    shape = (scheme.num_points, 2)
+    flat = isinstance(points, list) and len(points) == 2 * shape[0]
+    points = numbers(points, (2 * shape[0],) if flat else shape, keys[0], where).reshape(shape)
+    if not np.isfinite(points).all():
+        raise InputError(f"{where}: {keys[0]} of {identity} is not finite; mend or leave it out")
+    box = value.get("norm_box")
+    return Record(
+        id=str(identity),
+        points=points,
+        where=where,
+        subsets=_list_of(str, value.get("subsets", []), "subsets must be a list of names", where),
+        hidden=_hidden(value.get("hidden", []), scheme, where),
+        norm_box=None if box is None else tuple(numbers(box, (4,), "norm_box", where)),
+    )
+
+
+def _hidden(values, scheme, where):
+    fault = f"hidden must hold indices below {scheme.num_points}"
+    hidden = _list_of(int, values, fault, where)
+    if any(not 0 <= index < scheme.num_points for index in hidden):
+        raise InputError(f"{where}: {fault}")
+    return hidden
+
+
+def _list_of(kind, values, fault, where):
+    if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
+        raise InputError(f"{where}: {fault}")
+    return tuple(values)
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,243 @@
+"""A report as one page: report.html, complete in itself, and the same as Markdown."""
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from jaxalign.evaluation import tables
+from jaxalign.evaluation.tables import Table, interval_name, to_markdown, with_interval
+
+
+STYLE = """
+:root { --ink: #1d2329; --faint: #68727d; --line: #e2e6ea; --tint: #f5f7f9; --mark: #0072b2; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1080px; padding: 2.2rem 1.4rem 4rem; color: var(--ink);
+  background: #fff; font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; padding-top: 1rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+p { max-width: 46rem; margin: .4rem 0; }
+.lead, .note, figcaption { color: var(--faint); }
+.note, figcaption { font-size: .88rem; }
+.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0 .6rem; }
+.card { flex: 1 1 9rem; background: var(--tint); border-radius: 10px; padding: .8rem 1rem; }
+.card b { display: block; font-size: 1.8rem; line-height: 1.15;
+  font-variant-numeric: tabular-nums; }
+.card span { font-size: .85rem; color: var(--faint); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .34rem .8rem; border-bottom: 1px solid var(--line);
+  white-space: nowrap; vertical-align: top; }
+th { color: var(--faint); font-weight: 600; border-bottom: 2px solid var(--line); }
+th:first-child, td:first-child { text-align: left; padding-left: .2rem; }
+tbody tr:hover { background: var(--tint); }
+tr.all td { font-weight: 600; }
+td small { display: block; color: var(--faint); font-weight: 400; font-size: .78rem; }
+figure { margin: 1rem 0; }
+img { max-width: min(100%, 780px); height: auto; }
+.photos img { max-width: 100%; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 1rem; }
+details { margin: .6rem 0; }
+summary { cursor: pointer; font-weight: 600; padding: .2rem 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; font-size: .92rem; }
+dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
+code, pre { font: .84rem/1.5 ui-monospace, Menlo, Consolas, monospace; }
+pre { background: var(--tint); padding: .8rem 1rem; border-radius: 8px; overflow-x: auto; }
+@media print { details { display: block; } body { max-width: none; } }
+"""
+ASIDE = ("recipe", "versions")  # of `about`: shown folded, not among the facts
+HOW = (
+    "NME: mean over all landmarks, visible or not, of the distance to the true point, divided by a "
+    "distance of the true face; then the mean over faces.",
+    "FR@a: share of faces with an NME greater than a %.",
+    "AUC@a: area under the cumulative error distribution up to a %, divided by a; exact, "
+    "mean(max(0, 1 - NME / a)).",
+    "Intervals: the faces are drawn anew, with repetition, and the central part of the means of "
+    "these draws is printed. They measure the choice of the faces, not the chance in training. "
+    "Where no face fails the failure rate's interval has no width, though up to 3 in N may fail.",
+)
+
+
+def write_page(folder: Path, summary: dict, about: dict) -> None:
+    """report.html and report.md from a summary and the pictures that lie in `folder`."""
+    html_page = page(_title(about), _html_sections(folder, summary, about))
+    (folder / "report.html").write_text(html_page, encoding="utf-8")
+    (folder / "report.md").write_text(_markdown(folder, summary, about), encoding="utf-8")
+
+
+def page(title: str, sections: Sequence[str]) -> str:
+    """A whole HTML document without anything outside it."""
+    body = "\n".join(sections)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{body}\n</body>\n</html>\n"
+    )
+
+
+def to_html(table: Table, caption: bool = True) -> str:
+    """The table, its error bars in small print under the numbers."""
+
+    def cell(value):
+        if isinstance(value, str):
+            return f"<td>{html.escape(value)}</td>"
+        return f"<td>{html.escape(value[0])}<small>{html.escape(value[1])}</small></td>"
+
+    heads = "".join(f"<th>{html.escape(head)}</th>" for head in table.heads)
+    rows = "\n".join(
+        f"<tr{' class=all' if row[0] == 'all' else ''}>{''.join(map(cell, row))}</tr>"
+        for row in table.rows
+    )
+    title = f"<h3>{html.escape(table.title)}</h3>\n" if caption else ""
+    return (
+        f'{title}<div class="wide"><table><thead><tr>{heads}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def figure(path: Path, caption: str) -> str:
+    """A picture inside the page; photographs as JPEG, for they are large."""
+    photos = path.name == "faces.png"
+    if photos:
+        data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+        kind, data = "jpeg", data.tobytes()
+    else:
+        kind, data = "png", path.read_bytes()
+    text, name = html.escape(caption), ' class="photos"' if photos else ""
+    return (
+        f'<figure{name}><img alt="{text}" src="data:image/{kind};base64,'
+        f'{base64.b64encode(data).decode()}"><figcaption>{text}</figcaption></figure>'
+    )
+
+
+def cards(numbers: Sequence[tuple[str, tuple[str, str]]]) -> str:
+    """The few numbers that a reader looks for first: (name, (percent, interval))."""
+    inner = "".join(
+        f'<div class="card"><span>{html.escape(name)}</span><b>{value} %</b>'
+        f"<span>{interval}</span></div>"
+        for name, (value, interval) in numbers
+    )
+    return f'<div class="cards">{inner}</div>'
+
+
+def facts(about: dict) -> str:
+    """Names and values, those without a value left out."""
+    inner = "".join(
+        f"<dt>{html.escape(key.replace('_', ' '))}</dt><dd>{html.escape(in_words(value))}</dd>"
+        for key, value in about.items()
+        if value not in ("", None, [], {})
+    )
+    return f"<dl>{inner}</dl>"
+
+
+def listed(about: dict) -> str:
+    """The same as a Markdown list."""
+    known = {key: value for key, value in about.items() if value not in ("", None, [], {})}
+    return "\n".join(f"* {key.replace('_', ' ')}: `{in_words(known[key])}`" for key in known)
+
+
+def in_words(value: object) -> str:
+    """A value of `about` for a reader."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {part}" for key, part in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def folded(title: str, *inner: str) -> str:
+    return f"<details><summary>{html.escape(title)}</summary>\n{''.join(inner)}\n</details>"
+
+
+def _title(about):
+    return f"Evaluation on {about['data']}" if about.get("data") else "Evaluation"
+
+
+def _html_sections(folder, summary, about):
+    headline, row = summary["headline"], summary["rows"][-1]
+    columns = tables.statistics(summary["limits"])
+    numbers = [
+        (tables.heading(key), with_interval(row[headline][key], row["intervals"][headline][key]))
+        for key in columns
+    ]
+    of = [about[key] for key in ("checkpoint", "predictions") if about.get(key)]
+    crop = [f"cropped by {about['box']} boxes"] if about.get("box") else []
+    lead = ", ".join([*of, f"{summary['faces']} faces", summary["scheme"], *crop])
+    remarks = [*tables.fractions(summary), *summary["notes"]]
+    folds = [to_html(table) for table in tables.normaliser_tables(summary)]
+    return [
+        f"<h1>{html.escape(_title(about))}</h1>",
+        f'<p class="lead">{html.escape(lead)}</p>',
+        cards(numbers),
+        f'<p class="note">All faces; in brackets the {interval_name(summary)}.</p>',
+        "<h2>The papers' rows</h2>",
+        to_html(tables.papers_table(summary)),
+        *(f'<p class="note">{html.escape(line)}</p>' for line in remarks),
+        figure(folder / "ced.png", "Cumulative error distribution of each subset (ced.csv)."),
+        "<h2>Faces</h2>",
+        figure(
+            folder / "faces.png",
+            "Predicted (blue) and true (yellow) points; the worst faces last. Ids and points of "
+            "all faces: predictions.jsonl.",
+        ),
+        "<h2>Where on the face</h2>",
+        to_html(tables.region_table(summary)),
+        '<div class="pair">',
+        figure(folder / "landmarks.png", "Error of each landmark on the mean face."),
+        figure(folder / "pck.png", "Share of correct landmarks, PCK (pck.csv)."),
+        "</div>",
+        folded("Every landmark", to_html(tables.landmark_table(summary))),
+        "<h2>Every normaliser and threshold</h2>",
+        folded("Tables", *folds, to_html(tables.percentile_table(summary))),
+        "<h2>How it was measured</h2>",
+        *(f"<p>{html.escape(line)}</p>" for line in HOW),
+        facts(_facts(summary, about)),
+        *(
+            folded(key.capitalize(), f"<pre>{html.escape(_json(about[key]))}</pre>")
+            for key in ASIDE
+            if about.get(key)
+        ),
+    ]
+
+
+def _markdown(folder, summary, about):
+    def picture(name, caption):
+        return f"![{caption}]({name})" if (folder / name).exists() else ""
+
+    blocks = [
+        f"# {_title(about)}",
+        f"{summary['faces']} faces, {summary['scheme']}. In brackets the {interval_name(summary)}.",
+        to_markdown(tables.papers_table(summary)),
+        *tables.fractions(summary),
+        *summary["notes"],
+        picture("ced.png", "cumulative error distribution"),
+        to_markdown(tables.region_table(summary)),
+        picture("landmarks.png", "error of each landmark"),
+        picture("pck.png", "share of correct landmarks"),
+        "## Every normaliser and threshold",
+        *(to_markdown(table) for table in tables.normaliser_tables(summary)),
+        to_markdown(tables.percentile_table(summary)),
+        "## Faces",
+        picture("faces.png", "predicted and true points"),
+        "## How it was measured",
+        *HOW,
+        listed(_facts(summary, about)),
+        *(f"{key}:\n\n```json\n{_json(about[key])}\n```" for key in ASIDE if about.get(key)),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _facts(summary, about):
+    hashes = summary["sha256"]
+    of = {"SHA-256 of the ids": hashes["ids"], "SHA-256 of the annotations": hashes["annotations"]}
+    return {key: about[key] for key in about if key not in ASIDE} | of
+
+
+def _json(value):
+    return json.dumps(value, indent=2, default=str, ensure_ascii=False)

@@ -1,0 +1,219 @@
+"""A summary as tables: for the console, CSV and Markdown. Numbers in percent, but for CSV."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxalign.evaluation.summary import statistics
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text under their heads; (value, interval) where a cell has an error bar."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str | tuple[str, str], ...], ...]
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def with_interval(value: float, ends: Sequence[float]) -> tuple[str, str]:
+    """A fraction and the ends of its interval, in percent."""
+    return percent(value), f"[{percent(ends[0])}, {percent(ends[1])}]"
+
+
+def heading(statistic: str) -> str:
+    """Column head of a statistic: "nme" -> "NME", "fr@8" -> "FR@8"."""
+    name, at, limit = statistic.partition("@")
+    return name.upper() + at + limit
+
+
+def size_of(row: dict) -> str:
+    """How many faces a row of the summary stands for, "224 of 554" where some are missing."""
+    incomplete = row["official"] not in (0, row["faces"])
+    return f"{row['faces']} of {row['official']}" if incomplete else str(row["faces"])
+
+
+def print_table(summary: dict) -> str:
+    """The papers' rows as aligned text, a block for each normaliser, the headline first.
+
+    Each number stands with half the width of its interval.
+    """
+    columns = statistics(summary["limits"])
+    sizes = [size_of(row) for row in summary["rows"]]
+    names = [row["subset"] for row in summary["rows"]]
+    normalisers = summary["normalisers"]
+    first = max(map(len, [*names, *(f"{name} %" for name in normalisers)]))
+    second = max(map(len, ["faces", *sizes]))
+    lines = []
+    for normaliser in normalisers:
+        cells = "".join(f"{heading(key):>9}{'':7}" for key in columns).rstrip()
+        lines.append(f"{normaliser + ' %':<{first}}  {'faces':>{second}}{cells}")
+        for name, size, row in zip(names, sizes, summary["rows"], strict=True):
+            cells = "".join(_with_half(row, normaliser, key) for key in columns).rstrip()
+            lines.append(f"{name:<{first}}  {size:>{second}}{cells}")
+        lines.append("")
+    lines.append(f"± half of the {interval_name(summary)}")
+    return "\n".join([*lines, *fractions(summary), *summary["notes"]])
+
+
+def interval_name(summary: dict) -> str:
+    bootstrap = summary["bootstrap"]
+    return f"{100 * bootstrap['level']:g} % interval ({bootstrap['resamples']} resamples of faces)"
+
+
+def fractions(summary: dict) -> list[str]:
+    """A line with Hsu et al.'s NMSE where the protocol has point sets of its own, else none."""
+    sets = [row for row in summary["regions"] if row["own"]]
+    if not sets or summary["headline"] != "inter_ocular":
+        return []
+    whole = summary["rows"][-1]["inter_ocular"]["nme"]
+    parts = "".join(f", {row['region']} {row['nme']:.4f}" for row in sets)
+    return [f"NMSE (inter_ocular, as fractions): all points {whole:.4f}{parts}"]
+
+
+def papers_table(summary: dict) -> Table:
+    """Rows and columns of the benchmark's papers, by the headline normaliser."""
+    columns = statistics(summary["limits"])
+    return _subset_table(summary, summary["headline"], columns, f"By {summary['headline']}, %")
+
+
+def normaliser_tables(summary: dict) -> list[Table]:
+    """One table a normaliser, with every threshold."""
+    columns = statistics(summary["thresholds"])
+    return [_subset_table(summary, name, columns, f"{name}, %") for name in summary["normalisers"]]
+
+
+def percentile_table(summary: dict) -> Table:
+    """Percentiles of the faces' errors by the headline normaliser."""
+    headline = summary["headline"]
+    rows = [row for row in summary["rows"] if "percentiles" in row]
+    shares = list(rows[0]["percentiles"][headline])
+    return Table(
+        f"Percentiles of the faces' NME by {headline}, %",
+        ("subset", *(f"p{share}" for share in shares)),
+        tuple(
+            (row["subset"], *(percent(row["percentiles"][headline][share]) for share in shares))
+            for row in rows
+        ),
+    )
+
+
+def region_table(summary: dict) -> Table:
+    """NME of each region of the face: all faces with interval, then the subsets."""
+    regions = summary["regions"]
+    subsets = [name for name in regions[0]["subsets"] if name != "all"]
+    return Table(
+        f"NME per region by {summary['headline']}, %",
+        ("region", "points", "all", *subsets),
+        tuple(
+            (
+                row["region"],
+                str(row["points"]),
+                with_interval(row["nme"], row["interval"]),
+                *(percent(row["subsets"][name]) for name in subsets),
+            )
+            for row in regions
+        ),
+    )
+
+
+def landmark_table(summary: dict) -> Table:
+    """NME of each landmark over all faces."""
+    return Table(
+        f"NME per landmark by {summary['headline']}, %; median error in pixels",
+        ("landmark", "name", "region", "NME", "median, px", "hidden, %"),
+        tuple(
+            (
+                str(row["index"]),
+                row["name"],
+                ", ".join(row["regions"]),
+                with_interval(row["nme"], row["interval"]),
+                f"{row['median']:.2f}",
+                percent(row["hidden"]),
+            )
+            for row in summary["landmarks"]
+        ),
+    )
+
+
+def to_markdown(table: Table) -> str:
+    """The table in GitHub's Markdown, its title above."""
+
+    def line(cells):
+        texts = (cell if isinstance(cell, str) else " ".join(cell) for cell in cells)
+        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+    rule = "|---|" + "---:|" * (len(table.heads) - 1)
+    lines = [line(table.heads), rule, *(line(row) for row in table.rows)]
+    return f"**{table.title}**\n\n" + "\n".join(lines)
+
+
+def to_text(table: Table) -> str:
+    """The table as aligned text for a console."""
+    rows = [[cell if isinstance(cell, str) else " ".join(cell) for cell in row] for row in
+            (table.heads, *table.rows)]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([f"{row[0]:<{widths[0]}}", *cells]))
+    return "\n".join([table.title, *lines])
+
+
+def write_tables(folder: Path, summary: dict) -> None:
+    """table.csv, regions.csv and landmarks.csv, in fractions."""
+    columns = statistics(summary["thresholds"])
+    shares = list(summary["rows"][-1]["percentiles"][summary["headline"]])
+    heads = [name for key in columns for name in (key, f"{key}_low", f"{key}_high")]
+    rows = [["normaliser", "subset", "faces", *heads, *(f"p{share}" for share in shares)]]
+    for normaliser in summary["normalisers"]:
+        for row in summary["rows"]:
+            bars, spread = row["intervals"][normaliser], row.get("percentiles", {})
+            numbers = [x for key in columns for x in (row[normaliser][key], *bars[key])]
+            spread = [spread[normaliser][share] if spread else "" for share in shares]
+            rows.append([normaliser, row["subset"], row["faces"], *numbers, *spread])
+    write_rows(folder / "table.csv", rows)
+    subsets = list(summary["regions"][0]["subsets"])
+    rows = [["region", "points", "nme", "nme_low", "nme_high", *subsets]]
+    for row in summary["regions"]:
+        rows.append([row["region"], row["points"], row["nme"], *row["interval"],
+                     *row["subsets"].values()])  # fmt: skip
+    write_rows(folder / "regions.csv", rows)
+    rows = [["landmark", "name", "regions", "nme", "nme_low", "nme_high", "median_px", "hidden"]]
+    for row in summary["landmarks"]:
+        rows.append([row["index"], row["name"], " ".join(row["regions"]), row["nme"],
+                     *row["interval"], row["median"], row["hidden"]])  # fmt: skip
+    write_rows(folder / "landmarks.csv", rows)
+
+
+def write_rows(path: Path, rows: Iterable[Sequence]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def _subset_table(summary, normaliser, columns, title):
+    return Table(
+        title,
+        ("subset", "faces", *map(heading, columns)),
+        tuple(
+            (
+                row["subset"],
+                size_of(row),
+                *(
+                    with_interval(row[normaliser][key], row["intervals"][normaliser][key])
+                    for key in columns
+                ),
+            )
+            for row in summary["rows"]
+        ),
+    )
+
+
+def _with_half(row, normaliser, key):
+    low, high = row["intervals"][normaliser][key]
+    return f"{percent(row[normaliser][key]):>9} {'±' + percent((high - low) / 2):<6}"

@@ -1,0 +1,115 @@
+"""The true points of the faces to be evaluated, and predictions brought to their order."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from jaxalign.errors import InputError
+from jaxalign.evaluation.exchange import read_records
+from jaxalign.evaluation.results import Results
+from jaxalign.metrics import listed
+from jaxalign.schemes import Scheme
+
+
+SHOWN = 10  # ids that a message lists
+
+
+@dataclass(frozen=True)
+class Truth:
+    """N annotated faces of one scheme, image frame; fields as in Results."""
+
+    name: str  # the source or file they come from
+    scheme: Scheme
+    ids: tuple[str, ...]
+    points: np.ndarray  # (N, K, 2)
+    visible: np.ndarray  # (N, K) bool
+    subsets: tuple[tuple[str, ...], ...]
+    norm_box: np.ndarray  # (N, 4), NaN where a face has none
+
+    def with_predictions(self, predicted: np.ndarray, score: np.ndarray | None = None) -> Results:
+        """Results of (N, K, 2) points in this order, photo pixels, and (N, K) scores if any."""
+        return Results(
+            ids=self.ids,
+            predicted=predicted,
+            truth=self.points,
+            score=score,
+            visible=self.visible,
+            subsets=self.subsets,
+            scheme=self.scheme,
+            norm_box=self.norm_box,
+        )
+
+
+def truth_of(source: Sequence, name: str, scheme: Scheme) -> Truth:
+    """The annotations of a source's samples (see sources.Source); its photos are passed over."""
+    keys = ("id", "points", "visible", "subsets", "norm_box")
+    rows = [[sample[key] for key in keys] for sample in source]
+    if not rows:
+        raise InputError(f"{name} holds no faces; choose a split or subset that has some")
+    ids, points, visible, subsets, norm_box = zip(*rows, strict=True)
+    return Truth(
+        name, scheme, ids, np.stack(points), np.stack(visible), subsets, np.stack(norm_box)
+    )
+
+
+def read_truth(path: Path | str, scheme: Scheme) -> Truth:
+    """Annotations from a file of exchange.read_records; of predictions.jsonl its true points."""
+    records = read_records(path, scheme, ("truth", "points", "landmarks"))
+    visible = np.ones((len(records), scheme.num_points), bool)
+    norm_box = np.full((len(records), 4), np.nan)
+    for row, record in enumerate(records):
+        visible[row, list(record.hidden)] = False
+        if record.norm_box is not None:
+            norm_box[row] = record.norm_box
+    return Truth(
+        name=str(path),
+        scheme=scheme,
+        ids=tuple(record.id for record in records),
+        points=np.stack([record.points for record in records]),
+        visible=visible,
+        subsets=tuple(record.subsets for record in records),
+        norm_box=norm_box,
+    )
+
+
+def read_results(path: Path | str, truth: Truth) -> Results:
+    """Predictions of a file of exchange.read_records, scored against `truth`.
+
+    Raises InputError that lists the ids of either side which the other lacks.
+    """
+    records = read_records(path, truth.scheme, ("points", "landmarks"))
+    found = {record.id: record.points for record in records}
+    points = match(truth.ids, found, truth.name, str(path))
+    return truth.with_predictions(np.stack(points))
+
+
+def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
+    """The values of `found` in the order of the ids `wanted`.
+
+    Where the ids differ, they are compared without the extension of a photo (tools name faces by
+    their files). `truth` and `path` say in the message where the two come from.
+    """
+    if set(wanted) != set(found):
+        stems = {_stem(name): value for name, value in found.items()}
+        if len(stems) == len(found) and set(map(_stem, wanted)) == set(stems):
+            return [stems[_stem(name)] for name in wanted]
+    missing = sorted(set(wanted) - set(found))
+    unknown = sorted(set(found) - set(wanted))
+    if missing or unknown:
+        faults = []
+        if missing:
+            faults.append(f"no points for {len(missing)} faces ({listed(missing, SHOWN)})")
+        if unknown:
+            faults.append(f"{len(unknown)} ids that it lacks ({listed(unknown, SHOWN)})")
+        raise InputError(
+            f"{path} does not match {truth}: {' and '.join(faults)}; every face needs exactly one "
+            "line with its id"
+        )
+    return [found[name] for name in wanted]
+
+
+def _stem(name):
+    return re.sub(r"\.(jpe?g|png|bmp)$", "", name, flags=re.IGNORECASE)
