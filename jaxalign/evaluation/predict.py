@@ -57,20 +57,20 @@ def predict_source(
     system = predictor.system
     devices = parallel.local_devices()
     batch = -(-batch // devices) * devices
-    bar = tqdm(total=len(source), unit="face", desc="predict", disable=not progress, leave=False)
-    variables = parallel.replicate(variables, local=True)  # once, not for every batch
     predicted, scores = [], []
+    variables = parallel.replicate(variables, local=True)  # once, not for every batch
     batches = evaluation_batches(
         source, system.points, crop, system.size, batch=batch, threads=threads
     )
-    for rows in batches:
-        points, score = predictor(variables, rows["image"])
-        real = rows["weight"] > 0
-        photo = geometry.transform(geometry.invert(rows["matrix"]), points.astype(np.float64))
-        predicted.append(photo[real])
-        scores.append(score[real])
-        bar.update(int(real.sum()))
-    bar.close()
+    total = len(source)
+    with tqdm(total=total, unit="face", desc="predict", disable=not progress, leave=False) as bar:
+        for rows in batches:
+            points, score = predictor(variables, rows["image"])
+            real = rows["weight"] > 0
+            inverse = geometry.invert(rows["matrix"])
+            predicted.append(geometry.transform(inverse, points.astype(np.float64))[real])
+            scores.append(score[real])
+            bar.update(int(real.sum()))
     keys = ("id", "points", "visible", "subsets")  # not the photos: they need not fit in memory
     annotations = [[source[i][key] for key in keys] for i in range(len(source))]
     ids, truth, visible, subsets = zip(*annotations, strict=True)
