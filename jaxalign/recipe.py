@@ -72,11 +72,10 @@ def configs_folder() -> Path:
 def load(path: str) -> Recipe:
     """Recipe file (or the name of one in configs/) -> its recipe. Errors: InputError."""
     file = Path(path)
-    shipped = importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0]
     if not file.is_file():
-        file = Path(shipped) / f"{path.removesuffix('.py')}.py"
+        file = configs_folder() / f"{path.removesuffix('.py')}.py"
     if not file.is_file():
-        names = ", ".join(sorted(p.stem for p in Path(shipped).glob("[!_]*.py")))
+        names = ", ".join(sorted(p.stem for p in configs_folder().glob("[!_]*.py")))
         raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
     spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
@@ -111,7 +110,7 @@ def _replace(node, path, value, key):
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise InputError(f"unknown recipe key {key!r}{hint}; valid here: {', '.join(types)}")
     old = getattr(node, head)
-    if types[head] is float:
+    if types[head] in (float, "float"):
         old = float(old)  # a recipe may have written 120 for 120.0
     if rest:
         if not dataclasses.is_dataclass(old):

@@ -86,6 +86,14 @@ def test_mirrored_neutral_head_lands_on_its_flip(name):
     assert (apart[np.arange(len(flip)), flip] <= apart[np.arange(len(flip)), nearest] + 1e-9).all()
 
 
+def test_the_contour_runs_evenly_around_every_chin():
+    for index in range(300):
+        what, head = scene("train", index, seed=0)
+        contour = head.used[np.searchsorted(USED, INDICES["wflw98"][:33])]
+        steps = np.linalg.norm(np.diff(contour, axis=0), axis=1)
+        assert steps.max() < 2 * np.median(steps), index
+
+
 def test_order_of_the_points_on_the_neutral_head():
     at = {s: Camera().pixels(Head().points(INDICES[s]), 256) for s in SCHEMES}
     ibug, wflw, cofw, aflw, lapa, sensetime = (at[s] for s in SCHEMES)

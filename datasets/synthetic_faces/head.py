@@ -86,7 +86,9 @@ class Head:
         table = np.stack([radius, KNOTS_Z, front, KNOTS_BACK], 1)
         radius, self.edge_z, front, back = (_BASIS @ table).T
         self.edge_x = radius * np.sin(ANGLES)
-        self.edge_y = -radius * np.cos(ANGLES)
+        # A wide chin bulges below its own middle; np.interp needs heights that only rise.
+        least = 1e-6 * np.arange(OUTLINE_SAMPLES)
+        self.edge_y = np.maximum.accumulate(-radius * np.cos(ANGLES) - least) + least
         self.front, self.back = front * np.sin(ANGLES), back * np.sin(ANGLES)
 
     def section(self, y):

@@ -58,8 +58,8 @@ def predict_source(
     system = predictor.system
     devices = parallel.local_devices()
     batch = -(-batch // devices) * devices
-    variables = parallel.replicate(variables, local=True)  # once, not for every batch
     predicted, scores = [], []
+    variables = parallel.replicate(variables, local=True)  # once, not for every batch
     batches = evaluation_batches(
         source, system.points, crop, system.size, batch=batch, threads=threads
     )
