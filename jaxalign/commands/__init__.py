@@ -1,5 +1,6 @@
 """The commands, one module each, and what they share."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,9 @@ def run(command: Callable[[], int | None]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output, such as `| head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

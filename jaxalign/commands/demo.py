@@ -32,7 +32,7 @@ def main() -> int:
     print(
         f"\nreached: NME {nme:.2f} % ({summary['headline']}) on {row['faces']} synthetic faces, "
         f"{minutes:.1f} minutes after installing\n"
-        f"report:  {report}/ (table.csv, ced.png, faces.png, predictions.jsonl)\n"
+        f"report:  {report}/ (open report.html; tables, curves and pictures beside it)\n"
         "next:    train on real faces: python prepare.py ibug_300w --from DIR, then\n"
         "         python train.py --config configs/integral_ibug_300w.py --workdir runs/300w\n"
         "         (.venv/bin/python runs them; README.md says where to get 300W)"
