@@ -20,6 +20,7 @@ from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
+from jaxalign.systems import StackedHourglass
 from jaxalign.systems.interface import Objective, Phase, System
 from jaxalign.training import checkpoints
 from jaxalign.training.loop import NonFinite, Run
@@ -129,7 +130,7 @@ def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
 
 
-def test_overfits_four_faces(train, tmp_path):
+def test_light_model_overfits_four_faces(train, tmp_path):
     few = [train[i] for i in range(4)]
     recipe = override(
         small_recipe(epochs=60, eval_epochs=60.0, save_epochs=60.0),
@@ -138,6 +139,19 @@ def test_overfits_four_faces(train, tmp_path):
     Run(recipe, few, few, tmp_path, benchmark="ibug_300w").run()
     errors = [row["points"] for row in lines(tmp_path) if "points" in row]
     assert errors[-1] < 0.5 * errors[0]
+
+
+def test_hourglass_learns_maps_and_not_only_their_mean(train, tmp_path):
+    few = [train[i] for i in range(4)]
+    system = StackedHourglass(
+        size=64, stacks=1, channels=16, sigma=3, epochs=100, optimizer=Optimizer("adam", 0.005)
+    )
+    recipe = small_recipe(epochs=1, eval_epochs=100.0, save_epochs=100.0)
+    recipe = replace(override(recipe, ["data.augmented=False"]), system=system)
+    Run(recipe, few, few, tmp_path, benchmark="ibug_300w").run()
+    losses = [row["loss"] for row in lines(tmp_path) if "loss" in row]
+    empty = np.pi * 3**2 / 16**2  # the loss of empty maps: the Gaussian's energy over 16 x 16
+    assert losses[-1] < 0.5 * empty
 
 
 class _Scale(nn.Module):
