@@ -21,13 +21,13 @@ from jaxalign.training.state import TrainState
 
 
 FOLDER = "checkpoints"
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every save in warnings
 
 
 class Checkpoints:
     """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best."""
 
     def __init__(self, workdir: Path | str):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every save as a warning
         best = keep.BestN(get_metric_fn=lambda metrics: metrics["val"], reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(1), best]),
