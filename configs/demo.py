@@ -14,7 +14,7 @@ def config() -> Recipe:
         system=Integral(
             width=32,
             decoder_width=64,
-            epochs=6,
+            epochs=9,
             optimizer=Optimizer("adamw", 2e-3, "cosine", factor=0.01, warmup=0.5, clip=5.0),
         ),
         data=Data(
