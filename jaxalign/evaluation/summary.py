@@ -12,8 +12,9 @@ from jaxalign.protocols import THRESHOLDS, Protocol
 from jaxalign.schemes import Scheme
 
 
-# Of every NME, AUC and interval: 0.001 %, far above what the order of float32 sums can move.
-DECIMALS = 5
+# Of every NME, AUC and interval: fine enough not to be rounded twice where two decimals of a
+# percent are printed, and coarser than what the order of sums can move.
+DECIMALS = 6
 
 
 def summarise(results: Results, protocol: Protocol) -> dict:
