@@ -19,14 +19,7 @@ def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
     Errors: InputError naming the file where it is not such a file, or its points are not
     `num_points` finite pairs.
     """
-    try:
-        words = path.read_bytes().decode("ascii").replace(":", " : ").split()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
-    if not words:
-        raise InputError(f"{path}: empty")
+    words = _text(path, "ascii").replace(":", " : ").split()
     words += [] if "{" in words else ["{"]
     header, body = words[: words.index("{")], words[words.index("{") + 1 :]
     if words[0] != "version" or header[-3:-1] != ["n_points", ":"]:
@@ -126,15 +119,20 @@ def read_rect(path: Path) -> np.ndarray:
 
 def _lines(path):
     """The words of each line of a text, without empty lines around them."""
+    return [line.split() for line in _text(path).splitlines()]
+
+
+def _text(path, encoding="utf-8"):
+    """A text file without the white space around it. Errors: InputError, also where it is empty."""
     try:
-        text = path.read_bytes().decode().strip()
+        text = path.read_bytes().decode(encoding).strip()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file") from None
     if not text:
         raise InputError(f"{path}: empty")
-    return [line.split() for line in text.splitlines()]
+    return text
 
 
 def _numbers(path, line, words, count):

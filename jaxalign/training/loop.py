@@ -146,16 +146,17 @@ class Run:
         if self.step == stretch.first > 0:
             fresh = states.start_optimizers(phase, self.state.params)
             self.state = parallel.replicate(self.state.replace(optimizers=fresh))
-        updates = [self._update(objective, stretch) for objective in phase.cycle]
-        rates = [o.optimizer.rate_at(*self._span(stretch)) for o in phase.cycle]
+        steps = stretch.last - stretch.first
+        rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
+        updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
         evaluate_every = max(1, round(training.eval_epochs * self.per_epoch))
         save_every = max(1, round(training.save_epochs * self.per_epoch))
 
         previous = None
         for batch in self._batches(stretch):
-            turn = (self.step - stretch.first) % len(phase.cycle)
+            objective = phase.cycle[(self.step - stretch.first) % len(phase.cycle)].name
             on_device = {key: parallel.split(batch[key]) for key in DEVICE_KEYS}
-            self.state, metrics = updates[turn](self.state, on_device)
+            self.state, metrics = updates[objective](self.state, on_device)
             if previous is not None:
                 self._check(*previous)
             self.step += 1
@@ -168,7 +169,7 @@ class Run:
             if self.step % training.log_steps == 0 or saving:
                 self._check(*previous)
                 numbers = {k: float(v) for k, v in metrics.items() if k != "per_face"}
-                numbers["rate"] = float(rates[turn](self.step - 1 - stretch.first))
+                numbers["rate"] = float(rates[objective](self.step - 1 - stretch.first))
                 self.log.write(self.step, phase.name, numbers)
                 self.log.show(loss=numbers["loss"])
             if saving:
@@ -177,16 +178,13 @@ class Run:
                 self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
                 raise SystemExit(128 + self.stop_signal)
 
-    def _span(self, stretch):
-        return self.per_epoch, stretch.last - stretch.first
-
-    def _update(self, objective, stretch):
+    def _update(self, objective, rate, first):
         training = self.recipe.training
         step = partial(
             states.train_step,
             objective=objective,
-            rate=objective.optimizer.rate_at(*self._span(stretch)),
-            first=stretch.first,
+            rate=rate,
+            first=first,
             seed=training.seed,
             ema=training.ema,
         )
