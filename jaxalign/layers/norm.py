@@ -6,12 +6,12 @@ from flax import linen as nn
 AXIS = "batch"  # the device axis over which training statistics are taken (parallel.py)
 
 
-def batch_norm(train: bool, name: str, dtype=None) -> nn.BatchNorm:
+def batch_norm(train: bool, name: str, dtype=None, epsilon: float = 1e-5) -> nn.BatchNorm:
     """BatchNorm with PyTorch's momentum (0.1 there is 0.9 here); synchronised over devices."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
-        epsilon=1e-5,
+        epsilon=epsilon,
         dtype=dtype,
         axis_name=AXIS if train else None,
         name=name,

@@ -74,6 +74,17 @@ class System:
         return ("network",)
 
     @property
+    def pretrained(self) -> dict[str, str]:
+        """Subtree of the variables, as "network/backbone" -> the backbone (backbones.BACKBONES)
+        whose published weights fit it."""
+        return {}
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """Network -> the jaxalign checkpoint that its variables start from."""
+        return {}
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         raise NotImplementedError
 
@@ -84,6 +95,10 @@ class System:
     def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """(B, size, size, 3) uint8 RGB crops -> points (B, K, 2) in crop pixels, scores (B, K)."""
         raise NotImplementedError
+
+    def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
+        """Crops as above -> maps that a report shows over the face: name -> (B, h, w, C) in 0..1."""
+        return {}
 
 
 def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
