@@ -10,9 +10,10 @@ def weighted_mean(values, weights, axis=None):
     return (values * weights).sum(axis) / jnp.where(total > 0, total, 1)
 
 
-def mse_maps(predicted, target):
-    """(B, h, w, K) maps -> (B, K) mean squared error over the pixels."""
-    return jnp.square(predicted.astype(jnp.float32) - target).mean((1, 2))
+def mse_maps(predicted, target, weights=1.0):
+    """(B, h, w, K) maps or (B, w, K) vectors -> (B, K) mean over them of weights x squared error."""
+    errors = weights * jnp.square(predicted.astype(jnp.float32) - target)
+    return errors.mean(tuple(range(1, errors.ndim - 1)))
 
 
 def cross_entropy_maps(logits, target):

@@ -1,16 +1,22 @@
 """train.py and evaluate.py as a user calls them: what they print, leave behind and refuse."""
 
+import ast
 import json
+import re
 import shutil
 
 import cv2
+import jax
 import numpy as np
 import pytest
 from small import small_recipe
 
+from jaxalign import costs
 from jaxalign import recipe as recipes
 from jaxalign.commands import evaluate, train
+from jaxalign.datasets import BENCHMARKS
 from jaxalign.evaluation.report import FILES
+from jaxalign.sources import benchmark_of
 from jaxalign.systems import SYSTEMS
 
 
@@ -181,18 +187,30 @@ class TestRefusals:
         ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.dtype=bfloat16"]),
+        ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32"]),
     ],
 )
-def test_every_recipe_trains_when_shrunk(config, settings, data_300w, tmp_path):
+def test_every_system_trains_when_shrunk(config, settings, data_300w, tmp_path):
     shrunk = ["system.epochs=1", "training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
     arguments = ["--config", config, "--workdir", tmp_path, "--data-dir", data_300w]
     assert call(train, *arguments, "--set", *shrunk, *settings) == 0
 
 
-def test_every_recipe_is_tried_above():
-    tried = {"integral_ibug_300w", "demo", "fan_ibug_300w"}
-    folder = recipes.configs_folder()
-    assert {path.stem for path in folder.glob("[!_]*.py")} == tried
+RECIPES = sorted(path.stem for path in recipes.configs_folder().glob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("config", RECIPES)
+def test_every_recipe_is_whole(config):
+    """It can be stored, its data fit its scheme, and its header states its true cost."""
+    recipe = recipes.load(config)
+    assert recipes.from_json(json.loads(json.dumps(recipes.to_json(recipe)))) == recipe
+    for spec in (recipe.data.train, recipe.data.test):
+        assert recipe.system.scheme in BENCHMARKS[benchmark_of(spec)].schemes
+    header = ast.get_docstring(ast.parse((recipes.configs_folder() / f"{config}.py").read_text()))
+    if stated := re.search(r"([\d,]+) parameters", header):
+        variables = jax.eval_shape(recipe.system.init, jax.random.key(0))
+        networks = [variables["params"][name] for name in recipe.system.predictors]
+        assert int(stated[1].replace(",", "")) == costs.count(networks)
 
 
 def test_a_photo_that_does_not_decode_is_named(

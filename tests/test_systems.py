@@ -10,7 +10,7 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.schemes import SCHEMES
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.hourglass import StackedHourglass
-from jaxalign.systems.integral import Integral, patches
+from jaxalign.systems.integral import Integral
 
 
 every_system = pytest.mark.parametrize("kind", SYSTEMS)
@@ -119,10 +119,3 @@ def test_stacked_hourglass_refuses(settings, message):
 def test_integral_refuses_stages_without_blocks(blocks):
     with pytest.raises(InputError, match="four whole numbers above 0"):
         Integral(blocks=blocks)
-
-
-def test_patches_keep_the_pixels_of_a_square_together():
-    images = jnp.arange(4 * 6).reshape(1, 4, 6, 1)
-    found = patches(images, 2)
-    assert found.shape == (1, 2, 3, 4)
-    assert found[0, 1, 2].tolist() == [16, 17, 22, 23]  # rows 2-3, columns 4-5

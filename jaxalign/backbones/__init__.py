@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
+
+from jaxalign.backbones import hrnet, light, mobilenetv3, resnet, vgg
 
 
 @dataclass(frozen=True)
@@ -20,4 +23,32 @@ class Backbone:
     weights: str = ""
 
 
-BACKBONES: dict[str, Backbone] = {}
+BACKBONES: dict[str, Backbone] = {
+    "resnet50_v2": Backbone(
+        lambda dtype: resnet.ResNetV2(dtype=dtype), resnet.timm_name, "timm's resnetv2_50"
+    ),
+    "resnet50": Backbone(
+        lambda dtype: resnet.ResNet(dtype=dtype), resnet.torchvision_name, "torchvision's resnet50"
+    ),
+    "hrnet_w18": Backbone(
+        lambda dtype: hrnet.HRNet(18, dtype), hrnet.torch_name, "hrnetv2_w18_imagenet_pretrained"
+    ),
+    "hrnet_w32": Backbone(
+        lambda dtype: hrnet.HRNet(32, dtype), hrnet.torch_name, "hrnetv2_w32_imagenet_pretrained"
+    ),
+    "mobilenetv3_small": Backbone(
+        lambda dtype: mobilenetv3.MobileNetV3("small", dtype),
+        partial(mobilenetv3.torch_name, "small"),
+        "torchvision's mobilenet_v3_small",
+    ),
+    "mobilenetv3_large": Backbone(
+        lambda dtype: mobilenetv3.MobileNetV3("large", dtype),
+        partial(mobilenetv3.torch_name, "large"),
+        "torchvision's mobilenet_v3_large",
+    ),
+    "vgg16_bn": Backbone(
+        lambda dtype: vgg.VGG16BNStem(dtype=dtype), vgg.torch_name, "torchvision's vgg16_bn"
+    ),
+    "light_w32": Backbone(lambda dtype: light.Light(32, dtype=dtype)),
+    "light_w64": Backbone(lambda dtype: light.Light(64, dtype=dtype)),
+}

@@ -1,7 +1,8 @@
 """The systems, one file each; a new one adds one line here."""
 
+from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
 
 
-SYSTEMS = {cls.__name__: cls for cls in (StackedHourglass, Integral)}
+SYSTEMS = {cls.__name__: cls for cls in (StackedHourglass, GaussianVector, Integral)}

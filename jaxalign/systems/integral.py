@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
+from jaxalign.backbones.light import Light
 from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
@@ -30,41 +31,11 @@ from jaxalign.systems.interface import (
 STRIDE = 4  # crop pixels per map pixel
 
 
-def patches(images, side: int):
-    """(B, H, W, C) -> (B, H/side, W/side, side^2 C): the pixels of each square as channels."""
-    batch, height, width, channels = images.shape
-    x = images.reshape(batch, height // side, side, width // side, side, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., 2016)."""
-
-    channels: int
-    stride: int = 1
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
-        norm = partial(batch_norm, train, dtype=self.dtype)
-        y = conv(self.channels, (3, 3), strides=self.stride, name="conv1")(x)
-        y = nn.relu(norm("bn1")(y))
-        y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
-        if x.shape != y.shape:
-            x = nn.avg_pool(x, (self.stride,) * 2, strides=(self.stride,) * 2)
-            x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
-            x = norm("shortcut_bn")(x)
-        return nn.relu(x + y)
-
-
 class IntegralNetwork(nn.Module):
     """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K).
 
-    The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost
-    of strided convolutions at full resolution. Encoder at strides 4, 8, 16, 32 of `width` x
-    (1, 2, 4, 4) channels and so many `blocks`; decoder back to stride 4 with `decoder_width`
-    channels, added to laterals.
+    Encoder Light(width, blocks); decoder back to stride 4 with `decoder_width` channels, added to
+    laterals.
     """
 
     points: int
@@ -78,16 +49,7 @@ class IntegralNetwork(nn.Module):
         conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
 
-        x = conv(self.width, (3, 3), name="stem")(patches(images, STRIDE))
-        x = nn.relu(norm("stem_bn")(x))
-        levels = []
-        for level, (factor, blocks) in enumerate(zip((1, 2, 4, 4), self.blocks, strict=True), 1):
-            for i in range(1, blocks + 1):
-                stride = 2 if level > 1 and i == 1 else 1
-                block = ResidualBlock(self.width * factor, stride, self.dtype)
-                x = block.copy(name=f"stage{level}_block{i}")(x, train)
-            levels.append(x)
-
+        levels = Light(self.width, self.blocks, self.dtype, name="encoder")(images, train)
         lateral = partial(nn.Dense, self.decoder_width, use_bias=False, dtype=self.dtype)
         y = lateral(name="lateral4")(levels[3])
         for level in (3, 2, 1):

@@ -1,0 +1,35 @@
+"""Gaussian Vector on 300W with a light backbone at 128 px: the recipe for CPUs.
+
+Data: ibug_300w. The network is the light encoder with an FPN, so that both the vectors and, by
+`--set system.bands=()`, the heatmap baseline can be trained in half an hour on two CPU cores.
+"""
+
+from jaxalign.augment import Augment
+from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.systems.gaussian_vector import GaussianVector
+
+
+def config() -> Recipe:
+    return Recipe(
+        system=GaussianVector(
+            size=128,
+            backbone="light_w32",
+            fpn_width=64,
+            epochs=60,
+            optimizer=Optimizer(
+                "adamw", 2e-3, "cosine", factor=0.005, warmup=2, weight_decay=0.05, clip=5.0
+            ),
+        ),
+        data=Data(
+            train="ibug_300w/train",
+            holdout=0.03,
+            test="ibug_300w/test",
+            crop=Crop("landmarks", BoxRule(1.0), BoxRule(1.0), BoxRule(1.0)),
+            augment=Augment(
+                rotation=25, scale=0.15, shift=0.05, occlusion=0.25, occlusion_area=0.12
+            ),
+        ),
+        training=Training(batch=32, ema=0.998, log_steps=20, eval_epochs=5, save_epochs=5),
+    )

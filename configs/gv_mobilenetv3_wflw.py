@@ -1,0 +1,18 @@
+"""Gaussian Vector with MobileNetV3-Small, on WFLW; all else as gv_resnet50_wflw.
+
+ImageNet start by `--init-from FILE` (torchvision's mobilenet_v3_small);
+`--set system.backbone=mobilenetv3_large` for the large one.
+Cost: 1,013,058 parameters, 0.26 G multiply-adds a face.
+The paper timed a MobileNetV3 (Table 9) and says neither its size nor its accuracy.
+Not trained yet, so no accuracy of ours is stated.
+"""
+
+from dataclasses import replace
+
+from jaxalign.configs import gv_resnet50_wflw
+from jaxalign.recipe import Recipe
+
+
+def config() -> Recipe:
+    base = gv_resnet50_wflw.config()
+    return replace(base, system=replace(base.system, backbone="mobilenetv3_small", fpn_width=64))

@@ -1,0 +1,57 @@
+"""A small residual encoder for CPUs, NHWC; of none of the papers."""
+
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign.backbones.resnet import stages
+from jaxalign.layers.norm import batch_norm
+
+
+def patches(images, side: int):
+    """(B, H, W, C) -> (B, H/side, W/side, side^2 C): the pixels of each square as channels."""
+    batch, height, width, channels = images.shape
+    x = images.reshape(batch, height // side, side, width // side, side, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al., 2016)."""
+
+    channels: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+        y = conv(self.channels, (3, 3), strides=self.stride, name="conv1")(x)
+        y = nn.relu(norm("bn1")(y))
+        y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
+        if x.shape != y.shape:
+            x = nn.avg_pool(x, (self.stride,) * 2, strides=(self.stride,) * 2)
+            x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
+            x = norm("shortcut_bn")(x)
+        return nn.relu(x + y)
+
+
+class Light(nn.Module):
+    """(B, S, S, 3) -> features at strides 4, 8, 16, 32 of `width` x (1, 2, 4, 4) channels.
+
+    The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost
+    of strided convolutions at full resolution. So many `blocks` in each stage.
+    """
+
+    width: int = 64
+    blocks: tuple[int, ...] = (1, 2, 2, 2)
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        x = conv(self.width, (3, 3), name="stem")(patches(images, 4))
+        x = nn.relu(batch_norm(train, "stem_bn", dtype=self.dtype)(x))
+        block = partial(ResidualBlock, dtype=self.dtype)
+        return stages(x, train, block, [self.width * n for n in (1, 2, 4, 4)], self.blocks)

@@ -1,0 +1,137 @@
+"""Gaussian Vector (Xiong et al., ACCV 2020): landmarks as pairs of vectors, not heatmaps.
+
+Encoder, FPN, landmark maps at a quarter of the input's side, Band Pooling Module, two vectors a
+landmark; the mean squared error to vector labels (Eq. 2); decoding by two argmaxes, with the
+Beyond Box Strategy for landmarks outside the crop (Eq. 7). No code of it was published; where the
+paper is silent the choices are named below.
+"""
+
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign import decoding, geometry, losses, targets
+from jaxalign.backbones import BACKBONES
+from jaxalign.backbones.hrnet import HRNet, HRNetHead
+from jaxalign.errors import InputError
+from jaxalign.layers.band_pooling import band_pool
+from jaxalign.layers.fpn import FPN
+from jaxalign.optimizers import Optimizer
+from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+
+
+STRIDE = 4  # crop pixels per map pixel
+
+
+class GaussianVectorNetwork(nn.Module):
+    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K), unconstrained."""
+
+    points: int
+    backbone: str
+    fpn_width: int = 256
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        backbone = BACKBONES[self.backbone].make(self.dtype).copy(name="backbone")
+        features = backbone(images, train)
+        if isinstance(backbone, HRNet):  # has a decoder of its own
+            return HRNetHead(self.points, self.dtype, name="head")(features, train)
+        finest = FPN(self.fpn_width, self.dtype, name="fpn")(features)
+        return nn.Dense(self.points, dtype=self.dtype, name="head")(finest)  # a 1x1 convolution
+
+
+@dataclass(frozen=True)
+class GaussianVector(System):
+    """GV(ResNet50), GV(HRNet) and smaller ones, by `backbone`.
+
+    `bands`: one or two bandwidths of the Band Pooling Module, `alpha` the first one's share; ()
+    leaves the module out and trains Gaussian heatmaps (Table 5's baseline), with `weight_map`
+    under AWing's weights (Fig. 6). `sigma` (map pixels), `theta`, `exponent`: the label.
+    `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
+
+    Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only and rectifies it;
+    the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
+    """
+
+    backbone: str = "resnet50_v2"
+    fpn_width: int = 256
+    bands: tuple[int, ...] = (3, 5)
+    alpha: float = 0.5
+    sigma: float = 2.0
+    theta: float = 3.0
+    exponent: int = 2
+    beyond_box: bool = True
+    tau: float = 2.0
+    beyond_sigma: float = 2.0
+    weight_map: bool = False
+    epochs: float = 60
+    optimizer: Optimizer = field(
+        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size <= 0 or self.size % 32:
+            raise InputError(f"system.size={self.size}: must be a positive multiple of 32")
+        known = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
+        if self.backbone not in known:
+            raise InputError(f"system.backbone={self.backbone!r}: one of {', '.join(known)}")
+        if len(self.bands) > 2 or not all(type(n) is int and n > 0 and n % 2 for n in self.bands):
+            raise InputError(f"system.bands={self.bands}: up to two odd numbers above 0")
+        if self.exponent not in (1, 2):
+            raise InputError(f"system.exponent={self.exponent}: 2, or 1 as the paper prints it")
+        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0):
+            raise InputError("system.sigma, tau and beyond_sigma must be above 0")
+
+    @property
+    def network(self):
+        points, dtype = self.points.num_points, jnp.dtype(self.dtype)
+        return GaussianVectorNetwork(points, self.backbone, self.fpn_width, dtype)
+
+    @property
+    def pretrained(self):
+        published = BACKBONES[self.backbone].torch_name
+        return {"network/backbone": self.backbone} if published else {}
+
+    @property
+    def phases(self):
+        objective = Objective("vectors", self.loss, self.optimizer, trains=("network",))
+        return (Phase("train", self.epochs, (objective,)),)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        return init_networks({"network": self.network}, key, {"network": (images,)})
+
+    def predict(self, variables, images):
+        maps = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
+        if self.bands:
+            x, y = band_pool(maps, self.bands, self.alpha)
+            tau = self.tau if self.beyond_box else 0.0
+            points, score = decoding.vectors(x, y, 1 + self.theta, tau, self.beyond_sigma)
+        else:
+            points, score = decoding.argmax(maps.astype(jnp.float32))
+        return geometry.from_map(points, STRIDE), score
+
+    def loss(self, params, batch_stats, batch, key):
+        maps, changed = self.network.apply(
+            select({"params": params, "batch_stats": batch_stats}),
+            normalise(batch["image"], self.dtype),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        points = batch["points"]
+        if self.bands:
+            label = targets.vectors(
+                points, STRIDE, self.size, self.sigma, self.theta, self.exponent
+            )
+            pairs = zip(band_pool(maps, self.bands, self.alpha), label, strict=True)
+            x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)
+            values, parts = (x + y) / 2, {"x": x, "y": y}
+        else:
+            label = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
+            weights = targets.weight_map(label) if self.weight_map else 1.0
+            values = losses.mse_maps(maps, label, weights).mean(-1)
+            parts = {"maps": values}
+        return values, parts, {"network": changed["batch_stats"]}
