@@ -1,32 +1,40 @@
-"""Pictures of points on faces: dots, boundary curves, and a contact sheet of many faces.
+"""Pictures of points and maps on faces: dots, curves, overlays, and a contact sheet of many.
 
 Pictures are uint8 (H, W, 3). The drawing functions paint into the picture they are given, with
 colours in its own channel order; points are in that picture's pixels (centres at integers), and
 land where they say to a tenth of a pixel. The contact sheet is RGB.
 """
 
+import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxalign.schemes import Scheme
+from jaxalign.schemes import CURVES, Scheme
 
 
 PREDICTED = (0, 140, 255)  # RGB: blue and yellow stand out from skin and lips, and from each
 TRUE = (255, 230, 60)  # other for colour-blind readers
+POINTS_LEGEND = (("true", TRUE), ("predicted", PREDICTED))
+# Hues 96 degrees apart from one curve to the next: upper from lower, left from right.
+CURVES_LEGEND = tuple(
+    (name, tuple(round(255 * c) for c in colorsys.hsv_to_rgb(4 * i % 15 / 15, 0.9, 1.0)))
+    for i, name in enumerate(CURVES)
+)
+HEAT = (255, 30, 120)
 PAPER, INK, FAINT_INK, ALARM = (255, 255, 255), (25, 25, 25), (110, 110, 110), (190, 20, 20)
 _SHIFT = 5  # OpenCV takes coordinates in 1/2**shift of a pixel
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A square crop of a face and its points, in crop pixels; `truth` may be unknown."""
+    """A square crop of a face and its points, in crop pixels, where there are any."""
 
     picture: np.ndarray  # (S, S, 3) uint8 RGB
-    predicted: np.ndarray  # (K, 2)
+    predicted: np.ndarray | None  # (K, 2)
     truth: np.ndarray | None
     label: str
     name: str = ""  # behind the label, shortened from its front where it does not fit
@@ -56,6 +64,41 @@ def draw_differences(
     cv2.polylines(picture, list(lines), False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
+def overlay(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """The square crop (S, S, 3) RGB, in grey, under its maps (h, w, C) in 0..1: opacity is value.
+
+    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Up to 16 maps
+    are boundaries: the fifteen curves have the colours of CURVES_LEGEND, the greatest value wins
+    (of equal ones the first), and the sixteenth, their union, is left out. Of more maps the mean
+    is shown, stretched from its least value to its greatest.
+    """
+    maps = np.clip(np.asarray(maps, np.float32), 0, 1)
+    if of_curves(maps):
+        colours = np.array([colour for _, colour in CURVES_LEGEND], np.float32)[: maps.shape[-1]]
+        maps = maps[..., : len(colours)]
+    else:
+        colours, mean = np.array([HEAT], np.float32), maps.mean(-1, keepdims=True)
+        maps = (mean - mean.min()) / max(np.ptp(mean), 1e-6)
+    layers = np.concatenate([colours[maps.argmax(-1)], maps.max(-1, keepdims=True)], -1)
+    layers = cv2.resize(layers, picture.shape[:2], interpolation=cv2.INTER_NEAREST)
+    colour, opacity = layers[..., :3], layers[..., 3:]
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+    return np.round(grey + opacity * (colour - grey)).astype(np.uint8)
+
+
+def of_curves(maps: np.ndarray) -> bool:
+    """Whether the (..., C) maps are taken for those of the curves, with or without their union."""
+    return maps.shape[-1] <= len(CURVES) + 1
+
+
+def beside(
+    picture: np.ndarray, maps: np.ndarray, label: str, name: str = "", marked: bool = False
+) -> tuple[Tile, Tile]:
+    """The crop as it is, and in grey under its maps."""
+    pair = Tile(picture, None, None, label, name, marked)
+    return pair, replace(pair, picture=overlay(picture, maps), label="", name="")
+
+
 def draw_tile(tile: Tile, scheme: Scheme, side: int) -> np.ndarray:
     """(side, side, 3) RGB: the face resized, predicted curves and dots, true dots on top.
 
@@ -65,9 +108,10 @@ def draw_tile(tile: Tile, scheme: Scheme, side: int) -> np.ndarray:
     zoom = double / tile.picture.shape[0]
     picture = cv2.resize(tile.picture, (double, double), interpolation=cv2.INTER_CUBIC)
     radius = max(2.6, side / 75)
-    predicted = (tile.predicted + 0.5) * zoom - 0.5
-    draw_curves(picture, predicted, scheme, PREDICTED, 2)
-    draw_points(picture, predicted, PREDICTED, radius)
+    if tile.predicted is not None:
+        predicted = (tile.predicted + 0.5) * zoom - 0.5
+        draw_curves(picture, predicted, scheme, PREDICTED, 2)
+        draw_points(picture, predicted, PREDICTED, radius)
     if tile.truth is not None:
         truth = (tile.truth + 0.5) * zoom - 0.5
         draw_differences(picture, truth, predicted, (255, 255, 255))
@@ -81,16 +125,20 @@ def contact_sheet(
     title: str,
     side: int = 232,
     columns: int = 8,
+    legend: Sequence[tuple[str, tuple[int, int, int]]] = POINTS_LEGEND,
 ) -> np.ndarray:
-    """A sheet of faces, (H, W, 3) RGB: a legend line, then each section's heading and its tiles."""
+    """A sheet of faces, (H, W, 3) RGB: a legend line, then each section's heading and its tiles.
+
+    `legend` holds names and their colours.
+    """
     gap, caption, heading, top = 6, 20, 34, 34
     columns = min(columns, max(len(tiles) for _, tiles in sections))
     rows = [-(-len(tiles) // columns) for _, tiles in sections]
-    width = max(columns * (side + gap) + gap, 560)
+    width = max(columns * (side + gap) + gap, 560, _legend_width(title, legend, gap))
     height = top + sum(heading + count * (side + caption + gap) for count in rows)
     sheet = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(sheet)
-    _legend(pen, title, width, gap)
+    _legend(pen, title, legend, width, gap)
     y = top
     for (text, tiles), count in zip(sections, rows, strict=True):
         pen.text((gap, y + heading - 8), text, INK, ImageFont.load_default(16), anchor="ls")
@@ -115,11 +163,16 @@ def _place(sheet, pen, tile, picture, corner, caption):
         pen.rectangle((x, y, x + side - 1, y + side - 1), outline=ALARM, width=2)
 
 
-def _legend(pen, title, width, gap):
+def _legend_width(title, legend, gap):
+    names = sum(ImageFont.load_default(14).getlength(name) + 34 for name, _ in legend)
+    return round(ImageFont.load_default(18).getlength(title) + names) + 2 * gap
+
+
+def _legend(pen, title, legend, width, gap):
     y, font = 22, ImageFont.load_default(14)
     pen.text((gap, y), title, INK, ImageFont.load_default(18), anchor="ls")
     x = width - gap
-    for text, colour in (("predicted", PREDICTED), ("true", TRUE)):
+    for text, colour in reversed(legend):
         x -= pen.textlength(text, font)
         pen.text((x, y), text, INK, font, anchor="ls")
         pen.ellipse((x - 16, y - 10, x - 6, y), fill=colour, outline=FAINT_INK)

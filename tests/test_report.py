@@ -2,20 +2,24 @@ import csv
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from fakes import CHALLENGING, COMMON, PROTOCOL, crops, fake, rows_of
 
 from jaxalign import drawing, metrics
+from jaxalign.commands import evaluate
 from jaxalign.errors import InputError
 from jaxalign.evaluation.report import FILES, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
 from jaxalign.protocols import protocol_for
-from jaxalign.schemes import AFLW19, COFW29, IBUG68, LAPA106, WFLW98
+from jaxalign.schemes import AFLW19, COFW29, CURVES, IBUG68, LAPA106, WFLW98
+from jaxalign.systems.interface import System
 
 
 def test_order_of_the_faces_does_not_matter(tmp_path):
@@ -149,6 +153,89 @@ def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     parser = Balanced()
     parser.feed(page)
     assert not parser.open_tags
+
+
+@dataclass(frozen=True)
+class Fake(System):
+    """Shows crops reduced by four, in as many channels as `channels` says of each name."""
+
+    size: int = 128
+    channels: tuple[tuple[str, int], ...] = ()
+
+    def shown(self, variables, images):
+        grey = jnp.tile(images[:, 2::4, 2::4, :1] * variables["scale"], (1, 1, 1, 40))
+        return {name: grey[..., :count] for name, count in self.channels}
+
+
+def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
+    variables = {"scale": jnp.float32(1 / 255)}
+    assert evaluate._maps(Fake(), variables) is None
+    maps = evaluate._maps(Fake(channels=(("boundaries", 16), ("attention", 40))), variables)
+    picture = np.zeros((128, 128, 3), np.uint8)
+    picture[40:44, 80:84] = 255
+    found = maps(picture)
+    assert {name: part.shape for name, part in found.items()} == {
+        "boundaries": (32, 32, 16), "attention": (32, 32, 40),
+    }  # fmt: skip
+    np.testing.assert_array_equal(np.argwhere(found["attention"][..., 3]), [(10, 20)])
+    assert found["attention"].max() == 1
+
+    def lit(index):
+        return picture, crops(index)[1]
+
+    folder = tmp_path / "r"
+    write_report(folder, fake(20), PROTOCOL, {}, lit, maps=maps)
+    names = {"maps_boundaries.png", "maps_attention.png"}
+    assert {path.name for path in folder.iterdir()} == {*FILES, *names}
+    assert (folder / "report.html").read_text().count("<img") == 6
+    for name in names:
+        assert f"({name})" in (folder / "report.html").read_text()
+        assert f"]({name})" in (folder / "report.md").read_text()
+    # Pairs of tiles from 6 across and 34 + 34 down: four faces in the first section, 16 worst.
+    sheet = cv2.imread(str(folder / "maps_attention.png"))[..., ::-1]
+    assert sheet.shape == (34 + 34 + 258 + 34 + 4 * 258, 8 * 238 + 6, 3)
+    plain, heat = sheet[68:300, 6:238], sheet[68:300, 244:476]
+    spot = slice(74, 78), slice(147, 151)  # crop pixels 40 to 43 and 80 to 83, of 232 / 128
+    assert plain[spot].min() == 255 and not plain[:60].any() and not heat[:60].any()
+    np.testing.assert_allclose(heat[75:77, 148:150], np.full((2, 2, 3), drawing.HEAT), atol=12)
+    np.testing.assert_allclose(heat[spot], np.full((4, 4, 3), drawing.HEAT), atol=40)
+
+    write_report(folder, fake(20), PROTOCOL, {}, crops)
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert "maps_" not in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize("channel", [0, 6, 14])
+def test_hot_map_pixel_covers_its_crop_pixels_in_the_colour_of_its_curve(channel):
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 1), dtype=np.uint8).repeat(3, 2)
+    maps = np.zeros((16, 16, 16), np.float32)
+    maps[3, 9, [channel, 15]] = 1  # the last is the union and is left out
+    maps[5, 5, 15] = 1
+    maps[12, 2, channel] = 0.25
+    seen, (name, colour) = drawing.overlay(picture, maps), drawing.CURVES_LEGEND[channel]
+    assert name == CURVES[channel]
+    expected = picture.copy()
+    expected[12:16, 36:40] = colour
+    faint = picture[48:52, 8:12] * 0.75 + 0.25 * np.array(colour)
+    np.testing.assert_allclose(seen[48:52, 8:12], faint, atol=0.51)
+    expected[48:52, 8:12] = seen[48:52, 8:12]
+    np.testing.assert_array_equal(seen, expected)
+    np.testing.assert_array_equal(drawing.overlay(picture, maps[..., :15]), seen)
+
+
+def test_mean_of_many_maps_is_stretched():
+    maps = np.full((8, 8, 256), 0.5, np.float32)
+    picture = np.full((32, 32, 3), 200, np.uint8)
+    assert (drawing.overlay(picture, maps) == 200).all()  # nothing stands out: nothing is shown
+    maps[1, 2, :4] += 0.4
+    maps[6, 6, :2] += 0.4
+    seen = drawing.overlay(picture, maps)
+    assert (seen[4:8, 8:12] == drawing.HEAT).all()
+    np.testing.assert_allclose(
+        seen[24:28, 24:28], np.full((4, 4, 3), (200 + np.array(drawing.HEAT)) / 2), atol=1
+    )
+    seen[4:8, 8:12] = seen[24:28, 24:28] = 200
+    assert (seen == 200).all()
 
 
 def test_fingerprints_are_those_of_the_stated_text():

@@ -63,11 +63,14 @@ HOW = (
 )
 
 
-def write_page(folder: Path, summary: dict, about: dict) -> None:
-    """report.html and report.md from a summary and the pictures that lie in `folder`."""
-    html_page = page(_title(about), _html_sections(folder, summary, about))
+def write_page(folder: Path, summary: dict, about: dict, maps: Sequence[str] = ()) -> None:
+    """report.html and report.md from a summary and the pictures that lie in `folder`.
+
+    `maps` are the names of its pictures of maps.
+    """
+    html_page = page(_title(about), _html_sections(folder, summary, about, maps))
     (folder / "report.html").write_text(html_page, encoding="utf-8")
-    (folder / "report.md").write_text(_markdown(folder, summary, about), encoding="utf-8")
+    (folder / "report.md").write_text(_markdown(folder, summary, about, maps), encoding="utf-8")
 
 
 def page(title: str, sections: Sequence[str]) -> str:
@@ -103,7 +106,7 @@ def to_html(table: Table, caption: bool = True) -> str:
 
 def figure(path: Path, caption: str) -> str:
     """A picture inside the page; photographs as JPEG, for they are large."""
-    photos = path.name == "faces.png"
+    photos = path.name.startswith(("faces", "maps"))
     if photos:
         data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
         kind, data = "jpeg", data.tobytes()
@@ -159,7 +162,7 @@ def _title(about):
     return f"Evaluation on {about['data']}" if about.get("data") else "Evaluation"
 
 
-def _html_sections(folder, summary, about):
+def _html_sections(folder, summary, about, maps):
     headline, row = summary["headline"], summary["rows"][-1]
     columns = tables.statistics(summary["limits"])
     numbers = [
@@ -186,6 +189,7 @@ def _html_sections(folder, summary, about):
             "Predicted (blue) and true (yellow) points; the worst faces last. Ids and points of "
             "all faces: predictions.jsonl.",
         ),
+        *(figure(folder / name, _of_maps(name)) for name in maps),
         "<h2>Where on the face</h2>",
         to_html(tables.region_table(summary)),
         '<div class="pair">',
@@ -206,7 +210,11 @@ def _html_sections(folder, summary, about):
     ]
 
 
-def _markdown(folder, summary, about):
+def _of_maps(name):
+    return f"The same faces, plain and under the maps that the system makes of them ({name})."
+
+
+def _markdown(folder, summary, about, maps):
     def picture(name, caption):
         return f"![{caption}]({name})" if (folder / name).exists() else ""
 
@@ -225,6 +233,7 @@ def _markdown(folder, summary, about):
         to_markdown(tables.percentile_table(summary)),
         "## Faces",
         picture("faces.png", "predicted and true points"),
+        *(picture(name, _of_maps(name)) for name in maps),
         "## How it was measured",
         *HOW,
         listed(_facts(summary, about)),

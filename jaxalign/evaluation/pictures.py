@@ -1,4 +1,4 @@
-"""The pictures of a report: CED and PCK curves, the face of errors, the sheet of faces."""
+"""The pictures of a report: CED and PCK curves, the face of errors, sheets of faces."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from jaxalign import geometry
-from jaxalign.drawing import Tile, contact_sheet
+from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet, of_curves
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import size_of
 
@@ -137,10 +137,6 @@ def write_faces(
     `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
     image -> crop. Without crops the points stand on plain ground.
     """
-    order = sorted(range(len(results)), key=lambda index: (errors[index], results.ids[index]))
-    worst = order[-WORST:][::-1] if len(order) > WORST else []
-    rest = order[: len(order) - len(worst)]
-    even = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, EVEN).round().astype(int))]
 
     def tile(index, marked):
         picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
@@ -148,16 +144,42 @@ def write_faces(
             geometry.transform(matrix, points[index])
             for points in (results.predicted, results.truth)
         )
-        label = f"{100 * errors[index]:.2f} %"
-        return Tile(picture, predicted, truth, label, results.ids[index], marked)
+        return Tile(picture, predicted, truth, _percent(errors[index]), results.ids[index], marked)
 
-    heading = f"{len(even)} faces, evenly spaced from best to worst"
-    sections = [(heading, [tile(index, False) for index in even])]
-    if worst:
-        sections.append((f"The {len(worst)} worst", [tile(index, True) for index in worst]))
-    title = f"{len(results)} faces, NME {100 * errors.mean():.2f} %"
-    sheet = contact_sheet(sections, results.scheme, title)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    sections = [
+        (heading, [tile(index, marked) for index in faces])
+        for heading, faces, marked in _chosen(results, errors)
+    ]
+    title = f"{len(results)} faces, NME {_percent(errors.mean())}"
+    _write(path, contact_sheet(sections, results.scheme, title))
+
+
+def write_maps(
+    folder: Path,
+    results: Results,
+    errors: np.ndarray,
+    crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    maps: Callable[[np.ndarray], dict[str, np.ndarray]],
+) -> None:
+    """The faces of write_faces, plain and under each kind of maps: maps_NAME.png, one a kind.
+
+    `maps(crop)` gives the (h, w, C) maps in 0..1 of each name; the rest as in write_faces.
+    """
+    sheets = {}
+    for heading, faces, marked in _chosen(results, errors):
+        for index in faces:
+            picture, _ = crops(index)
+            for name, found in maps(picture).items():
+                label = _percent(errors[index]), results.ids[index], marked
+                _, sections = sheets.setdefault(name, (found, {}))
+                sections.setdefault(heading, []).extend(beside(picture, found, *label))
+    for name, (found, sections) in sheets.items():
+        height, width, channels = found.shape
+        title, legend = f"{name}: {channels} maps of {width} x {height}", CURVES_LEGEND
+        if not of_curves(found):
+            title, legend = f"{title}, their mean from its least value to its greatest", ()
+        sheet = contact_sheet([*sections.items()], results.scheme, title, legend=legend)
+        _write(folder / f"maps_{name}.png", sheet)
 
 
 def write_boxes(path: Path, rows: list[dict], normaliser: str) -> None:
@@ -203,6 +225,25 @@ def _kinds(axes, rows):
         )  # fmt: skip
     axes.set_xticks(range(len(rows)), [row["kind"] for row in rows])
     axes.set_xlim(-0.6, len(rows) - 0.2)
+
+
+def _chosen(results, errors):
+    """The faces worth a look: heading, indices and whether they are the worst ones."""
+    order = sorted(range(len(results)), key=lambda index: (errors[index], results.ids[index]))
+    worst = order[-WORST:][::-1] if len(order) > WORST else []
+    rest = order[: len(order) - len(worst)]
+    even = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, EVEN).round().astype(int))]
+    yield f"{len(even)} faces, evenly spaced from best to worst", even, False
+    if worst:
+        yield f"The {len(worst)} worst", worst, True
+
+
+def _percent(error):
+    return f"{100 * error:.2f} %"
+
+
+def _write(path, sheet):
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
 def _groups(curves, sizes):

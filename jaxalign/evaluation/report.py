@@ -23,6 +23,7 @@ FILES = (
     "report.html", "report.md", "report.json", "table.csv", "regions.csv", "landmarks.csv",
     "ced.csv", "ced.png", "pck.csv", "pck.png", "landmarks.png", "faces.png", "predictions.jsonl",
 )  # fmt: skip
+MAPS = "maps_*.png"  # and these, a file for each kind of maps that the system shows
 # Of the curves' levels: by 0.0005 to a fifth beyond the last threshold.
 LEVELS = np.arange(round(1.2 * max(THRESHOLDS) / 0.0005) + 1) * 5 / 10_000
 
@@ -34,16 +35,18 @@ def write_report(
     about: dict,
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None,
     summary: dict | None = None,
+    maps: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None,
 ) -> dict:
-    """Write FILES into `folder` and return the summary; on failure the folder is as it was.
+    """Write FILES (and MAPS) into `folder` and return the summary; if it fails, nothing changes.
 
     `about` says where the numbers come from (checkpoint, recipe, command, data, box, versions,
     device, date) and goes into report.json as it is. `crops(index)` gives a face's square RGB
     crop and its 2x3 matrix image -> crop; without it faces.png has points but no photos.
-    `summary` is summarise's, where it is there already.
+    `summary` is summarise's, where it is there already. `maps(crop)`, with crops only, gives the
+    maps in 0..1 to be shown over a crop, as System.shown: name -> (h, w, C).
     """
     summary = summary or summarise(results, protocol)
-    with replaced(folder, FILES) as partial:
+    with replaced(folder, (*FILES, MAPS)) as partial:
         (partial / "report.json").write_text(
             json.dumps({"about": about, "summary": summary}, indent=2, default=str,
                        ensure_ascii=False) + "\n", encoding="utf-8",
@@ -53,8 +56,10 @@ def write_report(
         pictures.write_landmarks(partial / "landmarks.png", results, summary)
         errors = results.nme(protocol.normaliser)
         pictures.write_faces(partial / "faces.png", results, errors, crops)
+        if maps:
+            pictures.write_maps(partial, results, errors, crops, maps)
         results.save(partial / "predictions.jsonl", protocol.normaliser)
-        write_page(partial, summary, about)
+        write_page(partial, summary, about, sorted(path.name for path in partial.glob(MAPS)))
     return summary
 
 
@@ -62,8 +67,8 @@ def write_report(
 def replaced(folder: Path | str, files: Sequence[str]) -> Iterator[Path]:
     """A folder to write `files` in, which then take the place of those in `folder`.
 
-    Of `files`, what was not written is removed from `folder`; other files stay. Where writing
-    fails, `folder` is as it was. Raises InputError where it cannot be made.
+    Of `files`, names or patterns, what was not written is removed from `folder`; other files
+    stay. Where writing fails, `folder` is as it was. Raises InputError where it cannot be made.
     """
     folder = Path(folder).resolve()
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -78,11 +83,12 @@ def replaced(folder: Path | str, files: Sequence[str]) -> Iterator[Path]:
     try:
         yield partial
         folder.mkdir(exist_ok=True)
-        for name in files:
-            if (partial / name).exists():
-                os.replace(partial / name, folder / name)
-            else:
-                (folder / name).unlink(missing_ok=True)
+        written = [path.name for path in partial.iterdir()]
+        for name in written:
+            os.replace(partial / name, folder / name)
+        for old in [path for name in files for path in folder.glob(name)]:
+            if old.name not in written:
+                old.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
