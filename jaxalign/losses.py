@@ -11,7 +11,7 @@ def weighted_mean(values, weights, axis=None):
 
 
 def mse_maps(predicted, target, weights=1.0):
-    """(B, h, w, K) maps or (B, w, K) vectors -> (B, K) mean over them of weights x squared error."""
+    """(B, h, w, K) maps or (B, w, K) vectors -> (B, K): mean of weights x squared error."""
     errors = weights * jnp.square(predicted.astype(jnp.float32) - target)
     return errors.mean(tuple(range(1, errors.ndim - 1)))
 

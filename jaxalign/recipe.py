@@ -40,7 +40,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Training:
-    """How the phases are run. `batch` is over all devices of all hosts."""
+    """How the phases are run. `batch` is over all devices of all hosts.
+
+    `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
+    """
 
     batch: int = 16
     seed: int = 0
@@ -48,6 +51,7 @@ class Training:
     log_steps: int = 10
     eval_epochs: float = 1.0
     save_epochs: float = 1.0
+    init_from: str = ""
 
     def __post_init__(self):
         for name, least in (("batch", 1), ("seed", 0), ("log_steps", 1)):
@@ -164,3 +168,10 @@ def _fill(default, values, path):
         parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
         return dataclasses.replace(default, **parts)
     return tuple(values) if isinstance(default, tuple) else values
+
+
+def says_the_same(stored, given) -> bool:
+    """Whether a stored recipe's JSON agrees with a given one, which may have newer fields."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        return all(k in given and says_the_same(v, given[k]) for k, v in stored.items())
+    return stored == given

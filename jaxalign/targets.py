@@ -1,8 +1,12 @@
 """Points to training targets, on the device. Frames as in geometry; maps are (B, h, w, K)."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
 
 from jaxalign import geometry
+from jaxalign.schemes import Scheme
 
 
 def inside(points, size: int):
@@ -25,5 +29,102 @@ def gaussian_maps(points, stride: int, size: int, sigma: float, cut: float = 0.0
     dy = grid[None, :, None] - centre[:, None, :, 1]
     gx, gy = (jnp.exp(-(d**2) / (2 * sigma**2)) for d in (dx, dy))
     if cut:
-        gx, gy = (jnp.where(abs(d) <= cut * sigma, g, 0) for d, g in ((dx, gx), (dy, gy)))
+        gx, gy = (jnp.where(abs(d) > cut * sigma, 0, g) for d, g in ((dx, gx), (dy, gy)))
     return gy[:, :, None] * gx[:, None]
+
+
+def weight_map(maps, easy: float = 0.1):
+    """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
+
+    Near is where the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
+    Section 4.3; with 1.0 and 0.1 in Gaussian Vector's Fig. 6).
+    """
+    dilated = nn.max_pool(maps, window_shape=(3, 3), strides=(1, 1), padding="SAME")
+    return jnp.where(dilated > 0.2, 1.0, easy)
+
+
+def vectors(points, stride: int, size: int, sigma: float, theta: float, exponent: int = 2):
+    """Vector labels (Gaussian Vector, Eq. 2): points (B, K, 2) crop pixels -> x (B, w, K), y.
+
+    1 + theta at the map pixel nearest to the point, exp(-d^exponent / (2 sigma^2)) at distance d
+    below 3 sigma, 0 beyond; sigma in map pixels. The paper prints d, its Eq. 6 inverts d^2. A
+    point outside the crop leaves the tail that reaches in.
+    """
+    centre = jnp.round(geometry.to_map(points, stride))
+    grid = jnp.arange(size // stride, dtype=points.dtype)
+    distance = abs(grid[None, :, None, None] - centre[:, None])  # (B, w, K, 2)
+    label = jnp.exp(-(distance**exponent) / (2 * sigma**2))
+    label = jnp.where(distance >= 3 * sigma, 0, label)  # so written, not-a-number stays
+    label = jnp.where(distance == 0, 1 + theta, label)
+    return label[..., 0], label[..., 1]
+
+
+def whole_pixels(points, stride: int):
+    """(B, K, 2) crop pixels -> the map pixel that holds each point, truncated towards 0.
+
+    The labels of the released codes of HRNet for faces and TAB are centred on it.
+    """
+    return jnp.trunc(geometry.to_map(points, stride) + 0.5)
+
+
+def boundary_maps(
+    points,
+    scheme: Scheme,
+    stride: int,
+    size: int,
+    sigma: float = 1.5,
+    cut: float = 0.0,
+    integer: bool = False,
+):
+    """Boundary maps (LAB, Wu et al., CVPR 2018; TAB): exp(-D^2 / (2 sigma^2)) at distance D from
+    the polyline of each of the scheme's 15 curves, and as the 16th map from all of them together.
+
+    points (B, K, 2) crop pixels -> (B, size/stride, size/stride, 16); `sigma` in map pixels. D is
+    exact, to the sub-pixel polyline; `cut` > 0 sets values beyond cut * sigma to 0. A curve of
+    fewer than two points gives zeros. A point that is not a number makes its curves so. `integer`
+    as TAB's released code: corners are whole map pixels, and a segment counts only where all four
+    of its coordinates exceed 0 (the code then draws it with cv2.line, which is within 1/2 pixel).
+    """
+    corners = whole_pixels(points, stride) if integer else geometry.to_map(points, stride)
+    maps = []
+    for curve in scheme.curves.values():
+        line = corners[:, np.array(curve, int)].swapaxes(0, 1)
+        squared = _squared_distance(line, size // stride, integer)
+        values = jnp.exp(-squared / (2 * sigma**2))
+        maps.append(jnp.where(squared > (cut * sigma) ** 2, 0, values) if cut else values)
+    maps = jnp.stack(maps, -1)
+    return jnp.concatenate([maps, maps.max(-1, keepdims=True)], -1)
+
+
+def _squared_distance(line, side, positive):
+    """Corners (n, B, 2) of a polyline, map pixels -> (B, side, side): from every pixel to it.
+
+    `positive` passes over segments with a coordinate of 0 or less; infinite where none is left.
+    One segment at a time: all at once would hold (B, side, side, n - 1).
+    """
+    grid = jnp.arange(side, dtype=line.dtype)
+
+    def nearest(so_far, ends):
+        (x0, y0), (x1, y1) = (end.T[..., None, None] for end in ends)
+        x, y, along_x, along_y = grid[None, None] - x0, grid[None, :, None] - y0, x1 - x0, y1 - y0
+        length = along_x**2 + along_y**2
+        share = jnp.clip((x * along_x + y * along_y) / jnp.where(length > 0, length, 1), 0, 1)
+        squared = (x - share * along_x) ** 2 + (y - share * along_y) ** 2
+        if positive:
+            left_out = ((ends[0] <= 0) | (ends[1] <= 0)).any(-1)
+            squared = jnp.where(left_out[:, None, None], jnp.inf, squared)
+        return jnp.minimum(so_far, squared), None
+
+    start = jnp.full((line.shape[1], side, side), jnp.inf, line.dtype)
+    return jax.lax.scan(nearest, start, (line[:-1], line[1:]))[0]
+
+
+def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> np.ndarray:
+    """(16,) weights of the boundary maps in a loss: 0 for curves that the scheme cannot draw, and,
+    with `mask_duplicates`, for those that repeat an earlier one (the lower brows of 68 points)."""
+    weights, seen = [], set()
+    for curve in scheme.curves.values():
+        line = min(curve, curve[::-1])
+        weights.append(len(curve) > 1 and not (mask_duplicates and line in seen))
+        seen.add(line)
+    return np.array([*weights, True], np.float32)

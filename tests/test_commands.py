@@ -107,6 +107,25 @@ def test_boxes_of_one_checkpoint(trained, data_300w, tmp_path, capsys):
     assert "choose landmarks" in refused(capsys, evaluate, *arguments, "--boxes", "mine")
 
 
+def test_settings_of_an_evaluation(trained, data_300w, tmp_path, capsys):
+    arguments = ["--ckpt", trained, "--data-dir", data_300w, "--data", "ibug_300w/test"]
+    settings = ["--set", "data.crop.landmarks.enlarge=1.5", "system.sigma=2"]
+    assert call(evaluate, *arguments, *settings, "--report", tmp_path / "r") == 0
+    used = json.loads((tmp_path / "r/report.json").read_text())["about"]["recipe"]
+    assert used["data"]["crop"]["landmarks"]["enlarge"] == 1.5 and used["system"]["sigma"] == 2
+    stored = json.loads((trained / "recipe.json").read_text())
+    assert stored["data"]["crop"]["landmarks"]["enlarge"] == 1.25
+    assert call(evaluate, *arguments, "--report", tmp_path / "plain") == 0
+    tables = [(tmp_path / name / "table.csv").read_text() for name in ("r", "plain")]
+    assert tables[0] != tables[1]
+    for setting in ("system.width=16", "system.scheme=wflw98", "system.blocks=(1,1,1,2)"):
+        line = refused(capsys, evaluate, *arguments, "--set", setting)
+        assert f"--set {setting} changes the network" in line
+    assert "system.stak" in refused(capsys, evaluate, *arguments, "--set", "system.stak=2")
+    line = refused(capsys, evaluate, "--predictions", "p.csv", "--set", "system.sigma=2")
+    assert "--set goes with --ckpt" in line
+
+
 def test_dry_run_ends_with_the_counts(recipe_file, capsys):
     assert call(train, "--config", "fan_ibug_300w", "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -6,6 +6,7 @@ examples:
   python evaluate.py --predictions theirs.jsonl --truth mine.csv --scheme ibug68
   python evaluate.py --compare runs/first/report runs/second/report --report both
   python evaluate.py --ckpt runs/first --boxes landmarks,detector,jitter --report boxes
+  python evaluate.py --ckpt runs/first --set data.crop.landmarks.enlarge=1.1
 """
 
 import argparse
@@ -46,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
                         "landmarks,dataset,detector,jitter")  # fmt: skip
     parser.add_argument("--flip-test", action="store_true",
                         help="average with the prediction on the mirrored crop")  # fmt: skip
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        dest="settings", help="replace fields of the checkpoint's recipe that "
+                        "leave its network as it is, e.g. system.beyond_box=False")  # fmt: skip
     parser.add_argument("--report", help="folder for page, tables, curves, pictures, predictions")
     parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
@@ -71,6 +75,8 @@ def _check(arguments):
     for name in ("box", "boxes", "flip_test"):
         if getattr(arguments, name) and not arguments.ckpt:
             raise InputError(f"--{name.replace('_', '-')} goes with --ckpt: it is for a model")
+    if arguments.settings and not arguments.ckpt:
+        raise InputError("--set goes with --ckpt: it replaces fields of the checkpoint's recipe")
     for name in ("truth", "scheme"):
         if getattr(arguments, name) and not arguments.predictions:
             raise InputError(f"--{name} goes with --predictions")
@@ -85,7 +91,8 @@ def _score_checkpoint(arguments, command):
     flip = ", flip test" if arguments.flip_test else ""
     print(f"{model.step}\non {model.spec}, {crop.box} boxes{flip}\n")
     about = model.about(command, box=crop.box)
-    _finish(arguments, results, model.protocol, about, _photos(model.source, crop, model.system))
+    crops = _photos(model.source, crop, model.system)
+    _finish(arguments, results, model.protocol, about, crops, _maps(model.system, model.variables))
 
 
 def _score_predictions(arguments, command):
@@ -175,7 +182,8 @@ class _Model:
         print(f"device: {self.device}", flush=True)
         if arguments.batch < 1:
             raise InputError(f"--batch {arguments.batch}: must be 1 or more")
-        self.recipe, self.variables, self.step = checkpoints.load(arguments.ckpt, arguments.which)
+        recipe, self.variables, self.step = checkpoints.load(arguments.ckpt, arguments.which)
+        self.recipe = _overridden(recipe, arguments.settings, self.variables)
         data, self.system = self.recipe.data, self.recipe.system
         self.spec = arguments.data or data.test or data.val
         if not self.spec:
@@ -211,7 +219,28 @@ class _Model:
         }
 
 
-def _finish(arguments, results, protocol, about, crops):
+def _overridden(recipe, settings, variables):
+    """The recipe with those settings; InputError where `variables` are not its network's."""
+    import jax
+
+    from jaxalign.errors import InputError
+    from jaxalign.recipe import override
+
+    def shapes(tree):
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+
+    recipe = override(recipe, settings)
+    made = jax.eval_shape(recipe.system.init, jax.random.key(0))
+    if shapes(made) != shapes(variables):
+        raise InputError(
+            f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
+            "not fit; train it so, or set other fields"
+        )
+    return recipe
+
+
+def _finish(arguments, results, protocol, about, crops, maps=None):
     """Prints the protocol's rows; writes the report where one is asked for."""
     from jaxalign.evaluation.report import write_report
     from jaxalign.evaluation.summary import summarise
@@ -220,7 +249,7 @@ def _finish(arguments, results, protocol, about, crops):
     summary = summarise(results, protocol)
     print(print_table(summary))
     if arguments.report:
-        write_report(arguments.report, results, protocol, about, crops, summary)
+        write_report(arguments.report, results, protocol, about, crops, summary, maps)
         print(f"\nreport: {Path(arguments.report) / 'report.html'}")
 
 
@@ -265,6 +294,23 @@ def _photos(source, crop, system):
         return row["image"], row["matrix"]
 
     return cropped
+
+
+def _maps(system, variables):
+    """crop -> the maps that the system shows over it, by name; None where it shows none."""
+    import jax
+    import numpy as np
+
+    crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
+    if not jax.eval_shape(system.shown, variables, crop):
+        return None
+    shown, variables = jax.jit(system.shown), jax.device_put(variables)
+
+    def mapped(crop):
+        maps = shown(variables, crop[None])
+        return {name: np.asarray(found[0], np.float32) for name, found in maps.items()}
+
+    return mapped
 
 
 def _circumstances(command):

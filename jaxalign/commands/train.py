@@ -25,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of the recipe, e.g. system.stacks=2 training.batch=32",
     )  # fmt: skip
+    parser.add_argument("--init-from", metavar="PATH",
+                        help="start from PyTorch weights or another --workdir")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint")
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
                         help="refuse to run on anything else")  # fmt: skip
@@ -44,7 +46,10 @@ def _train(arguments):
     from jaxalign import recipe as recipes
     from jaxalign.errors import InputError
 
-    recipe = recipes.override(recipes.load(arguments.config), arguments.settings)
+    settings = arguments.settings
+    if arguments.init_from:
+        settings = [*settings, f"training.init_from={arguments.init_from!r}"]
+    recipe = recipes.override(recipes.load(arguments.config), settings)
     if arguments.dry_run:
         print(costs.table(recipe.system))
         return

@@ -1,11 +1,15 @@
 """The hourglass and its HPM block (Bulat and Tzimiropoulos, 2017), NHWC."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
+
+
+LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
 
 
 def upsample(x):
@@ -24,10 +28,17 @@ class HPM(nn.Module):
 
     channels: int
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = LECUN
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding="SAME", dtype=self.dtype)
+        conv = partial(
+            nn.Conv,
+            use_bias=False,
+            padding="SAME",
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+        )
         norm = partial(batch_norm, train, dtype=self.dtype)
         parts, y = [], x
         for i, share in enumerate((2, 4, 4), 1):
@@ -40,21 +51,50 @@ class HPM(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Depth-n hourglass: 3n + 1 blocks; the input's side must divide by 2^n."""
+    """Depth-n hourglass: 3n + 1 blocks; the input's side must divide by 2^n.
+
+    `levels` returns the outputs of all n levels, (B, h, w, C), (B, h/2, w/2, C), ..., the first
+    of which is what is returned without it.
+    """
 
     depth: int = 4
     channels: int = 256
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = LECUN
+    levels: bool = False
 
     @nn.compact
     def __call__(self, x, train: bool):
-        block = partial(HPM, self.channels, self.dtype)
+        block = partial(HPM, self.channels, self.dtype, self.kernel_init)
         up = block(name="up")(x, train)
-        low = block(name="low_in")(average_pool(x), train)
+        low, deeper = block(name="low_in")(average_pool(x), train), []
         if self.depth > 1:
-            inner = Hourglass(self.depth - 1, self.channels, self.dtype, name="inner")
-            low = inner(low, train)
+            settings = self.channels, self.dtype, self.kernel_init, True
+            deeper = Hourglass(self.depth - 1, *settings, name="inner")(low, train)
+            low = deeper[0]
         else:
             low = block(name="innermost")(low, train)
         low = block(name="low_out")(low, train)
-        return up + upsample(low)
+        out = up + upsample(low)
+        return [out, *deeper] if self.levels else out
+
+
+def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
+    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN).
+
+    (B, h, w, C) -> the maps of every stack (B, h, w, maps), the levels of the last hourglass, and
+    the features (B, h, w, C) that the last maps are read off. Called inside a compact module,
+    whose layers it names.
+    """
+    width, found = x.shape[-1], []
+    conv = partial(nn.Conv, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
+    for i in range(1, stacks + 1):
+        levels = Hourglass(4, width, dtype, kernel_init, True, name=f"hourglass{i}")(x, train)
+        y = HPM(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
+        y = conv(width, name=f"merge{i}")(y)
+        y = nn.relu(batch_norm(train, f"merge{i}_bn", dtype=dtype)(y))
+        found.append(conv(maps, name=f"maps{i}")(y))
+        if i < stacks:
+            x = x + conv(width, name=f"features_back{i}")(y)
+            x = x + conv(width, name=f"maps_back{i}")(found[-1])
+    return found, levels, y

@@ -11,7 +11,8 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import decoding, geometry, losses, targets
+from jaxalign import geometry, losses, targets
+from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import HPM, Hourglass, average_pool
 from jaxalign.layers.norm import batch_norm
@@ -54,13 +55,6 @@ class HourglassNetwork(nn.Module):
                 x = x + conv(width, (1, 1), name=f"features_back{i}")(y)
                 x = x + conv(width, (1, 1), name=f"maps_back{i}")(maps[-1])
         return maps
-
-
-DECODERS = {
-    "quarter": decoding.argmax,
-    "argmax": partial(decoding.argmax, quarter=False),
-    "soft": decoding.local_soft_argmax,
-}
 
 
 @dataclass(frozen=True)

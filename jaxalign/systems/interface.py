@@ -97,7 +97,7 @@ class System:
         raise NotImplementedError
 
     def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
-        """Crops as above -> maps for reports to show over the face: name -> (B, h, w, C) in 0..1."""
+        """Crops as above -> maps a report shows over the face: name -> (B, h, w, C) in 0..1."""
         return {}
 
 

@@ -16,8 +16,9 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.pipeline import training_batches
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, to_json
+from jaxalign.recipe import Recipe, says_the_same, to_json
 from jaxalign.systems.interface import Phase
+from jaxalign.training import initial
 from jaxalign.training import state as states
 from jaxalign.training.checkpoints import FOLDER, Checkpoints
 from jaxalign.training.logs import Log
@@ -77,7 +78,7 @@ class Run:
         self.last = self.stretches[-1].last
         self.normaliser = protocol_for(benchmark, self.system.points).normaliser
         self.predictor = Predictor(self.system)
-        self.stop_signal = None
+        self.stop_signal, self.opening = None, []
         self._open(resume)
 
     def _open(self, resume):
@@ -90,10 +91,10 @@ class Run:
         self.workdir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(to_json(self.recipe), indent=2)
         if resume and (stored := self.workdir / "recipe.json").exists():
-            if stored.read_text(encoding="utf-8").strip() != text:
+            if not says_the_same(json.loads(stored.read_text(encoding="utf-8")), json.loads(text)):
                 raise InputError(
-                    f"{stored} differs from the recipe given; resume with the same --config and "
-                    "--set, or start anew in another --workdir"
+                    f"{stored} differs from the recipe given; resume with the same --config, "
+                    "--set and --init-from, or start anew in another --workdir"
                 )
         (self.workdir / "recipe.json").write_text(text + "\n", encoding="utf-8")
         self.checkpoints = Checkpoints(self.workdir)
@@ -108,7 +109,7 @@ class Run:
         )
         step = self.checkpoints.latest()
         if step is None:
-            state = jax.jit(create)()
+            state = self._started(jax.jit(create)())
         else:
             like = jax.eval_shape(create)
             phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
@@ -117,6 +118,16 @@ class Run:
         self.state = parallel.replicate(state)
         self.step = int(step or 0)
 
+    def _started(self, state):
+        """The first state, with the weights put in that the recipe starts from."""
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        init_from = self.recipe.training.init_from
+        variables, self.opening = initial.start(self.system, variables, init_from)
+        if not self.opening:
+            return state
+        ema = jax.tree.map(np.array, variables["params"]) if state.ema else {}
+        return state.replace(**variables, ema=ema)
+
     def _stretch_at(self, step):
         return next(s for s in self.stretches if step < s.last)
 
@@ -124,6 +135,8 @@ class Run:
         """Train to the end, or until SIGINT or SIGTERM, which save first (exit by SystemExit)."""
         quiet = jax.process_index() > 0
         self.log = Log(self.workdir, self.step, self.last, self.recipe.training.batch, quiet)
+        for line in self.opening:
+            self.log.say(line)
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             for stretch in self.stretches:

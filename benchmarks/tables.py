@@ -1,0 +1,336 @@
+"""A table or a figure of a paper by one command: the paper's numbers beside ours.
+
+examples:
+  python benchmarks/tables.py gaussian_vector --table 5 --config gv_resnet50_ibug_300w
+  python benchmarks/tables.py gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
+  python benchmarks/tables.py tab --table 1
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # of a script Python knows only the own folder
+
+from benchmarks.papers import Column, Figure, Table, Variant  # noqa: E402
+from jaxalign import metrics  # noqa: E402
+from jaxalign import recipe as recipes  # noqa: E402
+from jaxalign.commands import evaluate, run, train  # noqa: E402
+from jaxalign.errors import InputError  # noqa: E402
+from jaxalign.evaluation import pictures  # noqa: E402
+from jaxalign.evaluation.compare import Entry, open_entry  # noqa: E402
+from jaxalign.evaluation.report import LEVELS, write_columns  # noqa: E402
+from jaxalign.evaluation.summary import statistics, summarise  # noqa: E402
+from jaxalign.evaluation.tables import Table as Text  # noqa: E402
+from jaxalign.evaluation.tables import size_of, to_text, write_rows  # noqa: E402
+from jaxalign.pipeline import evaluation_batches  # noqa: E402
+from jaxalign.protocols import protocol_for  # noqa: E402
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source  # noqa: E402
+from jaxalign.training import checkpoints  # noqa: E402
+from jaxalign.training.loop import DEVICE_KEYS  # noqa: E402
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, "
+        "it goes on there when called again); what differs only in the evaluation is not trained. "
+        "Every number of ours has its report in WORKDIR/reports. Without --config, --ckpt and "
+        "--report the paper's numbers alone are printed.",
+    )
+    add = parser.add_argument
+    add("paper", choices=sorted(p.stem for p in (ROOT / "benchmarks/papers").glob("[!_]*.py")))
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", type=int, metavar="N")
+    what.add_argument("--figure", type=int, metavar="N")
+    add("--config", help="recipe of an ablation's variants: a file, or its name in configs/")
+    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
+        help="replace fields of every variant's recipe")  # fmt: skip
+    add("--init-from", metavar="PATH", help="what every variant starts from, as train.py's")
+    add("--ckpt", nargs="+", default=[], help="trained models, for a table of results")
+    add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
+    add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
+    add("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    add("--workdir", help="default: runs/PAPER")
+    add("--csv", metavar="FILE", help="the printed numbers, with the ends of their intervals")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _make(arguments))
+
+
+def _make(arguments):
+    paper = importlib.import_module(f"benchmarks.papers.{arguments.paper}")
+    kind = "table" if arguments.table is not None else "figure"
+    number, known = getattr(arguments, kind), getattr(paper, f"{kind.upper()}S")
+    if number not in known:
+        numbers = ", ".join(map(str, known)) or "none"
+        raise InputError(f"--{kind} {number}: there are of {paper.NAME}: {numbers}")
+    work = Work(arguments)
+    if kind == "figure":
+        return _draw(known[number], work, f"figure{number}")
+    print(f"{paper.NAME}, Table {number}")
+    cells = [["block", "row", "by", "column", "value", "low", "high", "faces", "report"]]
+    for index, table in enumerate(known[number], 1):
+        lines = _lines(table, work)
+        print("\n" + _text(table, lines))
+        cells += [[index, *cell] for line in lines for cell in line.cells(table.columns)]
+    if arguments.csv:
+        write_rows(Path(arguments.csv), cells)
+
+
+@dataclass(frozen=True)
+class Number:
+    value: float
+    low: float | str = ""  # of its interval, "" where it has none
+    high: float | str = ""
+    faces: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A printed line: the paper's texts or our numbers, one a column, None where there is none."""
+
+    label: str
+    by: str
+    numbers: tuple[str | Number | None, ...]
+    report: str = ""
+    note: str = ""
+
+    def cells(self, columns: tuple[Column, ...]):
+        """[label, by, column, value, low, high, faces, report] of each number."""
+        for column, number in zip(columns, self.numbers, strict=True):
+            if not isinstance(number, Number):
+                number = Number(number or "-", "", "", "")
+            yield [self.label, self.by, column.head, *dataclasses.astuple(number), self.report]
+
+
+class Work:
+    """One recipe's variants, each trained once, and their evaluations, each made once."""
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.folder = Path(arguments.workdir or f"runs/{arguments.paper}")
+        start = [f"training.init_from={arguments.init_from!r}"] if arguments.init_from else []
+        self.settings = [*arguments.settings, *start]
+        self.base = None
+        if arguments.config:
+            self.base = recipes.override(recipes.load(arguments.config), self.settings)
+        self.trained, self.entries = set(), {}
+
+    def train(self, row: Variant) -> Path:
+        """The work directory of the row's model; trains it, or what is left of its training."""
+        own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
+        workdir = self.folder / (_slug(own) or "base")
+        if workdir not in self.trained:
+            settings = ["--set", *self.settings, *own] if self.settings or own else []
+            self._call(train, "--config", self.arguments.config, "--workdir", workdir, "--resume",
+                       *settings)  # fmt: skip
+            self.trained.add(workdir)
+        return workdir
+
+    def evaluate(self, row: Variant, table: Table | Figure) -> Entry:
+        """The row's model under the row's settings of evaluation."""
+        crop, settings = self.base.data.crop, list(row.test)
+        if row.shrink != 1:
+            side = getattr(crop, crop.box).enlarge * row.shrink
+            settings.append(f"data.crop.{crop.box}.enlarge={side:g}")
+        return self.score(self.train(row), self._data(table), settings)
+
+    def score(self, ckpt: Path | str, data: str, settings: list[str]) -> Entry:
+        path = Path(ckpt)
+        name = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        folder = self.folder / "reports" / _slug([str(name), data, *settings])
+        if folder not in self.entries:
+            more = ["--set", *settings] if settings else []
+            self._call(evaluate, "--ckpt", ckpt, "--data", data, "--report", folder, *more)
+            self.entries[folder] = open_entry(folder)
+        return self.entries[folder]
+
+    def per_face(self, row: Variant, table: Table) -> dict[str, np.ndarray]:
+        """For columns that are methods of the system: name -> a number of each face."""
+        named = {column.statistic for column in table.columns} - set(statistics())
+        if not named:
+            return {}
+        recipe, variables, _ = checkpoints.load(self.train(row))
+        source = open_source(self._data(table), recipe.system.points, self.arguments.data_dir)
+        batches = evaluation_batches(
+            source, recipe.system.points, recipe.data.crop, recipe.system.size, batch=32
+        )
+        methods = {name: jax.jit(getattr(recipe.system, name)) for name in named}
+        found = {name: [] for name in named}
+        for batch in batches:
+            on_device = {key: batch[key] for key in DEVICE_KEYS}
+            for name, method in methods.items():
+                found[name].append(np.asarray(method(variables, on_device)))
+        return {name: np.concatenate(parts)[: len(source)] for name, parts in found.items()}
+
+    def _data(self, table):
+        return self.arguments.data or self.base.data.test or table.data
+
+    def _call(self, command, *arguments):
+        """A command as a user gives it; what it prints goes to stderr, to keep stdout for ours."""
+        line = [*map(str, arguments), "--data-dir", str(self.arguments.data_dir)]
+        with contextlib.redirect_stdout(sys.stderr):
+            print(f"\n$ {command.__name__.rpartition('.')[2]}.py {' '.join(line)}", flush=True)
+            code = command.main(line)
+        if code:
+            raise SystemExit(code)
+
+
+def _slug(settings):
+    """Settings or paths -> a folder's name: "system.bands=(1,3)" -> "bands_1_3"."""
+    short = (s.removeprefix("system.").replace("()", "none") for s in settings)
+    return "-".join(re.sub(r"[^\w.]+", "_", text).strip("_.") for text in short)
+
+
+def _lines(table: Table, work: Work) -> list[Line]:
+    """The paper's lines, ours behind each of them, or, of given models, behind all."""
+    arguments, measured, lines = work.arguments, table.measure and table.measure(), []
+    for row in table.rows:
+        lines.append(Line(row.label, "paper", row.paper))
+        if measured:
+            lines.append(Line(row.label, "ours", tuple(map(Number, measured[row.label]))))
+        elif isinstance(row, Variant) and work.base:
+            entry = work.evaluate(row, table)
+            lines.append(_scored(row.label, entry, table, work.per_face(row, table)))
+    if not measured and not isinstance(table.rows[0], Variant):
+        data = arguments.data or table.data
+        given = [work.score(path, data, arguments.settings) for path in arguments.ckpt]
+        given += [open_entry(path) for path in arguments.report]
+        names = [*arguments.ckpt, *arguments.report]
+        lines += [_scored(name, entry, table) for name, entry in zip(names, given, strict=True)]
+    return lines
+
+
+def _scored(label, entry, table, per_face=None):
+    benchmark = entry.benchmark or benchmark_of(table.data)
+    summary = summarise(entry.results, protocol_for(benchmark, entry.results.scheme))
+    own = benchmark == benchmark_of(table.data)
+    numbers = [_number(column, entry, summary, own, per_face or {}) for column in table.columns]
+    note = "" if own else f"{benchmark}, by {summary['headline']}: not the paper's faces"
+    return Line(label, "ours", tuple(numbers), entry.name, note)
+
+
+def _number(column, entry, summary, own, per_face):
+    """The column's statistic; of another benchmark's faces that of all, by its own normaliser."""
+    subset, normaliser = column.subset, column.normaliser
+    if not own:
+        subset, normaliser = "all", summary["headline"]
+    row = next((row for row in summary["rows"] if row["subset"] == subset), None)
+    if row is None or normaliser not in row:
+        return None
+    if column.statistic in per_face:
+        values = (per_face[column.statistic][entry.results.subset(subset)].mean(),)
+    else:
+        ends = row["intervals"][normaliser][column.statistic]
+        values = (row[normaliser][column.statistic], *ends)
+    values = [column.unit * float(value) for value in values]
+    return Number(*values, faces=f"{subset} {size_of(row)}")
+
+
+def _text(table: Table, lines: list[Line]) -> str:
+    def shown(number, column):
+        if not isinstance(number, Number):
+            return number or "-"
+        value = f"{number.value:.{column.decimals}f}"
+        if table.grid or number.low == "":
+            return value
+        return value, f"±{(number.high - number.low) / 2:.{column.decimals}f}"
+
+    rows = []
+    for line in lines:
+        pairs = zip(line.numbers, table.columns, strict=True)
+        rows.append((line.label, line.by, *(shown(*pair) for pair in pairs)))
+    heads = ("", "", *(column.head for column in table.columns))
+    title = table.title
+    if table.grid:  # "row | column" of a single number, ours behind the paper's
+        grid = {}
+        for label, _, number in rows:
+            grid.setdefault(label, []).append(number)
+        rows, heads, title = _folded(grid), table.grid, f"{title}; paper / ours"
+    text = to_text(Text(title, heads, tuple(rows)))
+    faces = [n.faces for line in lines for n in line.numbers if isinstance(n, Number) and n.faces]
+    notes = [*table.notes, *dict.fromkeys(line.note for line in lines if line.note)]
+    if faces:
+        among = ", ".join(dict.fromkeys(faces))
+        notes.append(f"ours: {among} faces; ± half of the 95 % interval")
+    return "\n".join([text, *(f"note: {note}" for note in notes)])
+
+
+def _folded(grid):
+    """{"row | column": numbers} -> a row of cells for each row."""
+    rows = {}
+    for label, numbers in grid.items():
+        rows.setdefault(label.partition(" | ")[0], []).append(" / ".join(numbers))
+    return [(label, *cells) for label, cells in rows.items()]
+
+
+def _draw(figure: Figure, work: Work, name: str):
+    if not work.base:
+        raise InputError("a figure needs --config, the recipe of its models")
+    work.folder.mkdir(parents=True, exist_ok=True)
+    path = work.folder / f"{name}.png"
+    if figure.kind == "ced":
+        write_columns(path.with_suffix(".csv"), LEVELS, _ced(figure, work, path))
+    else:
+        curves = {row.label: _validations(work.train(row)) for row in figure.rows}
+        lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
+        write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
+        _draw_convergence(path, figure.title, curves)
+    print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
+
+
+def _ced(figure, work, path):
+    curves, column = {}, figure.column
+    for row in figure.rows:
+        results = work.evaluate(row, figure).results
+        chosen = results.subset(column.subset)
+        errors = results.nme(column.normaliser)[chosen if chosen.any() else slice(None)]
+        curves[f"{row.label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, LEVELS)
+    lines = [(label, share, False) for label, share in curves.items()]
+    across = f"normalised mean error of a face, % of {pictures.NAMES[column.normaliser]}"
+    pictures.write_curves(path, LEVELS, lines, (), across, "faces with no larger error, %")
+    return curves
+
+
+def _validations(workdir):
+    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    found = [(row["step"], row["val_nme"]) for row in rows if "val_nme" in row]
+    if not found:
+        raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
+    return found
+
+
+def _draw_convergence(path, title, curves):
+    from matplotlib.figure import Figure as Picture
+
+    picture = Picture(figsize=(7.5, 5.0), dpi=150, layout="constrained")
+    axes = picture.add_subplot(
+        title=title, xlabel="training step", ylabel="validation NME, %", yscale="log"
+    )
+    for label, pairs in curves.items():
+        steps, errors = zip(*pairs, strict=True)
+        axes.plot(steps, 100 * np.array(errors), label=label)
+    axes.grid(which="both", color="0.92")
+    axes.legend()
+    picture.savefig(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,304 @@
+"""TAB (Xie et al., "Think about boundary", 2020): landmark maps out of facial boundaries.
+
+SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and their union; BALT,
+a U-Net, turns these maps into landmark maps, with SCBE's features added at four scales. SCBE is
+trained first, then BALT on the frozen SCBE; both with the mean squared error. Where the paper is
+silent or garbled (Eq. 4), the choices are those of the first author's released code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign import geometry, losses, targets
+from jaxalign.backbones.resnet import ResNet
+from jaxalign.backbones.vgg import VGG16BNStem
+from jaxalign.decoding import DECODERS
+from jaxalign.errors import InputError
+from jaxalign.layers.hourglass import HPM, LECUN, stacked
+from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.unet import UNet, max_pool
+from jaxalign.optimizers import Optimizer
+from jaxalign.schemes import CURVES
+from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+
+
+STRIDE = 4  # crop pixels per map pixel
+MAPS = len(CURVES) + 1
+LEVELS = 4  # of the hourglass and of the U-Net: strides 4, 8, 16, 32
+PRETRAINED = {"vgg": "vgg16_bn", "resnet": "resnet50"}  # stem -> backbone with its weights
+SCHEDULE = partial(Optimizer, schedule="step", boundaries=(80, 120))
+
+
+class BaseStem(nn.Module):
+    """(B, S, S, 3) -> [(B, S/4, S/4, 4 width)]: FAN's stem as TAB has it, without its first ReLU
+    and with max-pooling."""
+
+    width: int = 64
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        block = partial(HPM, dtype=self.dtype)
+        conv = nn.Conv(self.width, (7, 7), strides=2, padding=3, dtype=self.dtype, name="conv")
+        x = batch_norm(train, "bn", dtype=self.dtype)(conv(images))
+        x = max_pool(block(2 * self.width, name="block1")(x, train))
+        x = block(2 * self.width, name="block2")(x, train)
+        return [block(4 * self.width, name="block3")(x, train)]
+
+
+class SCBE(nn.Module):
+    """Self-calibrated boundary estimation (Section 3.1): (B, S, S, 3) normalised images -> maps
+    (B, S/4, S/4, 16) of each stack, last best, and the boundary-aware features B_1, B_2, ....
+
+    Those are the four levels of the last hourglass, or, where `multi_scale` is off, only what the
+    last maps are read off (Section 4.9).
+    """
+
+    stem: str
+    stacks: int = 2
+    channels: int = 256
+    multi_scale: bool = True
+    kernel_init: Callable = LECUN
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        width = self.channels // 4
+        stem = {
+            "vgg": partial(VGG16BNStem, width),
+            "resnet": partial(ResNet, (3,)),
+            "base": partial(BaseStem, width),
+        }[self.stem]
+        (x,) = stem(dtype=self.dtype, name="stem")(images, train)
+        maps, levels, last = stacked(x, train, self.stacks, MAPS, self.dtype, self.kernel_init)
+        return maps, levels if self.multi_scale else [last]
+
+
+class BALT(nn.Module):
+    """Boundary-aware landmark transform (Section 3.2): boundary maps (B, h, w, 16) and features
+    B_1, ... at strides 1, 2, 4, 8 of the maps -> landmark maps (B, h, w, K).
+
+    Level i of the encoder is fused with the features B_j, i - fusion < j <= i (Eq. 3, 4). A
+    transition is a convolution, norm and ReLU: 1x1 at its own level, else 3x3 with the stride
+    between them, as the released code has it for fusion 2 (printed is MP(T(B_j)), whose channels
+    do not fit). Without `shape_constraint` the decoder is not given the fused features (Eq. 5).
+    """
+
+    points: int
+    width: int = 48
+    fusion: int = 2
+    shape_constraint: bool = True
+    kernel_init: Callable = LECUN
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, boundaries, features, train: bool):
+        conv = partial(nn.Conv, dtype=self.dtype, kernel_init=self.kernel_init)
+        features = dict(enumerate(features, 1))
+
+        def transition(source, level):
+            kernel, channels = (1 if source == level else 3), self.width * 2 ** (level - 1)
+            layer = conv(
+                channels,
+                (kernel, kernel),
+                strides=2 ** (level - source),
+                padding=kernel // 2,
+                use_bias=False,
+                name=f"transition{source}_{level}",
+            )
+            norm = batch_norm(train, f"transition{source}_{level}_bn", dtype=self.dtype)
+            return nn.relu(norm(layer(features[source])))
+
+        fused = [
+            sum(transition(j, i) for j in range(i, max(0, i - self.fusion), -1) if j in features)
+            for i in range(1, LEVELS + 1)
+        ]
+        unet = UNet(self.width, self.shape_constraint, self.dtype, self.kernel_init, name="unet")
+        x = unet(boundaries, fused, train)
+        return conv(self.points, (1, 1), name="maps")(x)
+
+
+@dataclass(frozen=True)
+class TAB(System):
+    """`stem`: vgg, resnet or base; `features`: ms (multi-scale) or ss (single-scale); `fusion`
+    0 to 3; `intermediate`: every stack's boundary maps are supervised, not only the last one's.
+
+    `boundary_sigma`, `boundary_cut`, `sigma` (of the landmarks; map pixels) make the targets, with
+    `integer_labels` on whole map pixels as released. `mask_duplicates` leaves out curves that
+    repeat another. `scbe_from`: a checkpoint of this system to take SCBE from, which then is not
+    trained. `scbe_statistics` of batch norm while BALT is trained: moving (as released) or frozen.
+    `conv_deviation` of the normal that convolutions after the stem start from; 0: LeCun's.
+    """
+
+    stem: str = "vgg"
+    stacks: int = 2
+    channels: int = 256
+    features: str = "ms"
+    base_width: int = 48
+    fusion: int = 2
+    shape_constraint: bool = True
+    intermediate: bool = True
+    conv_deviation: float = 0.001
+    boundary_sigma: float = 1.5
+    boundary_cut: float = 0.0
+    mask_duplicates: bool = False
+    sigma: float = 1.5
+    integer_labels: bool = False
+    decoder: str = "quarter"
+    scbe_from: str = ""
+    scbe_statistics: str = "moving"
+    scbe_epochs: float = 140
+    balt_epochs: float = 140
+    scbe_optimizer: Optimizer = field(default_factory=SCHEDULE)
+    optimizer: Optimizer = field(default_factory=SCHEDULE)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size <= 0 or self.size % (STRIDE * 2**LEVELS):
+            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
+        if self.channels <= 0 or self.channels % 8:
+            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
+        if self.stem == "resnet" and self.channels != 256:
+            raise InputError(f"system.channels={self.channels}: the stem resnet has 256")
+        if self.base_width < 1:
+            raise InputError(f"system.base_width={self.base_width}: must be at least 1")
+        for name, known in (
+            ("stem", (*PRETRAINED, "base")),
+            ("stacks", (1, 2)),
+            ("features", ("ms", "ss")),
+            ("fusion", (0, 1, 2, 3)),
+            ("decoder", tuple(DECODERS)),
+            ("scbe_statistics", ("moving", "frozen")),
+        ):
+            if getattr(self, name) not in known:
+                value, known = getattr(self, name), ", ".join(map(str, known))
+                raise InputError(f"system.{name}={value!r}: one of {known}")
+
+    @property
+    def predictors(self):
+        return ("scbe", "balt")
+
+    @property
+    def pretrained(self):
+        fits = self.stem in PRETRAINED and self.channels == 256 and not self.scbe_from
+        return {"scbe/stem": PRETRAINED[self.stem]} if fits else {}
+
+    @property
+    def taken(self):
+        return {"scbe": self.scbe_from} if self.scbe_from else {}
+
+    @property
+    def kernel_init(self):
+        return nn.initializers.normal(self.conv_deviation) if self.conv_deviation else LECUN
+
+    @property
+    def scbe(self):
+        return SCBE(
+            self.stem,
+            self.stacks,
+            self.channels,
+            self.features == "ms",
+            self.kernel_init,
+            jnp.dtype(self.dtype),
+        )
+
+    @property
+    def balt(self):
+        return BALT(
+            self.points.num_points,
+            self.base_width,
+            self.fusion,
+            self.shape_constraint,
+            self.kernel_init,
+            jnp.dtype(self.dtype),
+        )
+
+    @property
+    def phases(self):
+        scbe = Objective("scbe", self.scbe_loss, self.scbe_optimizer, trains=("scbe",))
+        balt = Objective("balt", self.balt_loss, self.optimizer, trains=("balt",))
+        second = Phase("balt", self.balt_epochs, (balt,))
+        return (second,) if self.scbe_from else (Phase("scbe", self.scbe_epochs, (scbe,)), second)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        side = self.size // STRIDE
+        boundaries = jnp.zeros((1, side, side, MAPS), self.dtype)
+        sides = [side >> i for i in range(LEVELS if self.features == "ms" else 1)]
+        features = [jnp.zeros((1, n, n, self.channels), self.dtype) for n in sides]
+        networks = {"scbe": self.scbe, "balt": self.balt}
+        return init_networks(networks, key, {"scbe": (images,), "balt": (boundaries, features)})
+
+    def estimate(self, variables, images):
+        """Crops -> boundary maps of each stack, and the features, by the stored statistics."""
+        images = normalise(images, self.dtype)
+        return self.scbe.apply(select(variables, "scbe"), images, train=False)
+
+    def predict(self, variables, images):
+        boundaries, features = self.estimate(variables, images)
+        balt = select(variables, "balt")
+        maps = self.balt.apply(balt, boundaries[-1], features, train=False)
+        points, score = DECODERS[self.decoder](maps.astype(jnp.float32))
+        return geometry.from_map(points, STRIDE), score
+
+    def shown(self, variables, images):
+        boundaries, _ = self.estimate(variables, images)
+        return {"boundaries": jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
+
+    def boundary_mse(self, variables, batch):
+        """(B,) mean squared error of the last stack's boundary maps (Table 8)."""
+        boundaries, _ = self.estimate(variables, batch["image"])
+        return self._boundary_errors(boundaries[-1:], batch["points"])[0]
+
+    def _boundary_errors(self, boundaries, points):
+        """Boundary maps of each stack -> mean squared error (B,) of each."""
+        target = targets.boundary_maps(
+            points,
+            self.points,
+            STRIDE,
+            self.size,
+            self.boundary_sigma,
+            self.boundary_cut,
+            self.integer_labels,
+        )
+        weights = targets.boundary_weights(self.points, self.mask_duplicates)[None]
+        errors = [losses.mse_maps(maps, target) for maps in boundaries]
+        return [(error * weights).sum(-1) / weights.sum() for error in errors]
+
+    def scbe_loss(self, params, batch_stats, batch, key):
+        (boundaries, _), changed = self._scbe_in_training(params, batch_stats, batch["image"])
+        per_stack = self._boundary_errors(boundaries, batch["points"])
+        parts = {f"stack{i}": value for i, value in enumerate(per_stack, 1)}
+        return sum(per_stack if self.intermediate else per_stack[-1:]), parts, changed
+
+    def balt_loss(self, params, batch_stats, batch, key):
+        variables = {"params": params, "batch_stats": batch_stats}
+        if self.scbe_statistics == "moving":
+            found, stats = self._scbe_in_training(params, batch_stats, batch["image"])
+        else:
+            found, stats = self.estimate(variables, batch["image"]), {}
+        boundaries, features = found
+        maps, changed = self.balt.apply(
+            select(variables, "balt"),
+            boundaries[-1],
+            features,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        points = batch["points"]
+        if self.integer_labels:
+            points = geometry.from_map(targets.whole_pixels(points, STRIDE), STRIDE)
+        target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
+        values = losses.mse_maps(maps, target).mean(-1)
+        return values, {"maps": values}, stats | {"balt": changed["batch_stats"]}
+
+    def _scbe_in_training(self, params, batch_stats, images):
+        """SCBE by the statistics of the batch -> its outputs, and the moved statistics."""
+        variables = select({"params": params, "batch_stats": batch_stats}, "scbe")
+        images = normalise(images, self.dtype)
+        out, changed = self.scbe.apply(variables, images, train=True, mutable=["batch_stats"])
+        return out, {"scbe": changed["batch_stats"]}

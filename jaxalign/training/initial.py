@@ -1,0 +1,159 @@
+"""Where training starts from: published weights, other jaxalign checkpoints, or at random."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxalign.backbones import BACKBONES
+from jaxalign.errors import InputError
+from jaxalign.systems.interface import System
+from jaxalign.torch_files import read_torch
+from jaxalign.training import checkpoints
+
+
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+
+
+def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, list[str]]:
+    """Fresh variables -> the same with the starting weights put in (numpy), and lines that say
+    what came from where; as they are, and no lines, where there is nothing to start from.
+
+    `init_from`: a file of PyTorch weights for `system.pretrained`, or a jaxalign work directory,
+    of which every array of the same path and shape is taken. The networks in `system.taken` are
+    then replaced whole. Errors: InputError where something named does not fit.
+    """
+    if not init_from and not system.taken:
+        return variables, []
+    own, put, lines = arrays_of(variables), {}, []
+    if init_from and Path(init_from).is_dir():
+        put, lines = _from_checkpoint(own, init_from)
+    elif init_from:
+        put, lines = _from_file(system, own, Path(init_from))
+    for network, path in system.taken.items():
+        put |= _whole_network(own, network, path)
+        lines.append(f"{network}: whole from {path}")
+    if rest := _modules(own, put):
+        lines.append(f"left at random: {_some(rest)}")
+
+    def started(path, leaf):
+        return np.array(put.get(_key(path), leaf), leaf.dtype, order="C")
+
+    return jax.tree_util.tree_map_with_path(started, variables), lines
+
+
+def arrays_of(variables: dict) -> dict[tuple[str, ...], np.ndarray]:
+    """{("params", "network", ..., "kernel"): array}."""
+    return {_key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
+
+
+def _key(path):
+    return tuple(entry.key for entry in path)
+
+
+def torch_names(torch_name, keys) -> dict[tuple[str, ...], str]:
+    """Keys of arrays inside a backbone, ("params", module, ..., "kernel") -> their names in its
+    published file; arrays that it does not have are left out."""
+    layers = {key: torch_name("/".join(key[1:-1])) for key in keys}
+    return {key: f"{layer}.{LEAVES[key[-1]]}" for key, layer in layers.items() if layer}
+
+
+def from_torch(array: np.ndarray, key: tuple[str, ...], rank: int) -> np.ndarray:
+    """PyTorch's array -> ours of `rank`: OIHW -> HWIO, OI -> IO, and 1x1 kernels -> IO."""
+    if key[-1] != "kernel":
+        return array
+    if rank == 2 and array.shape[2:] == (1, 1):
+        array = array[:, :, 0, 0]
+    return np.moveaxis(array, (0, 1), (-1, -2)) if array.ndim > 1 else array
+
+
+def _from_file(system, own, path):
+    arrays, put, used, lines, wanted = read_torch(path), {}, set(), [], []
+    for place, name in system.pretrained.items():
+        backbone, inside = BACKBONES[name], tuple(place.split("/"))
+        size = len(inside)
+        # without the place: as inside the backbone
+        leaves = {(k[0], *k[size + 1 :]): k for k in own if k[1 : size + 1] == inside}
+        names = torch_names(backbone.torch_name, leaves)
+        found = {key: name for key, name in names.items() if name in arrays}
+        if 2 * len(found) < len(names):
+            wanted.append(f"{backbone.weights} ({_some(list(names.values()), 3)})")
+            continue
+        for key, name in found.items():
+            target = own[leaves[key]]
+            array = from_torch(arrays[name], key, target.ndim)
+            if array.shape != target.shape:
+                raise InputError(
+                    f"{path}: {name} of shape {arrays[name].shape} does not fit "
+                    f"{place}/{'/'.join(key[1:])} {target.shape}; give {backbone.weights}"
+                )
+            put[leaves[key]] = array
+            used.add(name)
+        count = f"{len(found)} of {len(leaves)} arrays"
+        lines.append(f"{place}: {count} from {path.name} ({backbone.weights})")
+    if not system.pretrained:
+        kind = type(system).__name__
+        raise InputError(f"{path}: no published weights fit this {kind}; give a work directory")
+    if not put:
+        raise InputError(f"{path} has {_some(list(arrays), 3)}; wanted: {' or '.join(wanted)}")
+    if unused := [n for n in arrays if n not in used and not n.endswith("num_batches_tracked")]:
+        lines.append(f"not used of the file: {_some(unused)}")
+    return put, lines
+
+
+def _from_checkpoint(own, path):
+    _, variables, step = checkpoints.load(path)
+    theirs = arrays_of(variables)
+    put = {k: a for k, a in theirs.items() if k in own and a.shape == own[k].shape}
+    if not put:
+        raise InputError(
+            f"{path}: has {_some(_modules(theirs, {}))}, of which no array fits this recipe's "
+            f"{_some(_modules(own, {}))}; give the work directory of a like system"
+        )
+    lines = []
+    for network in dict.fromkeys(key[1] for key in put):
+        taken, all_own = (sum(key[1] == network for key in keys) for keys in (put, own))
+        lines.append(f"{network}: {taken} of {all_own} arrays from {step}")
+    if unused := _modules(theirs, put):
+        lines.append(f"not used of the checkpoint: {_some(unused)}")
+    return put, lines
+
+
+def _whole_network(own, network, path):
+    _, variables, _ = checkpoints.load(path)
+    theirs = arrays_of(variables)
+    wanted = {key: leaf.shape for key, leaf in own.items() if key[1] == network}
+    given = {key: array for key, array in theirs.items() if key[1] == network}
+    if not given:
+        has = _some(_modules(theirs, {}))
+        raise InputError(f"{path}: has no network {network!r} to take, but {has}; give another")
+    for key in sorted(wanted.keys() | given.keys()):
+        shape = given[key].shape if key in given else "nothing"
+        if shape != wanted.get(key):
+            raise InputError(
+                f"{path}: its {'/'.join(key[1:])} is {shape}, and this recipe's "
+                f"{wanted.get(key, 'nothing')}; take {network} of a checkpoint with its settings"
+            )
+    return given
+
+
+def _modules(arrays, put):
+    """The arrays that are not in `put`, by the highest modules of which nothing is."""
+    touched = {key[1:end] for key in put for end in range(2, len(key) + 1)}
+    rest = []
+    for key in arrays:
+        if key not in put:
+            ends = range(2, len(key) + 1)
+            rest.append(next((key[1:end] for end in ends if key[1:end] not in touched), key[1:]))
+    return ["/".join(path) for path in dict.fromkeys(rest)]
+
+
+def _some(names, at_most=6):
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more

@@ -1,0 +1,267 @@
+"""The papers' tables: their data, one command from training to print; the decoding benchmark."""
+
+import csv
+import importlib
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import decoding as bench
+from benchmarks import tables
+from benchmarks.papers import Variant
+from jaxalign import decoding
+from jaxalign import recipe as recipes
+from jaxalign.evaluation.summary import statistics
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.protocols import PROTOCOLS
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.schemes import SCHEMES
+from jaxalign.sources import benchmark_of
+from jaxalign.systems.gaussian_vector import GaussianVector
+from jaxalign.systems.tab import TAB
+
+
+SYSTEMS = {"gaussian_vector": GaussianVector, "tab": TAB}
+PAPERS = {name: importlib.import_module(f"benchmarks.papers.{name}") for name in SYSTEMS}
+BLOCKS = [
+    pytest.param(name, block, id=f"{name}-{number}-{index}")
+    for name, paper in PAPERS.items()
+    for number, blocks in paper.TABLES.items()
+    for index, block in enumerate(blocks)
+]
+FACES = {
+    "wflw": {"all": 2500, "pose": 326, "expression": 314, "illumination": 698, "make-up": 206,
+             "occlusion": 736, "blur": 773},
+    "cofw": {"all": 507}, "ibug_300w": {"private": 600, "challenging": 135},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_every_line_and_column_can_be_filled(name, table):
+    subsets = {"all", *PROTOCOLS[benchmark_of(table.data)].subsets}
+    subsets |= set(PROTOCOLS[benchmark_of(table.data)].means)
+    for column in table.columns:
+        method = hasattr(SYSTEMS[name], column.statistic)
+        assert column.statistic in statistics() or method
+        assert column.subset in subsets
+        assert column.normaliser in PROTOCOLS[benchmark_of(table.data)].normalisers
+    for row in table.rows:
+        assert len(row.paper) == len(table.columns)
+        assert all(re.fullmatch(r"-|\d+\.\d+", number) for number in row.paper)
+        assert isinstance(row, Variant) == isinstance(table.rows[0], Variant)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_settings_are_keys_of_the_recipe_and_make_different_variants(name):
+    base = Recipe(system=SYSTEMS[name]())
+    groups = [blocks[0].rows for blocks in PAPERS[name].TABLES.values()]
+    groups += [figure.rows for figure in PAPERS[name].FIGURES.values()]
+    for rows in groups:
+        if isinstance(rows[0], Variant):
+            made = [(recipes.override(base, [*row.train, *row.test]), row.shrink) for row in rows]
+            assert len(set(map(str, made))) == len(made)
+
+
+def own_rows(table, statistics):
+    """The paper's rows of its own models, as numbers, where the table has these columns."""
+    found = [column.statistic for column in table.columns]
+    for row in table.rows if set(statistics) <= set(found) else ():
+        if isinstance(row, Variant) or row.label.startswith(("GV(", "TAB")):
+            yield [float(row.paper[found.index(name)]) for name in statistics]
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_failure_rates_are_whole_faces(name, table):
+    for index, column in enumerate(table.columns):
+        if column.statistic.startswith("fr"):
+            faces = FACES[benchmark_of(table.data)][column.subset]
+            single = replace(table, columns=(column,), rows=tuple(
+                replace(row, paper=(row.paper[index],)) for row in table.rows))  # fmt: skip
+            for (rate,) in own_rows(single, [column.statistic]):
+                assert abs(rate - 100 * round(rate / 100 * faces) / faces) < 0.0051
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_areas_are_above_their_bound(name, table):
+    """AUC >= 1 - NME / limit."""
+    for limit in (7, 8, 10):
+        for nme, area in own_rows(table, ["nme", f"auc@{limit}"]):
+            assert area >= 100 * (1 - nme / limit) - 0.1
+
+
+def test_300w_full_is_common_and_challenging():
+    tables = [*PAPERS["gaussian_vector"].TABLES[1], *PAPERS["tab"].TABLES[2]]
+    rows = [row for table in tables for row in table.rows if row.label[:3] in ("GV(", "TAB")]
+    assert len(rows) == 7
+    for common, challenging, full in (map(float, row.paper) for row in rows):
+        assert abs((554 * common + 135 * challenging) / 689 - full) < 0.011
+
+
+def test_two_papers_print_the_same_numbers_of_others():
+    """Both tables of WFLW, copied apart from each other, by 7 methods."""
+    for ours, theirs in zip(PAPERS["gaussian_vector"].TABLES[3], PAPERS["tab"].TABLES[1],
+                            strict=True):  # fmt: skip
+        rows = {row.label: row.paper for row in theirs.rows}
+        shared = [row for row in ours.rows if row.label in rows]
+        assert len(shared) == 7
+        assert all(rows[row.label] == row.paper for row in shared)
+
+
+def tiny():
+    return Recipe(
+        system=GaussianVector(size=32, backbone="light_w32", fpn_width=8, epochs=1),
+        data=Data("ibug_300w/train", "ibug_300w/test", test="ibug_300w/test", threads=1,
+                  crop=Crop("landmarks", BoxRule(1.1))),
+        training=Training(batch=4),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path, data_300w):
+    """A call of tables.py; its recipe `config` and its `workdir`."""
+    file = tmp_path / "tiny.py"
+    file.write_text("from test_tables import tiny as config\n")
+    arguments = ["gaussian_vector", "--data-dir", data_300w, "--workdir", tmp_path / "w"]
+
+    def call(*more):
+        return tables.main([*map(str, [*arguments, *more])])
+
+    call.config, call.workdir = file, tmp_path / "w"
+    call.parsed = lambda *more: tables.parser().parse_args(list(map(str, [*arguments, *more])))
+    return call
+
+
+def test_a_model_is_trained_once_and_evaluated_for_every_row(
+    command, monkeypatch, capsys, tmp_path
+):
+    paper = PAPERS["gaussian_vector"]
+    (table,) = paper.TABLES[5]
+    monkeypatch.setitem(paper.TABLES, 5, (replace(table, rows=table.rows[2:]),))
+    monkeypatch.setitem(paper.FIGURES, 5, replace(paper.FIGURES[5], rows=table.rows[1:2]))
+    arguments = ["--table", 5, "--config", command.config, "--csv", tmp_path / "t.csv"]
+    assert command(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"BPM, SB, BBS +paper +4\.10\n", printed)
+    assert re.search(r"BPM, SB, BBS +ours +\d+\.\d\d ±\d+\.\d\d\n", printed)
+    assert "full 6 of 689 faces" in printed
+    assert {path.name for path in command.workdir.iterdir()} == {"base", "reports"}
+    with (tmp_path / "t.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["by"] for line in lines] == ["paper", "ours"] * 2
+    assert all(float(line["low"]) < float(line["value"]) for line in lines[1::2])
+    used = [recipe_of(line["report"]) for line in lines[1::2]]
+    assert [recipe["data"]["crop"]["landmarks"]["enlarge"] for recipe in used] == [0.99, 0.99]
+    assert [recipe["system"]["beyond_box"] for recipe in used] == [False, True]
+
+    def refuse(self, stretch):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("jaxalign.training.loop.Run._run_stretch", refuse)
+    assert command("--figure", 5, "--config", command.config) == 0
+    heads = (command.workdir / "figure5.csv").read_text().splitlines()[0]
+    assert heads.startswith("error,BPM: NME")
+    assert (command.workdir / "figure5.png").stat().st_size > 10_000
+    ckpt = ["--ckpt", command.workdir / "base", "--data", "ibug_300w/test"]
+    assert command("--table", 1, *ckpt) == 0
+    printed = capsys.readouterr().out
+    assert "common 4 of 554, challenging 2 of 135" in printed
+    assert re.search(f"{command.workdir / 'base'} +ours", printed)
+
+
+def recipe_of(report):
+    return json.loads((Path(report) / "report.json").read_text())["about"]["recipe"]
+
+
+def test_variants_of_all_tables_share_their_trainings(command, monkeypatch):
+    """Tables 5 to 8: 39 rows, 15 models; where a row's settings are the recipe's, `base`."""
+    called = []
+
+    def record(self, command, *arguments):
+        called.append(list(map(str, arguments)))
+
+    monkeypatch.setattr(tables.Work, "_call", record)
+    more = ["--init-from", "w0", "--set", "training.seed=1"]
+    work = tables.Work(command.parsed("--table", 5, "--config", command.config, *more))
+    rows = [row for n in (5, 6, 7, 8) for row in PAPERS["gaussian_vector"].TABLES[n][0].rows]
+    folders = [work.train(row).name for row in rows]
+    assert len(rows) == 39 and len(called) == len(set(folders)) == 15
+    assert folders[:4] == ["bands_none", "base", "base", "base"]
+    assert {"theta_0-tau_0.5", "bands_1", "bands_1_3"} < set(folders)
+    assert called[0][-4:] == ["--set", "training.seed=1", "training.init_from='w0'",
+                              "system.bands=()"]  # fmt: skip
+
+
+def test_columns_that_are_methods_of_the_system(command, monkeypatch):
+    class Fake:
+        points, size = SCHEMES["ibug68"], 32
+
+        def boundary_mse(self, variables, batch):
+            return variables * batch["points"].max((1, 2))
+
+    fake = SimpleNamespace(system=Fake(), data=Data(crop=Crop()))
+    monkeypatch.setattr(tables.checkpoints, "load", lambda path: (fake, np.float32(2), None))
+    monkeypatch.setattr(tables.Work, "_call", lambda *_: None)
+    work = tables.Work(command.parsed("--table", 8, "--config", command.config))
+    (table,) = PAPERS["tab"].TABLES[8]
+    found = work.per_face(Variant("", ()), table)
+    assert list(found) == ["boundary_mse"] and found["boundary_mse"].shape == (6,)
+    assert (found["boundary_mse"] > 32).all()
+    assert work.per_face(Variant("", ()), PAPERS["tab"].TABLES[9][0]) == {}
+
+
+def test_the_papers_numbers_alone(command, capsys):
+    assert command("--table", 6) == 0
+    printed = capsys.readouterr().out
+    assert "1.5          4.33  4.23  4.15  4.12  4.14\n" in printed
+    assert command("--table", 3) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"GV\(HRNet\) +paper +0\.5775", printed) and " ours " not in printed
+    assert command("--table", 77) == 2
+    assert "there are of Gaussian Vector: 1, 2" in capsys.readouterr().err
+
+
+def test_convergence_needs_validation(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 1, "val_nme": 0.5}\n')
+    assert tables._validations(tmp_path) == [(1, 0.5)]
+    curves = {"heatmap": [(1, 0.5), (2, 0.1)], "BPM": [(1, 0.4), (2, 0.05)]}
+    tables._draw_convergence(tmp_path / "f.png", "convergence", curves)
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+    log.write_text('{"step": 1, "loss": 2.0}\n')
+    with pytest.raises(tables.InputError, match="data.val"):
+        tables._validations(tmp_path)
+
+
+def test_all_ways_to_decode_agree():
+    rng = np.random.default_rng(3)
+    maps = rng.integers(0, 9, (3, 6, 7, 5)).astype(np.float32)  # full of ties
+    expected, _ = jax.jit(decoding.argmax)(maps)
+    for call in bench.WAYS.values():
+        np.testing.assert_array_equal(jax.jit(call)(maps), expected)
+    first = jax.jit(bench.points_first)(jnp.asarray(np.moveaxis(maps, 3, 1)))
+    np.testing.assert_array_equal(first, expected)
+    for call in bench.ON_HOST.values():
+        np.testing.assert_array_equal(call(maps), expected)
+    x, y = 3 * rng.random((2, 3, 6, 5), np.float32)
+    library = jax.jit(lambda x, y: decoding.vectors(x, y, bench.PEAK, bench.TAU)[0])
+    expected = library(x, y)
+    device = jax.jit(partial(bench.vectors, equals=True))
+    np.testing.assert_allclose(device(x, y), expected, atol=1e-5)
+    for equals in (False, True):
+        np.testing.assert_allclose(bench.vectors(x, y, np, equals), expected, atol=1e-5)
+
+
+def test_times_of_the_papers_table(monkeypatch):
+    forward = {"heatmap": lambda *_: jnp.zeros(1), "vector": lambda *_: jnp.zeros(1)}
+    monkeypatch.setattr(bench, "networks", lambda *_: (forward, {}))
+    found = bench.paper_table(repeats=1)
+    assert [row.label for row in PAPERS["gaussian_vector"].TABLES[9][0].rows] == list(found)
+    assert all(len(times) == 3 and min(times) > 0 for times in found.values())
