@@ -1,7 +1,7 @@
 """Annotation schemes as data: flips, boundary curves, regions, eye corners and pupils.
 
 Left and right are *image* sides (the viewer's left first). The fifteen curves and their order are
-those of TAB (Wu et al., "Look at Boundary"; Wang et al., "Think about Boundary"): every scheme has
+those of TAB (Wu et al., "Look at Boundary"; Xie et al., "Think about Boundary"): every scheme has
 all fifteen, and a curve its points cannot draw has fewer than two of them.
 """
 

@@ -207,10 +207,16 @@ class TestRefusals:
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.dtype=bfloat16"]),
         ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32"]),
+        (
+            "tab_light_ibug_300w",
+            ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
+        ),
     ],
 )
 def test_every_system_trains_when_shrunk(config, settings, data_300w, tmp_path):
-    shrunk = ["system.epochs=1", "training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
+    shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
+    epochs = ("scbe_epochs", "balt_epochs") if config.startswith("tab") else ("epochs",)
+    shrunk += [f"system.{name}=1" for name in epochs]
     arguments = ["--config", config, "--workdir", tmp_path, "--data-dir", data_300w]
     assert call(train, *arguments, "--set", *shrunk, *settings) == 0
 

@@ -3,6 +3,7 @@
 from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
+from jaxalign.systems.tab import TAB
 
 
-SYSTEMS = {cls.__name__: cls for cls in (StackedHourglass, GaussianVector, Integral)}
+SYSTEMS = {cls.__name__: cls for cls in (StackedHourglass, TAB, GaussianVector, Integral)}

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxalign import geometry, losses, targets
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
-from jaxalign.layers.hourglass import HPM, Hourglass, average_pool
+from jaxalign.layers.hourglass import HPM, average_pool, stacked
 from jaxalign.layers.norm import batch_norm
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
@@ -34,27 +34,14 @@ class HourglassNetwork(nn.Module):
     @nn.compact
     def __call__(self, images, train: bool):
         width = self.channels
-        conv = partial(nn.Conv, dtype=self.dtype)
-        norm = partial(batch_norm, train, dtype=self.dtype)
         block = partial(HPM, dtype=self.dtype)
 
-        x = conv(width // 4, (7, 7), strides=2, padding=3, name="stem")(images)
-        x = nn.relu(norm("stem_bn")(x))
+        stem = nn.Conv(width // 4, (7, 7), strides=2, padding=3, dtype=self.dtype, name="stem")
+        x = nn.relu(batch_norm(train, "stem_bn", dtype=self.dtype)(stem(images)))
         x = average_pool(block(width // 2, name="stem_block1")(x, train))
         x = block(width // 2, name="stem_block2")(x, train)
         x = block(width, name="stem_block3")(x, train)
-
-        maps = []
-        for i in range(1, self.stacks + 1):
-            y = Hourglass(4, width, self.dtype, name=f"hourglass{i}")(x, train)
-            y = block(width, name=f"block{i}")(y, train)
-            y = conv(width, (1, 1), name=f"merge{i}")(y)
-            y = nn.relu(norm(f"merge{i}_bn")(y))
-            maps.append(conv(self.points, (1, 1), name=f"maps{i}")(y))
-            if i < self.stacks:
-                x = x + conv(width, (1, 1), name=f"features_back{i}")(y)
-                x = x + conv(width, (1, 1), name=f"maps_back{i}")(maps[-1])
-        return maps
+        return stacked(x, train, self.stacks, self.points, self.dtype)[0]
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,15 @@ class Objective:
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training; its steps take the objectives of `cycle` in turn."""
+    """A stretch of training; its steps take the objectives of `cycle` in turn.
+
+    `predicts`: points can be validated during it; not while only a part is trained that gives none.
+    """
 
     name: str
     epochs: float
     cycle: tuple[Objective, ...]
+    predicts: bool = True
 
 
 @dataclass(frozen=True)

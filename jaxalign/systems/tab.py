@@ -222,7 +222,8 @@ class TAB(System):
         scbe = Objective("scbe", self.scbe_loss, self.scbe_optimizer, trains=("scbe",))
         balt = Objective("balt", self.balt_loss, self.optimizer, trains=("balt",))
         second = Phase("balt", self.balt_epochs, (balt,))
-        return (second,) if self.scbe_from else (Phase("scbe", self.scbe_epochs, (scbe,)), second)
+        first = Phase("scbe", self.scbe_epochs, (scbe,), predicts=False)
+        return (second,) if self.scbe_from else (first, second)
 
     def init(self, key):
         images = jnp.zeros((1, self.size, self.size, 3), self.dtype)

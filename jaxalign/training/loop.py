@@ -235,8 +235,9 @@ class Run:
         )
 
     def _save(self, phase, evaluating):
-        """Validate and save. A save between validations is never the best one."""
+        """Validate and save. A save without validation is never the best one."""
         val = math.inf
+        evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):
             val = float(self._validate(phase))
         elif evaluating:
