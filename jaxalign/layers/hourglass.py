@@ -1,4 +1,4 @@
-"""The hourglass and its HPM block (Bulat and Tzimiropoulos, 2017), NHWC."""
+"""The hourglass, its HPM block (Bulat and Tzimiropoulos, 2017) and its older bottleneck, NHWC."""
 
 from collections.abc import Callable
 from functools import partial
@@ -50,11 +50,32 @@ class HPM(nn.Module):
         return jnp.concatenate(parts, -1) + x
 
 
+class Bottleneck(nn.Module):
+    """ResNet's block as Newell et al. (2016) have it, pre-activated: convolutions 1x1, 3x3 and 1x1
+    of C/2, C/2, C channels, plus the shortcut. No biases."""
+
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = LECUN
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+        y = x
+        for i, (share, kernel) in enumerate(((2, 1), (2, 3), (1, 1)), 1):
+            y = nn.relu(norm(f"bn{i}")(y))
+            y = conv(self.channels // share, (kernel, kernel), name=f"conv{i}")(y)
+        if x.shape[-1] != self.channels:
+            x = conv(self.channels, (1, 1), name="shortcut")(nn.relu(norm("shortcut_bn")(x)))
+        return y + x
+
+
 class Hourglass(nn.Module):
     """Depth-n hourglass: 3n + 1 blocks; the input's side must divide by 2^n.
 
     `levels` returns the outputs of all n levels, (B, h, w, C), (B, h/2, w/2, C), ..., the first
-    of which is what is returned without it.
+    of which is what is returned without it. `pool` halves the sides.
     """
 
     depth: int = 4
@@ -62,14 +83,16 @@ class Hourglass(nn.Module):
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = LECUN
     levels: bool = False
+    block: Callable = HPM
+    pool: Callable = average_pool
 
     @nn.compact
     def __call__(self, x, train: bool):
-        block = partial(HPM, self.channels, self.dtype, self.kernel_init)
+        block = partial(self.block, self.channels, self.dtype, self.kernel_init)
         up = block(name="up")(x, train)
-        low, deeper = block(name="low_in")(average_pool(x), train), []
+        low, deeper = block(name="low_in")(self.pool(x), train), []
         if self.depth > 1:
-            settings = self.channels, self.dtype, self.kernel_init, True
+            settings = self.channels, self.dtype, self.kernel_init, True, self.block, self.pool
             deeper = Hourglass(self.depth - 1, *settings, name="inner")(low, train)
             low = deeper[0]
         else:
@@ -79,6 +102,36 @@ class Hourglass(nn.Module):
         return [out, *deeper] if self.levels else out
 
 
+def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool):
+    """FAN's stem: (B, S, S, 3) -> (B, S/4, S/4, width). Called inside a compact module."""
+    block = partial(block, dtype=dtype)
+    conv = nn.Conv(width // 4, (7, 7), strides=2, padding=3, dtype=dtype, name="stem")
+    x = nn.relu(batch_norm(train, "stem_bn", dtype=dtype)(conv(images)))
+    x = pool(block(width // 2, name="stem_block1")(x, train))
+    x = block(width // 2, name="stem_block2")(x, train)
+    return block(width, name="stem_block3")(x, train)
+
+
+def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=average_pool):
+    """The i-th hourglass of a stack on x (B, h, w, C): its levels, the features (B, h, w, C) that
+    its maps are read off, and the maps (B, h, w, maps). Called inside a compact module."""
+    width = x.shape[-1]
+    conv = partial(nn.Conv, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
+    settings = width, dtype, kernel_init, True, block, pool
+    levels = Hourglass(4, *settings, name=f"hourglass{i}")(x, train)
+    y = block(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
+    y = conv(width, name=f"merge{i}")(y)
+    y = nn.relu(batch_norm(train, f"merge{i}_bn", dtype=dtype)(y))
+    return levels, y, conv(maps, name=f"maps{i}")(y)
+
+
+def fed_back(i, x, features, maps, dtype, kernel_init=LECUN):
+    """The next hourglass's input: x and what the i-th one gave. Called as one_stack."""
+    conv = partial(nn.Conv, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
+    x = x + conv(name=f"features_back{i}")(features)
+    return x + conv(name=f"maps_back{i}")(maps)
+
+
 def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
     """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN).
 
@@ -86,15 +139,10 @@ def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
     the features (B, h, w, C) that the last maps are read off. Called inside a compact module,
     whose layers it names.
     """
-    width, found = x.shape[-1], []
-    conv = partial(nn.Conv, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
+    found = []
     for i in range(1, stacks + 1):
-        levels = Hourglass(4, width, dtype, kernel_init, True, name=f"hourglass{i}")(x, train)
-        y = HPM(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
-        y = conv(width, name=f"merge{i}")(y)
-        y = nn.relu(batch_norm(train, f"merge{i}_bn", dtype=dtype)(y))
-        found.append(conv(maps, name=f"maps{i}")(y))
+        levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init)
+        found.append(last)
         if i < stacks:
-            x = x + conv(width, name=f"features_back{i}")(y)
-            x = x + conv(width, name=f"maps_back{i}")(found[-1])
+            x = fed_back(i, x, y, last, dtype, kernel_init)
     return found, levels, y

@@ -6,7 +6,6 @@ to Gaussian maps; the last one is decoded.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -14,8 +13,7 @@ from flax import linen as nn
 from jaxalign import geometry, losses, targets
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
-from jaxalign.layers.hourglass import HPM, average_pool, stacked
-from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.hourglass import stacked, stem
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
 
@@ -33,14 +31,7 @@ class HourglassNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        width = self.channels
-        block = partial(HPM, dtype=self.dtype)
-
-        stem = nn.Conv(width // 4, (7, 7), strides=2, padding=3, dtype=self.dtype, name="stem")
-        x = nn.relu(batch_norm(train, "stem_bn", dtype=self.dtype)(stem(images)))
-        x = average_pool(block(width // 2, name="stem_block1")(x, train))
-        x = block(width // 2, name="stem_block2")(x, train)
-        x = block(width, name="stem_block3")(x, train)
+        x = stem(images, train, self.channels, self.dtype)
         return stacked(x, train, self.stacks, self.points, self.dtype)[0]
 
 

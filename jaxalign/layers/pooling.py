@@ -1,0 +1,46 @@
+"""Down-sampling without aliasing (Zhang, "Making convolutional networks shift-invariant again",
+ICML 2019), NHWC."""
+
+from functools import partial
+from math import comb
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign.layers.hourglass import average_pool
+from jaxalign.layers.unet import max_pool
+
+
+def blur_pool(x, size: int):
+    """(B, h, w, C) -> (B, ceil(h/2), ceil(w/2), C): blurred by the binomial filter of `size` taps
+    on both axes, [1 1]/2, [1 2 1]/4, [1 4 6 4 1]/16, and every second pixel. No parameters.
+
+    Reflects at the border, (size - 1) // 2 pixels on the left and size // 2 on the right.
+    """
+    taps = [comb(size - 1, i) / 2 ** (size - 1) for i in range(size)]
+    for axis in (1, 2):
+        length, reach = x.shape[axis], [(0, 0)] * 4
+        reach[axis] = (size - 1) // 2, size // 2
+        x = jnp.pad(x, reach, "reflect")
+        # sums of slices: on CPUs faster than a convolution of each channel by itself
+        places = (slice(i, i + length, 2) for i in range(size))
+        x = sum(
+            tap * (x[:, place] if axis == 1 else x[:, :, place])
+            for tap, place in zip(taps, places, strict=True)
+        )
+    return x
+
+
+def anti_aliased_max_pool(x, size: int):
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): 2x2 maxima at every pixel, then blur_pool."""
+    return blur_pool(nn.max_pool(x, window_shape=(2, 2)), size)
+
+
+def down_sampling(pool: str, blur: int):
+    """What halves the sides: `pool` average or max, plain or anti-aliased by `blur` taps (0: not).
+
+    As Zhang's recipe: blur_pool takes average pooling's place, and follows maxima of stride 1.
+    """
+    if not blur:
+        return {"average": average_pool, "max": max_pool}[pool]
+    return partial({"average": blur_pool, "max": anti_aliased_max_pool}[pool], size=blur)
