@@ -16,6 +16,47 @@ def mse_maps(predicted, target, weights=1.0):
     return errors.mean(tuple(range(1, errors.ndim - 1)))
 
 
+def adaptive_wing(predicted, target, weights=1.0, *, alpha=2.1, omega=14.0, epsilon=1.0, theta=0.5):
+    """Adaptive Wing loss (Wang et al., ICCV 2019): (B, h, w, K) maps -> (B, K), the mean of
+    weights x loss; in the target's precision.
+
+    omega ln(1 + (d / epsilon)^(alpha - y)) at distance d < theta from the target y in 0..1; beyond,
+    the straight line that goes on with the same value and slope.
+    """
+    power = alpha - target
+    distance = abs(predicted.astype(target.dtype) - target)
+    knee = (theta / epsilon) ** power
+    slope = omega * power * knee / ((1 + knee) * theta)
+    line = omega * jnp.log1p(knee) + slope * (distance - theta)
+    curve = omega * jnp.log1p((distance / epsilon) ** power)
+    return (weights * jnp.where(distance < theta, curve, line)).mean((1, 2))
+
+
+FOCAL = ("per_sample", "literal", "masked")
+
+
+def focal_factor(attributes, weight, reading: str, axis: str | None = None):
+    """Focal factor of each face (PropagationNet, Eq. 2 and 3): attributes (B, C) of 0 and 1, weight
+    (B,), 0 for padding rows -> (B,).
+
+    sigma_c = N / (faces of the batch with attribute c), 1 where there is none; the batch is that of
+    all devices of `axis`. The factor is the mean over c of, by `reading`, `per_sample`: sigma_c if
+    the face has c, else 1; `literal`, as printed, the same for every face: sigma_c; `masked`:
+    sigma_c if the face or no face has c, else 0. The paper takes the sum; by the mean, faces
+    without attributes count as without the factor.
+    """
+    has = attributes.astype(weight.dtype)
+    faces, having = weight.sum(), (weight[:, None] * has).sum(0)
+    if axis is not None:
+        faces, having = jax.lax.psum((faces, having), axis)
+    sigma = jnp.where(having > 0, faces / jnp.where(having > 0, having, 1), 1)[None]
+    if reading == "literal":
+        return jnp.full_like(weight, sigma.mean())
+    if reading == "masked":
+        return jnp.where((has > 0) | (having == 0)[None], sigma, 0).mean(-1)
+    return jnp.where(has > 0, sigma, 1).mean(-1)
+
+
 def cross_entropy_maps(logits, target):
     """Cross-entropy of softmax(logits) over the pixels with the target maps summed to 1.
 

@@ -37,7 +37,8 @@ def weight_map(maps, easy: float = 0.1):
     """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
 
     Near is where the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
-    Section 4.3; with 1.0 and 0.1 in Gaussian Vector's Fig. 6).
+    Section 4.3, whose weights 11 and 1 are 1 + 10 weight_map(maps, 0); with 1.0 and 0.1 in
+    Gaussian Vector's Fig. 6).
     """
     dilated = nn.max_pool(maps, window_shape=(3, 3), strides=(1, 1), padding="SAME")
     return jnp.where(dilated > 0.2, 1.0, easy)

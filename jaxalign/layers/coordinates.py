@@ -15,7 +15,7 @@ def with_coordinates(x, boundary=None):
     """(B, h, w, C) -> (B, h, w, C + 3), or C + 5 with a predicted boundary map (B, h, w, 1).
 
     The two further channels are x and y where the boundary is above 0.05, 0 elsewhere (AWing,
-    Wang et al., ICCV 2019, Section 5).
+    Wang et al., ICCV 2019).
     """
     batch, height, width, _ = x.shape
     grid = jnp.asarray(coordinates(height, width), x.dtype)

@@ -3,7 +3,10 @@
 from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
+from jaxalign.systems.propagationnet import PropagationNet
 from jaxalign.systems.tab import TAB
 
 
-SYSTEMS = {cls.__name__: cls for cls in (StackedHourglass, TAB, GaussianVector, Integral)}
+SYSTEMS = {
+    cls.__name__: cls for cls in (StackedHourglass, TAB, GaussianVector, PropagationNet, Integral)
+}

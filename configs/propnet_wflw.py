@@ -1,0 +1,40 @@
+"""PropagationNet on WFLW (Table 3): four stacks, 15 boundaries, Focal Wing loss.
+
+Data: wflw, 7,500 faces with their six attributes. As printed: 256 px, Adam 1e-4, rotation 30,
+scale 15 %, shift 25 px, flips. Choices: the annotation's boxes + 25 %, batch 16, 240 epochs, x 0.1
+at 160 and 210; AWing's weight map. AWing's own network and loss: `--set
+system.boundary_channel=True system.propagation=False system.pool=average system.blur=0
+system.focal='' system.beta=1`.
+Cost: 36,349,372 parameters, 42.80 G multiply-adds a face (the paper: 36.30 M, 42.83 G).
+The paper: NME (inter-ocular) 4.05 %, failure rate 2.96 % at 10 %, AUC 0.6158.
+Not trained yet at this size, so no accuracy of ours is stated.
+"""
+
+from jaxalign.augment import Augment
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.systems.propagationnet import PropagationNet
+
+
+def config() -> Recipe:
+    return Recipe(
+        system=PropagationNet(scheme="wflw98"),
+        data=Data(
+            train="wflw/train",
+            test="wflw/test",
+            crop=Crop("dataset", BoxRule(1.25), BoxRule(1.25), BoxRule(1.25)),
+            augment=Augment(
+                rotation=30,
+                scale=0.15,
+                shift=25 / 256,
+                brightness=0.0,
+                contrast=0.0,
+                saturation=0.0,
+                grey=0.0,
+                blur=0.0,
+                noise=0.0,
+                occlusion=0.0,
+            ),
+        ),
+        training=Training(batch=16),
+    )

@@ -1,0 +1,244 @@
+"""PropagationNet (Huang et al., CVPR 2020): stacked hourglasses that attend to facial boundaries.
+
+Behind each hourglass a Propagation Module turns the landmark maps into 15 boundary maps and these,
+with the features, into an attention on what goes on to the next one. Blocks are HPM, down-sampling
+is anti-aliased, hourglasses see coordinates, and the Adaptive Wing loss is weighted by the faces'
+attributes (Focal Wing). No code of it was published; where the paper is silent the choices are
+AWing's (Wang et al., ICCV 2019), on which it builds, or named below.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxalign import geometry, losses, targets
+from jaxalign.decoding import DECODERS
+from jaxalign.errors import InputError
+from jaxalign.layers.coordinates import with_coordinates
+from jaxalign.layers.hourglass import HPM, Bottleneck, Hourglass, fed_back, one_stack, stem
+from jaxalign.layers.norm import AXIS
+from jaxalign.layers.pooling import down_sampling
+from jaxalign.optimizers import Optimizer
+from jaxalign.schemes import CURVES
+from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+
+
+STRIDE = 4  # crop pixels per map pixel
+BLOCKS = {"hpm": HPM, "bottleneck": Bottleneck}
+LOSSES = {"awing": losses.adaptive_wing, "mse": losses.mse_maps}
+
+
+class Propagation(nn.Module):
+    """The Propagation Module (Section 3.1): landmark maps (B, h, w, K) and features (B, h, w, C)
+    -> boundary maps (B, h, w, 15) and the attention (B, h, w, C), 0 to 1.
+
+    The layout whose parameters and operations come nearest to Table 8: each boundary is one 7x7
+    convolution of all landmark maps, and the "two-stage hourglass" is one of depth 2.
+    """
+
+    block: Callable = HPM
+    pool: Callable = down_sampling("max", 3)
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, maps, features, train: bool):
+        width, conv = features.shape[-1], partial(nn.Conv, dtype=self.dtype)
+        boundaries = conv(len(CURVES), (7, 7), padding=3, name="boundaries")(maps)
+        x = jnp.concatenate([boundaries, features], -1)
+        x = conv(width, (1, 1), name="merge")(x)
+        hourglass = Hourglass(2, width, self.dtype, block=self.block, pool=self.pool)
+        x = hourglass.copy(name="hourglass")(x, train)
+        return boundaries, nn.sigmoid(conv(width, (1, 1), name="attention")(x))
+
+
+class PropagationNetwork(nn.Module):
+    """(B, S, S, 3) normalised images -> of each stack, last best: landmark maps (B, S/4, S/4, K),
+    boundary maps (15 by propagation, 1 by boundary_channel, else none) and attentions (C or none).
+
+    The last attention reaches nothing: no hourglass follows.
+    """
+
+    points: int
+    stacks: int = 4
+    channels: int = 256
+    block: Callable = HPM
+    pool: Callable = down_sampling("max", 3)
+    coordconv: bool = True
+    propagation: bool = True
+    boundary_channel: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        build = {"dtype": self.dtype, "block": self.block, "pool": self.pool}
+        if self.coordconv and self.boundary_channel:
+            images = with_coordinates(images)
+        x = stem(images, train, self.channels, **build)
+        landmarks, boundaries, attentions, union = [], [], [], None
+        for i in range(1, self.stacks + 1):
+            y = x
+            if self.coordconv:
+                conv = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
+                y = conv(with_coordinates(x, union))
+            _, y, maps = one_stack(i, y, train, self.points + self.boundary_channel, **build)
+            if i < self.stacks:
+                x = fed_back(i, x, y, maps, self.dtype)
+            if self.propagation:
+                module = Propagation(**build, name=f"propagation{i}")
+                found, attention = module(maps, y, train)
+                x = x * attention
+                attentions.append(attention)
+            else:
+                maps, found = maps[..., : self.points], maps[..., self.points :]
+            if self.boundary_channel:
+                union = found
+            landmarks.append(maps)
+            boundaries.append(found)
+        return landmarks, boundaries, attentions
+
+
+@dataclass(frozen=True)
+class PropagationNet(System):
+    """`block`: hpm or bottleneck; `pool`: max or average, anti-aliased by `blur` 2, 3 or 5 taps (0:
+    not); `coordconv`: hourglasses see coordinates; `propagation`: the Propagation Module.
+
+    `loss`: awing (`alpha`, `omega`, `epsilon`, `theta`) or mse, with AWing's `weight_map` or
+    without; `focal`: per_sample, literal or masked (losses.focal_factor), "" for none. `beta`: the
+    weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets, in map pixels
+    (cut in sigmas). `boundary_channel` is AWing's network instead of propagation: the union of the
+    boundaries as one more map, and coordinates on it and in the stem.
+
+    Choices: attention multiplies the sum that goes on to the next hourglass; landmarks as AWing's
+    7x7 windows, centred on the exact point; boundaries a line of zero width blurred with sigma 1,
+    peak 1; losses are means over pixels, summed over maps (as printed) and over stacks.
+    """
+
+    stacks: int = 4
+    channels: int = 256
+    block: str = "hpm"
+    pool: str = "max"
+    blur: int = 3
+    coordconv: bool = True
+    propagation: bool = True
+    boundary_channel: bool = False
+    loss: str = "awing"
+    alpha: float = 2.1
+    omega: float = 14.0
+    epsilon: float = 1.0
+    theta: float = 0.5
+    weight_map: bool = True
+    focal: str = "per_sample"
+    beta: float = 0.5
+    sigma: float = 1.75
+    cut: float = 2.0
+    boundary_sigma: float = 1.0
+    decoder: str = "quarter"
+    epochs: float = 240
+    optimizer: Optimizer = field(
+        default_factory=lambda: Optimizer(schedule="step", boundaries=(160, 210))
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.size <= 0 or self.size % (STRIDE * 16):
+            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
+        if self.stacks < 1:
+            raise InputError(f"system.stacks={self.stacks}: must be at least 1")
+        if self.channels <= 0 or self.channels % 8:
+            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
+        if self.propagation and self.boundary_channel:
+            raise InputError("system.boundary_channel: set system.propagation=False with it")
+        for name, known in (
+            ("block", BLOCKS),
+            ("pool", ("average", "max")),
+            ("blur", (0, 2, 3, 5)),
+            ("loss", LOSSES),
+            ("focal", ("", *losses.FOCAL)),
+            ("decoder", DECODERS),
+        ):
+            if getattr(self, name) not in known:
+                value, known = getattr(self, name), ", ".join(str(one) or "''" for one in known)
+                raise InputError(f"system.{name}={value!r}: one of {known}")
+        for name in ("omega", "epsilon", "theta", "sigma", "boundary_sigma"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"system.{name}={getattr(self, name)}: must be above 0")
+        if not self.alpha > 1:
+            raise InputError(f"system.alpha={self.alpha}: must be above 1, the highest target")
+
+    @property
+    def network(self):
+        return PropagationNetwork(
+            self.points.num_points,
+            self.stacks,
+            self.channels,
+            BLOCKS[self.block],
+            down_sampling(self.pool, self.blur),
+            self.coordconv,
+            self.propagation,
+            self.boundary_channel,
+            jnp.dtype(self.dtype),
+        )
+
+    @property
+    def phases(self):
+        objective = Objective("maps", self.objective, self.optimizer, trains=("network",))
+        return (Phase("train", self.epochs, (objective,)),)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        return init_networks({"network": self.network}, key, {"network": (images,)})
+
+    def maps(self, variables, images):
+        """Crops -> what PropagationNetwork gives, by the stored statistics."""
+        return self.network.apply(select(variables), normalise(images, self.dtype), train=False)
+
+    def predict(self, variables, images):
+        landmarks, _, _ = self.maps(variables, images)
+        points, score = DECODERS[self.decoder](landmarks[-1].astype(jnp.float32))
+        return geometry.from_map(points, STRIDE), score
+
+    def shown(self, variables, images):
+        """The last boundary maps, and the attention that the last hourglass is given."""
+        _, boundaries, attentions = self.maps(variables, images)
+        found = {}
+        if self.propagation or self.boundary_channel:
+            found["boundaries"] = jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)
+        if len(attentions) > 1:
+            found["attention"] = attentions[-2].astype(jnp.float32)
+        return found
+
+    def objective(self, params, batch_stats, batch, key):
+        (landmarks, boundaries, _), changed = self.network.apply(
+            select({"params": params, "batch_stats": batch_stats}),
+            normalise(batch["image"], self.dtype),
+            train=True,
+            mutable=["batch_stats"],
+        )
+        points, side = batch["points"], (STRIDE, self.size)
+        label = targets.gaussian_maps(points, *side, self.sigma, self.cut)
+        parts = {"landmarks": sum(self._errors(maps, label).sum(-1) for maps in landmarks)}
+        values = parts["landmarks"]
+        if self.propagation or self.boundary_channel:
+            chosen = slice(-1) if self.propagation else slice(-1, None)
+            label = targets.boundary_maps(points, self.points, *side, self.boundary_sigma)
+            weights = targets.boundary_weights(self.points)[None, chosen]
+            errors = [self._errors(maps, label[..., chosen]) for maps in boundaries]
+            parts["boundaries"] = sum((error * weights).sum(-1) for error in errors)
+            values = values + self.beta * parts["boundaries"]
+        if self.focal:
+            given = batch["attributes"], batch["weight"]
+            parts["focal"] = losses.focal_factor(*given, self.focal, AXIS)
+            values = parts["focal"] * values
+        return values, parts, {"network": changed["batch_stats"]}
+
+    def _errors(self, maps, label):
+        """(B, h, w, M) maps -> (B, M)."""
+        settings = {}
+        if self.loss == "awing":
+            names = ("alpha", "omega", "epsilon", "theta")
+            settings = {name: getattr(self, name) for name in names}
+        weights = 1 + 10 * targets.weight_map(label, easy=0) if self.weight_map else 1.0
+        return LOSSES[self.loss](maps, label, weights, **settings)
