@@ -1,4 +1,7 @@
-"""A recipe small enough to train in a test."""
+"""A recipe small enough to train in a test, and variables without an initialisation."""
+
+import jax
+import numpy as np
 
 from jaxalign.augment import Augment
 from jaxalign.optimizers import Optimizer
@@ -20,3 +23,15 @@ def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
         data=Data("ibug_300w/train", "ibug_300w/test", augment=Augment(), threads=1),
         training=Training(batch=batch, ema=0.9, log_steps=1, **training),
     )
+
+
+def filled(shapes):
+    """Variables of these shapes, random where there are kernels."""
+    rng = np.random.default_rng(0)
+
+    def fill(path, leaf):
+        if path[-1].key == "kernel":
+            return rng.normal(0, 0.1, leaf.shape).astype(np.float32)
+        return np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)

@@ -211,7 +211,7 @@ class TestRefusals:
             "tab_light_ibug_300w",
             ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
         ),
-        ("propnet_light_ibug_300w", ["system.channels=8", "system.size=64"]),
+        ("propnet_light_ibug_300w", ["system.channels=8", "system.size=64", "system.stacks=1"]),
     ],
 )
 def test_every_system_trains_when_shrunk(config, settings, data_300w, tmp_path):

@@ -60,3 +60,135 @@ def test_cross_entropy_hand_value_and_empty_target():
         rtol=1e-6,
     )
     assert losses.cross_entropy_maps(logits, jnp.zeros((1, 1, 2, 1))) == 0
+
+
+AWING = {"alpha": 2.1, "omega": 14.0, "epsilon": 1.0, "theta": 0.5}
+
+
+def awing(distance, target, **settings):
+    """The loss of a single pixel, by the definition with A and C."""
+    a, w, e, t = (AWING | settings).values()
+    if distance < t:
+        return w * np.log(1 + (distance / e) ** (a - target))
+    power = (t / e) ** (a - target)
+    slope = w / (1 + power) * (a - target) * (t / e) ** (a - target - 1) / e
+    return slope * distance - (t * slope - w * np.log(1 + power))
+
+
+def pixel(distance, target, **settings):
+    """The same by the library: a map of one pixel."""
+    target = jnp.full((1, 1, 1, 1), target)
+    return losses.adaptive_wing(target + distance, target, **settings)[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("distance", "target", "expected"),
+    [
+        (0.25, 1.0, 14 * np.log1p(0.25**1.1)),  # 2.7476
+        (0.25, 0.0, 14 * np.log1p(0.25**2.1)),  # 0.7414
+        (-0.25, 0.0, 14 * np.log1p(0.25**2.1)),
+        # y = 1: A = 14 * 1.1 * 0.5^0.1 / (1 + 0.5^1.1) = 9.7817
+        (1.0, 1.0, 14 * np.log1p(0.5**1.1) + 0.5 * 14 * 1.1 * 0.5**0.1 / (1 + 0.5**1.1)),
+        (0.0, 0.3, 0.0),
+    ],
+)
+def test_adaptive_wing_by_hand(distance, target, expected):
+    assert pixel(distance, target) == pytest.approx(expected, rel=1e-5)
+
+
+def test_adaptive_wing_is_its_definition():
+    other = {"alpha": 1.8, "omega": 5.0, "epsilon": 0.7, "theta": 0.3}
+    with jax.enable_x64(True):
+        for settings in (AWING, other):
+            for target in (0.0, 0.4, 1.0):
+                for distance in (0.05, 0.299, 0.301, 0.499, 0.501, 3.0):
+                    value = pixel(distance, target, **settings)
+                    assert value.dtype == jnp.float64
+                    assert value == pytest.approx(awing(distance, target, **settings), rel=1e-12)
+
+
+def test_adaptive_wing_is_the_weighted_mean_over_pixels():
+    rng = np.random.default_rng(0)
+    target, predicted = rng.uniform(size=(2, 2, 3, 4, 5)).astype(np.float32)
+    weights = rng.uniform(1, 11, target.shape).astype(np.float32)
+    flat = zip(abs(predicted - target).ravel(), target.ravel(), strict=True)
+    each = np.array([awing(*pair) for pair in flat]).reshape(target.shape)
+    found = losses.adaptive_wing(jnp.array(predicted), jnp.array(target), jnp.array(weights))
+    np.testing.assert_allclose(found, (weights * each).mean((1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("target", [0.0, 0.35, 1.0])
+def test_adaptive_wing_slopes(target):
+    """Against central differences, also across theta, where value and slope go on."""
+    with jax.enable_x64(True):
+        both = jax.jit(jax.value_and_grad(lambda distance: pixel(distance, target)))
+
+        def value(distance):
+            return float(both(distance)[0])
+
+        def slope(distance):
+            return float(both(distance)[1])
+
+        step = 1e-6
+        for distance in (-2.0, -0.5, -0.2, 0.1, 0.5 - 1e-7, 0.5, 0.5 + 1e-7, 0.8):
+            differences = (value(distance + step) - value(distance - step)) / (2 * step)
+            assert slope(distance) == pytest.approx(differences, rel=1e-5)
+        below, above = 0.5 - 1e-12, 0.5 + 1e-12
+        assert value(below) == pytest.approx(value(above), rel=1e-9)
+        assert slope(below) == pytest.approx(slope(above), rel=1e-9)
+        assert slope(0.0) == 0
+
+
+def test_adaptive_wing_of_coarse_predictions_is_float32():
+    target = jnp.zeros((1, 2, 2, 1))
+    assert losses.adaptive_wing(target.astype(jnp.bfloat16), target).dtype == jnp.float32
+
+
+# Five faces, three attributes: two faces have the first, one the second, none the third.
+ATTRIBUTES = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        ("per_sample", [(2.5 + 2) / 3, (2.5 + 5 + 1) / 3, 1, 1, 1]),
+        ("literal", [(2.5 + 5 + 1) / 3] * 5),
+        ("masked", [(2.5 + 1) / 3, (2.5 + 5 + 1) / 3, 1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_focal_factor_by_hand(reading, expected):
+    """N = 5: sigma is 5/2, 5 and, without any face, 1."""
+    factor = losses.focal_factor(ATTRIBUTES, jnp.ones(5), reading)
+    np.testing.assert_allclose(factor, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("reading", losses.FOCAL)
+def test_focal_factor_is_one_without_attributes(reading):
+    factor = losses.focal_factor(np.zeros((4, 6), np.uint8), jnp.ones(4), reading)
+    np.testing.assert_array_equal(factor, np.ones(4))
+
+
+def test_focal_factor_of_an_attribute_goes_with_how_rare_it_is():
+    """Of 8 faces one has the first attribute and four the second: 8 and 2, and 1 else."""
+    attributes = np.zeros((8, 2), np.uint8)
+    attributes[0, 0] = attributes[4:, 1] = 1
+    factor = losses.focal_factor(attributes, jnp.ones(8), "per_sample")
+    np.testing.assert_allclose(factor, [4.5, 1, 1, 1, 1.5, 1.5, 1.5, 1.5])
+
+
+@pytest.mark.parametrize("reading", losses.FOCAL)
+def test_focal_factor_of_four_devices_is_that_of_one(reading):
+    """Padding rows, which may repeat a rare face, count nowhere."""
+    rng = np.random.default_rng(0)
+    attributes = (rng.random((8, 6)) < 0.2).astype(np.uint8)
+    weight = np.array([1, 1, 1, 1, 1, 0, 0, 0], np.float32)
+    attributes[5:] = 1
+    one = losses.focal_factor(attributes[:5], jnp.ones(5), reading)
+
+    def factor(attributes, weight):
+        return losses.focal_factor(attributes, weight, reading, "devices")
+
+    shared = jax.pmap(factor, "devices")(attributes.reshape(4, 2, 6), weight.reshape(4, 2))
+    np.testing.assert_allclose(shared.ravel()[:5], one, rtol=1e-6)
+    alone = losses.focal_factor(attributes[:2], jnp.ones(2), reading)
+    assert abs(alone - one[:2]).max() > 0.01

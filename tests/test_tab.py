@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small import filled
 
 from jaxalign import costs, targets
 from jaxalign.errors import InputError
@@ -28,18 +29,6 @@ def variables_of(system):
 
 def count(network, **settings):
     return costs.count(variables_of(TAB(**settings))["params"][network])
-
-
-def filled(shapes):
-    """Variables of these shapes, random where there are kernels."""
-    rng = np.random.default_rng(0)
-
-    def fill(path, leaf):
-        if path[-1].key == "kernel":
-            return rng.normal(0, 0.1, leaf.shape).astype(np.float32)
-        return np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
 @pytest.mark.parametrize(

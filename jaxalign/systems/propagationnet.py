@@ -36,7 +36,9 @@ class Propagation(nn.Module):
     -> boundary maps (B, h, w, 15) and the attention (B, h, w, C), 0 to 1.
 
     The layout whose parameters and operations come nearest to Table 8: each boundary is one 7x7
-    convolution of all landmark maps, and the "two-stage hourglass" is one of depth 2.
+    convolution of all landmark maps, and the "two-stage hourglass" is one of depth 2. The attention
+    starts at 1/2 everywhere: what it is made of is not normalised, and would drive the sigmoid to
+    its ends.
     """
 
     block: Callable = HPM
@@ -51,7 +53,8 @@ class Propagation(nn.Module):
         x = conv(width, (1, 1), name="merge")(x)
         hourglass = Hourglass(2, width, self.dtype, block=self.block, pool=self.pool)
         x = hourglass.copy(name="hourglass")(x, train)
-        return boundaries, nn.sigmoid(conv(width, (1, 1), name="attention")(x))
+        even = nn.initializers.zeros
+        return boundaries, nn.sigmoid(conv(width, (1, 1), kernel_init=even, name="attention")(x))
 
 
 class PropagationNetwork(nn.Module):
