@@ -200,10 +200,10 @@ def _slug(settings):
 
 def _lines(table: Table, work: Work) -> list[Line]:
     """The paper's lines, ours behind each of them, or, of given models, behind all."""
-    arguments, measured, lines = work.arguments, table.measure and table.measure(), []
+    arguments, measured, lines = work.arguments, table.measure() if table.measure else {}, []
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
-        if measured:
+        if row.label in measured:
             lines.append(Line(row.label, "ours", tuple(map(Number, measured[row.label]))))
         elif isinstance(row, Variant) and work.base:
             entry = work.evaluate(row, table)

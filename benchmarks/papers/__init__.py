@@ -52,7 +52,8 @@ class Variant(Row):
 class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
-    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model.
+    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
+    of the rows as there are ours of.
     """
 
     title: str

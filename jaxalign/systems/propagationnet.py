@@ -152,8 +152,6 @@ class PropagationNet(System):
             raise InputError(f"system.stacks={self.stacks}: must be at least 1")
         if self.channels <= 0 or self.channels % 8:
             raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
-        if self.propagation and self.boundary_channel:
-            raise InputError("system.boundary_channel: set system.propagation=False with it")
         for name, known in (
             ("block", BLOCKS),
             ("pool", ("average", "max")),
@@ -173,6 +171,8 @@ class PropagationNet(System):
 
     @property
     def network(self):
+        if self.propagation and self.boundary_channel:  # here, for fields are set one by one
+            raise InputError("system.boundary_channel=True: set system.propagation=False with it")
         return PropagationNetwork(
             self.points.num_points,
             self.stacks,
