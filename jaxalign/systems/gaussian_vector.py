@@ -51,7 +51,7 @@ class GaussianVector(System):
     under AWing's weights (Fig. 6). `sigma` (map pixels), `theta`, `exponent`: the label.
     `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
 
-    Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only and rectifies it;
+    Choices: labels are centred on the nearest map pixel; the FPN smooths and rectifies P2 only;
     the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
     """
 
