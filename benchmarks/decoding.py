@@ -29,11 +29,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
-from jaxalign import decoding, parallel  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
-from jaxalign.layers.band_pooling import band_pool  # noqa: E402
-from jaxalign.systems.gaussian_vector import GaussianVector  # noqa: E402
-from jaxalign.systems.interface import forward, normalise  # noqa: E402
+from jaxalign import decoding, parallel
+from jaxalign.commands import run
+from jaxalign.errors import InputError
+from jaxalign.layers.band_pooling import band_pool
+from jaxalign.systems.gaussian_vector import GaussianVector
+from jaxalign.systems.interface import forward, normalise
 
 
 POINTS, SIDE, PEAK, TAU = 68, 64, 4.0, 2.0
@@ -209,9 +210,18 @@ def main(argv: list[str] | None = None) -> int:
     return run(lambda: _print(arguments))
 
 
+def _counts(text, option):
+    """ "1,32" -> [1, 32]. Errors: InputError."""
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) for part in parts):
+        raise InputError(f"{option} {text}: whole numbers above 0")
+    return [int(part) for part in parts]
+
+
 def _print(arguments):
+    _counts(str(arguments.repeats), "--repeats")
     print(f"device: {parallel.start(arguments.require)}")
-    for batch in map(int, arguments.batch.split(",")):
+    for batch in _counts(arguments.batch, "--batch"):
         print(f"\nbatch {batch}, ms{'':44}median     10 %     90 %")
         for key, ms in timed(variants(batch, arguments.size), arguments.repeats).items():
             part, method, way = key

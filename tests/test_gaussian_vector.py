@@ -135,6 +135,8 @@ def test_counts(settings, parameters, giga):
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
+        ({"theta": -1.0}, "not be below 0"),
+        ({"weight_map": True}, "is for heatmaps"),
     ],
 )
 def test_refusals(settings, message):

@@ -14,7 +14,7 @@ class FPN(nn.Module):
     Lateral 1x1 convolutions to `width` channels, from the coarsest down upsampled and added; 3x3
     smoothing of the finest level alone, the only one that is read. The leaky ReLU after it is
     ours: between linear layers coarse features could shift fine ones, but not gate them; and a
-    plain ReLU dies where the target is mostly zero, as heatmaps are (measured).
+    plain ReLU dies where the target is mostly zero, as heatmaps are (RESULTS.md).
     """
 
     width: int = 256

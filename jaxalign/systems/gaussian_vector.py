@@ -47,11 +47,12 @@ class GaussianVector(SingleNetwork):
 
     `bands`: one or two bandwidths of the Band Pooling Module, `alpha` the first one's share; ()
     leaves the module out and trains Gaussian heatmaps (Table 5's baseline), with `weight_map`
-    under AWing's weights (Fig. 6). `sigma` (map pixels), `theta`, `exponent`: the label.
+    under AWing's weight map at Fig. 6's weights, 1.0 and 0.1. `sigma` (map pixels), `theta`,
+    `exponent` make the label.
     `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
 
-    Choices: labels are centred on the nearest map pixel; the FPN smooths and rectifies P2 only;
-    the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
+    Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only, a leaky ReLU
+    after it; the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
     """
 
     backbone: str = "resnet50_v2"
@@ -77,8 +78,12 @@ class GaussianVector(SingleNetwork):
             raise InputError(f"system.bands={self.bands}: up to two odd numbers above 0")
         if self.exponent not in (1, 2):
             raise InputError(f"system.exponent={self.exponent}: 2, or 1 as the paper prints it")
-        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0):
-            raise InputError("system.sigma, tau and beyond_sigma must be above 0")
+        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0 and self.fpn_width > 0):
+            raise InputError("system.sigma, tau, beyond_sigma and fpn_width must be above 0")
+        if self.theta < 0 or not 0 <= self.alpha <= 1:
+            raise InputError("system.theta must not be below 0, and system.alpha in 0..1")
+        if self.weight_map and self.bands:
+            raise InputError("system.weight_map is for heatmaps: it goes with system.bands=()")
 
     @property
     def network(self):

@@ -3,7 +3,9 @@
 SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and their union; BALT,
 a U-Net, turns these maps into landmark maps, with SCBE's features added at four scales. SCBE is
 trained first, then BALT on the frozen SCBE; both with the mean squared error. Where the paper is
-silent or garbled (Eq. 4), the choices are those of the first author's released code.
+silent or garbled (Eq. 4), the choices are those of the first author's released code, but that
+labels keep the sub-pixel place unless `integer_labels` is set. For fusions other than 2, features
+of a single scale and the lower brows of 68 points no code was released: they are ours.
 """
 
 from collections.abc import Callable
@@ -166,6 +168,10 @@ class TAB(System):
             raise InputError(f"system.channels={self.channels}: the stem resnet has 256")
         if self.base_width < 1:
             raise InputError(f"system.base_width={self.base_width}: must be at least 1")
+        if not (self.sigma > 0 and self.boundary_sigma > 0 and self.conv_deviation >= 0):
+            raise InputError(
+                "system.sigma and boundary_sigma must be above 0, conv_deviation not below"
+            )
         for name, known in (
             ("stem", (*PRETRAINED, "base")),
             ("stacks", (1, 2)),
