@@ -26,10 +26,10 @@ def multiply_adds(function, *arguments) -> Counter:
     return found
 
 
-def _walk(jaxpr, times, found):
+def _walk(jaxpr, times, found, outer=""):
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        scope = str(equation.source_info.name_stack)
+        scope = f"{outer}/{equation.source_info.name_stack}".strip("/")
         if name == "conv_general_dilated":
             found[scope] += times * _convolution(equation)
         elif name == "dot_general" and "resample" not in scope and _has_weights(equation):
@@ -39,7 +39,7 @@ def _walk(jaxpr, times, found):
             for part in value if isinstance(value, list | tuple) else [value]:
                 part = getattr(part, "jaxpr", part)
                 if hasattr(part, "eqns"):
-                    _walk(part, inner, found)
+                    _walk(part, inner, found, scope)
 
 
 def _convolution(equation):

@@ -19,6 +19,7 @@ from small import small_recipe
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
+from jaxalign.sources import first as first_faces
 from jaxalign.sources import open_source
 from jaxalign.systems import StackedHourglass
 from jaxalign.systems.interface import Objective, Phase, System
@@ -228,7 +229,7 @@ def test_a_phase_that_cannot_predict_is_not_validated(train, tmp_path, monkeypat
     first, second = TwoPhases().phases
     phases = property(lambda self: (replace(first, predicts=False), second))
     monkeypatch.setattr(TwoPhases, "phases", phases)
-    run = Run(two_phases(eval_epochs=1), train[:4], train[:2], tmp_path)
+    run = Run(two_phases(eval_epochs=1), train, first_faces(train, 2), tmp_path)
     run.run()
     validated = [row for row in lines(tmp_path) if "val_nme" in row]
     assert validated and {row["phase"] for row in validated} == {second.name}
