@@ -7,8 +7,8 @@ process, each waited for; compiled before. 68 points, maps of 64 x 64, float32. 
 on an array that the host has not seen yet.
 
 All ways give the same points, and the fastest stands for its method in the paper's table:
-  argmax      decoding.argmax: over the flattened map, points last, as the network leaves it;
-              decoding.vectors
+  library     decoding.argmax and decoding.vectors: `rows`, each maximum found as by `where`
+  argmax      over the flattened map, points last, as the network leaves it; over each vector
   points 1st  the same over contiguous maps (B, K, h w), were the network to leave them so
   transposed  the same, the transposition included
   rows        maximum of each row, argmax of these, argmax of that row: two vectorised reductions
@@ -29,11 +29,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
-from jaxalign import decoding, parallel  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
-from jaxalign.layers.band_pooling import band_pool  # noqa: E402
-from jaxalign.systems.gaussian_vector import GaussianVector  # noqa: E402
-from jaxalign.systems.interface import normalise, select  # noqa: E402
+from jaxalign import decoding, parallel
+from jaxalign.commands import run
+from jaxalign.errors import InputError
+from jaxalign.layers.band_pooling import band_pool
+from jaxalign.systems.gaussian_vector import GaussianVector
+from jaxalign.systems.interface import forward, normalise
 
 
 POINTS, SIDE, PEAK, TAU = 68, 64, 4.0, 2.0
@@ -109,7 +110,7 @@ def vectors(x, y, xp=jnp, equals=False):
     return xp.stack([peak(x), peak(y)], -1)
 
 
-WAYS = {"rows": rows, "where": where, "transposed": transposed}  # besides argmax, points 1st
+WAYS = {"rows": rows, "where": where, "transposed": transposed}
 ON_HOST = {"argmax": partial(flat, xp=np), **{k: partial(v, xp=np) for k, v in WAYS.items()}}
 
 
@@ -120,7 +121,7 @@ def networks(size: int, backbone: str = "mobilenetv3_small"):
 
     def maps(variables, images):
         images = normalise(images, system.dtype)
-        return system.network.apply(select(variables), images, train=False)
+        return forward(system.network, "network", variables, images)[0]
 
     def bands(variables, images):
         return band_pool(maps(variables, images), system.bands, system.alpha)
@@ -152,12 +153,13 @@ def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_smal
 
     found = {("forward", name, ""): ready(call, variables, images)
              for name, call in forward.items()}  # fmt: skip
-    on_device = {"argmax": decode_maps, **{k: jax.jit(v) for k, v in WAYS.items()}}
+    ways = {"argmax": flat, **WAYS}
+    on_device = {"library": decode_maps, **{k: jax.jit(v) for k, v in ways.items()}}
     for name, call in on_device.items():
         found["on the device", "heatmap", name] = ready(call, maps)
     found["on the device", "heatmap", "points 1st"] = ready(jax.jit(points_first), first)
-    found["on the device", "vector", "argmax"] = ready(decode_vectors, x, y)
-    found["on the device", "vector", "where"] = ready(jax.jit(partial(vectors, equals=True)), x, y)
+    found["on the device", "vector", "library"] = ready(decode_vectors, x, y)
+    found["on the device", "vector", "argmax"] = ready(jax.jit(vectors), x, y)
     found["points to the host", "heatmap", ""] = fetched(decode_maps, maps)
     found["points to the host", "vector", ""] = fetched(decode_vectors, x, y)
     found["all to the host", "heatmap", ""] = fetched(copy, maps)
@@ -208,9 +210,18 @@ def main(argv: list[str] | None = None) -> int:
     return run(lambda: _print(arguments))
 
 
+def _counts(text, option):
+    """ "1,32" -> [1, 32]. Errors: InputError."""
+    parts = text.split(",")
+    if not all(part.isdigit() and int(part) for part in parts):
+        raise InputError(f"{option} {text}: whole numbers above 0")
+    return [int(part) for part in parts]
+
+
 def _print(arguments):
+    _counts(str(arguments.repeats), "--repeats")
     print(f"device: {parallel.start(arguments.require)}")
-    for batch in map(int, arguments.batch.split(",")):
+    for batch in _counts(arguments.batch, "--batch"):
         print(f"\nbatch {batch}, ms{'':44}median     10 %     90 %")
         for key, ms in timed(variants(batch, arguments.size), arguments.repeats).items():
             part, method, way = key

@@ -76,6 +76,10 @@ def _load(twin, file):
 
     own = twin.state_dict()
     given = {key: torch.tensor(a) for key, a in read_torch(file).items() if key in own}
+    for key, array in given.items():
+        if array.shape != own[key].shape:
+            shapes = f"{tuple(array.shape)}, here {tuple(own[key].shape)}"
+            raise InputError(f"{file}: its {key} is {shapes}; it is of another network")
     result = twin.load_state_dict(given, strict=False)
     made_up = (*UNPUBLISHED.values(), "num_batches_tracked")
     missing = [key for key in result.missing_keys if not any(part in key for part in made_up)]

@@ -37,7 +37,7 @@ from jaxalign.evaluation.tables import size_of, to_text, write_rows  # noqa: E40
 from jaxalign.pipeline import evaluation_batches  # noqa: E402
 from jaxalign.protocols import protocol_for  # noqa: E402
 from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source  # noqa: E402
-from jaxalign.training import checkpoints  # noqa: E402
+from jaxalign.training import checkpoints, initial  # noqa: E402
 from jaxalign.training.loop import DEVICE_KEYS  # noqa: E402
 
 
@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     add("--config", help="recipe of an ablation's variants: a file, or its name in configs/")
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of every variant's recipe")  # fmt: skip
-    add("--init-from", metavar="PATH", help="what every variant starts from, as train.py's")
+    add("--init-from", nargs="+", default=[], metavar="PATH",
+        help="as train.py's; a variant starts from the first that fits it")  # fmt: skip
     add("--ckpt", nargs="+", default=[], help="trained models, for a table of results")
     add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
     add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
@@ -81,6 +82,12 @@ def _make(arguments):
         numbers = ", ".join(map(str, known)) or "none"
         raise InputError(f"--{kind} {number}: there are of {paper.NAME}: {numbers}")
     work = Work(arguments)
+    if kind == "table":
+        ablation = isinstance(known[number][0].rows[0], Variant)
+        if ablation and (arguments.ckpt or arguments.report):
+            raise InputError(f"--table {number} is an ablation: give --config, not a model")
+        if arguments.config and not ablation:
+            raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if kind == "figure":
         return _draw(known[number], work, f"figure{number}")
     print(f"{paper.NAME}, Table {number}")
@@ -125,9 +132,7 @@ class Work:
     def __init__(self, arguments):
         self.arguments = arguments
         self.folder = Path(arguments.workdir or f"runs/{arguments.paper}")
-        start = [f"training.init_from={arguments.init_from!r}"] if arguments.init_from else []
-        self.settings = [*arguments.settings, *start]
-        self.base = None
+        self.settings, self.base = arguments.settings, None
         if arguments.config:
             self.base = recipes.override(recipes.load(arguments.config), self.settings)
         self.trained, self.entries = set(), {}
@@ -138,6 +143,8 @@ class Work:
         workdir = self.folder / (_slug(own) or "base")
         if workdir not in self.trained:
             settings = ["--set", *self.settings, *own] if self.settings or own else []
+            start = _fitting(recipes.override(self.base, own).system, self.arguments.init_from)
+            settings += ["--init-from", start] if start else []
             self._call(train, "--config", self.arguments.config, "--workdir", workdir, "--resume",
                        *settings)  # fmt: skip
             self.trained.add(workdir)
@@ -190,6 +197,20 @@ class Work:
             code = command.main(line)
         if code:
             raise SystemExit(code)
+
+
+def _fitting(system, paths):
+    """The first of the paths that the system can start from, "" where it can from none."""
+    shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"--init-from {path}: no such file")
+        try:
+            if path.is_dir() or initial.from_file(system, shapes, path):
+                return str(path)
+        except InputError as error:
+            print(f"not from {path}: {error}", file=sys.stderr)
+    return ""
 
 
 def _slug(settings):

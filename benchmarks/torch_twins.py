@@ -247,7 +247,8 @@ class HighResolutionModule(nn.Module):
         inputs, outputs = widths[source], widths[target]
         if source > target:
             layers = convolution(inputs, outputs), nn.BatchNorm2d(outputs)
-            return nn.Sequential(*layers, nn.Upsample(scale_factor=2 ** (source - target)))
+            up = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear")
+            return nn.Sequential(*layers, up)
         steps = target - source
         between = [down(inputs, inputs) for _ in range(steps - 1)]
         return nn.Sequential(*between, down(inputs, outputs, False)) if steps else nn.Identity()

@@ -7,7 +7,7 @@ Size: 23,820,176 parameters, 25.24 G multiply-adds a face; for GPUs and TPUs.
 Not trained yet at this size, so no accuracy is stated.
 """
 
-from jaxalign.augment import Augment
+from jaxalign.augment import geometric
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Data, Recipe, Training
 from jaxalign.systems.hourglass import StackedHourglass
@@ -24,7 +24,7 @@ def config() -> Recipe:
         data=Data(
             train="ibug_300w/train",
             test="ibug_300w/test",
-            augment=Augment(rotation=30, rotation_p=0.6, scale=0.25, shift=0.0),
+            augment=geometric(rotation=30, rotation_p=0.6, scale=0.25, shift=0.0),
         ),
         training=Training(batch=16),
     )

@@ -1,7 +1,7 @@
 """GV(HRNet): HRNetV2-W32, on JD-landmark; all else as gv_resnet50_jd_landmark.
 
 ImageNet start by `--init-from hrnetv2_w32_imagenet_pretrained.pth`.
-Cost: 29,588,362 parameters, 11.48 G multiply-adds a face.
+Cost: 29,588,362 parameters, 11.46 G multiply-adds a face.
 The paper: AUC 83.34 % at 8 %, NME 1.35 %, failure rate 0.10 %.
 Not trained yet at this size, so no accuracy of ours is stated.
 """

@@ -1,7 +1,7 @@
 """Gaussian Vector on 300W with a light backbone at 128 px: the recipe for CPUs.
 
-Data: ibug_300w. The network is the light encoder with an FPN, so that both the vectors and, by
-`--set system.bands=()`, the heatmap baseline can be trained in half an hour on two CPU cores.
+Data: ibug_300w, landmark boxes. `--set system.bands=()` trains the heatmap baseline of Table 5.
+Cost: 1,361,348 parameters, 0.16 G multiply-adds a face.
 """
 
 from jaxalign.augment import Augment

@@ -9,7 +9,7 @@ The paper: NME (inter-ocular) 2.73 / 4.84 / 3.14 % common / challenging / full.
 Not trained yet at this size, so no accuracy of ours is stated.
 """
 
-from jaxalign.augment import Augment
+from jaxalign.augment import geometric
 from jaxalign.optimizers import Optimizer
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.recipe import Data, Recipe, Training
@@ -27,7 +27,7 @@ def config() -> Recipe:
             train="ibug_300w/train",
             test="ibug_300w/test",
             crop=Crop("landmarks", BoxRule(1.0), BoxRule(1.0), BoxRule(1.0)),
-            augment=Augment(
+            augment=geometric(
                 rotation=30,
                 rotation_p=0.5,
                 scale=0.25,

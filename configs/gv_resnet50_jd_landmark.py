@@ -3,7 +3,7 @@
 Data: jd_landmark, 11,393 faces. Its public stand-in, whose numbers cannot be compared:
 `--set data.train=lapa/train data.test=lapa/test data.crop.box=landmarks`.
 Cost: 25,101,866 parameters, 8.37 G multiply-adds a face.
-The paper trained GV(HRNet) only here. Not trained yet at this size.
+On this set the paper reports GV(HRNet) alone. Not trained yet at this size.
 """
 
 from dataclasses import replace

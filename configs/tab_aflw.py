@@ -14,9 +14,8 @@ from jaxalign.recipe import Recipe
 
 def config() -> Recipe:
     base = tab_wflw.config()
-    crop = replace(base.data.crop, box="dataset")
     return replace(
         base,
         system=replace(base.system, scheme="aflw19"),
-        data=replace(base.data, train="aflw/train", test="aflw/test", crop=crop),
+        data=replace(base.data, train="aflw/train", test="aflw/test"),
     )

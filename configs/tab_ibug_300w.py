@@ -1,4 +1,5 @@
-"""TAB on 300W (Tables 2 and 3); all else as tab_wflw, with landmark boxes + 25 %.
+"""TAB on 300W (Tables 2 and 3); all else as tab_wflw, with landmark boxes + 25 % (HRNet's
+in the paper).
 
 With `--set system.scbe_from=W`, W a run of tab_wflw, the paper's TAB; without, its TAB*, whose SCBE
 is trained on 300W (the lower brows repeat the upper ones there). For COFW-68 (Table 5), evaluate

@@ -15,9 +15,10 @@ def config() -> Recipe:
             channels=64,
             base_width=24,
             conv_deviation=0.0,
-            scbe_epochs=20,
+            sigma=2.0,
+            scbe_epochs=16,
             scbe_optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.02, warmup=1, clip=5.0),
-            balt_epochs=40,
+            balt_epochs=36,
             optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1, clip=5.0),
         ),
         data=Data(

@@ -12,10 +12,11 @@ class Augment:
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
     +-share of the crop's side; `shift` +-share of the crop's side per axis; `flip` probability of
-    mirroring. Photometric, on the uint8 crop: `brightness` +-grey levels, `contrast` and
-    `saturation` +-share, `grey`, `blur`, `noise` probabilities. `occlusion` is the probability of
-    covering one rectangle of up to `occlusion_area` of the crop, `dropout` that of covering
-    scattered small squares ("coarse dropout").
+    mirroring. Photometric, on the uint8 crop: `brightness` +-grey levels, `gain` +-share about
+    black, `contrast` +-share about mid grey, `saturation` +-share, all four with probability
+    `colour_p`; `grey`, `blur`, `noise` probabilities. `occlusion` is the probability of covering
+    one rectangle of up to `occlusion_area` of the crop, `dropout` that of blackening a fifth of a
+    16x16 grid's cells ("coarse dropout").
     """
 
     rotation: float = 30.0
@@ -24,14 +25,22 @@ class Augment:
     shift: float = 0.05
     flip: float = 0.5
     brightness: float = 30.0
+    gain: float = 0.0
     contrast: float = 0.3
     saturation: float = 0.3
+    colour_p: float = 1.0
     grey: float = 0.1
     blur: float = 0.1
     noise: float = 0.1
     occlusion: float = 0.3
     occlusion_area: float = 0.15
     dropout: float = 0.0
+
+
+def geometric(**strengths: float) -> Augment:
+    """Only what is named, and Augment's rotation, scale, shift and flip."""
+    photometric = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
+    return Augment(**dict.fromkeys(photometric, 0.0) | strengths)
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ def draw_pose(augment: Augment, rng: np.random.Generator) -> Pose:
 def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
     """(S, S, 3) uint8 crop -> the same with changed light, colour and covered parts."""
     chance = rng.uniform(0, 1, 5)
-    if augment.brightness or augment.contrast or augment.saturation:
+    if augment.brightness or augment.gain or augment.contrast or augment.saturation:
         crop = _colour(crop, augment, rng)
     if chance[0] < augment.grey:
         crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
@@ -69,32 +78,37 @@ def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) ->
         noise = rng.normal(0, rng.uniform(2, 12), crop.shape[:2] + (1,))
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if chance[3] < augment.occlusion:
-        crop = _cover(crop, rng, 1, augment.occlusion_area)
+        crop = _cover(crop, rng, augment.occlusion_area)
     if chance[4] < augment.dropout:
-        crop = _cover(crop, rng, 20, 0.01)
+        kept = (rng.uniform(size=(16, 16)) >= 0.2).astype(np.uint8)
+        kept = cv2.resize(kept, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        crop = crop * kept[..., None]
     return crop
 
 
 def _colour(crop, augment, rng):
-    """Contrast about mid grey, brightness, saturation: one 3x4 colour matrix, one pass."""
+    """Contrast about mid grey, brightness, saturation, gain: one 3x4 colour matrix, one pass."""
+    if augment.colour_p < 1 and rng.uniform() >= augment.colour_p:
+        return crop
     brightness, contrast, saturation = rng.uniform(-1, 1, 3)
     gain = 1 + contrast * augment.contrast
     keep = 1 + saturation * augment.saturation
     luma = np.tile([0.299, 0.587, 0.114], (3, 1))
     matrix = gain * (keep * np.eye(3) + (1 - keep) * luma)
     offset = brightness * augment.brightness + 128 * (1 - gain)
+    if augment.gain:
+        matrix = matrix * (1 + rng.uniform(-1, 1) * augment.gain)
     return cv2.transform(crop, np.hstack([matrix, np.full((3, 1), offset)]))
 
 
-def _cover(crop, rng, patches, area):
-    """Fill rectangles of up to `area` of the crop each with one colour or noise."""
+def _cover(crop, rng, area):
+    """Fill a rectangle of up to `area` of the crop with one colour or noise."""
     crop, size = crop.copy(), crop.shape[0]
-    for _ in range(patches):
-        share, aspect = rng.uniform(0.2, 1) * area, np.exp(rng.uniform(-0.7, 0.7))
-        height = min(size, max(1, round(size * np.sqrt(share * aspect))))
-        width = min(size, max(1, round(size * np.sqrt(share / aspect))))
-        y, x = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
-        noisy = rng.uniform() < 0.5
-        shape = (height, width, 3) if noisy else (1, 1, 3)
-        crop[y : y + height, x : x + width] = rng.integers(0, 256, shape, np.uint8)
+    share, aspect = rng.uniform(0.2, 1) * area, np.exp(rng.uniform(-0.7, 0.7))
+    height = min(size, max(1, round(size * np.sqrt(share * aspect))))
+    width = min(size, max(1, round(size * np.sqrt(share / aspect))))
+    y, x = rng.integers(0, size - height + 1), rng.integers(0, size - width + 1)
+    noisy = rng.uniform() < 0.5
+    shape = (height, width, 3) if noisy else (1, 1, 3)
+    crop[y : y + height, x : x + width] = rng.integers(0, 256, shape, np.uint8)
     return crop

@@ -18,27 +18,28 @@ def multiply_adds(function, *arguments) -> Counter:
     """Multiply-adds of the convolutions and dense layers in `function`, by scope of layer names.
 
     A transposed convolution counts the products its kernel really makes: k^2 Cin Cout for each
-    input pixel. Arguments may be shapes (jax.ShapeDtypeStruct).
+    input pixel; resampling (jax.named_scope "resample") is not counted. Arguments may be shapes
+    (jax.ShapeDtypeStruct).
     """
     found = Counter()
     _walk(jax.make_jaxpr(function)(*arguments).jaxpr, 1, found)
     return found
 
 
-def _walk(jaxpr, times, found):
+def _walk(jaxpr, times, found, outer=""):
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        scope = str(equation.source_info.name_stack)
+        scope = f"{outer}/{equation.source_info.name_stack}".strip("/")
         if name == "conv_general_dilated":
             found[scope] += times * _convolution(equation)
-        elif name == "dot_general" and _has_weights(equation):
+        elif name == "dot_general" and "resample" not in scope and _has_weights(equation):
             found[scope] += times * _dense(equation)
         inner = times * (equation.params["length"] if name == "scan" else 1)
         for value in equation.params.values():
             for part in value if isinstance(value, list | tuple) else [value]:
                 part = getattr(part, "jaxpr", part)
                 if hasattr(part, "eqns"):
-                    _walk(part, inner, found)
+                    _walk(part, inner, found, scope)
 
 
 def _convolution(equation):
@@ -78,8 +79,12 @@ def table(system: System) -> str:
     total = 0
     for network in system.predictors:
         total += count(variables["params"][network])
-        for layer, parameters in variables["params"][network].items():
-            inside = sum(n for scope, n in madds.items() if layer in scope.split("/"))
+        layers = variables["params"][network]
+        owners = Counter()
+        for scope, n in madds.items():
+            owners[next((part for part in scope.split("/") if part in layers), None)] += n
+        for layer, parameters in layers.items():
+            inside = owners[layer]
             name = f"{network} / {layer}"
             lines.append(f"{name:<40}{count(parameters):>14,}{inside:>18,}")
     lines += ["", f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]

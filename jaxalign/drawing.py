@@ -67,10 +67,10 @@ def draw_differences(
 def overlay(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """The square crop (S, S, 3) RGB, in grey, under its maps (h, w, C) in 0..1: opacity is value.
 
-    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Up to 16 maps
-    are boundaries: the fifteen curves have the colours of CURVES_LEGEND, the greatest value wins
-    (of equal ones the first), and the sixteenth, their union, is left out. Of more maps the mean
-    is shown, stretched from its least value to its greatest.
+    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Fifteen or
+    sixteen maps are boundaries: the curves have the colours of CURVES_LEGEND, the greatest value
+    wins (of equal ones the first), and the sixteenth, their union, is left out. Of other maps the
+    mean is shown, stretched from its least value to its greatest.
     """
     maps = np.clip(np.asarray(maps, np.float32), 0, 1)
     if of_curves(maps):
@@ -88,7 +88,7 @@ def overlay(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 def of_curves(maps: np.ndarray) -> bool:
     """Whether the (..., C) maps are taken for those of the curves, with or without their union."""
-    return maps.shape[-1] <= len(CURVES) + 1
+    return maps.shape[-1] - len(CURVES) in (0, 1)
 
 
 def beside(

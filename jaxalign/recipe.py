@@ -168,10 +168,3 @@ def _fill(default, values, path):
         parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
         return dataclasses.replace(default, **parts)
     return tuple(values) if isinstance(default, tuple) else values
-
-
-def says_the_same(stored, given) -> bool:
-    """Whether a stored recipe's JSON agrees with a given one, which may have newer fields."""
-    if isinstance(stored, dict) and isinstance(given, dict):
-        return all(k in given and says_the_same(v, given[k]) for k, v in stored.items())
-    return stored == given

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxalign.augment import Augment, draw_pose, photometric
+from jaxalign.augment import Augment, draw_pose, geometric, photometric
 
 
-STILL = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
+STILL = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__} | {"colour_p": 1.0})
 
 
 def picture(seed=0):
@@ -90,6 +90,27 @@ def test_occlusion_covers_one_rectangle_and_nothing_else(seed):
     assert len(rows) > 0.95 * box[0] * box[1]
 
 
-def test_dropout_covers_scattered_patches():
-    share = (changed(replace(STILL, dropout=1.0)) != picture()).any(-1).mean()
-    assert 0.03 < share < 0.2
+def test_dropout_blackens_a_fifth_of_the_cells():
+    after = changed(replace(STILL, dropout=1.0))
+    cells = (after == 0).all(-1).reshape(16, 4, 16, 4).transpose(0, 2, 1, 3).reshape(256, 16)
+    assert (cells.all(1) | ~cells.any(1)).all()
+    assert 0.1 < cells.all(1).mean() < 0.3
+    np.testing.assert_array_equal(after[after > 0], picture()[after > 0])
+
+
+def test_gain_multiplies_and_comes_as_often_as_asked():
+    image = np.repeat(np.arange(50, 114, dtype=np.uint8)[:, None, None], 3, 2)
+    factors = []
+    for seed in range(60):
+        after = changed(replace(STILL, gain=0.5, colour_p=0.5), seed, image).astype(float)
+        factors.append((after / image).mean())
+        np.testing.assert_allclose(after, factors[-1] * image, atol=1)
+    assert 0.5 <= min(factors) < 0.7 and 1.3 < max(factors) <= 1.5
+    assert np.mean(np.array(factors) == 1) == pytest.approx(0.5, abs=0.2)
+
+
+def test_geometric_leaves_the_picture():
+    augment = geometric(rotation=10, occlusion=1.0, occlusion_area=0.1)
+    assert augment.rotation == 10 and augment.flip == Augment().flip
+    assert (changed(replace(augment, occlusion=0.0)) == picture()).all()
+    assert (changed(augment) != picture()).any()

@@ -227,7 +227,7 @@ RECIPES = sorted(path.stem for path in recipes.configs_folder().glob("[!_]*.py")
 
 @pytest.mark.parametrize("config", RECIPES)
 def test_every_recipe_is_whole(config):
-    """It can be stored, its data fit its scheme, and its header states its true cost."""
+    """It can be stored, its data fit its scheme, and the size in its header is true."""
     recipe = recipes.load(config)
     assert recipes.from_json(json.loads(json.dumps(recipes.to_json(recipe)))) == recipe
     for spec in (recipe.data.train, recipe.data.test):

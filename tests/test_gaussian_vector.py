@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxalign import costs, decoding, geometry, targets
@@ -134,6 +135,8 @@ def test_counts(settings, parameters, giga):
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
+        ({"theta": -1.0}, "not be below 0"),
+        ({"weight_map": True}, "is for heatmaps"),
     ],
 )
 def test_refusals(settings, message):
@@ -141,53 +144,56 @@ def test_refusals(settings, message):
         GaussianVector(**settings)
 
 
-def small(**settings):
-    return GaussianVector(size=64, backbone="light_w32", fpn_width=16, **settings)
+@pytest.fixture
+def batch():
+    return {"points": jnp.asarray(np.random.default_rng(0).uniform(8, 56, (2, 68, 2)), jnp.float32)}
 
 
 @pytest.mark.parametrize("settings", [{}, {"bands": ()}, {"bands": (), "weight_map": True}])
-def test_a_few_steps_lower_the_loss(settings):
-    import optax
-
-    from jaxalign.layers.norm import AXIS
-
-    system = small(**settings)
-    variables = system.init(jax.random.key(0))
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": jnp.asarray(rng.integers(0, 256, (4, 64, 64, 3), np.uint8)),
-        "points": jnp.asarray(rng.uniform(0, 64, (4, 68, 2)), jnp.float32),
-    }
-    optimizer = optax.adam(3e-3)
-
-    def loss(params, stats):
-        values, _, stats = jax.vmap(system.loss, (None, None, 0, None), axis_name=AXIS)(
-            params, stats, jax.tree.map(lambda a: a[None], batch), jax.random.key(0)
-        )
-        return values.mean(), jax.tree.map(lambda a: a[0], stats)
+def test_maps_that_follow_the_loss_lead_to_the_points(settings, batch):
+    """Gradient descent on free maps: the loss falls, and they are read as the batch's points."""
+    system = GaussianVector(size=64, backbone="light_w32", **settings)
+    optimizer = optax.adam(0.5)
+    weights = jnp.ones(2) if system.bands else jnp.full(2, 10.0)
 
     @jax.jit
-    def step(params, stats, state):
-        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(params, stats)
-        updates, state = optimizer.update(grads, state)
-        return optax.apply_updates(params, updates), stats, state, value
+    def step(maps, state):
+        def loss(maps):
+            return (weights * system.errors(maps, batch)[0]).sum()
 
-    params, stats = variables["params"], variables["batch_stats"]
-    state, seen = optimizer.init(params), []
-    for _ in range(12):
-        params, stats, state, value = step(params, stats, state)
+        value, grad = jax.value_and_grad(loss)(maps)
+        updates, state = optimizer.update(grad, state)
+        return optax.apply_updates(maps, updates), state, value
+
+    maps = jnp.zeros((2, 16, 16, 68))
+    state, seen = optimizer.init(maps), []
+    for _ in range(150):
+        maps, state, value = step(maps, state)
         seen.append(float(value))
-    assert np.isfinite(seen).all() and seen[-1] < 0.8 * seen[0]
+    assert np.isfinite(seen).all() and seen[-1] < 0.1 * seen[0]
+    found, score = system.read(maps)
+    assert float(abs(found - batch["points"]).max()) < 4  # a map pixel
+    assert float(score.min()) > 0.5
 
 
-def test_without_the_module_and_beyond_the_box_only_decoding_differs():
-    system = small()
-    variables = system.init(jax.random.key(1))
-    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    found = system.predict(variables, images)[0]
-    plain = small(beyond_box=False).predict(variables, images)[0]
-    within = ((plain > 1.5) & (plain < 61.5)).all(-1)  # the ends of the map at 16 pixels
-    assert within.any() and (found == plain)[within].all()
-    assert jax.tree.structure(variables) == jax.tree.structure(
-        jax.eval_shape(small(bands=()).init, jax.random.key(0))
+def test_the_weight_map_stresses_the_surroundings_of_points(batch):
+    label = targets.gaussian_maps(batch["points"], 4, 64, 2.0, cut=3)
+    weights = targets.weight_map(label)
+    assert set(np.unique(weights)) == {np.float32(0.1), np.float32(1.0)}
+    assert (weights[label > 0.2] == 1).all()  # and one pixel more around them
+    assert (weights == 1).sum() > (label > 0.2).sum()
+    plain, stressed = (
+        GaussianVector(size=64, bands=(), weight_map=w).errors(label + 0.1, batch)[0]
+        for w in (False, True)
     )
+    np.testing.assert_allclose(plain, 0.01, rtol=1e-5)
+    np.testing.assert_allclose(stressed, 0.01 * weights.mean((1, 2, 3)), rtol=1e-5)
+
+
+def test_beyond_the_box_changes_points_at_the_ends_alone():
+    maps = jnp.asarray(np.random.default_rng(0).normal(0, 4, (2, 16, 16, 68)), jnp.float32)
+    found, plain = (
+        GaussianVector(size=64, beyond_box=beyond).read(maps)[0] for beyond in (True, False)
+    )
+    ends = (plain == 1.5) | (plain == 61.5)  # pixels 0 and 15 of the map
+    assert ends.any() and (found != plain)[ends].all() and (found == plain)[~ends].all()

@@ -13,6 +13,7 @@ from jaxalign import costs, losses, targets
 from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import Bottleneck, Hourglass
 from jaxalign.layers.norm import AXIS
+from jaxalign.systems.interface import forward, normalise
 from jaxalign.systems.propagationnet import Propagation, PropagationNet
 
 
@@ -65,7 +66,9 @@ def test_down_sampling_has_no_parameters(settings):
 )
 def test_what_the_network_gives(settings, boundaries, attentions):
     system = small(**settings)
-    maps, found, attention = jax.eval_shape(system.maps, variables_of(system), crops(system, 3))
+    run = partial(forward, system.network, "network")
+    images = jax.ShapeDtypeStruct((3, 64, 64, 3), jnp.float32)
+    (maps, found, attention), _ = jax.eval_shape(run, variables_of(system), images)
     assert [m.shape for m in maps] == [(3, 16, 16, 29)] * 2
     assert [m.shape for m in found] == [(3, 16, 16, boundaries)] * 2
     assert [m.shape for m in attention] == [(3, 16, 16, 8)] * attentions
@@ -135,7 +138,8 @@ def test_attention_works_on_the_next_hourglass_and_the_last_on_none():
             attention = attention | {"bias": attention["bias"] + bias}
             changed[name] = network[name] | {"attention": attention}
         told = variables | {"params": {"network": network | changed}}
-        return system.maps(told, images), system.shown(told, images)
+        maps, _ = forward(system.network, "network", told, normalise(images, "float32"))
+        return maps, system.shown(told, images)
 
     (maps, boundaries, attentions), shown = run(jnp.zeros(2))
     assert all(0 < attention.min() and attention.max() < 1 for attention in attentions)
@@ -171,38 +175,26 @@ def test_shown_is_what_there_is():
     assert names(**BASELINE) == set()
 
 
-class Told(PropagationNet):
-    """Its maps are those that it is told as parameters, not a network's."""
-
-    class Network:
-        def apply(self, variables, images, train, mutable):
-            return variables["params"], {"batch_stats": {}}
-
-    network = Network()
-
-
 def told(seed=0, faces=4, **settings):
     """A system of two stacks, a batch, and made-up maps of them."""
-    system = Told(scheme="cofw29", size=64, stacks=2, **settings)
+    system = PropagationNet(scheme="cofw29", size=64, stacks=2, **settings)
     channels = 1 if system.boundary_channel else 15 if system.propagation else 0
     rng = np.random.default_rng(seed)
     maps = [rng.uniform(-0.2, 1, (2, faces, 16, 16, n)).astype(np.float32) for n in (29, channels)]
     return system, batch_of(system, faces), ([*maps[0]], [*maps[1]], [])
 
 
-def objective(system, batch, maps):
+def errors(system, batch, maps):
     """On one device."""
-    arguments = {"network": maps}, {"network": {}}
-    call = jax.vmap(partial(system.objective, *arguments, key=None), axis_name=AXIS)
-    call = jax.jit(call, compiler_options=QUICKLY)
-    values, parts, _ = call(jax.tree.map(lambda a: a[None], batch))
+    call = jax.jit(jax.vmap(system.errors, axis_name=AXIS), compiler_options=QUICKLY)
+    values, parts = call(*jax.tree.map(lambda a: a[None], (maps, batch)))
     return values[0], {name: part[0] for name, part in parts.items()}
 
 
 @pytest.mark.parametrize("settings", [{}, AWING])
 def test_the_loss_is_that_of_equation_5(settings):
     system, batch, maps = told(**settings)
-    values, parts = objective(system, batch, maps)
+    values, parts = errors(system, batch, maps)
 
     @partial(jax.jit, compiler_options=QUICKLY)
     def expected(points):
@@ -227,9 +219,9 @@ def test_the_loss_is_that_of_equation_5(settings):
 
 
 def test_plain_squares_without_weights():
-    plain = {"loss": "mse", "weight_map": False, "focal": "", "propagation": False}
+    plain = {"criterion": "mse", "weight_map": False, "focal": "", "propagation": False}
     system, batch, maps = told(**plain)
-    values, parts = objective(system, batch, maps)
+    values, parts = errors(system, batch, maps)
     assert set(parts) == {"landmarks"}
     label = targets.gaussian_maps(batch["points"], 4, 64, 1.75, 2)
     expected = sum(losses.mse_maps(found, label).sum(-1) for found in maps[0])
@@ -240,11 +232,11 @@ def test_the_factor_of_a_face_does_not_depend_on_the_devices():
     """Two devices of two faces, one of them padding, equal one device of the three."""
     system, batch, maps = told(faces=4, propagation=False)
     three = jax.tree.map(lambda a: a[:3], (batch, maps))
-    expected, _ = objective(system, *three)
+    expected, _ = errors(system, *three)
     batch["weight"][3], batch["attributes"][3] = 0, 1
 
     def half(batch, maps):
-        return system.objective({"network": maps}, {"network": {}}, batch, None)[0]
+        return system.errors(maps, batch)[0]
 
     split = jax.tree.map(lambda a: a.reshape(2, 2, *a.shape[1:]), (batch, maps))
     values = jax.pmap(half, AXIS, devices=jax.devices()[:2])(*split).ravel()
@@ -258,7 +250,7 @@ def test_a_few_steps_lower_the_loss():
 
     def step(params, stats, state):
         def mean(params):
-            call = jax.vmap(system.objective, (None, None, 0, None), axis_name=AXIS)
+            call = jax.vmap(system.loss, (None, None, 0, None), axis_name=AXIS)
             one = jax.tree.map(lambda a: a[None], batch)
             values, _, moved = call(params, stats, one, None)
             return values.mean(), jax.tree.map(lambda a: a[0], moved)
@@ -291,7 +283,7 @@ def test_a_few_steps_lower_the_loss():
         ({"block": "resnet"}, "system.block='resnet': one of hpm, bottleneck"),
         ({"pool": "blur"}, "one of average, max"),
         ({"blur": 4}, "system.blur=4: one of 0, 2, 3, 5"),
-        ({"loss": "wing"}, "one of awing, mse"),
+        ({"criterion": "wing"}, "one of awing, mse"),
         ({"focal": "all"}, "one of '', per_sample, literal, masked"),
         ({"decoder": "dark"}, "one of quarter, argmax, soft"),
         ({"theta": 0.0}, "system.theta=0.0: must be above 0"),

@@ -82,7 +82,7 @@ def test_tab_has_the_paper_s_size(stacks, parameters, mebibytes, giga):
 def test_scbe_s_outputs(settings, number):
     system = small(**settings)
     images = jax.ShapeDtypeStruct((2, 64, 64, 3), jnp.uint8)
-    maps, found = jax.eval_shape(system.estimate, variables_of(system), images)
+    (maps, found), _ = jax.eval_shape(system.estimate, variables_of(system), images)
     assert [m.shape for m in maps] == [(2, 16, 16, 16)] * system.stacks
     assert [f.shape for f in found] == [(2, 16 >> i, 16 >> i, 16) for i in range(number)]
 
@@ -270,13 +270,10 @@ def test_published_weights_fit_the_stem(settings, pretrained):
 
 
 class Known(TAB):
-    """Its boundary maps are those that it is told as variables, not a network's."""
+    """Its boundary maps are those that it is told as parameters, not a network's."""
 
-    def estimate(self, variables, images):
-        return variables, []
-
-    def _scbe_in_training(self, params, batch_stats, images):
-        return (params, []), {}
+    def estimate(self, variables, images, train=False):
+        return (variables["params"], []), {}
 
 
 @pytest.fixture
@@ -292,9 +289,11 @@ def told(monkeypatch):
 
 def test_boundary_mse_is_of_the_last_stack(told):
     batch, maps = told
-    np.testing.assert_allclose(Known().boundary_mse(maps, batch), [0.25 / 16] * 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        Known().boundary_mse({"params": maps}, batch), [0.25 / 16] * 2, rtol=1e-5
+    )
     masked = Known(mask_duplicates=True)  # the third map is a lower brow
-    np.testing.assert_allclose(masked.boundary_mse(maps, batch), [0, 0], atol=1e-12)
+    np.testing.assert_allclose(masked.boundary_mse({"params": maps}, batch), [0, 0], atol=1e-12)
 
 
 @pytest.mark.parametrize("intermediate", [True, False])
@@ -311,13 +310,15 @@ def test_targets_are_made_as_the_recipe_says(told, monkeypatch):
     batch, maps = told
     asked = []
     monkeypatch.setattr(targets, "boundary_maps", lambda *a: asked.append(a[1:]) or maps[1])
-    Known(boundary_sigma=1.0, boundary_cut=3, integer_labels=True).boundary_mse(maps, batch)
+    Known(boundary_sigma=1.0, boundary_cut=3, integer_labels=True).boundary_mse(
+        {"params": maps}, batch
+    )
     assert asked == [(SCHEMES["ibug68"], 4, 256, 1.0, 3, True)]
 
 
 def test_shown_boundaries_are_between_0_and_1(told):
     _, maps = told
-    shown = Known().shown([-maps[1], 3 * maps[1] - 1], None)["boundaries"]
+    shown = Known().shown({"params": [-maps[1], 3 * maps[1] - 1]}, None)["boundaries"]
     assert shown.shape == (2, 8, 8, 16) and shown.min() == 0 and shown.max() == 1
 
 

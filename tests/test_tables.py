@@ -13,12 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from torch_writers import write_safetensors
 
 from benchmarks import decoding as bench
 from benchmarks import tables
 from benchmarks.papers import Variant
 from jaxalign import decoding
 from jaxalign import recipe as recipes
+from jaxalign.backbones import BACKBONES
+from jaxalign.errors import InputError
 from jaxalign.evaluation.summary import statistics
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.protocols import PROTOCOLS
@@ -28,6 +31,7 @@ from jaxalign.sources import benchmark_of
 from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.propagationnet import PropagationNet
 from jaxalign.systems.tab import TAB
+from jaxalign.training.initial import arrays_of, torch_names
 
 
 SYSTEMS = {"gaussian_vector": GaussianVector, "tab": TAB, "propagationnet": PropagationNet}
@@ -187,7 +191,7 @@ def recipe_of(report):
     return json.loads((Path(report) / "report.json").read_text())["about"]["recipe"]
 
 
-def test_variants_of_all_tables_share_their_trainings(command, monkeypatch):
+def test_variants_of_all_tables_share_their_trainings(command, monkeypatch, tmp_path):
     """Tables 5 to 8: 39 rows, 15 models; where a row's settings are the recipe's, `base`."""
     called = []
 
@@ -195,15 +199,32 @@ def test_variants_of_all_tables_share_their_trainings(command, monkeypatch):
         called.append(list(map(str, arguments)))
 
     monkeypatch.setattr(tables.Work, "_call", record)
-    more = ["--init-from", "w0", "--set", "training.seed=1"]
+    more = ["--init-from", str(tmp_path), "--set", "training.seed=1"]
     work = tables.Work(command.parsed("--table", 5, "--config", command.config, *more))
     rows = [row for n in (5, 6, 7, 8) for row in PAPERS["gaussian_vector"].TABLES[n][0].rows]
     folders = [work.train(row).name for row in rows]
     assert len(rows) == 39 and len(called) == len(set(folders)) == 15
     assert folders[:4] == ["bands_none", "base", "base", "base"]
     assert {"theta_0-tau_0.5", "bands_1", "bands_1_3"} < set(folders)
-    assert called[0][-4:] == ["--set", "training.seed=1", "training.init_from='w0'",
-                              "system.bands=()"]  # fmt: skip
+    assert called[0][-5:] == ["--set", "training.seed=1", "system.bands=()",
+                              "--init-from", str(tmp_path)]  # fmt: skip
+
+
+def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
+    stem = TAB(stem="resnet")
+    shapes = arrays_of(jax.eval_shape(stem.init, jax.random.key(0)))
+    inside = {(k[0], *k[3:]): leaf for k, leaf in shapes.items() if k[1:3] == ("scbe", "stem")}
+    names = torch_names(BACKBONES["resnet50"].torch_name, inside)
+    ours = {name: np.zeros(inside[key].shape, np.float32) for key, name in names.items()}
+    torch = {name: a.transpose(3, 2, 0, 1) if a.ndim == 4 else a for name, a in ours.items()}
+    write_safetensors(tmp_path / "resnet50.safetensors", torch)
+    (tmp_path / "other.pth").write_bytes(b"no weights")
+    paths = [str(tmp_path / "other.pth"), str(tmp_path / "resnet50.safetensors")]
+    assert tables._fitting(stem, paths) == paths[1]
+    assert tables._fitting(TAB(stem="base"), paths) == ""
+    assert "other.pth" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no such file"):
+        tables._fitting(stem, ["nowhere.pth"])
 
 
 def test_columns_that_are_methods_of_the_system(command, monkeypatch):

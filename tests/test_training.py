@@ -19,6 +19,7 @@ from small import small_recipe
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
+from jaxalign.sources import first as first_faces
 from jaxalign.sources import open_source
 from jaxalign.systems import StackedHourglass
 from jaxalign.systems.interface import Objective, Phase, System
@@ -222,6 +223,34 @@ def test_phases_train_only_their_networks_and_cycles_alternate(train, tmp_path):
     # SGD with momentum on (s - 3)^2: two steps of judge, four of second
     assert final["judge"] == pytest.approx(expected_scale(2), abs=1e-5)
     assert final["second"] == pytest.approx(expected_scale(4), abs=1e-5)
+
+
+def test_a_phase_that_cannot_predict_is_not_validated(train, tmp_path, monkeypatch):
+    first, second = TwoPhases().phases
+    phases = property(lambda self: (replace(first, predicts=False), second))
+    monkeypatch.setattr(TwoPhases, "phases", phases)
+    run = Run(two_phases(eval_epochs=1), train, first_faces(train, 2), tmp_path)
+    run.run()
+    validated = [row for row in lines(tmp_path) if "val_nme" in row]
+    assert validated and {row["phase"] for row in validated} == {second.name}
+    assert int(checkpoints.find_step(tmp_path, "best").name) > run.stretches[0].last
+
+
+def test_averages_begin_anew_and_go_on_from_the_average(train, tmp_path):
+    """A later phase trains on the averaged weights of the one before, which do not move then."""
+    samples = [train[i % len(train)] for i in range(12)]
+    run = Run(two_phases(ema=0.9), samples, [], tmp_path)
+    at_border = {}
+
+    def record(step, *_):
+        if step == run.stretches[0].last:
+            at_border.update(jax.tree.map(float, run.state.ema))
+
+    run._check = record
+    run.run()
+    final = run.state.variables()["params"]
+    assert float(run.state.params["first"]["scale"]) == at_border["first"]["scale"]
+    assert float(final["first"]["scale"]) == pytest.approx(at_border["first"]["scale"], abs=1e-6)
 
 
 def expected_scale(steps, rate=0.1):

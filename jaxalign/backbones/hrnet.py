@@ -10,13 +10,19 @@ from flax import linen as nn
 
 from jaxalign.backbones.light import ResidualBlock
 from jaxalign.backbones.resnet import Bottleneck
-from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
+
+
+def bilinear(x, like):
+    """(B, h, w, C) -> (B, H, W, C), H and W those of `like`; pixel centres on half pixels."""
+    with jax.named_scope("resample"):
+        return jax.image.resize(x, (*like.shape[:3], x.shape[-1]), "bilinear")
 
 
 class FusionModule(nn.Module):
     """Four residual blocks on every branch; then each branch becomes the sum of all, brought to its
-    size: down by 3x3 convolutions of stride 2, up by a 1x1 convolution and nearest neighbours.
+    size: down by 3x3 convolutions of stride 2, up by a 1x1 convolution and bilinearly, as HRNet for
+    faces (its ImageNet training took the nearest neighbour).
 
     A list of branches, each of half the side of the one before -> the same, fused.
     """
@@ -38,8 +44,7 @@ class FusionModule(nn.Module):
             name = f"to{target}_from{source}"
             if source > target:
                 x = norm(f"{name}_bn")(conv(channels, (1, 1), name=name)(x))
-            for _ in range(source - target):
-                x = upsample(x)
+                x = bilinear(x, branches[target - 1])
             steps = target - source
             for i in range(1, steps + 1):
                 width = channels if i == steps else x.shape[-1]
@@ -95,9 +100,7 @@ class HRNetHead(nn.Module):
 
     @nn.compact
     def __call__(self, features, train: bool):
-        size = features[0].shape[:3]
-        x = [jax.image.resize(f, (*size, f.shape[-1]), "bilinear") for f in features]
-        x = jnp.concatenate(x, -1)
+        x = jnp.concatenate([bilinear(f, features[0]) for f in features], -1)
         x = nn.Conv(x.shape[-1], (1, 1), dtype=self.dtype, name="conv")(x)
         x = nn.relu(batch_norm(train, "bn", dtype=self.dtype)(x))
         return nn.Conv(self.points, (1, 1), dtype=self.dtype, name="maps")(x)

@@ -92,7 +92,8 @@ def _score_checkpoint(arguments, command):
     print(f"{model.step}\non {model.spec}, {crop.box} boxes{flip}\n")
     about = model.about(command, box=crop.box)
     crops = _photos(model.source, crop, model.system)
-    _finish(arguments, results, model.protocol, about, crops, _maps(model.system, model.variables))
+    maps = _maps(model.system, model.variables) if arguments.report else None
+    _finish(arguments, results, model.protocol, about, crops, maps)
 
 
 def _score_predictions(arguments, command):
@@ -230,6 +231,8 @@ def _overridden(recipe, settings, variables):
         leaves = jax.tree_util.tree_leaves_with_path(tree)
         return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
 
+    if not settings:
+        return recipe
     recipe = override(recipe, settings)
     made = jax.eval_shape(recipe.system.init, jax.random.key(0))
     if shapes(made) != shapes(variables):

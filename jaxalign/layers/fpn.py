@@ -12,8 +12,9 @@ class FPN(nn.Module):
     """Features at strides 4, 8, 16, ... -> (B, S/4, S/4, width) of all of them.
 
     Lateral 1x1 convolutions to `width` channels, from the coarsest down upsampled and added; 3x3
-    smoothing of the finest level alone, the only one that is read. The ReLU after it is ours:
-    between linear layers coarse features could shift fine ones, but not gate them.
+    smoothing of the finest level alone, the only one that is read. The leaky ReLU after it is
+    ours: between linear layers coarse features could shift fine ones, but not gate them; and a
+    plain ReLU dies where the target is mostly zero, as heatmaps are (RESULTS.md).
     """
 
     width: int = 256
@@ -26,4 +27,4 @@ class FPN(nn.Module):
         for level in range(len(features) - 1, 0, -1):
             x = upsample(x) + lateral(name=f"lateral{level}")(features[level - 1])
         smooth = nn.Conv(self.width, (3, 3), padding=1, dtype=self.dtype, name="smooth")
-        return nn.relu(smooth(x))
+        return nn.leaky_relu(smooth(x), 0.1)

@@ -21,8 +21,9 @@ def upsample_bilinear(x):
     """(B, h, w, C) -> (B, 2h, 2w, C), bilinear, corner pixel on corner pixel ("align_corners")."""
     along_y, along_x = (_interpolation(n) for n in x.shape[1:3])
     product = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-    y = product("ih,bhwc->biwc", along_y, x.astype(jnp.float32))
-    return product("jw,biwc->bijc", along_x, y).astype(x.dtype)
+    with jax.named_scope("resample"):
+        y = product("ih,bhwc->biwc", along_y, x.astype(jnp.float32))
+        return product("jw,biwc->bijc", along_x, y).astype(x.dtype)
 
 
 def _interpolation(n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ Beyond Box Strategy for landmarks outside the crop (Eq. 7). No code of it was pu
 paper is silent the choices are named below.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -17,8 +17,7 @@ from jaxalign.backbones.hrnet import HRNet, HRNetHead
 from jaxalign.errors import InputError
 from jaxalign.layers.band_pooling import band_pool
 from jaxalign.layers.fpn import FPN
-from jaxalign.optimizers import Optimizer
-from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+from jaxalign.systems.interface import SingleNetwork
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -43,16 +42,17 @@ class GaussianVectorNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class GaussianVector(System):
+class GaussianVector(SingleNetwork):
     """GV(ResNet50), GV(HRNet) and smaller ones, by `backbone`.
 
     `bands`: one or two bandwidths of the Band Pooling Module, `alpha` the first one's share; ()
     leaves the module out and trains Gaussian heatmaps (Table 5's baseline), with `weight_map`
-    under AWing's weights (Fig. 6). `sigma` (map pixels), `theta`, `exponent`: the label.
+    under AWing's weight map at Fig. 6's weights, 1.0 and 0.1. `sigma` (map pixels), `theta`,
+    `exponent` make the label.
     `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
 
-    Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only and rectifies it;
-    the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
+    Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only, a leaky ReLU
+    after it; the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
     """
 
     backbone: str = "resnet50_v2"
@@ -66,10 +66,6 @@ class GaussianVector(System):
     tau: float = 2.0
     beyond_sigma: float = 2.0
     weight_map: bool = False
-    epochs: float = 60
-    optimizer: Optimizer = field(
-        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
-    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -82,8 +78,12 @@ class GaussianVector(System):
             raise InputError(f"system.bands={self.bands}: up to two odd numbers above 0")
         if self.exponent not in (1, 2):
             raise InputError(f"system.exponent={self.exponent}: 2, or 1 as the paper prints it")
-        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0):
-            raise InputError("system.sigma, tau and beyond_sigma must be above 0")
+        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0 and self.fpn_width > 0):
+            raise InputError("system.sigma, tau, beyond_sigma and fpn_width must be above 0")
+        if self.theta < 0 or not 0 <= self.alpha <= 1:
+            raise InputError("system.theta must not be below 0, and system.alpha in 0..1")
+        if self.weight_map and self.bands:
+            raise InputError("system.weight_map is for heatmaps: it goes with system.bands=()")
 
     @property
     def network(self):
@@ -95,43 +95,25 @@ class GaussianVector(System):
         published = BACKBONES[self.backbone].torch_name
         return {"network/backbone": self.backbone} if published else {}
 
-    @property
-    def phases(self):
-        objective = Objective("vectors", self.loss, self.optimizer, trains=("network",))
-        return (Phase("train", self.epochs, (objective,)),)
-
-    def init(self, key):
-        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
-        return init_networks({"network": self.network}, key, {"network": (images,)})
-
-    def predict(self, variables, images):
-        maps = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
+    def read(self, outputs):
         if self.bands:
-            x, y = band_pool(maps, self.bands, self.alpha)
+            x, y = band_pool(outputs, self.bands, self.alpha)
             tau = self.tau if self.beyond_box else 0.0
             points, score = decoding.vectors(x, y, 1 + self.theta, tau, self.beyond_sigma)
         else:
-            points, score = decoding.argmax(maps.astype(jnp.float32))
+            points, score = decoding.argmax(outputs.astype(jnp.float32))
         return geometry.from_map(points, STRIDE), score
 
-    def loss(self, params, batch_stats, batch, key):
-        maps, changed = self.network.apply(
-            select({"params": params, "batch_stats": batch_stats}),
-            normalise(batch["image"], self.dtype),
-            train=True,
-            mutable=["batch_stats"],
-        )
+    def errors(self, outputs, batch):
         points = batch["points"]
         if self.bands:
             label = targets.vectors(
                 points, STRIDE, self.size, self.sigma, self.theta, self.exponent
             )
-            pairs = zip(band_pool(maps, self.bands, self.alpha), label, strict=True)
+            pairs = zip(band_pool(outputs, self.bands, self.alpha), label, strict=True)
             x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)
-            values, parts = (x + y) / 2, {"x": x, "y": y}
-        else:
-            label = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
-            weights = targets.weight_map(label) if self.weight_map else 1.0
-            values = losses.mse_maps(maps, label, weights).mean(-1)
-            parts = {"maps": values}
-        return values, parts, {"network": changed["batch_stats"]}
+            return (x + y) / 2, {"x": x, "y": y}
+        label = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
+        weights = targets.weight_map(label) if self.weight_map else 1.0
+        maps = losses.mse_maps(outputs, label, weights).mean(-1)
+        return maps, {"maps": maps}

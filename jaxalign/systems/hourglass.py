@@ -5,7 +5,7 @@ maps, and both added back to the features. Every stack is supervised with the me
 to Gaussian maps; the last one is decoded.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -14,8 +14,7 @@ from jaxalign import geometry, losses, targets
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import stacked, stem
-from jaxalign.optimizers import Optimizer
-from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+from jaxalign.systems.interface import SingleNetwork
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -36,7 +35,7 @@ class HourglassNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class StackedHourglass(System):
+class StackedHourglass(SingleNetwork):
     """FAN; `stacks` 1, 2 or 4 with 68 points have 6,249,668 / 12,106,504 / 23,820,176 parameters.
 
     `sigma` of the target Gaussian in map pixels; `decoder`: quarter (argmax with the quarter
@@ -47,10 +46,6 @@ class StackedHourglass(System):
     channels: int = 256
     sigma: float = 1.5
     decoder: str = "quarter"
-    epochs: float = 60
-    optimizer: Optimizer = field(
-        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
-    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -68,29 +63,11 @@ class StackedHourglass(System):
         points = self.points.num_points
         return HourglassNetwork(points, self.stacks, self.channels, jnp.dtype(self.dtype))
 
-    @property
-    def phases(self):
-        objective = Objective("maps", self.loss, self.optimizer, trains=("network",))
-        return (Phase("train", self.epochs, (objective,)),)
-
-    def init(self, key):
-        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
-        return init_networks({"network": self.network}, key, {"network": (images,)})
-
-    def predict(self, variables, images):
-        maps = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
-        points, score = DECODERS[self.decoder](maps[-1].astype(jnp.float32))
+    def read(self, outputs):
+        points, score = DECODERS[self.decoder](outputs[-1].astype(jnp.float32))
         return geometry.from_map(points, STRIDE), score
 
-    def loss(self, params, batch_stats, batch, key):
-        images = normalise(batch["image"], self.dtype)
-        maps, changed = self.network.apply(
-            select({"params": params, "batch_stats": batch_stats}),
-            images,
-            train=True,
-            mutable=["batch_stats"],
-        )
+    def errors(self, outputs, batch):
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma, cut=3)
-        per_stack = [losses.mse_maps(m, target).mean(-1) for m in maps]
-        parts = {f"stack{i}": value for i, value in enumerate(per_stack, 1)}
-        return sum(per_stack), parts, {"network": changed["batch_stats"]}
+        per_stack = [losses.mse_maps(maps, target).mean(-1) for maps in outputs]
+        return sum(per_stack), {f"stack{i}": value for i, value in enumerate(per_stack, 1)}

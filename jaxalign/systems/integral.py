@@ -18,14 +18,7 @@ from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
 from jaxalign.optimizers import Optimizer
-from jaxalign.systems.interface import (
-    Objective,
-    Phase,
-    System,
-    init_networks,
-    normalise,
-    select,
-)
+from jaxalign.systems.interface import SingleNetwork
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -62,7 +55,7 @@ class IntegralNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Integral(System):
+class Integral(SingleNetwork):
     """`sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing
     loss in map pixels; `map_weight` of the cross-entropy against it."""
 
@@ -96,36 +89,19 @@ class Integral(System):
             jnp.dtype(self.dtype),
         )
 
-    @property
-    def phases(self):
-        objective = Objective("points", self.loss, self.optimizer, trains=("network",))
-        return (Phase("train", self.epochs, (objective,)),)
-
-    def init(self, key):
-        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
-        return init_networks({"network": self.network}, key, {"network": (images,)})
-
-    def predict(self, variables, images):
-        logits = self.network.apply(select(variables), normalise(images, self.dtype), train=False)
-        points, score = decoding.soft_argmax(logits)
+    def read(self, outputs):
+        points, score = decoding.soft_argmax(outputs)
         return geometry.from_map(points, STRIDE), score
 
-    def loss(self, params, batch_stats, batch, key):
-        logits, changed = self.network.apply(
-            select({"params": params, "batch_stats": batch_stats}),
-            normalise(batch["image"], self.dtype),
-            train=True,
-            mutable=["batch_stats"],
-        )
+    def errors(self, outputs, batch):
         truth = geometry.to_map(batch["points"], STRIDE)
-        predicted, _ = decoding.soft_argmax(logits)
+        predicted, _ = decoding.soft_argmax(outputs)
         on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)
         wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
-        maps = losses.cross_entropy_maps(logits, target)
+        maps = losses.cross_entropy_maps(outputs, target)
         parts = {
             "points": losses.weighted_mean(wing, on_crop, axis=-1),
             "maps": losses.weighted_mean(maps, on_crop, axis=-1),
         }
-        values = parts["points"] + self.map_weight * parts["maps"]
-        return values, parts, {"network": changed["batch_stats"]}
+        return parts["points"] + self.map_weight * parts["maps"], parts

@@ -1,10 +1,11 @@
 """What the trainer, the evaluator and predictions know of a system: this, and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
@@ -116,6 +117,61 @@ def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
     return variables
 
 
-def select(variables: dict, network: str = "network") -> dict:
+def select(variables: dict, network: str) -> dict:
     """The variables of one network, as linen takes them."""
     return {kind: tree[network] for kind, tree in variables.items()}
+
+
+def forward(module: nn.Module, network: str, variables: dict, *inputs, train: bool = False):
+    """A network of the system on its inputs -> its outputs, and {network: its new statistics}, {}
+    where it is not training."""
+    own = select(variables, network)
+    if not train:
+        return module.apply(own, *inputs, train=False), {}
+    outputs, changed = module.apply(own, *inputs, train=True, mutable=["batch_stats"])
+    return outputs, {network: changed["batch_stats"]}
+
+
+@dataclass(frozen=True)
+class SingleNetwork(System):
+    """A system of one network, trained in one phase.
+
+    Subclasses give `network`, a linen module from normalised images; `read(outputs)`, which makes
+    points (B, K, 2) in crop pixels and scores of what it returns; and `errors(outputs, batch)`,
+    the loss of each face (B,) and its named parts.
+    """
+
+    epochs: float = 60
+    optimizer: Optimizer = field(
+        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
+    )
+
+    @property
+    def network(self) -> nn.Module:
+        raise NotImplementedError
+
+    def read(self, outputs) -> tuple[jax.Array, jax.Array]:
+        raise NotImplementedError
+
+    def errors(self, outputs, batch: dict) -> tuple[jax.Array, dict]:
+        raise NotImplementedError
+
+    @property
+    def phases(self):
+        objective = Objective("network", self.loss, self.optimizer, trains=("network",))
+        return (Phase("train", self.epochs, (objective,)),)
+
+    def init(self, key):
+        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
+        return init_networks({"network": self.network}, key, {"network": (images,)})
+
+    def predict(self, variables, images):
+        images = normalise(images, self.dtype)
+        outputs, _ = forward(self.network, "network", variables, images)
+        return self.read(outputs)
+
+    def loss(self, params, batch_stats, batch, key):
+        variables = {"params": params, "batch_stats": batch_stats}
+        images = normalise(batch["image"], self.dtype)
+        outputs, stats = forward(self.network, "network", variables, images, train=True)
+        return *self.errors(outputs, batch), stats

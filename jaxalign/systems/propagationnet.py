@@ -23,7 +23,7 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.layers.pooling import down_sampling
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import CURVES
-from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+from jaxalign.systems.interface import SingleNetwork, forward, normalise
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -104,11 +104,11 @@ class PropagationNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class PropagationNet(System):
+class PropagationNet(SingleNetwork):
     """`block`: hpm or bottleneck; `pool`: max or average, anti-aliased by `blur` 2, 3 or 5 taps (0:
     not); `coordconv`: hourglasses see coordinates; `propagation`: the Propagation Module.
 
-    `loss`: awing (`alpha`, `omega`, `epsilon`, `theta`) or mse, with AWing's `weight_map` or
+    `criterion`: awing (`alpha`, `omega`, `epsilon`, `theta`) or mse, with AWing's `weight_map` or
     without; `focal`: per_sample, literal or masked (losses.focal_factor), "" for none. `beta`: the
     weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets, in map pixels
     (cut in sigmas). `boundary_channel` is AWing's network instead of propagation: the union of the
@@ -127,7 +127,7 @@ class PropagationNet(System):
     coordconv: bool = True
     propagation: bool = True
     boundary_channel: bool = False
-    loss: str = "awing"
+    criterion: str = "awing"
     alpha: float = 2.1
     omega: float = 14.0
     epsilon: float = 1.0
@@ -156,7 +156,7 @@ class PropagationNet(System):
             ("block", BLOCKS),
             ("pool", ("average", "max")),
             ("blur", (0, 2, 3, 5)),
-            ("loss", LOSSES),
+            ("criterion", LOSSES),
             ("focal", ("", *losses.FOCAL)),
             ("decoder", DECODERS),
         ):
@@ -185,27 +185,15 @@ class PropagationNet(System):
             jnp.dtype(self.dtype),
         )
 
-    @property
-    def phases(self):
-        objective = Objective("maps", self.objective, self.optimizer, trains=("network",))
-        return (Phase("train", self.epochs, (objective,)),)
-
-    def init(self, key):
-        images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
-        return init_networks({"network": self.network}, key, {"network": (images,)})
-
-    def maps(self, variables, images):
-        """Crops -> what PropagationNetwork gives, by the stored statistics."""
-        return self.network.apply(select(variables), normalise(images, self.dtype), train=False)
-
-    def predict(self, variables, images):
-        landmarks, _, _ = self.maps(variables, images)
+    def read(self, outputs):
+        landmarks, _, _ = outputs
         points, score = DECODERS[self.decoder](landmarks[-1].astype(jnp.float32))
         return geometry.from_map(points, STRIDE), score
 
     def shown(self, variables, images):
         """The last boundary maps, and the attention that the last hourglass is given."""
-        _, boundaries, attentions = self.maps(variables, images)
+        images = normalise(images, self.dtype)
+        (_, boundaries, attentions), _ = forward(self.network, "network", variables, images)
         found = {}
         if self.propagation or self.boundary_channel:
             found["boundaries"] = jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)
@@ -213,35 +201,30 @@ class PropagationNet(System):
             found["attention"] = attentions[-2].astype(jnp.float32)
         return found
 
-    def objective(self, params, batch_stats, batch, key):
-        (landmarks, boundaries, _), changed = self.network.apply(
-            select({"params": params, "batch_stats": batch_stats}),
-            normalise(batch["image"], self.dtype),
-            train=True,
-            mutable=["batch_stats"],
-        )
+    def errors(self, outputs, batch):
+        landmarks, boundaries, _ = outputs
         points, side = batch["points"], (STRIDE, self.size)
         label = targets.gaussian_maps(points, *side, self.sigma, self.cut)
-        parts = {"landmarks": sum(self._errors(maps, label).sum(-1) for maps in landmarks)}
+        parts = {"landmarks": sum(self._per_map(maps, label).sum(-1) for maps in landmarks)}
         values = parts["landmarks"]
         if self.propagation or self.boundary_channel:
             chosen = slice(-1) if self.propagation else slice(-1, None)
             label = targets.boundary_maps(points, self.points, *side, self.boundary_sigma)
             weights = targets.boundary_weights(self.points)[None, chosen]
-            errors = [self._errors(maps, label[..., chosen]) for maps in boundaries]
+            errors = [self._per_map(maps, label[..., chosen]) for maps in boundaries]
             parts["boundaries"] = sum((error * weights).sum(-1) for error in errors)
             values = values + self.beta * parts["boundaries"]
         if self.focal:
             given = batch["attributes"], batch["weight"]
             parts["focal"] = losses.focal_factor(*given, self.focal, AXIS)
             values = parts["focal"] * values
-        return values, parts, {"network": changed["batch_stats"]}
+        return values, parts
 
-    def _errors(self, maps, label):
+    def _per_map(self, maps, label):
         """(B, h, w, M) maps -> (B, M)."""
         settings = {}
-        if self.loss == "awing":
+        if self.criterion == "awing":
             names = ("alpha", "omega", "epsilon", "theta")
             settings = {name: getattr(self, name) for name in names}
         weights = 1 + 10 * targets.weight_map(label, easy=0) if self.weight_map else 1.0
-        return LOSSES[self.loss](maps, label, weights, **settings)
+        return LOSSES[self.criterion](maps, label, weights, **settings)

@@ -3,7 +3,9 @@
 SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and their union; BALT,
 a U-Net, turns these maps into landmark maps, with SCBE's features added at four scales. SCBE is
 trained first, then BALT on the frozen SCBE; both with the mean squared error. Where the paper is
-silent or garbled (Eq. 4), the choices are those of the first author's released code.
+silent or garbled (Eq. 4), the choices are those of the first author's released code, but that
+labels keep the sub-pixel place unless `integer_labels` is set. For fusions other than 2, features
+of a single scale and the lower brows of 68 points no code was released: they are ours.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.unet import UNet, max_pool
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import CURVES
-from jaxalign.systems.interface import Objective, Phase, System, init_networks, normalise, select
+from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks, normalise
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -166,6 +168,10 @@ class TAB(System):
             raise InputError(f"system.channels={self.channels}: the stem resnet has 256")
         if self.base_width < 1:
             raise InputError(f"system.base_width={self.base_width}: must be at least 1")
+        if not (self.sigma > 0 and self.boundary_sigma > 0 and self.conv_deviation >= 0):
+            raise InputError(
+                "system.sigma and boundary_sigma must be above 0, conv_deviation not below"
+            )
         for name, known in (
             ("stem", (*PRETRAINED, "base")),
             ("stacks", (1, 2)),
@@ -234,25 +240,24 @@ class TAB(System):
         networks = {"scbe": self.scbe, "balt": self.balt}
         return init_networks(networks, key, {"scbe": (images,), "balt": (boundaries, features)})
 
-    def estimate(self, variables, images):
-        """Crops -> boundary maps of each stack, and the features, by the stored statistics."""
-        images = normalise(images, self.dtype)
-        return self.scbe.apply(select(variables, "scbe"), images, train=False)
+    def estimate(self, variables, images, train=False):
+        """Crops -> SCBE's outputs (boundary maps of each stack, features), and its new statistics
+        where it is training."""
+        return forward(self.scbe, "scbe", variables, normalise(images, self.dtype), train=train)
 
     def predict(self, variables, images):
-        boundaries, features = self.estimate(variables, images)
-        balt = select(variables, "balt")
-        maps = self.balt.apply(balt, boundaries[-1], features, train=False)
+        (boundaries, features), _ = self.estimate(variables, images)
+        maps, _ = forward(self.balt, "balt", variables, boundaries[-1], features)
         points, score = DECODERS[self.decoder](maps.astype(jnp.float32))
         return geometry.from_map(points, STRIDE), score
 
     def shown(self, variables, images):
-        boundaries, _ = self.estimate(variables, images)
+        (boundaries, _), _ = self.estimate(variables, images)
         return {"boundaries": jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
 
     def boundary_mse(self, variables, batch):
         """(B,) mean squared error of the last stack's boundary maps (Table 8)."""
-        boundaries, _ = self.estimate(variables, batch["image"])
+        (boundaries, _), _ = self.estimate(variables, batch["image"])
         return self._boundary_errors(boundaries[-1:], batch["points"])[0]
 
     def _boundary_errors(self, boundaries, points):
@@ -271,35 +276,20 @@ class TAB(System):
         return [(error * weights).sum(-1) / weights.sum() for error in errors]
 
     def scbe_loss(self, params, batch_stats, batch, key):
-        (boundaries, _), changed = self._scbe_in_training(params, batch_stats, batch["image"])
+        variables = {"params": params, "batch_stats": batch_stats}
+        (boundaries, _), changed = self.estimate(variables, batch["image"], train=True)
         per_stack = self._boundary_errors(boundaries, batch["points"])
         parts = {f"stack{i}": value for i, value in enumerate(per_stack, 1)}
         return sum(per_stack if self.intermediate else per_stack[-1:]), parts, changed
 
     def balt_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
-        if self.scbe_statistics == "moving":
-            found, stats = self._scbe_in_training(params, batch_stats, batch["image"])
-        else:
-            found, stats = self.estimate(variables, batch["image"]), {}
-        boundaries, features = found
-        maps, changed = self.balt.apply(
-            select(variables, "balt"),
-            boundaries[-1],
-            features,
-            train=True,
-            mutable=["batch_stats"],
-        )
+        moving = self.scbe_statistics == "moving"
+        (boundaries, features), stats = self.estimate(variables, batch["image"], train=moving)
+        maps, changed = forward(self.balt, "balt", variables, boundaries[-1], features, train=True)
         points = batch["points"]
         if self.integer_labels:
             points = geometry.from_map(targets.whole_pixels(points, STRIDE), STRIDE)
         target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
         values = losses.mse_maps(maps, target).mean(-1)
-        return values, {"maps": values}, stats | {"balt": changed["batch_stats"]}
-
-    def _scbe_in_training(self, params, batch_stats, images):
-        """SCBE by the statistics of the batch -> its outputs, and the moved statistics."""
-        variables = select({"params": params, "batch_stats": batch_stats}, "scbe")
-        images = normalise(images, self.dtype)
-        out, changed = self.scbe.apply(variables, images, train=True, mutable=["batch_stats"])
-        return out, {"scbe": changed["batch_stats"]}
+        return values, {"maps": values}, stats | changed

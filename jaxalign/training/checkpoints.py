@@ -58,14 +58,21 @@ class Checkpoints:
         return self.manager.latest_step()
 
     def resume(self, like: TrainState) -> TrainState:
-        """The latest state, as numpy arrays shaped as `like` (arrays or their shapes)."""
-        restored = self.manager.restore(
-            self.latest(),
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardRestore(_empty(like.variables())),
-                training=ocp.args.StandardRestore(_empty(_rest(like))),
-            ),
+        """The latest state, as numpy arrays shaped as `like` (arrays or their shapes).
+
+        Errors: InputError where it is damaged or its arrays are others.
+        """
+        items = ocp.args.Composite(
+            variables=ocp.args.StandardRestore(_empty(like.variables())),
+            training=ocp.args.StandardRestore(_empty(_rest(like))),
         )
+        try:
+            restored = self.manager.restore(self.latest(), args=items)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.manager.directory / str(self.latest())}: damaged, or of another version of "
+                "its system; start anew in another --workdir"
+            ) from error
         variables, rest = restored["variables"], restored["training"]
         if like.ema:
             rest = rest | {"ema": variables["params"]}
@@ -133,6 +140,6 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"{step}: not a whole checkpoint of this program ({reason}); give another --ckpt"
+            f"{step}: not a whole checkpoint of this program ({reason}); give another"
         ) from error
     return recipe, variables, step

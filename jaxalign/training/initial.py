@@ -35,7 +35,7 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
     if init_from and Path(init_from).is_dir():
         put, lines = _from_checkpoint(own, init_from)
     elif init_from:
-        put, lines = _from_file(system, own, Path(init_from))
+        put, lines = from_file(system, own, Path(init_from))
     for network, path in system.taken.items():
         put |= _whole_network(own, network, path)
         lines.append(f"{network}: whole from {path}")
@@ -73,7 +73,9 @@ def from_torch(array: np.ndarray, key: tuple[str, ...], rank: int) -> np.ndarray
     return np.moveaxis(array, (0, 1), (-1, -2)) if array.ndim > 1 else array
 
 
-def _from_file(system, own, path):
+def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
+    """Arrays (or shapes) of the fresh variables by key -> those that the file of PyTorch weights
+    gives, and lines that say so. Errors: InputError where it fits nothing of the system."""
     arrays, put, used, lines, wanted = read_torch(path), {}, set(), [], []
     for place, name in system.pretrained.items():
         backbone, inside = BACKBONES[name], tuple(place.split("/"))
@@ -99,7 +101,10 @@ def _from_file(system, own, path):
         lines.append(f"{place}: {count} from {path.name} ({backbone.weights})")
     if not system.pretrained:
         kind = type(system).__name__
-        raise InputError(f"{path}: no published weights fit this {kind}; give a work directory")
+        raise InputError(
+            f"{path}: with these settings no part of {kind} takes published weights; leave "
+            "--init-from out, or give a work directory"
+        )
     if not put:
         raise InputError(f"{path} has {_some(list(arrays), 3)}; wanted: {' or '.join(wanted)}")
     if unused := [n for n in arrays if n not in used and not n.endswith("num_batches_tracked")]:
@@ -108,6 +113,8 @@ def _from_file(system, own, path):
 
 
 def _from_checkpoint(own, path):
+    if files := [p.name for p in Path(path).iterdir() if p.suffix in (".pth", ".safetensors")]:
+        raise InputError(f"{path} is a folder; name the file in it: {_some(files)}")
     _, variables, step = checkpoints.load(path)
     theirs = arrays_of(variables)
     put = {k: a for k, a in theirs.items() if k in own and a.shape == own[k].shape}

@@ -16,7 +16,7 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.pipeline import training_batches
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, says_the_same, to_json
+from jaxalign.recipe import Recipe, to_json
 from jaxalign.systems.interface import Phase
 from jaxalign.training import initial
 from jaxalign.training import state as states
@@ -91,7 +91,7 @@ class Run:
         self.workdir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(to_json(self.recipe), indent=2)
         if resume and (stored := self.workdir / "recipe.json").exists():
-            if not says_the_same(json.loads(stored.read_text(encoding="utf-8")), json.loads(text)):
+            if stored.read_text(encoding="utf-8").strip() != text:
                 raise InputError(
                     f"{stored} differs from the recipe given; resume with the same --config, "
                     "--set and --init-from, or start anew in another --workdir"
@@ -157,8 +157,7 @@ class Run:
         loss first, so that nothing broken is ever kept."""
         training, phase = self.recipe.training, stretch.phase
         if self.step == stretch.first > 0:
-            fresh = states.start_optimizers(phase, self.state.params)
-            self.state = parallel.replicate(self.state.replace(optimizers=fresh))
+            self.state = parallel.replicate(states.start_phase(self.state, phase))
         steps = stretch.last - stretch.first
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
         updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}

@@ -37,6 +37,13 @@ def create(system: System, phase: Phase, seed: int, ema: bool) -> TrainState:
     )
 
 
+def start_phase(state: TrainState, phase: Phase) -> TrainState:
+    """The state before the first step of a later phase: fresh optimisers, and the weights that
+    predict (averaged, where they are) are those that training goes on with."""
+    params = jax.tree.map(jnp.copy, state.variables()["params"])  # the state will be donated
+    return state.replace(params=params, optimizers=start_optimizers(phase, params))
+
+
 def start_optimizers(phase: Phase, params: dict) -> dict:
     """Fresh optimiser states for a phase."""
     rate = optax.constant_schedule(0.0)  # the state does not depend on the rate
@@ -75,7 +82,8 @@ def train_step(
     updates, optimizer_state = optimizer.update(grads, state.optimizers[objective.name], params)
     params = state.params | optax.apply_updates(params, updates)
     if ema:
-        decay = jnp.minimum(ema, (1 + state.step) / (10 + state.step))
+        taken = state.step - first  # steps of this phase
+        decay = jnp.minimum(ema, (1 + taken) / (10 + taken))
         averaged = optax.incremental_update(params, state.ema, 1 - decay)
     state = state.replace(
         step=state.step + 1,
