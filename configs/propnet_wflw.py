@@ -10,7 +10,7 @@ The paper: NME (inter-ocular) 4.05 %, failure rate 2.96 % at 10 %, AUC 0.6158.
 Not trained yet at this size, so no accuracy of ours is stated.
 """
 
-from jaxalign.augment import Augment
+from jaxalign.augment import geometric
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.recipe import Data, Recipe, Training
 from jaxalign.systems.propagationnet import PropagationNet
@@ -23,18 +23,7 @@ def config() -> Recipe:
             train="wflw/train",
             test="wflw/test",
             crop=Crop("dataset", BoxRule(1.25), BoxRule(1.25), BoxRule(1.25)),
-            augment=Augment(
-                rotation=30,
-                scale=0.15,
-                shift=25 / 256,
-                brightness=0.0,
-                contrast=0.0,
-                saturation=0.0,
-                grey=0.0,
-                blur=0.0,
-                noise=0.0,
-                occlusion=0.0,
-            ),
+            augment=geometric(rotation=30, scale=0.15, shift=25 / 256),
         ),
         training=Training(batch=16),
     )
