@@ -7,7 +7,7 @@ process, each waited for; compiled before. 68 points, maps of 64 x 64, float32. 
 on an array that the host has not seen yet.
 
 All ways give the same points, and the fastest stands for its method in the paper's table:
-  library     decoding.argmax and decoding.vectors: `rows`, each maximum found as by `where`
+  library     decoding.argmax and decoding.vectors, as systems use them
   argmax      over the flattened map, points last, as the network leaves it; over each vector
   points 1st  the same over contiguous maps (B, K, h w), were the network to leave them so
   transposed  the same, the transposition included

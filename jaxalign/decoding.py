@@ -10,16 +10,6 @@ import jax.numpy as jnp
 _einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
-def _maximum(values):
-    """(B, n, K) -> the maxima (B, K) and the first index of each.
-
-    jnp.argmax carries an index along, which XLA does not vectorise on CPUs: up to ten times slower.
-    """
-    highest = values.max(1)
-    index = jnp.arange(values.shape[1])[None, :, None]
-    return highest, jnp.where(values == highest[:, None], index, values.shape[1] - 1).min(1)
-
-
 def argmax(maps, quarter: bool = True):
     """Integer argmax, moved by a quarter pixel towards the higher neighbour on each axis.
 
@@ -33,8 +23,8 @@ def argmax(maps, quarter: bool = True):
         index = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
         return jnp.take_along_axis(flat, index[:, None], 1)[:, 0]
 
-    _, y = _maximum(maps.max(2))  # the best row, then the best place in it
-    _, x = _maximum(jnp.take_along_axis(maps, y[:, None, None], 1)[:, 0])
+    y = maps.max(2).argmax(1)  # the best row, then the best place in it: XLA does not vectorise
+    x = jnp.take_along_axis(maps, y[:, None, None], 1)[:, 0].argmax(1)  # argmax over the whole
 
     position = jnp.stack([x, y], -1).astype(jnp.float32)
     if quarter:
@@ -101,8 +91,10 @@ def vectors(x, y, peak: float, tau: float = 0.0, sigma: float = 2.0):
 
 def _peak(vector, tau, sigma):
     """(B, n, K) -> position and value (B, K) of the maximum, as `vectors` says."""
-    last = vector.shape[1] - 1
-    value, best = _maximum(vector)
+    last, value = vector.shape[1] - 1, vector.max(1)
+    places = jnp.arange(last + 1)[None, :, None]
+    # the first that equals the maximum: on CPUs up to four times faster than argmax
+    best = jnp.where(vector == value[:, None], places, last).min(1)
 
     def at(index):
         return jnp.take_along_axis(vector, jnp.clip(index, 0, last)[:, None], 1)[:, 0]

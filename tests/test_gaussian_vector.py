@@ -136,7 +136,6 @@ def test_counts(settings, parameters, giga):
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
         ({"theta": -1.0}, "not be below 0"),
-        ({"weight_map": True}, "is for heatmaps"),
     ],
 )
 def test_refusals(settings, message):
@@ -174,6 +173,11 @@ def test_maps_that_follow_the_loss_lead_to_the_points(settings, batch):
     found, score = system.read(maps)
     assert float(abs(found - batch["points"]).max()) < 4  # a map pixel
     assert float(score.min()) > 0.5
+
+
+def test_the_weight_map_is_refused_for_vectors():
+    with pytest.raises(InputError, match="is for heatmaps"):
+        jax.eval_shape(GaussianVector(weight_map=True).init, jax.random.key(0))
 
 
 def test_the_weight_map_stresses_the_surroundings_of_points(batch):

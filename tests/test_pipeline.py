@@ -165,7 +165,9 @@ def test_light_and_covers_never_move_points():
     without = crop_face(sample, IBUG68, crop_of(1.2), 64, geometric, np.random.default_rng(5))
     for key in ("points", "visible", "matrix"):
         np.testing.assert_array_equal(with_photometry[key], without[key])
-    assert (with_photometry["image"] != without["image"]).mean() > 0.5
+    assert (
+        with_photometry["image"] != without["image"]
+    ).mean() > 0.3  # the picture is dark, and a fifth of it blackened
 
 
 # Reading photos.

@@ -82,11 +82,11 @@ class GaussianVector(SingleNetwork):
             raise InputError("system.sigma, tau, beyond_sigma and fpn_width must be above 0")
         if self.theta < 0 or not 0 <= self.alpha <= 1:
             raise InputError("system.theta must not be below 0, and system.alpha in 0..1")
-        if self.weight_map and self.bands:
-            raise InputError("system.weight_map is for heatmaps: it goes with system.bands=()")
 
     @property
     def network(self):
+        if self.weight_map and self.bands:  # here, for fields are set one by one
+            raise InputError("system.weight_map is for heatmaps: set system.bands=() with it")
         points, dtype = self.points.num_points, jnp.dtype(self.dtype)
         return GaussianVectorNetwork(points, self.backbone, self.fpn_width, dtype)
 
