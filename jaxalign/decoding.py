@@ -17,11 +17,10 @@ def argmax(maps, quarter: bool = True):
     HRNet and FAN). The score is the peak's value clipped to 0..1.
     """
     batch, height, width, points = maps.shape
-    flat = maps.reshape(batch, height * width, points)
+    face, point = jnp.arange(batch)[:, None], jnp.arange(points)[None]
 
     def at(row, column):
-        index = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
-        return jnp.take_along_axis(flat, index[:, None], 1)[:, 0]
+        return maps[face, jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), point]
 
     y = maps.max(2).argmax(1)  # the best row, then the best place in it: XLA does not vectorise
     x = jnp.take_along_axis(maps, y[:, None, None], 1)[:, 0].argmax(1)  # argmax over the whole
