@@ -205,7 +205,10 @@ class TestRefusals:
         ("integral_ibug_300w", ["system.width=8", "system.size=32"]),
         ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
-        ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.dtype=bfloat16"]),
+        (
+            "fan_ibug_300w",
+            ["system.channels=16", "system.size=64", "system.stacks=1", "system.dtype=bfloat16"],
+        ),
         ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32"]),
         (
             "tab_light_ibug_300w",
