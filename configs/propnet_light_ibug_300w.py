@@ -16,8 +16,8 @@ def config() -> Recipe:
             size=128,
             stacks=2,
             channels=64,
-            epochs=40,
-            optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1, clip=5.0),
+            epochs=14,
+            optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1, clip=200.0),
         ),
         data=Data(
             train="ibug_300w/train",
@@ -28,5 +28,5 @@ def config() -> Recipe:
                 rotation=25, scale=0.1, shift=0.05, occlusion=0.25, occlusion_area=0.12
             ),
         ),
-        training=Training(batch=32, ema=0.998, log_steps=20, eval_epochs=5, save_epochs=5),
+        training=Training(batch=32, ema=0.998, log_steps=20, eval_epochs=3.5, save_epochs=3.5),
     )

@@ -5,7 +5,6 @@ from functools import partial
 from math import comb
 
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxalign.layers.hourglass import average_pool
 from jaxalign.layers.unet import max_pool
@@ -33,7 +32,9 @@ def blur_pool(x, size: int):
 
 def anti_aliased_max_pool(x, size: int):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): 2x2 maxima at every pixel, then blur_pool."""
-    return blur_pool(nn.max_pool(x, window_shape=(2, 2)), size)
+    # by slices: on CPUs the gradient of nn.max_pool with stride 1 takes longer than a convolution
+    x = jnp.maximum(x[:, 1:], x[:, :-1])
+    return blur_pool(jnp.maximum(x[:, :, 1:], x[:, :, :-1]), size)
 
 
 def down_sampling(pool: str, blur: int):
