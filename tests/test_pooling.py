@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from jaxalign.layers.coordinates import coordinates, with_coordinates
-from jaxalign.layers.hourglass import average_pool
-from jaxalign.layers.pooling import blur_pool, down_sampling
-from jaxalign.layers.unet import max_pool
+from jaxalign.layers.pooling import average_pool, blur_pool, down_sampling, max_pool
 
 
 TAPS = {2: [1, 1], 3: [1, 2, 1], 5: [1, 4, 6, 4, 1]}

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.pooling import max_pool
 
 
 class VGG16BNStem(nn.Module):
@@ -26,7 +27,7 @@ class VGG16BNStem(nn.Module):
         for i, factor in enumerate((1, 1, 2, 2, 4, 4, 4), 1):
             x = nn.relu(norm(f"bn{i}")(conv(factor * self.width, name=f"conv{i}")(x)))
             if i in (2, 4):
-                x = nn.max_pool(x, (2, 2), strides=(2, 2))
+                x = max_pool(x)
         return [x]
 
 

@@ -222,17 +222,18 @@ class _Model:
 
 def _overridden(recipe, settings, variables):
     """The recipe with those settings; InputError where `variables` are not its network's."""
+    if not settings:
+        return recipe
+
     import jax
 
     from jaxalign.errors import InputError
     from jaxalign.recipe import override
+    from jaxalign.training.initial import arrays_of
 
     def shapes(tree):
-        leaves = jax.tree_util.tree_leaves_with_path(tree)
-        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+        return {key: leaf.shape for key, leaf in arrays_of(tree).items()}
 
-    if not settings:
-        return recipe
     recipe = override(recipe, settings)
     made = jax.eval_shape(recipe.system.init, jax.random.key(0))
     if shapes(made) != shapes(variables):

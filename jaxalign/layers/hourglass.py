@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.pooling import average_pool
 
 
 LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
@@ -15,11 +16,6 @@ LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
 def upsample(x):
     """(B, h, w, C) -> (B, 2h, 2w, C), nearest."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-
-
-def average_pool(x):
-    """(B, h, w, C) -> (B, h/2, w/2, C)."""
-    return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
 
 
 class HPM(nn.Module):

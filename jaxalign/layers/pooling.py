@@ -1,13 +1,21 @@
-"""Down-sampling without aliasing (Zhang, "Making convolutional networks shift-invariant again",
-ICML 2019), NHWC."""
+"""Pooling by halves, plain or without aliasing (Zhang, "Making convolutional networks
+shift-invariant again", ICML 2019), NHWC."""
 
 from functools import partial
 from math import comb
 
 import jax.numpy as jnp
+from flax import linen as nn
 
-from jaxalign.layers.hourglass import average_pool
-from jaxalign.layers.unet import max_pool
+
+def average_pool(x):
+    """(B, h, w, C) -> (B, h/2, w/2, C)."""
+    return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
+
+
+def max_pool(x):
+    """(B, h, w, C) -> (B, h/2, w/2, C)."""
+    return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
 
 
 def blur_pool(x, size: int):

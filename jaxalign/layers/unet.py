@@ -10,11 +10,7 @@ from flax import linen as nn
 
 from jaxalign.layers.hourglass import LECUN
 from jaxalign.layers.norm import batch_norm
-
-
-def max_pool(x):
-    """(B, h, w, C) -> (B, h/2, w/2, C)."""
-    return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+from jaxalign.layers.pooling import max_pool
 
 
 def upsample_bilinear(x):

@@ -69,11 +69,9 @@ class GaussianVector(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.size <= 0 or self.size % 32:
-            raise InputError(f"system.size={self.size}: must be a positive multiple of 32")
-        known = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
-        if self.backbone not in known:
-            raise InputError(f"system.backbone={self.backbone!r}: one of {', '.join(known)}")
+        self.check_multiples(size=32)
+        encoders = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
+        self.check_choices(backbone=encoders)
         if len(self.bands) > 2 or not all(type(n) is int and n > 0 and n % 2 for n in self.bands):
             raise InputError(f"system.bands={self.bands}: up to two odd numbers above 0")
         if self.exponent not in (1, 2):

@@ -49,14 +49,11 @@ class StackedHourglass(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.size <= 0 or self.size % (STRIDE * 16):
-            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
+        self.check_multiples(size=STRIDE * 16)
         if self.stacks < 1:
             raise InputError(f"system.stacks={self.stacks}: must be at least 1")
-        if self.channels <= 0 or self.channels % 8:
-            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
-        if self.decoder not in DECODERS:
-            raise InputError(f"system.decoder={self.decoder!r}: one of {', '.join(DECODERS)}")
+        self.check_multiples(channels=8)
+        self.check_choices(decoder=DECODERS)
 
     @property
     def network(self):

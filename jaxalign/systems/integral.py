@@ -74,8 +74,7 @@ class Integral(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.size <= 0 or self.size % 32:
-            raise InputError(f"system.size={self.size}: must be a positive multiple of 32")
+        self.check_multiples(size=32)
         if len(self.blocks) != 4 or not all(type(n) is int and n > 0 for n in self.blocks):
             raise InputError(f"system.blocks={self.blocks}: must be four whole numbers above 0")
 

@@ -64,14 +64,31 @@ class System:
     dtype: str = "float32"  # of the computations; parameters and statistics stay float32
 
     def __post_init__(self):
-        for name, known in (("scheme", SCHEMES), ("dtype", DTYPES)):
+        self.check_choices(scheme=SCHEMES, dtype=DTYPES)
+
+    def check_choices(self, **choices):
+        """Field -> its possible values. Errors: InputError for the first that has another."""
+        for name, known in choices.items():
             if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise InputError(f"system.{name}={value!r}: one of {', '.join(known)}")
+                value, listed = getattr(self, name), ", ".join(str(one) or "''" for one in known)
+                raise InputError(f"system.{name}={value!r}: one of {listed}")
+
+    def check_multiples(self, **steps):
+        """Field -> what divides it. Errors: InputError for the first that it does not divide, or
+        that is not above 0."""
+        for name, step in steps.items():
+            value = getattr(self, name)
+            if value <= 0 or value % step:
+                raise InputError(f"system.{name}={value}: must be a positive multiple of {step}")
 
     @property
     def points(self) -> Scheme:
         return SCHEMES[self.scheme]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides of the crops that `predict` takes, ascending; training takes `size` alone."""
+        return (self.size,)
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -98,7 +115,8 @@ class System:
         raise NotImplementedError
 
     def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(B, size, size, 3) uint8 RGB crops -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        """(B, S, S, 3) uint8 RGB crops, S one of `sizes` -> points (B, K, 2) in crop pixels, scores
+        (B, K)."""
         raise NotImplementedError
 
     def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
@@ -126,9 +144,10 @@ def forward(module: nn.Module, network: str, variables: dict, *inputs, train: bo
     """A network of the system on its inputs -> its outputs, and {network: its new statistics}, {}
     where it is not training."""
     own = select(variables, network)
-    if not train:
-        return module.apply(own, *inputs, train=False), {}
-    outputs, changed = module.apply(own, *inputs, train=True, mutable=["batch_stats"])
+    with jax.named_scope(network):
+        if not train:
+            return module.apply(own, *inputs, train=False), {}
+        outputs, changed = module.apply(own, *inputs, train=True, mutable=["batch_stats"])
     return outputs, {network: changed["batch_stats"]}
 
 

@@ -146,23 +146,18 @@ class PropagationNet(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.size <= 0 or self.size % (STRIDE * 16):
-            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
+        self.check_multiples(size=STRIDE * 16)
         if self.stacks < 1:
             raise InputError(f"system.stacks={self.stacks}: must be at least 1")
-        if self.channels <= 0 or self.channels % 8:
-            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
-        for name, known in (
-            ("block", BLOCKS),
-            ("pool", ("average", "max")),
-            ("blur", (0, 2, 3, 5)),
-            ("criterion", LOSSES),
-            ("focal", ("", *losses.FOCAL)),
-            ("decoder", DECODERS),
-        ):
-            if getattr(self, name) not in known:
-                value, known = getattr(self, name), ", ".join(str(one) or "''" for one in known)
-                raise InputError(f"system.{name}={value!r}: one of {known}")
+        self.check_multiples(channels=8)
+        self.check_choices(
+            block=BLOCKS,
+            pool=("average", "max"),
+            blur=(0, 2, 3, 5),
+            criterion=LOSSES,
+            focal=("", *losses.FOCAL),
+            decoder=DECODERS,
+        )
         for name in ("omega", "epsilon", "theta", "sigma", "boundary_sigma"):
             if not getattr(self, name) > 0:
                 raise InputError(f"system.{name}={getattr(self, name)}: must be above 0")

@@ -22,7 +22,8 @@ from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import HPM, LECUN, stacked
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.unet import UNet, max_pool
+from jaxalign.layers.pooling import max_pool
+from jaxalign.layers.unet import UNet
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import CURVES
 from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks, normalise
@@ -160,10 +161,7 @@ class TAB(System):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.size <= 0 or self.size % (STRIDE * 2**LEVELS):
-            raise InputError(f"system.size={self.size}: must be a positive multiple of 64")
-        if self.channels <= 0 or self.channels % 8:
-            raise InputError(f"system.channels={self.channels}: must be a positive multiple of 8")
+        self.check_multiples(size=STRIDE * 2**LEVELS, channels=8)
         if self.stem == "resnet" and self.channels != 256:
             raise InputError(f"system.channels={self.channels}: the stem resnet has 256")
         if self.base_width < 1:
@@ -172,17 +170,14 @@ class TAB(System):
             raise InputError(
                 "system.sigma and boundary_sigma must be above 0, conv_deviation not below"
             )
-        for name, known in (
-            ("stem", (*PRETRAINED, "base")),
-            ("stacks", (1, 2)),
-            ("features", ("ms", "ss")),
-            ("fusion", (0, 1, 2, 3)),
-            ("decoder", tuple(DECODERS)),
-            ("scbe_statistics", ("moving", "frozen")),
-        ):
-            if getattr(self, name) not in known:
-                value, known = getattr(self, name), ", ".join(map(str, known))
-                raise InputError(f"system.{name}={value!r}: one of {known}")
+        self.check_choices(
+            stem=(*PRETRAINED, "base"),
+            stacks=(1, 2),
+            features=("ms", "ss"),
+            fusion=(0, 1, 2, 3),
+            decoder=DECODERS,
+            scbe_statistics=("moving", "frozen"),
+        )
 
     @property
     def predictors(self):
