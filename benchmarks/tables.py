@@ -13,9 +13,11 @@ import importlib
 import json
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 
@@ -23,13 +25,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # of a script Python knows only the own folder
 
-from benchmarks.papers import Column, Figure, Table, Variant  # noqa: E402
+from benchmarks.papers import LISTED, Column, Figure, Table, Variant  # noqa: E402
 from jaxalign import metrics  # noqa: E402
 from jaxalign import recipe as recipes  # noqa: E402
 from jaxalign.commands import evaluate, run, train  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.evaluation import pictures  # noqa: E402
 from jaxalign.evaluation.compare import Entry, open_entry  # noqa: E402
+from jaxalign.evaluation.exchange import read_text  # noqa: E402
 from jaxalign.evaluation.report import LEVELS, write_columns  # noqa: E402
 from jaxalign.evaluation.summary import statistics, summarise  # noqa: E402
 from jaxalign.evaluation.tables import Table as Text  # noqa: E402
@@ -47,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, "
         "it goes on there when called again); what differs only in the evaluation is not trained. "
-        "Every number of ours has its report in WORKDIR/reports. Without --config, --ckpt and "
-        "--report the paper's numbers alone are printed.",
+        "Every number of ours has its report in WORKDIR/reports. Models and reports that are given "
+        "follow as further lines or curves. Without --config, --ckpt and --report the paper's "
+        "numbers alone are printed.",
     )
     add = parser.add_argument
     add("paper", choices=sorted(p.stem for p in (ROOT / "benchmarks/papers").glob("[!_]*.py")))
@@ -60,10 +64,14 @@ def parser() -> argparse.ArgumentParser:
         help="replace fields of every variant's recipe")  # fmt: skip
     add("--init-from", nargs="+", default=[], metavar="PATH",
         help="as train.py's; a variant starts from the first that fits it")  # fmt: skip
-    add("--ckpt", nargs="+", default=[], help="trained models, for a table of results")
+    add("--trainings", type=int, default=1, metavar="N",
+        help="train each variant N times, by the recipe's seed and the next ones: the numbers are "
+        "means (default: %(default)s)")  # fmt: skip
+    add("--ckpt", nargs="+", default=[], help="trained models")
     add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
     add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
     add("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    add("--ids", metavar="FILE", help="for a figure of listed faces: their ids, one a line")
     add("--workdir", help="default: runs/PAPER")
     add("--csv", metavar="FILE", help="the printed numbers, with the ends of their intervals")
     return parser
@@ -81,17 +89,20 @@ def _make(arguments):
     if number not in known:
         numbers = ", ".join(map(str, known)) or "none"
         raise InputError(f"--{kind} {number}: there are of {paper.NAME}: {numbers}")
+    listed = kind == "figure" and known[number].listed
+    if listed and not arguments.ids:
+        raise InputError(f"--figure {number} needs --ids FILE, one id a line: {listed}")
+    if arguments.ids and not listed:
+        raise InputError("--ids is only for a figure that parts the faces by a list")
     work = Work(arguments)
-    if kind == "table":
-        ablation = isinstance(known[number][0].rows[0], Variant)
-        if ablation and (arguments.ckpt or arguments.report):
-            raise InputError(f"--table {number} is an ablation: give --config, not a model")
-        if arguments.config and not ablation:
-            raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if kind == "figure":
         return _draw(known[number], work, f"figure{number}")
+    if arguments.config and not known[number][0].ablation:
+        raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
+    if known[number][0].grid and work.given:
+        raise InputError(f"--table {number} is a grid of its own variants: give --config alone")
     print(f"{paper.NAME}, Table {number}")
-    cells = [["block", "row", "by", "column", "value", "low", "high", "faces", "report"]]
+    cells = [["block", "row", "by", "column", "value", "low", "high", "sd", "faces", "report"]]
     for index, table in enumerate(known[number], 1):
         lines = _lines(table, work)
         print("\n" + _text(table, lines))
@@ -105,6 +116,7 @@ class Number:
     value: float
     low: float | str = ""  # of its interval, "" where it has none
     high: float | str = ""
+    sd: float | str = ""  # of its trainings, "" of one alone
     faces: str = ""
 
 
@@ -117,17 +129,18 @@ class Line:
     numbers: tuple[str | Number | None, ...]
     report: str = ""
     note: str = ""
+    trainings: int = 1
 
     def cells(self, columns: tuple[Column, ...]):
-        """[label, by, column, value, low, high, faces, report] of each number."""
+        """[label, by, column, value, low, high, sd, faces, report] of each number."""
         for column, number in zip(columns, self.numbers, strict=True):
             if not isinstance(number, Number):
-                number = Number(number or "-", "", "", "")
+                number = Number(number or "-")
             yield [self.label, self.by, column.head, *dataclasses.astuple(number), self.report]
 
 
 class Work:
-    """One recipe's variants, each trained once, and their evaluations, each made once."""
+    """One recipe's variants, each trained once by every seed, and their evaluations, made once."""
 
     def __init__(self, arguments):
         self.arguments = arguments
@@ -135,12 +148,31 @@ class Work:
         self.settings, self.base = arguments.settings, None
         if arguments.config:
             self.base = recipes.override(recipes.load(arguments.config), self.settings)
+        if arguments.trainings < 1:
+            raise InputError(f"--trainings {arguments.trainings}: must be 1 or more")
+        self.listed = []
+        if arguments.ids:
+            lines = read_text(Path(arguments.ids), "a list of faces").splitlines()
+            self.listed = [line.strip() for line in lines]
         self.trained, self.entries = set(), {}
 
-    def train(self, row: Variant) -> Path:
+    @property
+    def seeds(self) -> range:
+        first = self.base.training.seed
+        return range(first, first + self.arguments.trainings)
+
+    @property
+    def given(self) -> list[str]:
+        """Paths of the models and reports that the user names."""
+        return [*self.arguments.ckpt, *self.arguments.report]
+
+    def train(self, row: Variant, seed: int) -> Path:
         """The work directory of the row's model; trains it, or what is left of its training."""
         own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
         workdir = self.folder / (_slug(own) or "base")
+        if seed != self.base.training.seed:
+            own.append(f"training.seed={seed}")
+            workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
         if workdir not in self.trained:
             settings = ["--set", *self.settings, *own] if self.settings or own else []
             start = _fitting(recipes.override(self.base, own).system, self.arguments.init_from)
@@ -150,13 +182,19 @@ class Work:
             self.trained.add(workdir)
         return workdir
 
-    def evaluate(self, row: Variant, table: Table | Figure) -> Entry:
+    def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
         """The row's model under the row's settings of evaluation."""
         crop, settings = self.base.data.crop, list(row.test)
         if row.shrink != 1:
             side = getattr(crop, crop.box).enlarge * row.shrink
             settings.append(f"data.crop.{crop.box}.enlarge={side:g}")
-        return self.score(self.train(row), self._data(table), settings)
+        return self.score(self.train(row, seed), self._data(table), settings)
+
+    def score_given(self, table: Table | Figure) -> list[Entry]:
+        """Of `given`, in order. Beside variants `--set` is theirs, else of the models named."""
+        settings = [] if self.base else self.settings
+        made = [self.score(path, self._data(table), settings) for path in self.arguments.ckpt]
+        return made + [open_entry(path) for path in self.arguments.report]
 
     def score(self, ckpt: Path | str, data: str, settings: list[str]) -> Entry:
         path = Path(ckpt)
@@ -168,12 +206,12 @@ class Work:
             self.entries[folder] = open_entry(folder)
         return self.entries[folder]
 
-    def per_face(self, row: Variant, table: Table) -> dict[str, np.ndarray]:
+    def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
         """For columns that are methods of the system: name -> a number of each face."""
         named = {column.statistic for column in table.columns} - set(statistics())
         if not named:
             return {}
-        recipe, variables, _ = checkpoints.load(self.train(row))
+        recipe, variables, _ = checkpoints.load(self.train(row, seed))
         source = open_source(self._data(table), recipe.system.points, self.arguments.data_dir)
         batches = evaluation_batches(
             source, recipe.system.points, recipe.data.crop, recipe.system.size, batch=32
@@ -187,7 +225,9 @@ class Work:
         return {name: np.concatenate(parts)[: len(source)] for name, parts in found.items()}
 
     def _data(self, table):
-        return self.arguments.data or self.base.data.test or table.data
+        own = self.base.data.test if self.base else ""
+        first = table.data or own if isinstance(table, Figure) else own or table.data
+        return self.arguments.data or first
 
     def _call(self, command, *arguments):
         """A command as a user gives it; what it prints goes to stderr, to keep stdout for ours."""
@@ -201,6 +241,8 @@ class Work:
 
 def _fitting(system, paths):
     """The first of the paths that the system can start from, "" where it can from none."""
+    if not paths:
+        return ""
     shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
     for path in map(Path, paths):
         if not path.exists():
@@ -220,22 +262,43 @@ def _slug(settings):
 
 
 def _lines(table: Table, work: Work) -> list[Line]:
-    """The paper's lines, ours behind each of them, or, of given models, behind all."""
-    arguments, measured, lines = work.arguments, table.measure() if table.measure else {}, []
+    """The paper's lines, those of our variants behind each of them, of given models behind all."""
+    measured, lines = table.measure() if table.measure else {}, []
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
             lines.append(Line(row.label, "ours", tuple(map(Number, measured[row.label]))))
         elif isinstance(row, Variant) and work.base:
-            entry = work.evaluate(row, table)
-            lines.append(_scored(row.label, entry, table, work.per_face(row, table)))
-    if not measured and not isinstance(table.rows[0], Variant):
-        data = arguments.data or table.data
-        given = [work.score(path, data, arguments.settings) for path in arguments.ckpt]
-        given += [open_entry(path) for path in arguments.report]
-        names = [*arguments.ckpt, *arguments.report]
-        lines += [_scored(name, entry, table) for name, entry in zip(names, given, strict=True)]
+            trainings = [
+                _scored(row.label, work.evaluate(row, table, seed), table,
+                        work.per_face(row, table, seed))
+                for seed in work.seeds
+            ]  # fmt: skip
+            lines.append(_averaged(trainings))
+    if not measured:
+        given = zip(work.given, work.score_given(table), strict=True)
+        lines += [_scored(name, entry, table) for name, entry in given]
     return lines
+
+
+def _averaged(trainings: list[Line]) -> Line:
+    """One line of a variant's trainings: the means of values and intervals, and the deviations."""
+    if len(trainings) == 1:
+        return trainings[0]
+    numbers = []
+    for found in zip(*(line.numbers for line in trainings), strict=True):
+        mean = found[0]
+        if mean is not None:
+            values = [number.value for number in found]
+            ends = [(number.low, number.high) for number in found]
+            ends = ("", "") if mean.low == "" else map(float, np.mean(ends, axis=0))
+            sd = float(np.std(values, ddof=1))
+            mean = Number(float(np.mean(values)), *ends, sd, mean.faces)
+        numbers.append(mean)
+    reports = " ".join(line.report for line in trainings)
+    return dataclasses.replace(
+        trainings[0], numbers=tuple(numbers), report=reports, trainings=len(trainings)
+    )
 
 
 def _scored(label, entry, table, per_face=None):
@@ -255,7 +318,12 @@ def _number(column, entry, summary, own, per_face):
     row = next((row for row in summary["rows"] if row["subset"] == subset), None)
     if row is None or normaliser not in row:
         return None
-    if column.statistic in per_face:
+    if own and column.faces:
+        row = row | {"official": column.faces}
+    if column.region:
+        region = next(r for r in summary["regions"] if r["region"] == column.region)
+        values = (region["subsets"][subset], *(region["interval"] if subset == "all" else ()))
+    elif column.statistic in per_face:
         values = (per_face[column.statistic][entry.results.subset(subset)].mean(),)
     else:
         ends = row["intervals"][normaliser][column.statistic]
@@ -290,7 +358,20 @@ def _text(table: Table, lines: list[Line]) -> str:
     if faces:
         among = ", ".join(dict.fromkeys(faces))
         notes.append(f"ours: {among} faces; ± half of the 95 % interval")
+    if (trainings := max(line.trainings for line in lines)) > 1:
+        notes.append(f"ours: means of {trainings} trainings; {_deviations(table, lines)}")
     return "\n".join([text, *(f"note: {note}" for note in notes)])
+
+
+def _deviations(table, lines):
+    """Each column's largest standard deviation among the trainings of a line, in words."""
+    largest = []
+    for place, column in enumerate(table.columns):
+        found = [number.sd for number in (line.numbers[place] for line in lines)
+                 if isinstance(number, Number) and number.sd != ""]  # fmt: skip
+        if found:
+            largest.append(f"{column.head} {max(found):.{column.decimals}f}")
+    return f"largest standard deviation among them: {', '.join(largest)}"
 
 
 def _folded(grid):
@@ -309,7 +390,12 @@ def _draw(figure: Figure, work: Work, name: str):
     if figure.kind == "ced":
         write_columns(path.with_suffix(".csv"), LEVELS, _ced(figure, work, path))
     else:
-        curves = {row.label: _validations(work.train(row)) for row in figure.rows}
+        several = len(work.seeds) > 1
+        curves = {
+            row.label + several * f", seed {seed}": _validations(work.train(row, seed))
+            for row in figure.rows
+            for seed in work.seeds
+        }
         lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
         write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
         _draw_convergence(path, figure.title, curves)
@@ -317,16 +403,49 @@ def _draw(figure: Figure, work: Work, name: str):
 
 
 def _ced(figure, work, path):
-    curves, column = {}, figure.column
-    for row in figure.rows:
-        results = work.evaluate(row, figure).results
-        chosen = results.subset(column.subset)
-        errors = results.nme(column.normaliser)[chosen if chosen.any() else slice(None)]
-        curves[f"{row.label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, LEVELS)
-    lines = [(label, share, False) for label, share in curves.items()]
-    across = f"normalised mean error of a face, % of {pictures.NAMES[column.normaliser]}"
-    pictures.write_curves(path, LEVELS, lines, (), across, "faces with no larger error, %")
+    """Draws the columns' panels side by side; -> "panel, model" -> shares over LEVELS."""
+    models = {
+        row.label: [work.evaluate(row, figure, seed).results for seed in work.seeds]
+        for row in figure.rows
+    }
+    given = zip(work.given, work.score_given(figure), strict=True)
+    models |= {name: [entry.results] for name, entry in given}
+    curves, panels = {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        for column in figure.columns:
+            head = f"{column.head}: " if len(figure.columns) > 1 else ""
+            shares, faces = {}, set()
+            for label, trainings in models.items():
+                found = [_errors(results, column, work) for results in trainings]
+                faces |= {f"{len(errors)}" for errors in found}
+                errors = np.concatenate(found)
+                name = f"{label}: NME {100 * errors.mean():.2f} %"
+                shares[name] = metrics.ced(errors, LEVELS)
+            panel = Path(folder) / f"{len(panels)}.png"
+            pictures.write_curves(
+                panel, LEVELS, [(label, share, False) for label, share in shares.items()], (),
+                f"{head}normalised mean error of a face, % of "
+                f"{pictures.NAMES[column.normaliser]} ({' or '.join(sorted(faces))} faces)",
+                "faces with no larger error, %",
+            )  # fmt: skip
+            panels.append(cv2.imread(str(panel)))
+            curves |= {head + label: share for label, share in shares.items()}
+    cv2.imwrite(str(path), cv2.hconcat(panels))
     return curves
+
+
+def _errors(results, column, work):
+    """NME of each of the column's faces, of all where none is of its subset."""
+    errors = results.normalised(column.normaliser)
+    if column.region:
+        errors = errors[:, list(results.scheme.regions[column.region])]
+    if column.subset in LISTED:
+        chosen = np.isin(results.ids, work.listed) == (column.subset == "listed")
+        if not chosen.any():
+            raise InputError(f"{work.arguments.ids}: no face is {column.head}; mend the list")
+    else:
+        chosen = results.subset(column.subset)
+    return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]
 
 
 def _validations(workdir):

@@ -11,17 +11,19 @@ class Augment:
     """Strengths of the training augmentations; 0 everywhere trains on the plain crop.
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
-    +-share of the crop's side; `shift` +-share of the crop's side per axis; `flip` probability of
-    mirroring. Photometric, on the uint8 crop: `brightness` +-grey levels, `gain` +-share about
-    black, `contrast` +-share about mid grey, `saturation` +-share, all four with probability
-    `colour_p`; `grey`, `blur`, `noise` probabilities. `occlusion` is the probability of covering
-    one rectangle of up to `occlusion_area` of the crop, `dropout` that of blackening a fifth of a
-    16x16 grid's cells ("coarse dropout").
+    +-share of the crop's side; `shrink` makes the face smaller by up to this share; `shift`
+    +-share of the crop's side per axis; `flip` probability of mirroring. Photometric, on the
+    uint8 crop: `brightness` +-grey levels, `gain` +-share about black, `contrast` +-share about
+    mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
+    `noise` probabilities. `occlusion` is the probability of covering one rectangle of up to
+    `occlusion_area` of the crop, `dropout` that of blackening a fifth of a 16x16 grid's cells
+    ("coarse dropout").
     """
 
     rotation: float = 30.0
     rotation_p: float = 1.0
     scale: float = 0.1
+    shrink: float = 0.0
     shift: float = 0.05
     flip: float = 0.5
     brightness: float = 30.0
@@ -39,8 +41,8 @@ class Augment:
 
 def geometric(**strengths: float) -> Augment:
     """Only what is named, and Augment's rotation, scale, shift and flip."""
-    photometric = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
-    return Augment(**dict.fromkeys(photometric, 0.0) | strengths)
+    off = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
+    return Augment(**dict.fromkeys(off, 0.0) | strengths)
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def draw_pose(augment: Augment, rng: np.random.Generator) -> Pose:
     turned, flipped = rng.uniform(0, 1, 2)
     return Pose(
         degrees=turn * augment.rotation if turned < augment.rotation_p else 0.0,
-        zoom=1 + zoom * augment.scale,
+        zoom=(1 + zoom * augment.scale) / (1 - augment.shrink * (1 + zoom) / 2),
         shift=(dx * augment.shift, dy * augment.shift),
         flip=bool(flipped < augment.flip),
     )

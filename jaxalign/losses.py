@@ -67,6 +67,15 @@ def cross_entropy_maps(logits, target):
     return -(target * log_prob).sum((1, 2)) / jnp.where(total > 0, total, 1)
 
 
+def cross_entropy_pixels(logits, classes):
+    """(B, h, w, C) logits, (B, h, w) classes -> (B,): the mean over pixels of the cross-entropy of
+    each pixel's softmax over the classes."""
+    logits = logits.astype(jnp.float32)
+    own = jnp.arange(logits.shape[-1]).reshape(1, 1, 1, -1) == classes[..., None]
+    chosen = jnp.where(own, logits, 0).sum(-1)
+    return (jax.nn.logsumexp(logits, -1) - chosen).mean((1, 2))
+
+
 def wing(predicted, target, width: float, curvature: float):
     """Wing loss (Feng et al., 2018, Eq. 5), summed over x and y: (B, K, 2) -> (B, K).
 

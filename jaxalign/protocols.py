@@ -38,7 +38,7 @@ _YAW_BINS = ("yaw_0_30", "yaw_30_60", "yaw_60_90")
 
 PROTOCOLS = {
     # full = common + challenging; the private set (Sagonas et al., 2016) belongs to none of them.
-    # Eye anchors: the 12 points of Hsu et al.'s second table, by the same inter-ocular distance.
+    # Eye anchors: the 12 points of Hsu et al.'s figures, by the same inter-ocular distance.
     "ibug_300w": Protocol(
         subsets={
             "helen_test": 330, "lfpw_test": 224, "common": 554, "challenging": 135, "full": 689,

@@ -42,6 +42,9 @@ class Data:
 class Training:
     """How the phases are run. `batch` is over all devices of all hosts.
 
+    `eval_steps` > 0: validate (and save) every so many steps of the run, not every `eval_epochs`.
+    `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
+    row that were no better than the best before; earlier phases are never cut short.
     `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
     """
 
@@ -50,11 +53,14 @@ class Training:
     ema: float = 0.0  # decay of the averaged weights that are evaluated; 0: the weights themselves
     log_steps: int = 10
     eval_epochs: float = 1.0
+    eval_steps: int = 0
+    patience: int = 0
     save_epochs: float = 1.0
     init_from: str = ""
 
     def __post_init__(self):
-        for name, least in (("batch", 1), ("seed", 0), ("log_steps", 1)):
+        at_least = {"batch": 1, "seed": 0, "log_steps": 1, "eval_steps": 0, "patience": 0}
+        for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise InputError(f"training.{name}={getattr(self, name)}: must be {least} or more")
         if not 0 <= self.ema < 1:

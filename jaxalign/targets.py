@@ -33,6 +33,18 @@ def gaussian_maps(points, stride: int, size: int, sigma: float, cut: float = 0.0
     return gy[:, :, None] * gx[:, None]
 
 
+def class_map(points, size: int):
+    """(B, K, 2) crop pixels -> (B, size, size) int32: k at the pixel nearest to point k, K
+    elsewhere (the background). Points off the crop are left out; of two on a pixel the later stays.
+    """
+    faces, count = points.shape[:2]
+    nearest = jnp.where(inside(points, size)[..., None], jnp.round(points), size).astype(int)
+    empty = jnp.full((faces, size, size), -1)
+    face, x, y = jnp.arange(faces)[:, None], nearest[..., 0], nearest[..., 1]
+    marked = empty.at[face, y, x].max(jnp.arange(count)[None], mode="drop")
+    return jnp.where(marked < 0, count, marked)
+
+
 def weight_map(maps, easy: float = 0.1):
     """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
 

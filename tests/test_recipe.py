@@ -70,6 +70,8 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("system.stacks", "write key=value"),
         ("system.size=100", "system.size=100: must be a positive multiple of 64"),
         ("system.scheme=ibug86", "one of ibug68, wflw98"),
+        ("training.patience=-1", "training.patience=-1: must be 0 or more"),
+        ("training.eval_steps=-1", "training.eval_steps=-1: must be 0 or more"),
     ],
 )
 def test_override_refuses(setting, message):

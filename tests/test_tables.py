@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import fake
 from torch_writers import write_safetensors
 
 from benchmarks import decoding as bench
 from benchmarks import tables
-from benchmarks.papers import Variant
+from benchmarks.papers import LISTED, Variant
 from jaxalign import decoding
 from jaxalign import recipe as recipes
 from jaxalign.backbones import BACKBONES
@@ -29,12 +30,14 @@ from jaxalign.recipe import Data, Recipe, Training
 from jaxalign.schemes import SCHEMES
 from jaxalign.sources import benchmark_of
 from jaxalign.systems.gaussian_vector import GaussianVector
+from jaxalign.systems.pixelwise import PixelWise
 from jaxalign.systems.propagationnet import PropagationNet
 from jaxalign.systems.tab import TAB
 from jaxalign.training.initial import arrays_of, torch_names
 
 
-SYSTEMS = {"gaussian_vector": GaussianVector, "tab": TAB, "propagationnet": PropagationNet}
+SYSTEMS = {"gaussian_vector": GaussianVector, "tab": TAB, "propagationnet": PropagationNet,
+           "pixelwise": PixelWise}  # fmt: skip
 OWN = ("GV(", "TAB", "PropNet")  # what the papers call their own models
 PAPERS = {name: importlib.import_module(f"benchmarks.papers.{name}") for name in SYSTEMS}
 BLOCKS = [
@@ -59,10 +62,24 @@ def test_every_line_and_column_can_be_filled(name, table):
         assert column.statistic in statistics() or method
         assert column.subset in subsets
         assert column.normaliser in PROTOCOLS[benchmark_of(table.data)].normalisers
+        assert column.region in ("", *SCHEMES["ibug68"].regions)
+        if column.region:  # a summary has a region's NME alone, by the headline
+            headline = PROTOCOLS[benchmark_of(table.data)].normaliser
+            assert (column.statistic, column.normaliser) == ("nme", headline)
     for row in table.rows:
         assert len(row.paper) == len(table.columns)
         assert all(re.fullmatch(r"-|\d+\.\d+", number) for number in row.paper)
-        assert isinstance(row, Variant) == isinstance(table.rows[0], Variant)
+    kinds = [isinstance(row, Variant) for row in table.rows]
+    assert kinds == sorted(kinds)  # others' models first
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_figures_are_of_what_a_report_holds(name):
+    for figure in PAPERS[name].FIGURES.values():
+        for column in figure.columns:
+            assert column.subset in {"all", *LISTED, *PROTOCOLS["ibug_300w"].subsets}
+            assert column.region in ("", *SCHEMES["ibug68"].regions)
+        assert bool(figure.listed) == any(c.subset in LISTED for c in figure.columns)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -71,11 +88,11 @@ def test_settings_are_keys_of_the_recipe_and_make_different_variants(name):
     groups = [blocks[0].rows for blocks in PAPERS[name].TABLES.values()]
     groups += [figure.rows for figure in PAPERS[name].FIGURES.values()]
     for rows in groups:
-        if isinstance(rows[0], Variant):
-            made = [(recipes.override(base, [*row.train, *row.test]), row.shrink) for row in rows]
-            assert len(set(map(str, made))) == len(made)
-            for setting in {setting for row in rows for setting in row.train}:
-                recipes.override(base, [setting])  # also alone, as Work.train tries it
+        rows = [row for row in rows if isinstance(row, Variant)]
+        made = [(recipes.override(base, [*row.train, *row.test]), row.shrink) for row in rows]
+        assert len(set(map(str, made))) == len(made)
+        for setting in {setting for row in rows for setting in row.train}:
+            recipes.override(base, [setting])  # also alone, as Work.train tries it
 
 
 def own_rows(table, statistics):
@@ -116,6 +133,24 @@ def test_300w_full_is_common_and_challenging():
         assert abs((554 * common + 135 * challenging) / 689 - full) < 0.011
 
 
+def test_totals_are_of_all_1289_faces():
+    """Of Dlib of those it found."""
+    (table,) = PAPERS["pixelwise"].TABLES[2]
+    sizes = [PROTOCOLS["ibug_300w"].subsets[column.subset] for column in table.columns[:5]]
+    assert sum(sizes) == table.columns[5].faces == 1289 and len(table.rows) == 10
+    for row in table.rows:
+        *parts, total = map(float, row.paper[:6])
+        faces = (318, 218, 264, 252, 98) if row.label == "Dlib" else sizes
+        assert abs(np.average(parts, weights=faces) - total) < 0.00011
+
+
+def test_pixelwise_models_are_of_the_papers_size():
+    (table,) = PAPERS["pixelwise"].TABLES[1]
+    ours = table.measure()
+    for row in table.rows:
+        assert f"{ours[row.label][0]:.6f}" == row.paper[0]
+
+
 def test_two_papers_print_the_same_numbers_of_others():
     """Both tables of WFLW, copied apart from each other, by 7 methods."""
     for ours, theirs in zip(PAPERS["gaussian_vector"].TABLES[3], PAPERS["tab"].TABLES[1],
@@ -130,7 +165,7 @@ def tiny():
     return Recipe(
         system=GaussianVector(size=32, backbone="light_w32", fpn_width=8, epochs=1),
         data=Data("ibug_300w/train", "ibug_300w/test", test="ibug_300w/test", threads=1,
-                  crop=Crop("landmarks", BoxRule(1.1))),
+                  crop=Crop(landmarks=BoxRule(1.1))),
         training=Training(batch=4),
     )  # fmt: skip
 
@@ -202,7 +237,7 @@ def test_variants_of_all_tables_share_their_trainings(command, monkeypatch, tmp_
     more = ["--init-from", str(tmp_path), "--set", "training.seed=1"]
     work = tables.Work(command.parsed("--table", 5, "--config", command.config, *more))
     rows = [row for n in (5, 6, 7, 8) for row in PAPERS["gaussian_vector"].TABLES[n][0].rows]
-    folders = [work.train(row).name for row in rows]
+    folders = [work.train(row, 1).name for row in rows]
     assert len(rows) == 39 and len(called) == len(set(folders)) == 15
     assert folders[:4] == ["bands_none", "base", "base", "base"]
     assert {"theta_0-tau_0.5", "bands_1", "bands_1_3"} < set(folders)
@@ -222,6 +257,7 @@ def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
     paths = [str(tmp_path / "other.pth"), str(tmp_path / "resnet50.safetensors")]
     assert tables._fitting(stem, paths) == paths[1]
     assert tables._fitting(TAB(stem="base"), paths) == ""
+    assert tables._fitting(None, []) == ""  # not even its shapes are asked for
     assert "other.pth" in capsys.readouterr().err
     with pytest.raises(InputError, match="no such file"):
         tables._fitting(stem, ["nowhere.pth"])
@@ -239,10 +275,116 @@ def test_columns_that_are_methods_of_the_system(command, monkeypatch):
     monkeypatch.setattr(tables.Work, "_call", lambda *_: None)
     work = tables.Work(command.parsed("--table", 8, "--config", command.config))
     (table,) = PAPERS["tab"].TABLES[8]
-    found = work.per_face(Variant("", ()), table)
+    found = work.per_face(Variant("", ()), table, 0)
     assert list(found) == ["boundary_mse"] and found["boundary_mse"].shape == (6,)
     assert (found["boundary_mse"] > 32).all()
-    assert work.per_face(Variant("", ()), PAPERS["tab"].TABLES[9][0]) == {}
+    assert work.per_face(Variant("", ()), PAPERS["tab"].TABLES[9][0], 0) == {}
+
+
+def test_each_training_has_its_seed_and_folder(command, monkeypatch):
+    called = []
+    monkeypatch.setattr(tables.Work, "_call", lambda self, *line: called.append(line[-2:]))
+    more = ["--config", command.config, "--set", "training.seed=3", "--trainings", 3]
+    work = tables.Work(command.parsed("--table", 5, *more))
+    heatmap, vector = PAPERS["gaussian_vector"].TABLES[5][0].rows[:2]
+    folders = [work.train(row, seed).name for row in (heatmap, vector) for seed in work.seeds]
+    assert folders == ["bands_none", "bands_none-seed4", "bands_none-seed5",
+                       "base", "base-seed4", "base-seed5"]  # fmt: skip
+    assert called[0] == ("training.seed=3", "system.bands=()")
+    assert called[2] == ("system.bands=()", "training.seed=5")
+    assert called[5] == ("training.seed=3", "training.seed=5")
+    with pytest.raises(InputError, match="1 or more"):
+        tables.Work(command.parsed("--table", 5, "--trainings", 0))
+
+
+PARTS = {"helen_test": 3, "lfpw_test": 2, "indoor": 4, "outdoor": 1, "challenging": 2}
+
+
+def face_of_each_part(seed):
+    names = [(part,) for part, faces in PARTS.items() for _ in range(faces)]
+    return tables.Entry(f"report{seed}", fake(12, seed=seed, subsets=names), "ibug_300w")
+
+
+def test_numbers_are_means_over_the_trainings(command, monkeypatch):
+    (table,) = PAPERS["pixelwise"].TABLES[2]
+    table = replace(table, rows=table.rows[:3])
+    monkeypatch.setattr(tables.Work, "evaluate", lambda *given: face_of_each_part(given[-1]))
+    more = ["--config", command.config, "--trainings"]
+    one, three = (
+        tables._lines(table, tables.Work(command.parsed("--table", 1, *more, n))) for n in (1, 3)
+    )
+    assert [line.by for line in three] == ["paper", "paper", "paper", "ours"]
+    every = [face_of_each_part(seed).results for seed in range(3)]
+    total, eyes = three[3].numbers[-2:]
+    errors = [results.normalised("inter_ocular") for results in every]
+    assert total.value == pytest.approx(np.mean(errors), abs=1e-6)
+    assert total.sd == pytest.approx(np.std(np.mean(errors, (1, 2)), ddof=1), abs=1e-5)
+    assert eyes.value == pytest.approx(np.mean(np.array(errors)[..., 36:48]), abs=1e-6)
+    assert total.low < total.value < total.high and total.low != one[3].numbers[-2].low
+    assert three[3].report == "report0 report1 report2" and one[3].report == "report0"
+    printed = tables._text(table, three)
+    assert re.search(r"Direct +ours +0\.\d{4} ±0\.\d{4} +", printed)
+    assert "helen_test 3 of 330, lfpw_test 2 of 224" in printed
+    assert "all 12 of 1289 faces" in printed
+    assert "means of 3 trainings; largest standard deviation among them: Helen " in printed
+    assert f"Total {total.sd:.4f}, eyes {eyes.sd:.4f}" in printed
+    assert "trainings;" not in tables._text(table, one)
+    cells = list(three[3].cells(table.columns))
+    assert len(cells[0]) == 9 and cells[5][6:8] == [total.sd, "all 12 of 1289"]
+
+
+def test_reports_stand_below_an_ablation(command, tmp_path, capsys):
+    face_of_each_part(0).results.save(tmp_path / "predictions.jsonl", "inter_ocular")
+    assert tables.main(["pixelwise", "--table", "2", "--report", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(rf"hybrid\+disc +paper .*\n{tmp_path} +ours +0\.\d{{4}} ±", printed)
+    assert command("--table", 6, "--report", tmp_path) == 2
+    assert "is a grid" in capsys.readouterr().err
+
+
+def test_panels_of_a_figure(tmp_path):
+    figure = PAPERS["pixelwise"].FIGURES[9]
+    figure = replace(figure, rows=figure.rows[:1])
+    entries = [face_of_each_part(seed) for seed in range(3)]
+    work = SimpleNamespace(
+        seeds=range(2), evaluate=lambda row, figure, seed: entries[seed],
+        given=["theirs"], score_given=lambda figure: entries[2:], listed=["face_001", "elsewhere"],
+        arguments=SimpleNamespace(ids="ids.txt"),
+    )  # fmt: skip
+    errors = [entry.results.normalised("inter_ocular") for entry in entries]
+    curves = tables._ced(figure, work, tmp_path / "two.png")
+    whole, eyes = np.array(errors[:2]).mean(-1), np.array(errors[:2])[..., 36:48].mean(-1)
+    heads = ["all points: Direct", "all points: theirs", "eyes: Direct", "eyes: theirs"]
+    assert [name.partition(": NME")[0] for name in curves] == heads
+    assert f"{100 * whole.mean():.2f} %" in list(curves)[0]
+    for shares, values in zip(list(curves.values())[::2], (whole, eyes), strict=True):
+        np.testing.assert_allclose(shares, [(values <= level).mean() for level in tables.LEVELS])
+
+    parted = tables._ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+    nme = errors[2].mean(1)
+    for head, part in (("without", np.delete(nme, 1)), ("with", nme[1:2])):
+        assert f"{head} occlusion: theirs: NME {100 * part.mean():.2f} %" in parted
+    single = tables._ced(replace(figure, columns=figure.columns[:1]), work, tmp_path / "one.png")
+    assert list(single)[0].startswith("Direct: NME")
+    sizes = [tables.cv2.imread(str(tmp_path / name)).shape for name in ("one.png", "two.png")]
+    assert sizes[1] == (sizes[0][0], 2 * sizes[0][1], 3)
+    work.listed = ["elsewhere"]
+    with pytest.raises(InputError, match="ids.txt: no face is with occlusion"):
+        tables._ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+
+
+def test_faces_of_a_figure(command, capsys, tmp_path):
+    work = tables.Work(command.parsed("--figure", 5, "--config", command.config))
+    figures = PAPERS["pixelwise"].FIGURES
+    assert [work._data(figures[n]) for n in (9, 14)] == ["ibug_300w/test", "cofw68/test"]
+    assert work._data(PAPERS["propagationnet"].FIGURES[7]) == "ibug_300w/test"
+    assert work._data(PAPERS["tab"].TABLES[1][0]) == "ibug_300w/test"
+    assert tables.main(["pixelwise", "--figure", "13"]) == 2
+    assert "needs --ids FILE, one id a line: the occluded faces" in capsys.readouterr().err
+    assert tables.main(["pixelwise", "--figure", "13", "--ids", str(tmp_path / "no")]) == 2
+    assert "name a list of faces" in capsys.readouterr().err
+    assert tables.main(["pixelwise", "--figure", "9", "--ids", "ids.txt"]) == 2
+    assert "only for a figure" in capsys.readouterr().err
 
 
 def test_the_papers_numbers_alone(command, capsys):
@@ -282,6 +424,13 @@ def test_convergence_needs_validation(tmp_path):
     curves = {"heatmap": [(1, 0.5), (2, 0.1)], "BPM": [(1, 0.4), (2, 0.05)]}
     tables._draw_convergence(tmp_path / "f.png", "convergence", curves)
     assert (tmp_path / "f.png").stat().st_size > 10_000
+    figure = PAPERS["gaussian_vector"].FIGURES[6]
+    work = SimpleNamespace(base=True, folder=tmp_path, train=lambda *_: tmp_path, seeds=(0, 1))
+    tables._draw(figure, work, "f")
+    with (tmp_path / "f.csv").open() as file:
+        models = [line["model"] for line in csv.DictReader(file)]
+    assert models[:2] == ["heatmap (no BPM), seed 0", "heatmap (no BPM), seed 1"]
+    assert len(models) == 6
     log.write_text('{"step": 1, "loss": 2.0}\n')
     with pytest.raises(tables.InputError, match="data.val"):
         tables._validations(tmp_path)

@@ -119,6 +119,19 @@ def test_latest_and_best_are_kept(train, test, tmp_path, monkeypatch):
     assert checkpoints.find_step(tmp_path, "latest").name == "4"
 
 
+def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
+    arguments = small_recipe(epochs=1), train, test, tmp_path
+    Run(*arguments, benchmark="ibug_300w")
+    stored = json.loads((tmp_path / "recipe.json").read_text())
+    del stored["training"]["patience"]
+    (tmp_path / "recipe.json").write_text(json.dumps(stored))
+    Run(*arguments, benchmark="ibug_300w", resume=True)
+    for text in (json.dumps(stored)[:-9], json.dumps(stored).replace('"seed": 0', '"seed": 1')):
+        (tmp_path / "recipe.json").write_text(text)
+        with pytest.raises(checkpoints.InputError, match="differs from the recipe"):
+            Run(*arguments, benchmark="ibug_300w", resume=True)
+
+
 def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
     samples = [train[i] for i in range(len(train))]
     samples[1] = samples[1] | {"points": samples[1]["points"] * np.float32(np.nan)}
@@ -281,3 +294,73 @@ def test_resumes_at_the_border_of_two_phases(train, tmp_path):
     again.run()
     jax.tree.map(np.testing.assert_array_equal, again.state.params, whole.state.params)
     assert lines(tmp_path / "part") == lines(tmp_path / "whole")
+
+
+def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
+    """A run of two phases, steps 1 to 6 and 7 to 12, whose validation after step s says errors[s],
+    1 where it says nothing."""
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: errors.get(self.step, 1.0))
+    samples = [train[i % len(train)] for i in range(12)]
+    return Run(two_phases(**training), samples, samples[:1], workdir, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("errors", "best", "last"),
+    [
+        ({1: 0.1}, 1, 8),  # the first phase is never cut short, the second waits from its start
+        ({6: 0.3, 8: 0.2}, 8, 10),  # a gain starts the count anew
+        ({7: 0.2, 8: 0.2}, 7, 9),  # an equal error is no gain
+        ({7: 0.3, 9: 0.2, 11: 0.1}, 11, 12),  # gains often enough
+        ({10: 0.1}, 10, 12),  # out of patience where the run ends anyway
+    ],
+)
+def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors, best, last):
+    impatient(train, tmp_path, monkeypatch, errors, eval_steps=1, patience=2).run()
+    before = lines(tmp_path)
+    assert before[-1]["step"] == last
+    assert checkpoints.find_step(tmp_path, "best").name == str(best)
+    assert checkpoints.find_step(tmp_path, "latest").name == str(last)
+    told = f"stopped early at step {last}: 2 validations without gain; the best checkpoint is step"
+    assert (f"{told} {best}" in capsys.readouterr().out) == (last < 12)
+    again = impatient(train, tmp_path, monkeypatch, {}, True, eval_steps=1, patience=2)
+    again.run()
+    assert again.step == last and lines(tmp_path) == before
+    assert (told in capsys.readouterr().out) == (last < 12)
+
+
+@pytest.mark.parametrize("stopped", [9, 10])
+def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stopped):
+    """Validated after 8 (the best) and 10; stopped by a signal between them, or after 10."""
+    errors = {2: 0.3, 8: 0.2}
+    settings = {"eval_steps": 2, "patience": 1}
+    impatient(train, tmp_path / "whole", monkeypatch, errors, **settings).run()
+    part = impatient(train, tmp_path / "part", monkeypatch, errors, **settings)
+    check = part._check
+
+    def stop(step, *rest):
+        check(step, *rest)
+        if part.step == stopped:
+            part.stop_signal = signal.SIGTERM
+
+    part._check = stop
+    with pytest.raises(SystemExit):
+        part.run()
+    assert part.step == stopped
+    impatient(train, tmp_path / "part", monkeypatch, errors, True, **settings).run()
+    assert lines(tmp_path / "part") == lines(tmp_path / "whole")
+    assert checkpoints.find_step(tmp_path / "part", "latest").name == "10"
+
+
+def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        checkpoints.Checkpoints, "save", lambda self, state, recipe, val: saved.append(val)
+    )
+    errors = {5: 0.5, 10: 0.3, 12: 0.4}
+    impatient(train, tmp_path, monkeypatch, errors, eval_steps=5, save_epochs=9.0).run()
+    assert saved == [0.5, 0.3, 0.4]
+
+
+def test_patience_needs_faces_to_validate_on(train, tmp_path):
+    with pytest.raises(checkpoints.InputError, match="patience=3 needs faces to validate on; set"):
+        Run(two_phases(patience=3), train, [], tmp_path)

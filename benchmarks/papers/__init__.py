@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from jaxalign.datasets.faces import ATTRIBUTES
 
 
+LISTED = ("listed", "unlisted")  # faces that the user's `--ids` names, and all others
+
+
 @dataclass(frozen=True)
 class Column:
     """What is printed under `head`: a statistic of a subset's faces.
 
     `statistic`: a key of evaluation.summary.statistics ("nme", "fr@10", "auc@8"), or the name of a
     system's method(variables, batch) -> (B,), whose mean over the faces it is. `unit` is what
-    fractions are multiplied by.
+    fractions are multiplied by. `region`: the NME of a region's points alone, by the benchmark's
+    headline. `faces`: how many make the subset complete, where the protocol fixes no number.
+    `subset` of a figure's column may be one of LISTED.
     """
 
     head: str
@@ -25,6 +30,8 @@ class Column:
     normaliser: str = "inter_ocular"
     unit: float = 100
     decimals: int = 2
+    region: str = ""
+    faces: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,16 +71,25 @@ class Table:
     grid: tuple[str, ...] = ()
     measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
 
+    @property
+    def ablation(self) -> bool:
+        return any(isinstance(row, Variant) for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Figure:
-    """Curves of variants: "ced" of a column's faces, or "convergence", validation over steps."""
+    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
+
+    `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
+    faces must name, where a column is of LISTED ones.
+    """
 
     title: str
     kind: str
     rows: tuple[Variant, ...]
-    column: Column = Column("NME")
-    data: str = "ibug_300w/test"
+    columns: tuple[Column, ...] = (Column("NME"),)
+    data: str = ""
+    listed: str = ""
 
 
 WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}

@@ -198,7 +198,6 @@ FIGURES = {
         "WFLW: cumulative errors",
         "ced",
         (Variant("AWing", (), AWING), Variant("PropNet", ())),
-        Column("NME", subset="all"),
-        "wflw/test",
+        (Column("NME", subset="all"),),
     )
 }

@@ -6,6 +6,7 @@ an unfinished save is not a checkpoint. The data position is the step: training_
 """
 
 import logging
+import math
 from pathlib import Path
 
 import jax
@@ -25,7 +26,10 @@ logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every save i
 
 
 class Checkpoints:
-    """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best."""
+    """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best.
+
+    `best_step` is the first step with the smallest `val`, 0 before any.
+    """
 
     def __init__(self, workdir: Path | str):
         best = keep.BestN(get_metric_fn=lambda metrics: metrics["val"], reverse=True, n=1)
@@ -36,12 +40,18 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self.manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
+        self.best_step = self.manager.best_step() or 0
+        self.best_val = self.manager.metrics(self.best_step)["val"] if self.best_step else math.inf
 
     def save(self, state: TrainState, recipe: Recipe, val: float):
         """Start saving; `state` may be donated as soon as this returns."""
         step = int(state.step)
         if step in self.manager.all_steps():
             return
+        if val < self.best_val:
+            self.best_step, self.best_val = step, val
+        elif val == self.best_val:
+            val = math.nextafter(val, math.inf)  # no gain: the earlier one stays the best
         state = parallel.replicate(parallel.to_host(state))  # pmap's own arrays are host-local
         variables, rest = state.variables(), _rest(state)
         self.manager.save(

@@ -16,7 +16,7 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.pipeline import training_batches
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, to_json
+from jaxalign.recipe import Recipe, from_json, to_json
 from jaxalign.systems.interface import Phase
 from jaxalign.training import initial
 from jaxalign.training import state as states
@@ -51,6 +51,15 @@ def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
     return stretches, per_epoch
 
 
+def _completed(text):
+    """A recipe.json with the fields that are newer than it added, at their defaults; "" where it
+    is not whole."""
+    try:
+        return json.dumps(to_json(from_json(json.loads(text))), indent=2)
+    except json.JSONDecodeError:
+        return ""
+
+
 class Run:
     """One run of a recipe in a work directory.
 
@@ -74,8 +83,15 @@ class Run:
         parallel.check_batch(recipe.training.batch)
         if not len(train):
             raise InputError(f"{recipe.data.train}: no faces to train on")
+        if recipe.training.patience and not len(val):
+            raise InputError(
+                f"training.patience={recipe.training.patience} needs faces to validate on; set "
+                "data.val or data.holdout"
+            )
         self.stretches, self.per_epoch = plan(recipe, len(train))
         self.last = self.stretches[-1].last
+        in_epochs = max(1, round(recipe.training.eval_epochs * self.per_epoch))
+        self.evaluate_every = recipe.training.eval_steps or in_epochs
         self.normaliser = protocol_for(benchmark, self.system.points).normaliser
         self.predictor = Predictor(self.system)
         self.stop_signal, self.opening = None, []
@@ -91,7 +107,8 @@ class Run:
         self.workdir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(to_json(self.recipe), indent=2)
         if resume and (stored := self.workdir / "recipe.json").exists():
-            if stored.read_text(encoding="utf-8").strip() != text:
+            older = stored.read_text(encoding="utf-8").strip()
+            if older != text and _completed(older) != text:
                 raise InputError(
                     f"{stored} differs from the recipe given; resume with the same --config, "
                     "--set and --init-from, or start anew in another --workdir"
@@ -132,7 +149,8 @@ class Run:
         return next(s for s in self.stretches if step < s.last)
 
     def run(self):
-        """Train to the end, or until SIGINT or SIGTERM, which save first (exit by SystemExit)."""
+        """Train to the end, until patience is out, or until SIGINT or SIGTERM, which save first
+        (exit by SystemExit)."""
         quiet = jax.process_index() > 0
         self.log = Log(self.workdir, self.step, self.last, self.recipe.training.batch, quiet)
         for line in self.opening:
@@ -140,7 +158,7 @@ class Run:
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             for stretch in self.stretches:
-                if self.step < stretch.last:
+                if self.step < stretch.last and not self._out_of_patience(stretch):
                     self._run_stretch(stretch)
         finally:
             for number, handler in handlers.items():
@@ -161,7 +179,6 @@ class Run:
         steps = stretch.last - stretch.first
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
         updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
-        evaluate_every = max(1, round(training.eval_epochs * self.per_epoch))
         save_every = max(1, round(training.save_epochs * self.per_epoch))
 
         previous = None
@@ -176,7 +193,7 @@ class Run:
             self.log.step()
 
             done = self.step == self.last
-            evaluating = self.step % evaluate_every == 0 or done
+            evaluating = self.step % self.evaluate_every == 0 or done
             saving = self.step % save_every == 0 or evaluating or self.stop_signal
             if self.step % training.log_steps == 0 or saving:
                 self._check(*previous)
@@ -189,6 +206,21 @@ class Run:
             if self.stop_signal:
                 self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
                 raise SystemExit(128 + self.stop_signal)
+            if evaluating and self._out_of_patience(stretch):
+                return
+
+    def _out_of_patience(self, stretch):
+        """Whether the run stops early; then says why. How often the last phase was validated in
+        vain follows from the steps, so a resumed run stops where an uninterrupted one does."""
+        patience, every = self.recipe.training.patience, self.evaluate_every
+        ends = stretch.last == self.last and stretch.phase.predicts and self.step < self.last
+        best = self.checkpoints.best_step
+        waited = self.step // every - max(best, stretch.first) // every
+        if not (patience and ends and waited >= patience):
+            return False
+        self.log.say(f"stopped early at step {self.step}: {waited} validations without gain; the "
+                     f"best checkpoint is step {best}")  # fmt: skip
+        return True
 
     def _update(self, objective, rate, first):
         training = self.recipe.training

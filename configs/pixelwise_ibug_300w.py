@@ -1,0 +1,28 @@
+"""Pixel-wise classification's hybrid model on 300W (Tables 1 and 2).
+
+`--set system.method=M system.discriminator=True` gives the other models of Table 2; all of them are
+`benchmarks/tables.py pixelwise --table 2`. As released where the paper is silent: Gaussians around
+whole pixels, validation on NME here. It has no limit of steps; here 1,000 epochs.
+Data: ibug_300w, 3,148 faces. Cost: 82,947,658 parameters, 26.49 G multiply-adds a face.
+The paper: NME (inter-ocular) 3.15 / 3.36 / 6.37 % on HELEN, LFPW, IBUG, 4.27 % of all 1,289.
+Not trained yet at this size, so no accuracy of ours is stated.
+"""
+
+from jaxalign.augment import geometric
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.systems.pixelwise import PixelWise
+
+
+def config() -> Recipe:
+    return Recipe(
+        system=PixelWise(discriminator=False, integer_labels=True, epochs=1000),
+        data=Data(
+            train="ibug_300w/train",
+            holdout=0.1,
+            test="ibug_300w/test",
+            crop=Crop("landmarks", BoxRule(1.3), BoxRule(1.3), BoxRule(1.3), centroid=True),
+            augment=geometric(rotation=30, scale=0, shrink=0.4, shift=0, flip=0),
+        ),
+        training=Training(batch=16, eval_steps=1000, patience=10),
+    )
