@@ -23,9 +23,9 @@ def config() -> Recipe:
             width=8,
             top=128,
             sigma=1.5,
-            epochs=12,
+            epochs=9,
             optimizer=schedule,
             regression_optimizer=replace(schedule, rate=1e-2),
         ),
-        training=replace(base.training, eval_epochs=3, save_epochs=3),
+        training=replace(base.training, ema=0.99, eval_epochs=3, save_epochs=3),
     )

@@ -23,12 +23,16 @@ class BoxRule:
 
 @dataclass(frozen=True)
 class Crop:
-    """Which box is cropped, and how much more than it. Frame: image."""
+    """Which box is cropped, and how much more than it. Frame: image.
+
+    `centroid`: the square is centred on the mean of the true points, not on the box.
+    """
 
     box: str = "landmarks"
     landmarks: BoxRule = field(default_factory=lambda: BoxRule(1.25))
     dataset: BoxRule = field(default_factory=lambda: BoxRule(1.25))
     detector: BoxRule = field(default_factory=lambda: BoxRule(1.25))
+    centroid: bool = False
 
     def square(self, sample: dict) -> tuple[np.ndarray, float]:
         """Sample -> centre (2,) and side of the square its box asks for."""
@@ -39,6 +43,8 @@ class Crop:
             )
         rule = getattr(self, self.box)
         centre, side = geometry.square(box, rule.enlarge, rule.down)
+        if self.centroid:
+            centre = np.asarray(sample["points"], np.float64).mean(0)
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
         return centre, side
@@ -167,20 +173,30 @@ def training_batches(
 
 
 def evaluation_batches(
-    source: Sequence, scheme: Scheme, crop: Crop, size: int, *, batch: int, threads: int = 2
+    source: Sequence,
+    scheme: Scheme,
+    crop: Crop,
+    size: int,
+    *,
+    batch: int,
+    threads: int = 2,
+    faces: Sequence[int] | None = None,
 ) -> Iterator[dict]:
-    """Every face of the source once, in order, unaugmented; the last batch padded to full size.
+    """Every face of the source once, in order, or those of the indices `faces`, in theirs;
+    unaugmented; the last batch padded to full size.
 
     As training_batches; `weight` is 0 for padding rows, which repeat the last face.
     """
     import grain
 
-    def row(index):
-        face = min(index, len(source) - 1)
-        weight = np.float32(index < len(source))
+    faces = range(len(source)) if faces is None else faces
+
+    def row(place):
+        face = faces[min(place, len(faces) - 1)]
+        weight = np.float32(place < len(faces))
         return crop_face(source[face], scheme, crop, size) | {"index": face, "weight": weight}
 
-    padded = -(-len(source) // batch) * batch
+    padded = -(-len(faces) // batch) * batch
     dataset = grain.MapDataset.range(padded).map(row).batch(batch)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     yield from dataset.to_iter_dataset(options)

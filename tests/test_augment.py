@@ -41,6 +41,15 @@ def test_poses_fill_their_ranges():
         assert low <= values.min() < low + margin and high - margin < values.max() <= high
 
 
+def test_shrinking_leaves_no_face_larger():
+    """By up to 0.4: the face's size is drawn from 0.6 to 1, so its mean is 0.8."""
+    rng = np.random.default_rng(0)
+    poses = [draw_pose(replace(STILL, shrink=0.4), rng) for _ in range(2000)]
+    size = 1 / np.array([pose.zoom for pose in poses])
+    assert 0.6 <= size.min() < 0.605 and 0.995 < size.max() <= 1
+    assert size.mean() == pytest.approx(0.8, abs=0.01)
+
+
 def test_brightness_adds_one_value():
     step = changed(replace(STILL, brightness=30)).astype(int) - picture()
     assert step.min() == step.max() != 0 and abs(step.max()) <= 30

@@ -223,6 +223,15 @@ def test_a_flat_box_takes_its_longer_side():
     assert side == 20
 
 
+def test_a_centroid_crop_has_the_points_mean_in_its_middle():
+    points = np.zeros((19, 2))
+    points[:2] = [[95, 0], [0, 190]]
+    sample = sample_of(b"", points, (10, 30, 20, 30))
+    centre, side = Crop("dataset", dataset=BoxRule(2.0), centroid=True).square(sample)
+    np.testing.assert_allclose(centre, [5, 10])
+    assert side == 20
+
+
 # Batches.
 
 
