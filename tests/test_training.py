@@ -311,7 +311,7 @@ def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
         ({6: 0.3, 8: 0.2}, 8, 10),  # a gain starts the count anew
         ({7: 0.2, 8: 0.2}, 7, 9),  # an equal error is no gain
         ({7: 0.3, 9: 0.2, 11: 0.1}, 11, 12),  # gains often enough
-        ({10: 0.1}, 10, 12),  # out of patience where the run ends anyway
+        ({8: 0.2, 10: 0.1}, 10, 12),  # out of patience where the run ends anyway
     ],
 )
 def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors, best, last):

@@ -1,0 +1,271 @@
+"""dlib's regression trees (Kazemi and Sullivan, CVPR 2014), trained and scored on the same faces.
+
+example:
+  python benchmarks/dlib_baseline.py --data ibug_300w/train --test ibug_300w/lfpw_test \\
+      --out runs/dlib [--preset strong] [--set num_threads=4]
+
+needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt)
+
+dlib gets the whole photo in grey and, in training and test alike, the square around the landmark
+box. It takes and gives whole pixels only: boxes and true points are rounded to train, errors are
+measured against the true points as they are. Left in --out: predictor.dat, predictions.jsonl (for
+`evaluate.py --predictions` and `--compare`) and dlib.json, the numbers of the last line.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
+
+from jaxalign.commands import evaluate, run  # noqa: E402
+from jaxalign.errors import InputError  # noqa: E402
+from jaxalign.evaluation.tables import percent  # noqa: E402
+from jaxalign.evaluation.truth import truth_of  # noqa: E402
+from jaxalign.pipeline import BoxRule, Crop, decode  # noqa: E402
+from jaxalign.protocols import protocol_for  # noqa: E402
+from jaxalign.recipe import override  # noqa: E402
+from jaxalign.schemes import SCHEMES  # noqa: E402
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, first, open_source  # noqa: E402
+
+
+FOUND = 0.3  # IoU with the landmark box from which a detection counts as the face
+
+
+@dataclass(frozen=True)
+class Options:
+    """dlib.shape_predictor_training_options with its defaults, and whether the mirrored photos are
+    trained on too."""
+
+    cascade_depth: int = 10
+    tree_depth: int = 4
+    num_trees_per_cascade_level: int = 500
+    nu: float = 0.1
+    oversampling_amount: int = 20
+    oversampling_translation_jitter: float = 0.0
+    feature_pool_size: int = 400
+    feature_pool_region_padding: float = 0.0
+    landmark_relative_padding_mode: bool = True
+    lambda_param: float = 0.1
+    num_test_splits: int = 20
+    random_seed: str = ""
+    num_threads: int = 0  # 0: no others than the calling one
+    mirrored: bool = False
+
+    def __post_init__(self):
+        counts = ("cascade_depth", "tree_depth", "num_trees_per_cascade_level",
+                  "oversampling_amount", "num_test_splits")  # fmt: skip
+        jitter = self.oversampling_translation_jitter
+        rules = {name: (getattr(self, name) >= 1, "1 or more") for name in counts} | {
+            "nu": (0 < self.nu <= 1, "above 0 and at most 1"),
+            "oversampling_translation_jitter": (jitter >= 0, "0 or more"),
+            "feature_pool_size": (self.feature_pool_size >= 2, "2 or more"),
+            "feature_pool_region_padding": (self.feature_pool_region_padding > -0.5, "above -0.5"),
+            "lambda_param": (self.lambda_param > 0, "above 0"),
+            "num_threads": (self.num_threads >= 0, "0 or more"),
+        }
+        for name, (fits, wanted) in rules.items():
+            if not fits:
+                raise InputError(f"--set {name}={getattr(self, name)}: must be {wanted}")
+
+
+# "strong": more of what dlib's documentation says makes it slower and better (cascades, pixels,
+# splits; boxes that jitter), on photos and their mirror images, as its author trained the public
+# 68-point model; that one's options were "essentially the default values" (dlib's issue 359).
+PRESETS = {
+    "default": Options(),
+    "strong": Options(
+        cascade_depth=15,
+        oversampling_translation_jitter=0.1,
+        feature_pool_size=800,
+        num_test_splits=40,
+        mirrored=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face as dlib takes it: photo (H, W) uint8, grey; box (4,), left, top, right and bottom, and
+    points (K, 2), whole pixels of the photo."""
+
+    photo: np.ndarray
+    box: np.ndarray
+    points: np.ndarray
+
+    @classmethod
+    def of(cls, sample: dict, crop: Crop) -> "Face":
+        centre, side = crop.square(sample)
+        corners = np.concatenate([centre - side / 2, centre + side / 2])
+        photo = cv2.cvtColor(decode(sample["photo"], sample["id"]), cv2.COLOR_RGB2GRAY)
+        return cls(photo, np.rint(corners).astype(int), np.rint(sample["points"]).astype(int))
+
+    def mirrored(self, flip: Sequence[int]) -> "Face":
+        """The face in a mirror; `flip` is its scheme's order of the points there."""
+        last, (left, top, right, bottom) = self.photo.shape[1] - 1, self.box
+        return Face(
+            np.ascontiguousarray(self.photo[:, ::-1]),
+            np.array([last - right, top, last - left, bottom]),
+            (self.points * (-1, 1) + (last, 0))[list(flip)],
+        )
+
+
+def train(dlib, faces: Sequence[Face], options: Options):
+    """-> the trained dlib.shape_predictor, and how many seconds that took."""
+    settings = dlib.shape_predictor_training_options()
+    for name, value in vars(options).items():
+        if name != "mirrored":
+            setattr(settings, name, value)
+    settings.be_verbose = True  # it takes long
+    detections = [
+        [dlib.full_object_detection(_rectangle(dlib, face), [dlib.point(*p) for p in points])]
+        for face, points in ((face, face.points.tolist()) for face in faces)
+    ]
+    started = time.perf_counter()
+    predictor = dlib.train_shape_predictor([face.photo for face in faces], detections, settings)
+    return predictor, time.perf_counter() - started
+
+
+def predict(dlib, predictor, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
+    """-> points (N, K, 2), pixels of the photo, and the seconds each face took, (N,)."""
+    points, seconds = [], []
+    for face in faces:
+        box = _rectangle(dlib, face)
+        started = time.perf_counter()
+        shape = predictor(face.photo, box)
+        seconds.append(time.perf_counter() - started)
+        points.append([(part.x, part.y) for part in shape.parts()])
+    return np.array(points, np.float64), np.array(seconds)
+
+
+def detected(dlib, photos: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """(N,) bool: whether dlib's frontal face detector finds the box (4,) in the photo, which is
+    doubled in size once for it, as dlib's own example does."""
+    detector = dlib.get_frontal_face_detector()
+
+    def finds(photo, box):
+        found = [(r.left(), r.top(), r.right(), r.bottom()) for r in detector(photo, 1)]
+        return any(iou(box, np.array(other)) >= FOUND for other in found)
+
+    return np.array([finds(photo, box) for photo, box in zip(photos, boxes, strict=True)])
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Two boxes x0, y0, x1, y1 -> the area of their overlap over that of their union."""
+    overlap = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    both = np.prod(np.maximum(overlap, 0))
+    return float(both / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both))
+
+
+def _rectangle(dlib, face):
+    return dlib.rectangle(*face.box.tolist())
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="NAME/SPLIT to train on, made by prepare.py")
+    parser.add_argument("--test", required=True, help="NAME/SPLIT to score")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="default: %(default)s")
+    parser.add_argument("--out", required=True, help="folder for the model and its predictions")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="default: %(default)s")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE",
+                        dest="settings", help="replace options of the preset; a wrong one lists "
+                        "those there are")  # fmt: skip
+    parser.add_argument("--enlarge", type=float, default=1.0,
+                        help="the square's side over the landmark box's (default: 1)")  # fmt: skip
+    parser.add_argument("--limit", type=int, default=0, help="train on the first so many faces")
+    parser.add_argument("--report", help="folder for evaluate.py's report")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _measure(arguments))
+
+
+def _measure(arguments):
+    dlib, out = _dlib(), Path(arguments.out)
+    options = override(PRESETS[arguments.preset], arguments.settings)
+    if arguments.enlarge <= 0 or arguments.limit < 0:
+        raise InputError("--enlarge must be above 0, --limit 0 (all faces) or more")
+    if (out / "predictor.dat").exists():
+        raise InputError(f"{out}: holds a predictor.dat already; name another --out")
+    scheme, crop = SCHEMES[arguments.scheme], Crop(landmarks=BoxRule(arguments.enlarge))
+    test = open_source(arguments.test, scheme, arguments.data_dir)
+    source = open_source(arguments.data, scheme, arguments.data_dir)
+    source = first(source, arguments.limit) if arguments.limit else source
+    tested, truth = [Face.of(sample, crop) for sample in test], truth_of(test, test.name, scheme)
+    faces = [Face.of(sample, crop) for sample in source]
+    if options.mirrored:
+        faces += [face.mirrored(scheme.flip) for face in faces]
+    out.mkdir(parents=True, exist_ok=True)
+
+    print(f"dlib {dlib.__version__}: {len(source)} faces to train on, {options}", flush=True)
+    predictor, seconds = train(dlib, faces, options)
+    predictor.save(str(out / "predictor.dat"))
+    points, each = predict(dlib, predictor, tested)
+    results = truth.with_predictions(points)
+    normaliser = protocol_for(benchmark_of(arguments.test), scheme).normaliser
+    results.save(out / "predictions.jsonl", normaliser)
+    found = detected(dlib, [f.photo for f in tested], [s["boxes"]["landmarks"] for s in test])
+
+    command = ["--predictions", str(out / "predictions.jsonl"), "--data", arguments.test,
+               "--data-dir", str(arguments.data_dir), "--scheme", scheme.name]  # fmt: skip
+    code = evaluate.main(command + (["--report", arguments.report] if arguments.report else []))
+    measured = {
+        "dlib": dlib.__version__,
+        "options": dataclasses.asdict(options),
+        "enlarge": arguments.enlarge,
+        "data": source.name,
+        "faces": len(source),
+        "seconds_to_train": round(seconds, 1),
+        "mib": round((out / "predictor.dat").stat().st_size / 2**20, 2),
+        "ms_per_face": round(1000 * float(np.median(each)), 3),
+        "test": test.name,
+        "tested": len(tested),
+        "detected": int(found.sum()),
+        "normaliser": normaliser,
+        "nme_of_detected": float(results.nme(normaliser)[found].mean()) if found.any() else None,
+    }
+    (out / "dlib.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{_line(measured)}")
+    return code
+
+
+def _line(measured):
+    threads, nme = max(1, measured["options"]["num_threads"]), measured["nme_of_detected"]
+    mirrored = " and their mirror images" if measured["options"]["mirrored"] else ""
+    return (
+        f"{measured['faces']} faces{mirrored}, {measured['seconds_to_train'] / 60:.1f} min to "
+        f"train with {threads} thread{'s' if threads > 1 else ''}, {measured['mib']:.1f} MiB, "
+        f"{measured['ms_per_face']:.2f} ms a face (landmarks alone, one thread); dlib's detector "
+        f"finds {measured['detected']}/{measured['tested']}"
+        + (f", NME of these {percent(nme)} % ({measured['normaliser']})" if nme else "")
+    )
+
+
+def _dlib():
+    try:
+        import dlib
+    except ImportError:
+        raise InputError(
+            "dlib is not installed: pip install dlib (it is compiled, which wants CMake and a C++ "
+            "compiler; pip install dlib-bin is the same, prebuilt)"
+        ) from None
+    return dlib
+
+
+if __name__ == "__main__":
+    sys.exit(main())
