@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from jaxalign import photos
 from jaxalign.schemes import CURVES, Scheme
 
 
@@ -117,6 +118,32 @@ def draw_tile(tile: Tile, scheme: Scheme, side: int) -> np.ndarray:
         draw_differences(picture, truth, predicted, (255, 255, 255))
         draw_points(picture, truth, TRUE, radius)
     return cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def annotated(
+    photo: np.ndarray,
+    points: Sequence[np.ndarray],
+    boxes: Sequence[np.ndarray],
+    doubted: Sequence[bool],
+    scheme: Scheme,
+    longest: int = 1600,
+) -> np.ndarray:
+    """A copy of the photo (H, W, 3) RGB, at most `longest` pixels a side, with its faces drawn.
+
+    Of each face the points (K, 2), the curves through them and the box (4,), in the photo's pixels;
+    in the colour of alarm where it is doubted.
+    """
+    picture = photos.reduced(photo, longest).copy()
+    zoom = np.array(picture.shape[1::-1]) / photo.shape[1::-1]
+    for those, box, doubt in zip(points, boxes, doubted, strict=True):
+        colour = ALARM if doubt else PREDICTED
+        those, (low, high) = ((p + 0.5) * zoom - 0.5 for p in (those, box.reshape(2, 2)))
+        thickness = max(1, round(np.max(high - low) / 150))
+        ends = [tuple(corner) for corner in _fixed([low, high]).tolist()]
+        cv2.rectangle(picture, *ends, PAPER, thickness, cv2.LINE_AA, _SHIFT)
+        draw_curves(picture, those, scheme, colour, thickness)
+        draw_points(picture, those, colour, 1.5 * thickness)
+    return picture
 
 
 def contact_sheet(
