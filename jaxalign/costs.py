@@ -70,7 +70,8 @@ def _dense(equation):
 def table(system: System) -> str:
     """The layers of the networks that predict, with parameters and multiply-adds of one face.
 
-    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`.
+    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`; before them, where
+    other networks help to train, `parameters while training: N`.
     """
     variables = jax.eval_shape(system.init, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
@@ -82,10 +83,15 @@ def table(system: System) -> str:
         layers = variables["params"][network]
         owners = Counter()
         for scope, n in madds.items():
-            owners[next((part for part in scope.split("/") if part in layers), None)] += n
+            parts = scope.split("/")
+            if network in parts:  # layers of two networks may have one name
+                owners[next((part for part in parts if part in layers), None)] += n
         for layer, parameters in layers.items():
             inside = owners[layer]
             name = f"{network} / {layer}"
             lines.append(f"{name:<40}{count(parameters):>14,}{inside:>18,}")
-    lines += ["", f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]
+    lines.append("")
+    if (while_training := count(variables["params"])) > total:
+        lines.append(f"parameters while training: {while_training}")
+    lines += [f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]
     return "\n".join(lines)

@@ -22,6 +22,13 @@ REGIONS = {
     "nose": ("bridge", "nose_base"),
     "mouth": ("outlip_up", "outlip_lo", "inlip_up", "inlip_lo"),
 }
+# What a closer look is taken at: each eye goes with its brow, the contour is left out.
+PARTS = {
+    "left_eye": ("lbrow_up", "lbrow_lo", "leye_up", "leye_lo"),
+    "right_eye": ("rbrow_up", "rbrow_lo", "reye_up", "reye_lo"),
+    "nose": REGIONS["nose"],
+    "mouth": REGIONS["mouth"],
+}
 
 
 @dataclass(frozen=True)
@@ -63,15 +70,25 @@ class Scheme:
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
         """Point indices of each region, ascending."""
-        regions = {
-            region: {i for name in names for i in self.curves[name]}
-            for region, names in REGIONS.items()
-        }
-        on_curves = set().union(*regions.values())
+        return self._grouped(REGIONS, lambda name: "nose" if "nose" in name else "eyes")
+
+    @property
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """Point indices of each of PARTS, ascending; but those of right_eye in the order in which
+        they are the mirror images of left_eye's."""
+        eyes = {"l": "left_eye", "r": "right_eye"}
+        parts = self._grouped(PARTS, lambda name: "nose" if "nose" in name else eyes.get(name[0]))
+        return parts | {"right_eye": tuple(self.flip[i] for i in parts["left_eye"])}
+
+    def _grouped(self, groups, of_dot):
+        """Groups of curves -> their points, with the dots of no curve in the group `of_dot`."""
+        found = {group: {i for name in names for i in self.curves[name]}
+                 for group, names in groups.items()}  # fmt: skip
+        on_curves = {i for curve in self.curves.values() for i in curve}
         for name, point in self.dots.items():
             if point not in on_curves:
-                regions["nose" if "nose" in name else "eyes"].add(point)
-        return {region: tuple(sorted(points)) for region, points in regions.items()}
+                found[of_dot(name)].add(point)
+        return {group: tuple(sorted(points)) for group, points in found.items()}
 
 
 def _scheme(name, flip, curves, eye_corners, pupils, dots=""):

@@ -215,12 +215,16 @@ class TestRefusals:
             ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
         ),
         ("propnet_light_ibug_300w", ["system.channels=8", "system.size=64", "system.stacks=1"]),
+        (
+            "pixelwise_light_ibug_300w",
+            ["system.width=2", "system.top=8", "system.size=32", "system.discriminator=True"],
+        ),
     ],
 )
 def test_every_system_trains_when_shrunk(config, settings, data_300w, tmp_path):
     shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
-    epochs = ("scbe_epochs", "balt_epochs") if config.startswith("tab") else ("epochs",)
-    shrunk += [f"system.{name}=1" for name in epochs]
+    system = recipes.load(config).system
+    shrunk += [f"system.{name}=1" for name in vars(system) if name.endswith("epochs")]
     arguments = ["--config", config, "--workdir", tmp_path, "--data-dir", data_300w]
     assert call(train, *arguments, "--set", *shrunk, *settings) == 0
 

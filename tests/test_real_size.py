@@ -29,7 +29,15 @@ def sample(scheme, index):
 
 
 @pytest.mark.parametrize(
-    "config", ["fan_ibug_300w", "gv_resnet50_wflw", "gv_hrnet_wflw", "tab_wflw", "propnet_wflw"]
+    "config",
+    [
+        "fan_ibug_300w",
+        "gv_resnet50_wflw",
+        "gv_hrnet_wflw",
+        "tab_wflw",
+        "propnet_wflw",
+        "pixelwise_ibug_300w",
+    ],
 )
 def test_a_step_is_finite(config, tmp_path):
     recipe = recipes.load(config)

@@ -17,7 +17,7 @@ from jaxalign.schemes import SCHEMES
 class Fixed:
     """Says the same points of every crop, whatever is on it: does not shift along at all."""
 
-    points, size = SCHEMES["ibug68"], 32
+    points, size, sizes = SCHEMES["ibug68"], 32, (32,)
 
     def predict(self, variables, images):
         places = jnp.linspace(4, 28, 68)

@@ -37,7 +37,7 @@ def _with_flip(system):
     def predict(variables, images):
         points, score = system.predict(variables, images)
         mirrored, mirrored_score = system.predict(variables, images[:, :, ::-1])
-        back = mirrored.at[..., 0].set(system.size - 1 - mirrored[..., 0])[:, flip]
+        back = mirrored.at[..., 0].set(images.shape[2] - 1 - mirrored[..., 0])[:, flip]
         return (points + back) / 2, (score + mirrored_score[:, flip]) / 2
 
     return predict
@@ -54,23 +54,51 @@ def predict_source(
     progress: bool = False,
 ) -> Results:
     """All faces of `source`, in its order. Every host predicts all of them, so no host waits for
-    another; a face's result does not depend on the batch it stands in."""
+    another; a face's result does not depend on the batch it stands in.
+
+    Where the system takes crops of several sizes, each face is cropped at the one that fits it, and
+    batched with those of its size."""
     system = predictor.system
-    devices = parallel.local_devices()
-    batch = -(-batch // devices) * devices
-    predicted, scores = [], []
+    truth = truth_of(source, "the source", system.points)
+    predicted = np.zeros(truth.points.shape)
+    scores = np.zeros(predicted.shape[:2])
     variables = parallel.replicate(variables, local=True)  # once, not for every batch
-    batches = evaluation_batches(
-        source, system.points, crop, system.size, batch=batch, threads=threads
-    )
     shown = {"unit": "face", "desc": "predict", "disable": not progress, "leave": False}
     with tqdm(total=len(source), **shown) as bar:
-        for rows in batches:
-            points, score = predictor(variables, rows["image"])
-            real = rows["weight"] > 0
-            photo = geometry.transform(geometry.invert(rows["matrix"]), points.astype(np.float64))
-            predicted.append(photo[real])
-            scores.append(score[real])
-            bar.update(int(real.sum()))
-    truth = truth_of(source, "the source", system.points)
-    return truth.with_predictions(np.concatenate(predicted), np.concatenate(scores))
+        for size, faces in _by_size(system.sizes, source, crop).items():
+            together = fitting_batch(system, size, batch)
+            for rows in evaluation_batches(
+                source, system.points, crop, size, batch=together, threads=threads, faces=faces
+            ):
+                points, score = predictor(variables, rows["image"])
+                points = points.astype(np.float64)
+                photo = geometry.transform(geometry.invert(rows["matrix"]), points)
+                real = rows["weight"] > 0
+                predicted[rows["index"][real]] = photo[real]
+                scores[rows["index"][real]] = score[real]
+                bar.update(int(real.sum()))
+    return truth.with_predictions(predicted, scores)
+
+
+def fitting_size(sizes: Sequence[int], side: float) -> int:
+    """The smallest of `sizes` that loses nothing of a square with this side, in photo pixels; else
+    the largest. Half a pixel is nothing."""
+    return next((size for size in sizes if size >= side - 0.5), sizes[-1])
+
+
+def fitting_batch(system: System, size: int, batch: int) -> int:
+    """How many crops of `size` go together where of system.size `batch` do: fewer of larger ones,
+    so that the bytes stay. A multiple of this host's devices."""
+    most = max(1, int(batch * min(1, system.size / size) ** 2))
+    devices = parallel.local_devices()
+    return -(-most // devices) * devices
+
+
+def _by_size(sizes, source, crop):
+    """Size of the crop -> the faces that are cropped so, ascending."""
+    if len(sizes) == 1:
+        return {sizes[0]: range(len(source))}
+    fitting = [fitting_size(sizes, crop.square(sample)[1]) for sample in source]
+    return {
+        size: [i for i, own in enumerate(fitting) if own == size] for size in sorted(set(fitting))
+    }
