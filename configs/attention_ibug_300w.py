@@ -1,0 +1,24 @@
+"""Attention-driven cropping on 300W, crops of 1024 px: the reconstruction at full size.
+
+Data: ibug_300w, at the photos' own resolution; most of its faces are smaller than 1024 px, and what
+is enlarged shows nothing new. Schedule and augmentation of HRNet's recipe for faces, batch 8, as
+reconstructed: the paper's are not known.
+Size: 31,191,543 parameters, 41.11 G multiply-adds a face; for GPUs and TPUs.
+Not trained yet at this size, so no accuracy is stated.
+"""
+
+from jaxalign.augment import geometric
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.systems.attention_cropping import AttentionCropping
+
+
+def config() -> Recipe:
+    return Recipe(
+        system=AttentionCropping(),
+        data=Data(
+            train="ibug_300w/train",
+            test="ibug_300w/test",
+            augment=geometric(rotation=30, rotation_p=0.6, scale=0.25, shift=0.0),
+        ),
+        training=Training(batch=8),
+    )

@@ -1,0 +1,74 @@
+"""Square crops out of large pictures, differentiable in where they lie: a spatial transformer
+(Jaderberg et al., NIPS 2015) on a mip map (Williams, SIGGRAPH 1983), NHWC.
+
+A square is its centre x, y and its side, in pixels of the picture, as in geometry; its sample i of
+R lies at centre + (i + 1/2 - R/2) side / R.
+"""
+
+import jax.numpy as jnp
+
+
+def pyramid(images, least: int):
+    """(B, S, S, 3) uint8 -> the same with sides S, S/2, ..., `least`: rounded means of 2x2 pixels.
+
+    All of them are uint8, together 4/3 of the picture's bytes: 64 MiB for a face of 4096 pixels.
+    """
+    levels = [jnp.asarray(images)]
+    while levels[-1].shape[1] >= 2 * least:
+        corners = (levels[-1][:, y::2, x::2] for y in (0, 1) for x in (0, 1))
+        total = sum(corner.astype(jnp.uint16) for corner in corners)
+        odd = (total >> 2) & 1  # halves go to the even neighbour, so that no level is brighter
+        levels.append(((total + 1 + odd) >> 2).astype(jnp.uint8))
+    return levels
+
+
+def sample_squares(levels, squares, size: int):
+    """Squares (B, n, 3) of each picture -> (B, n, size, size, C), float32.
+
+    `levels`: (B, S, S, C), (B, S/2, S/2, C), .... That one is read, bilinearly, whose pixels are as
+    large as the sample's; between two, a blend of both by log2(side / size). Zeros outside the
+    picture. Gradients reach the squares and, where they are floats, the levels.
+    """
+    centre, side = squares[..., :2], squares[..., 2]
+    wanted = jnp.clip(jnp.log2(side / size), 0, len(levels) - 1)
+    steps = (jnp.arange(size, dtype=jnp.float32) + 0.5) / size - 0.5
+    places = centre[..., None, :] + steps[None, None, :, None] * side[..., None, None]
+    sampled = 0
+    for level, values in enumerate(levels):
+        share = jnp.maximum(1 - abs(wanted - level), 0)
+        own = (places + 0.5) / 2**level - 0.5  # (B, n, size, 2)
+        sampled += share[..., None, None, None] * _bilinear(values, own[..., 0], own[..., 1])
+    return sampled
+
+
+def _bilinear(values, x, y):
+    """values (B, H, W, C) at each pair of x (B, n, m) and y (B, n, m) -> (B, n, m, m, C)."""
+    batch, height, width, _ = values.shape
+    face = jnp.arange(batch)[:, None, None, None]
+    sampled = 0
+    for row, of_row in _neighbours(y, height):
+        for column, of_column in _neighbours(x, width):
+            found = values[face, row[..., None], column[:, :, None]].astype(jnp.float32)
+            sampled += (of_row[..., None] * of_column[:, :, None])[..., None] * found
+    return sampled
+
+
+def _neighbours(places, length):
+    """The pixels below and above each place, and their weights: 0 where there is no such pixel."""
+    low = jnp.floor(places)
+    for pixel in (low, low + 1):
+        within = (pixel >= 0) & (pixel < length)
+        weight = jnp.where(within, 1 - abs(places - pixel), 0)
+        yield jnp.clip(pixel, 0, length - 1).astype(int), weight
+
+
+def from_square(points, square, size: int):
+    """(B, K, 2) pixels of what was sampled of the square (B, 3) -> pixels of the picture."""
+    centre, side = square[:, None, :2], square[:, None, 2:]
+    return centre + ((points + 0.5) / size - 0.5) * side
+
+
+def to_square(points, square, size: int):
+    """The inverse of from_square."""
+    centre, side = square[:, None, :2], square[:, None, 2:]
+    return ((points - centre) / side + 0.5) * size - 0.5
