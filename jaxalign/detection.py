@@ -46,16 +46,18 @@ class Cascade:
     """OpenCV's frontal-face cascade (Viola and Jones, CVPR 2001; Lienhart's `alt`): no download.
 
     It finds upright faces seen from the front, and takes some patterns for faces. The photo is
-    reduced to 960 pixels first; faces below 30 of those pixels are not looked for. The score is
-    the number of neighbouring windows that agreed, at least 5.
+    reduced to 960 pixels first; faces below 30 of those pixels are not looked for. Where it finds
+    none, it looks again with a black frame around the photo, for its windows are wider than a
+    close-up. The score is the number of neighbouring windows that agreed, at least 5.
     """
 
     name: ClassVar[str] = "cascade"
-    # Means over the 350 that it found of 400 training faces of 300W; deviations 0.08 and 0.04.
+    # Means over the 363 that it found of 400 training faces of 300W; deviations 0.08 and 0.04.
     rule: ClassVar[BoxRule] = BoxRule(enlarge=0.89, down=0.159)
     longest: ClassVar[int] = 960
     least: ClassVar[int] = 30
     neighbours: ClassVar[int] = 4
+    frame: ClassVar[float] = 0.2  # of the longer side
 
     def __init__(self):
         file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt.xml"
@@ -64,13 +66,21 @@ class Cascade:
     def __call__(self, image: np.ndarray) -> list[Detection]:
         small = photos.reduced(image, self.longest)
         grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+        boxes, scores = self._found(grey)
+        if not len(boxes):
+            frame = round(self.frame * max(grey.shape))
+            boxes, scores = self._found(cv2.copyMakeBorder(grey, *[frame] * 4, cv2.BORDER_CONSTANT))
+            boxes = boxes - [frame, frame, 0, 0]
+        return _detections(boxes, scores, image, small, self.rule)
+
+    def _found(self, grey):
+        """(h, w) uint8 -> boxes (n, 4), corner, width and height; scores (n,)."""
         boxes, scores = self._cascade.detectMultiScale2(
             grey, 1.1, self.neighbours, minSize=(self.least, self.least)
         )
         scores = np.float32(scores)
         kept = np.int64(cv2.dnn.NMSBoxes(boxes, scores, 0, 0.3))  # the best of nested ones
-        boxes, scores = np.reshape(boxes, (-1, 4))[kept], scores[kept]
-        return _detections(boxes, scores, image, small, self.rule)
+        return np.reshape(boxes, (-1, 4))[kept], scores[kept]
 
 
 class YuNet:

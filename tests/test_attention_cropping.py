@@ -12,6 +12,7 @@ from jaxalign import costs
 from jaxalign.commands import train
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS, batch_norm
+from jaxalign.schemes import SCHEMES
 from jaxalign.systems import attention_cropping
 from jaxalign.systems.attention_cropping import AttentionCropping, extent, moments
 from jaxalign.training import checkpoints
@@ -77,6 +78,16 @@ def test_regions_are_those_of_the_reconstruction():
             "mouth": {*range(76, 96)},
         },
     ]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_regions_and_contour_are_the_face_and_one_eye_mirrors_the_other(scheme):
+    parts = scheme.parts
+    everything = [*scheme.regions["contour"], *(i for points in parts.values() for i in points)]
+    assert sorted(everything) == list(range(scheme.num_points))
+    assert [scheme.flip[i] for i in parts["left_eye"]] == list(parts["right_eye"])
+    for middle in ("nose", "mouth"):
+        assert {scheme.flip[i] for i in parts[middle]} == set(parts[middle])
 
 
 @pytest.mark.parametrize("settings", [{}, {"share_eyes": True}, {"crop": "moments"}])

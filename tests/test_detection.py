@@ -41,6 +41,15 @@ class TestCascade:
         (found,) = Cascade()(large)
         assert close(found, box, zoom=9)
 
+    def test_a_close_up_is_found_in_a_frame(self, drawn, monkeypatch):
+        image, box = drawn
+        left, top, right, bottom = box.astype(int)
+        tight = np.ascontiguousarray(image[top:bottom, left:right])
+        (found,) = Cascade()(tight)
+        assert close(found, box - [left, top, left, top])
+        monkeypatch.setattr(Cascade, "frame", 0.0)
+        assert Cascade()(tight) == []
+
     def test_largest_first(self, drawn):
         image, _ = drawn
         small = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)

@@ -37,6 +37,7 @@ def sample(scheme, index):
         "tab_wflw",
         "propnet_wflw",
         "pixelwise_ibug_300w",
+        "attention_ibug_300w",
     ],
 )
 def test_a_step_is_finite(config, tmp_path):

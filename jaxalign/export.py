@@ -1,0 +1,141 @@
+"""A checkpoint as one function that runs without jaxalign and Flax, in jax.export's format.
+
+`MODEL` holds the network with its weights, for any number of faces; beside it `MODEL.json`, the
+header, says in words and numbers how a face is cropped for it and what comes out.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import export as jax_export
+
+import jaxalign
+from jaxalign import geometry
+from jaxalign.errors import InputError
+from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.truth import truth_of
+from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.recipe import Recipe, to_json
+from jaxalign.sources import Source
+from jaxalign.systems.interface import System
+
+
+PLATFORMS = ("cpu", "cuda")
+BATCH = 4  # faces at a time while comparing
+
+
+def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
+    """`system.predict` for any number of uint8 crops (B, size, size, 3), the weights as constants.
+
+    Errors: InputError for a size that the system does not take.
+    """
+    if size not in system.sizes:
+        sizes = ", ".join(map(str, system.sizes))
+        raise InputError(f"--size {size}: this checkpoint takes crops of {sizes} pixels")
+
+    def predict(images):
+        return system.predict(variables, images)
+
+    shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
+    crops = jax.ShapeDtypeStruct(shape, np.uint8)
+    return jax_export.export(jax.jit(predict), platforms=PLATFORMS)(crops)
+
+
+def header(recipe: Recipe, step: Path, size: int) -> dict:
+    """What a user must know of the function exported from this step, as plain JSON values.
+
+    The crop is the recipe's rule for landmark boxes, as `prediction.Aligner` takes it.
+    """
+    scheme, rule = recipe.system.points, recipe.data.crop.landmarks
+    packages = "jax", "jaxlib", "flax", "numpy"
+    return {
+        "format": "jax.export: jax.export.deserialize(bytearray(the file's bytes)).call(images)",
+        "platforms": PLATFORMS,
+        "versions": {"jaxalign": jaxalign.__version__} | {name: version(name) for name in packages},
+        "size": size,
+        "enlarge": rule.enlarge,
+        "down": rule.down,
+        "scheme": scheme.name,
+        "points": scheme.num_points,
+        "names": scheme.names,
+        "images": f"(B, {size}, {size}, 3) uint8 RGB crops, any B above 0; not normalised",
+        "returns": f"points (B, {scheme.num_points}, 2) float32, x and y in pixels of the crop, "
+        f"not held within it; scores (B, {scheme.num_points}) float32 in 0..1",
+        "frames": "pixels, x first, counted from 0, pixel centres at integers: the crop's own "
+        "centre is (size - 1) / 2, and a picture made smaller by f has "
+        "smaller = (larger + 1/2) / f - 1/2. The photo is upright, as a viewer shows it (EXIF "
+        "rotation applied)",
+        "box": f"x0, y0, x1, y1 in the photo: the rectangle around the {scheme.num_points} points. "
+        "A detector's differs; bring it there first",
+        "square": "side = enlarge * max(x1 - x0, y1 - y0), "
+        "centre = (x0 + x1) / 2, (y0 + y1) / 2 + down * (y1 - y0)",
+        "crop": "crop = (photo - centre) * size / side + (size - 1) / 2, bilinear, zeros outside "
+        "the photo; where f = int(side / size) is 2 or more, the photo is made smaller by f "
+        "first, by the means of f x f pixels",
+        "back": "photo = centre + (points - (size - 1) / 2) * side / size",
+        "checkpoint": "/".join(step.parts[-3:]),
+        "recipe": to_json(recipe),
+    }
+
+
+def write(path: Path, exported: jax_export.Exported, about: dict):
+    """Writes the function and, beside it, its header. Errors: InputError."""
+    try:
+        path.write_bytes(exported.serialize())
+        text = json.dumps(about, indent=2, ensure_ascii=False)
+        header_of(path).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def header_of(path: Path) -> Path:
+    return Path(f"{path}.json")
+
+
+def drawn(system: System, faces: int) -> Source:
+    """So many synthetic faces, the first of the test split, where no data set is prepared."""
+    from jaxalign.datasets.faces import record
+    from jaxalign.datasets.synthetic_faces import face
+
+    records = [record(face("test", index, size=256, seed=0)) for index in range(faces)]
+    groups = [record["group"] for record in records]
+    return Source(f"{faces} drawn faces", system.points, records, groups, tuple(range(faces)))
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A checkpoint and the function exported from it, on the same crops."""
+
+    pixels: float  # largest distance between their points, in pixels of the crop
+    scores: float  # largest difference of their scores
+    checkpoint: Results
+    exported: Results
+
+
+def compare(
+    path: Path, system: System, variables: dict, source: Source, crop: Crop, size: int
+) -> Parity:
+    """The function in the file `path` against the checkpoint it came from, on all of `source`."""
+    variables = jax.device_put(variables)
+    calls = (
+        partial(jax.jit(system.predict), variables),
+        jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call),
+    )
+    found, matrices = ([], []), []
+    for rows in evaluation_batches(source, system.points, crop, size, batch=BATCH):
+        real = rows["weight"] > 0
+        matrices.append(rows["matrix"][real])
+        for call, outputs in zip(calls, found, strict=True):
+            outputs.append([np.asarray(output)[real] for output in call(rows["image"])])
+    both = [[np.concatenate(arrays) for arrays in zip(*o, strict=True)] for o in found]
+    (points, scores), (other_points, other_scores) = both
+    pixels = np.linalg.norm(points.astype(np.float64) - other_points, axis=-1).max()
+    truth = truth_of(source, source.name, system.points)
+    back = geometry.invert(np.concatenate(matrices))
+    results = [truth.with_predictions(geometry.transform(back, p), s) for p, s in both]
+    return Parity(float(pixels), float(abs(scores - other_scores).max()), *results)
