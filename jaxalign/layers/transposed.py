@@ -1,5 +1,7 @@
 """Transposed convolution ("deconvolution") whose windows overlap by half, NHWC."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -16,6 +18,7 @@ class TransposedConv(nn.Module):
     channels: int
     stride: int = 2
     dtype: jnp.dtype = jnp.float32
+    bias_init: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x):
@@ -24,7 +27,7 @@ class TransposedConv(nn.Module):
             s**2, "fan_in", "truncated_normal", in_axis=(0, 1, 2)
         )  # LeCun's: of the kernel's 4 s^2 C weights an output is made of 4 C
         kernel = self.param("kernel", init, (2 * s, 2 * s, inputs, self.channels))
-        bias = self.param("bias", nn.initializers.zeros, (self.channels,))
+        bias = self.param("bias", self.bias_init, (self.channels,))
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
 
         # block b of the outputs, moved by s/2, is made of pixel b - 1 by the kernel's second half

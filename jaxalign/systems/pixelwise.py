@@ -48,7 +48,8 @@ class DenseBlock(nn.Module):
 
 
 class Direct(nn.Module):
-    """(B, S, S, 1) -> points (B, K, 2) in crop pixels, regressed from the crop's centre."""
+    """(B, S, S, 1) -> points (B, K, 2) in crop pixels, regressed from the crop's centre in eighths
+    of its side (a choice: in pixels, short trainings do not leave the mean shape)."""
 
     points: int
     width: int = 64
@@ -62,13 +63,19 @@ class Direct(nn.Module):
         for i, channels in enumerate((1024, 256), 1):
             x = DenseBlock(channels, self.dtype, name=f"fc{i}")(x, train)
         x = nn.Dense(2 * self.points, dtype=self.dtype, name="points")(x).astype(jnp.float32)
-        return x.reshape(-1, self.points, 2) + (images.shape[1] - 1) / 2
+        side = images.shape[1]
+        return x.reshape(-1, self.points, 2) * side / 8 + (side - 1) / 2
 
 
 class Heatmaps(nn.Module):
-    """(B, S, S, 1) -> logits (B, S, S, maps), decoded with two shortcuts from the backbone."""
+    """(B, S, S, 1) -> logits (B, S, S, maps), decoded with two shortcuts from the backbone.
+
+    `rare`: all maps but the last start from the probability of one pixel of the map, as the
+    classes of points are; else all start equal.
+    """
 
     maps: int
+    rare: bool = False
     width: int = 64
     top: int = 2048
     dtype: jnp.dtype = jnp.float32
@@ -81,7 +88,13 @@ class Heatmaps(nn.Module):
         x = nn.relu(nn.Conv(self.maps, (1, 1), dtype=self.dtype, name="conv8")(x))
         x = up(middle.shape[-1], 2, name="up1")(x) + middle
         x = up(low.shape[-1], 2, name="up2")(x) + low
-        return up(self.maps, 8, name="up3")(x)
+
+        def frequencies(key, shape):
+            pixels = images.shape[1] * images.shape[2]
+            return jnp.full(shape, -jnp.log(pixels)).at[-1].set(0)
+
+        init = frequencies if self.rare else nn.initializers.zeros
+        return up(self.maps, 8, bias_init=init, name="up3")(x)
 
 
 class DANStage(nn.Module):
@@ -228,8 +241,8 @@ class PixelWise(System):
             return DAN(points, self.stages, self.width, dtype)
         if self.method == "direct":
             return Direct(points, self.width, self.top, dtype)
-        background = self.method != "distribution"
-        return Heatmaps(points + background, self.width, self.top, dtype)
+        maps = points + (self.method != "distribution")
+        return Heatmaps(maps, self.method in ("pwc", "hybrid"), self.width, self.top, dtype)
 
     @property
     def phases(self):
