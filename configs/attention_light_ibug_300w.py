@@ -1,7 +1,7 @@
 """Attention-driven cropping on 300W, everything a quarter as wide: the recipe for CPUs.
 
-The global stage sees 64 px, the regional ones cut 64 px out of crops of 256: what they gain shows
-at 64 to 512 px, as the full size's does at 256 to 2048. A reconstruction, like the full size.
+A reconstruction, as the full size. Both stages see 64 px, and training crops have 256: to this model
+64 to 512 px are what 256 to 2048 are to the full size.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,978,455 parameters, 0.17 G multiply-adds a face.
 """

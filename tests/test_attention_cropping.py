@@ -54,14 +54,6 @@ def test_it_has_the_reconstruction_s_size():
     assert madds == pytest.approx(41.3e9, rel=0.01)
 
 
-def test_98_points_and_eyes_that_share_a_network():
-    system = AttentionCropping(scheme="wflw98", share_eyes=True)
-    variables = jax.eval_shape(system.init, jax.random.key(0))
-    # a FAN of one stack and K maps has 6,232,192 + 257 K
-    assert costs.count(variables["params"]) == 4 * 6_232_192 + 257 * (98 + 18 + 9 + 20)
-    assert set(variables["params"]) == set(system.predictors) == set(system.networks)
-
-
 def test_regions_are_those_of_the_reconstruction():
     found = [small(scheme=name).regions for name in ("ibug68", "wflw98")]
     assert [{name: set(points) for name, points in regions.items()} for regions in found] == [
@@ -125,120 +117,120 @@ def test_what_a_crop_is_made_of():
     np.testing.assert_allclose(side, 1.1547 * 4 * np.sqrt(12**2 - 1), rtol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    """settings -> the system with Tiny networks, and its variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention_cropping, "HourglassNetwork", Tiny)
+
+        def made(**settings):
+            system = small(**settings)
+            return system, jax.jit(system.init)(jax.random.key(0))
+
+        yield made
+
+
 @pytest.fixture
-def tiny(monkeypatch):
-    """settings -> the system with Tiny networks, its variables and a batch of two faces."""
-    monkeypatch.setattr(attention_cropping, "HourglassNetwork", Tiny)
+def batch():
+    """Two noisy crops with points somewhere."""
     rng = np.random.default_rng(0)
-
-    def made(**settings):
-        system = small(**settings)
-        batch = {
-            "image": rng.integers(0, 256, (2, 128, 128, 3), np.uint8),
-            "points": rng.uniform(10, 118, (2, 68, 2)).astype(np.float32),
-        }
-        return system, jax.jit(system.init)(jax.random.key(0)), batch
-
-    return made
+    return {
+        "image": rng.integers(0, 256, (2, 128, 128, 3), np.uint8),
+        "points": rng.uniform(10, 118, (2, 68, 2)).astype(np.float32),
+    }
 
 
-def parts_of(system, loss, variables, batch, key=0):
-    """The loss and its parts, as the trainer calls it."""
+def on_an_axis(function):
+    """Compiled, with the axis that the trainer binds."""
+    mapped = jax.vmap(function, (None,) * 3, axis_name=AXIS, axis_size=1)
+    compiled = jax.jit(mapped)
+    return lambda *arguments: jax.tree.map(lambda x: np.asarray(x[0]), compiled(*arguments))
 
-    @partial(jax.vmap, axis_name=AXIS)
-    def run(_):
-        own = jax.tree.map(jnp.asarray, batch), jax.random.key(key)
-        return getattr(system, loss)(variables["params"], variables["batch_stats"], *own)
 
-    values, parts, _ = jax.jit(run)(jnp.zeros(1))
-    return np.asarray(values[0]), {name: np.asarray(part[0]) for name, part in parts.items()}
+@pytest.fixture(scope="module")
+def losses(tiny):
+    """(loss, batch, key) -> the loss of each face and its parts; map_weight is 1/2."""
+    system, variables = tiny(map_weight=0.5)
+
+    def both(variables, batch, seed):
+        own = variables["params"], variables["batch_stats"], batch, jax.random.key(seed)
+        return {name: getattr(system, f"{name}_loss")(*own)[:2] for name in ("global", "joint")}
+
+    run = on_an_axis(both)
+    return lambda name, batch, key=0: run(variables, batch, key)[name]
 
 
 @pytest.mark.parametrize(
     ("settings", "stop"),
-    [
-        ({}, False),
-        ({}, True),
-        ({"crop": "moments"}, False),
-        ({"stacking": True}, False),
-        ({"stacking": True}, True),
-    ],
+    [({}, False), ({"crop": "moments"}, False), ({"stacking": True}, True)],
 )
-def test_regional_errors_reach_the_global_stage_unless_they_are_stopped(tiny, settings, stop):
-    system, variables, batch = tiny(stop_gradient=stop, **settings)
+def test_regional_errors_reach_the_global_stage_unless_stopped(tiny, batch, settings, stop):
+    system, variables = tiny(stop_gradient=stop, **settings)
 
-    @partial(jax.vmap, axis_name=AXIS)
-    def slope(_):
-        def regional(params):
-            arguments = jax.tree.map(jnp.asarray, batch), jax.random.key(0)
-            _, parts, _ = system.joint_loss(params, variables["batch_stats"], *arguments)
-            return (parts["regional_points"] + parts["regional_maps"]).sum()
+    def regional(params, batch, seed):
+        statistics, key = variables["batch_stats"], jax.random.key(seed)
+        _, parts, _ = system.joint_loss(params, statistics, batch, key)
+        return (parts["regional_points"] + parts["regional_maps"]).sum()
 
-        return jax.grad(regional)(variables["params"])
-
-    slopes = jax.jit(slope)(jnp.zeros(1))
+    slopes = on_an_axis(jax.grad(regional))(variables["params"], batch, 0)
     sizes = {name: sum(float(abs(x).sum()) for x in jax.tree.leaves(tree))
              for name, tree in slopes.items()}  # fmt: skip
-    assert all(np.isfinite(size) for size in sizes.values())
+    assert np.isfinite(list(sizes.values())).all()
     assert (sizes.pop("global") == 0) == stop
     assert min(sizes.values()) > 0
 
 
-def test_the_loss_is_its_parts(tiny):
-    system, variables, batch = tiny(map_weight=0.5)
-    alone, first = parts_of(system, "global_loss", variables, batch)
-    joint, parts = parts_of(system, "joint_loss", variables, batch)
+def test_the_loss_is_its_parts(losses, batch):
+    (alone, first), (joint, parts) = (losses(name, batch) for name in ("global", "joint"))
     assert set(first) == {"global_points", "global_maps"}
     assert set(parts) == set(first) | {"regional_points", "regional_maps"}
-    for stage in ("global_points", "global_maps"):
+    for stage in first:
         np.testing.assert_allclose(parts[stage], first[stage], rtol=1e-5)
     weights = {name: 0.5 if name.endswith("maps") else 1.0 for name in parts}
     np.testing.assert_allclose(joint, sum(weights[n] * parts[n] for n in parts), rtol=1e-5)
     np.testing.assert_allclose(alone, first["global_points"] + first["global_maps"] / 2, rtol=1e-5)
 
 
-def test_distances_are_in_pixels_of_the_global_stage(tiny):
-    system, variables, batch = tiny()
-    _, parts = parts_of(system, "global_loss", variables, batch)
+def test_distances_are_in_pixels_of_the_global_stage(tiny, losses, batch):
+    system, variables = tiny()
 
-    @partial(jax.vmap, axis_name=AXIS)
-    def look(_):
-        return system._look(variables, batch["image"], train=True)[1].points
+    def look(variables, images, train):
+        return system._look(variables, images, train=True)[1].points
 
-    shift = np.asarray(jax.jit(look)(jnp.zeros(1))[0]) - batch["points"]
-    wanted = np.linalg.norm(shift, axis=-1).mean(-1) / 2  # 64 of 128
-    np.testing.assert_allclose(parts["global_points"], wanted, rtol=1e-4)
+    found = on_an_axis(look)(variables, batch["image"], True)
+    wanted = np.linalg.norm(found - batch["points"], axis=-1).mean(-1) / 2  # 64 of 128
+    np.testing.assert_allclose(losses("global", batch)[1]["global_points"], wanted, rtol=1e-4)
 
 
-def test_points_off_the_crop_do_not_count(tiny):
-    system, variables, batch = tiny()
-    batch["points"][:, [3, 30, 60]] = 500.0
-    far = {**batch, "points": np.where(batch["points"] == 500, 900, batch["points"])}
-    near, _ = parts_of(system, "joint_loss", variables, batch)
-    np.testing.assert_array_equal(parts_of(system, "joint_loss", variables, far)[0], near)
+def test_points_off_the_crop_do_not_count(losses, batch):
+    off = np.isin(np.arange(68), [3, 30, 60])[None, :, None]
+    near, far = ({**batch, "points": np.where(off, np.float32(place), batch["points"])}
+                 for place in (500, 900))  # fmt: skip
+    np.testing.assert_array_equal(losses("joint", near)[0], losses("joint", far)[0])
+    assert (losses("joint", near)[0] != losses("joint", batch)[0]).all()
 
 
-@pytest.mark.parametrize("jitter", [0.0, 0.1])
-def test_crops_are_jittered_in_training(tiny, jitter):
-    system, variables, batch = tiny(crop_jitter=jitter)
-    (_, one), (_, other) = (parts_of(system, "joint_loss", variables, batch, key) for key in (0, 1))
+def test_crops_are_jittered_in_training(losses, batch):
+    one, other = (losses("joint", batch, key)[1] for key in (0, 1))
     np.testing.assert_array_equal(one["global_points"], other["global_points"])
-    assert (one["regional_points"] != other["regional_points"]).all() == bool(jitter)
+    assert (one["regional_points"] != other["regional_points"]).all()
 
 
-def test_memory_grows_by_the_pyramid_alone(tiny):
-    system, variables, _ = tiny()
+def test_cost_and_memory_do_not_grow_but_for_the_pyramid(tiny):
+    system, variables = tiny()
 
-    def temporary(side):
+    def cost(side):
         crop = jax.ShapeDtypeStruct((1, side, side, 3), jnp.uint8)
         compiled = jax.jit(system.predict).lower(variables, crop).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
+        madds = costs.multiply_adds(system.predict, variables, crop)
+        return sum(madds.values()), compiled.memory_analysis().temp_size_in_bytes
 
-    assert temporary(512) - temporary(64) < 1.05 * 512**2  # a third of the crop's bytes
+    (madds, small_memory), (same, memory) = cost(512), cost(1024)
+    assert madds == same > 0
+    assert memory - small_memory < 1.5 * (1024**2 - 512**2)  # a third of the crops' bytes is 1
 
 
 def test_both_phases_train(tiny, data_300w, tmp_path):
-    tiny()
     shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
     shrunk += ["system.global_epochs=1", "system.joint_epochs=1", "system.share_eyes=True"]
     arguments = ["--config", "attention_light_ibug_300w", "--workdir", str(tmp_path)]

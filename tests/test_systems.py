@@ -1,5 +1,7 @@
 """Every system through shapes alone: nothing is computed."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -16,6 +18,7 @@ from jaxalign.systems.integral import Integral
 every_system = pytest.mark.parametrize("kind", SYSTEMS)
 
 
+@cache
 def variables_of(system):
     return jax.eval_shape(system.init, jax.random.key(0))
 
