@@ -1,6 +1,6 @@
 """Attention-driven cropping on 300W, everything a quarter as wide: the recipe for CPUs.
 
-A reconstruction, as the full size. Both stages see 64 px, and training crops have 256: to this model
+A reconstruction, as the full size. Both stages see 64 px and training crops have 256: to this model
 64 to 512 px are what 256 to 2048 are to the full size.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,978,455 parameters, 0.17 G multiply-adds a face.
@@ -24,6 +24,6 @@ def config() -> Recipe:
             channels=64,
             global_epochs=20,
             joint_epochs=40,
-            optimizer=Optimizer("adam", 2e-3, "cosine", factor=0.01, warmup=1, clip=100.0),
+            optimizer=Optimizer("adam", 2e-3, "cosine", factor=0.01, warmup=1, clip=50.0),
         ),
     )

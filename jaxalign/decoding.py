@@ -42,9 +42,9 @@ def soft_argmax(logits):
     _, height, width, _ = logits.shape
     prob = jax.nn.softmax(logits.astype(jnp.float32), (1, 2))
     grid_x, grid_y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
-    # by sums over rows and columns: on CPUs twice as fast as products with the grids
-    x = (prob.sum(1) * grid_x[None, :, None]).sum(1)
-    y = (prob.sum(2) * grid_y[None, :, None]).sum(1)
+    # by sums over rows and columns first: on CPUs the gradient takes half as long
+    x = _einsum("bwk,w->bk", prob.sum(1), grid_x)
+    y = _einsum("bhk,h->bk", prob.sum(2), grid_y)
     near_x = abs(grid_x[None, :, None] - jnp.round(x)[:, None]) <= 1
     near_y = abs(grid_y[None, :, None] - jnp.round(y)[:, None]) <= 1
     score = _einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
