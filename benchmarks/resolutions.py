@@ -163,7 +163,8 @@ def corrections(model: Model, faces: Sequence, side: int, number: int) -> np.nda
                 draw_points(picture, points, colour, 2.5)
             if not name:
                 _outline(picture, matrix, found.squares)
-            rows.append(Tile(picture, None, None, name.replace("_", " "), name or face["id"]))
+            label = name.replace("_", " ") or face["id"]
+            rows.append(Tile(picture, None, None, label))
     legend = ("global stage", GLOBAL), ("regional stages", REGIONAL)
     sections = [(f"faces of {side} px and their regions", rows)]
     return contact_sheet(
@@ -315,7 +316,7 @@ def _study(arguments):
     print(to_text(table(found, left_out, arguments.normaliser)))
     if benchmark_of(arguments.data) == "synthetic_faces":
         print("synthetic faces: a stand-in; this says nothing about photographs")
-    print(f"\n{folder}: pck, improvement, mse (.csv), pck, improvement, corrections (.png)")
+    print(f"\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
 if __name__ == "__main__":

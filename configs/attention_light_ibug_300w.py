@@ -24,6 +24,6 @@ def config() -> Recipe:
             channels=64,
             global_epochs=20,
             joint_epochs=40,
-            optimizer=Optimizer("adam", 2e-3, "cosine", factor=0.01, warmup=1, clip=50.0),
+            optimizer=Optimizer("adam", 2e-3, "cosine", factor=0.01, warmup=2, clip=50.0),
         ),
     )

@@ -61,7 +61,8 @@ class AttentionCropping(System):
 
     The loss of a stage is the distance of its points, in pixels of the global stage's input, plus
     `map_weight` times the squared error of their maps, summed over the map, to Gaussians of `sigma`
-    map pixels. The global stage is trained alone first, then all of them together.
+    map pixels. The global stage is trained alone first, then all of them together. There the first
+    errors of the regional networks shake it: hence the optimiser's warm-up and clip.
     """
 
     size: int = 1024
@@ -83,7 +84,7 @@ class AttentionCropping(System):
     global_epochs: float = 60
     joint_epochs: float = 60
     optimizer: Optimizer = field(
-        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50))
+        default_factory=lambda: Optimizer(schedule="step", boundaries=(30, 50), warmup=1, clip=50.0)
     )
 
     def __post_init__(self):
