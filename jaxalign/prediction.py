@@ -10,7 +10,7 @@ import numpy as np
 from jaxalign import geometry, parallel, photos
 from jaxalign.detection import Cascade, Detector
 from jaxalign.errors import InputError
-from jaxalign.evaluation.predict import Predictor, fitting_size
+from jaxalign.evaluation.predict import Predictor, fitting_batch, fitting_size
 from jaxalign.pipeline import Crop, warp
 from jaxalign.systems.interface import System
 from jaxalign.training import checkpoints
@@ -120,8 +120,7 @@ class Aligner:
         sizes = [fitting_size(self.system.sizes, side) for _, side in squares]
         for size in sorted(set(sizes)):
             those = [place for place, own in enumerate(sizes) if own == size]
-            most = max(1, int(self.batch * min(1, self.system.size / size) ** 2))
-            most = -(-most // parallel.local_devices()) * parallel.local_devices()
+            most = fitting_batch(self.system, size, self.batch)
             for start in range(0, len(those), most):
                 part = those[start : start + most]
                 matrices = [geometry.crop_matrix(*squares[place], size) for place in part]
