@@ -27,6 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
+from jaxalign import geometry  # noqa: E402
 from jaxalign.commands import evaluate, run  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.evaluation.tables import percent  # noqa: E402
@@ -154,16 +155,9 @@ def detected(dlib, photos: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) ->
 
     def finds(photo, box):
         found = [(r.left(), r.top(), r.right(), r.bottom()) for r in detector(photo, 1)]
-        return any(iou(box, np.array(other)) >= FOUND for other in found)
+        return any(geometry.iou(box, np.array(other)) >= FOUND for other in found)
 
     return np.array([finds(photo, box) for photo, box in zip(photos, boxes, strict=True)])
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Two boxes x0, y0, x1, y1 -> the area of their overlap over that of their union."""
-    overlap = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    both = np.prod(np.maximum(overlap, 0))
-    return float(both / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both))
 
 
 def _rectangle(dlib, face):

@@ -15,6 +15,13 @@ def landmark_box(points: np.ndarray) -> np.ndarray:
     return np.concatenate([points.min(-2), points.max(-2)], -1)
 
 
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Two boxes x0, y0, x1, y1 -> the area of their overlap over that of their union."""
+    overlap = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    both = np.prod(np.maximum(overlap, 0))
+    return float(both / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both))
+
+
 def square(box: np.ndarray, enlarge: float, down: float = 0.0) -> tuple[np.ndarray, float]:
     """(4,) box -> centre (2,) and side of its square crop, image frame.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jaxalign import geometry
+
 
 class OneEuro:
     """Low-pass filter whose cutoff grows with speed: steady at rest, prompt in motion.
@@ -86,7 +88,7 @@ class Tracks:
     def _matched(self, boxes):
         """Place of a box -> its track: the greatest overlaps first, each once."""
         pairs = [
-            (_overlap(box, track.box), place, track)
+            (geometry.iou(box, track.box), place, track)
             for place, box in enumerate(boxes)
             for track in self._tracks
         ]
@@ -103,10 +105,3 @@ class Tracks:
         self._tracks.append(track)
         self._next += 1
         return track
-
-
-def _overlap(box, other):
-    """The shared part of two boxes, of their union."""
-    shared = np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None)
-    shared, areas = np.prod(shared), [np.prod(b[2:] - b[:2]) for b in (box, other)]
-    return shared / (sum(areas) - shared)

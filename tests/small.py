@@ -1,12 +1,16 @@
 """A recipe small enough to train in a test, and variables without an initialisation."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxalign import parallel
 from jaxalign.augment import Augment
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Data, Recipe, Training
 from jaxalign.systems import Integral
+from jaxalign.training.checkpoints import Checkpoints
+from jaxalign.training.state import TrainState
 
 
 def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
@@ -23,6 +27,15 @@ def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
         data=Data("ibug_300w/train", "ibug_300w/test", augment=Augment(), threads=1),
         training=Training(batch=batch, ema=0.9, log_steps=1, **training),
     )
+
+
+def saved(recipe: Recipe, variables: dict, workdir):
+    """Makes of the folder a work directory whose only checkpoint holds these variables."""
+    state = TrainState(jnp.ones((), jnp.int32), **variables, ema={}, optimizers={})
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(parallel.replicate(state), recipe, 0.0)
+    checkpoints.close()
+    return workdir
 
 
 def filled(shapes):

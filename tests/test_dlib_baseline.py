@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import dlib_baseline
-from benchmarks.dlib_baseline import PRESETS, Face, Options, detected, iou
+from benchmarks.dlib_baseline import PRESETS, Face, Options, detected
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.pipeline import BoxRule, Crop
@@ -117,20 +117,6 @@ def test_a_mirrored_face_keeps_its_points_on_what_they_mark(data_300w):
     again = twin.mirrored(IBUG68.flip)
     for name in ("photo", "box", "points"):
         np.testing.assert_array_equal(getattr(again, name), getattr(face, name))
-
-
-@pytest.mark.parametrize(
-    ("other", "value"),
-    [
-        ([0, 0, 10, 20], 1),
-        ([0, 0, 10, 10], 0.5),
-        ([5, 10, 15, 30], 50 / 350),
-        ([10, 0, 20, 20], 0),
-        ([-20, -30, -10, -10], 0),  # apart in both directions: no overlap of two negatives
-    ],
-)
-def test_iou(other, value):
-    assert iou(np.array([0, 0, 10, 20]), np.array(other)) == pytest.approx(value)
 
 
 def test_a_face_is_detected_from_an_overlap_of_three_tenths(fake):

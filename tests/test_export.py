@@ -11,19 +11,16 @@ from pathlib import Path
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import export as jax_export
-from small import filled, small_recipe
+from small import filled, saved, small_recipe
 
-from jaxalign import export, parallel, prediction
+from jaxalign import export, prediction
 from jaxalign.commands import export as command
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.schemes import IBUG68
 from jaxalign.systems import SYSTEMS
-from jaxalign.training.checkpoints import Checkpoints
-from jaxalign.training.state import TrainState
 
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "run_exported.py"
@@ -44,12 +41,7 @@ def variables_of(system, kernels=2.0):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A work directory of RECIPE, untrained."""
-    workdir = tmp_path_factory.mktemp("run")
-    state = TrainState(jnp.ones((), jnp.int32), **variables_of(SYSTEM), ema={}, optimizers={})
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(parallel.replicate(state), RECIPE, 0.0)
-    checkpoints.close()
-    return workdir
+    return saved(RECIPE, variables_of(SYSTEM), tmp_path_factory.mktemp("run"))
 
 
 def call(*arguments):

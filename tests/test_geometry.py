@@ -69,3 +69,17 @@ def test_map_pixels_are_blocks_of_crop_pixels(crop, stride, on_map):
     """Map pixel 0 at stride 4 covers crop pixels 0 to 3, whose middle is 1.5."""
     assert geometry.to_map(crop, stride) == on_map
     assert geometry.from_map(on_map, stride) == crop
+
+
+@pytest.mark.parametrize(
+    ("other", "value"),
+    [
+        ([0, 0, 10, 20], 1),
+        ([0, 0, 10, 10], 0.5),
+        ([5, 10, 15, 30], 50 / 350),
+        ([10, 0, 20, 20], 0),
+        ([-20, -30, -10, -10], 0),  # apart in both directions: no overlap of two negatives
+    ],
+)
+def test_iou(other, value):
+    assert geometry.iou(np.array([0, 0, 10, 20]), np.array(other)) == pytest.approx(value)

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from small import small_recipe
+from small import saved, small_recipe
 from torch_writers import write_safetensors
 
-from jaxalign import parallel
 from jaxalign.backbones.vgg import VGG16BNStem
 from jaxalign.commands import train
 from jaxalign.errors import InputError
@@ -19,9 +18,7 @@ from jaxalign.recipe import Recipe
 from jaxalign.systems import Integral
 from jaxalign.systems.interface import System, init_networks
 from jaxalign.training import initial
-from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.loop import Run
-from jaxalign.training.state import TrainState
 
 
 SMALL = small_recipe().system
@@ -84,19 +81,12 @@ def published(width=2):
     return {k: a.astype(np.float32) if a.ndim else a for k, a in arrays.items()}
 
 
-def save(system, variables, workdir):
-    state = TrainState(jnp.ones((), jnp.int32), **variables, ema={}, optimizers={})
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(parallel.replicate(state), Recipe(system), 0.0)
-    checkpoints.close()
-    return str(workdir)
-
-
 @pytest.fixture(scope="module")
 def earlier(tmp_path_factory):
     """A work directory of SMALL, and its variables."""
     variables = random_variables(SMALL, seed=5)
-    return save(SMALL, variables, tmp_path_factory.mktemp("earlier")), variables
+    workdir = saved(Recipe(SMALL), variables, tmp_path_factory.mktemp("earlier"))
+    return str(workdir), variables
 
 
 def test_nothing_to_start_from_changes_nothing():

@@ -11,17 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from small import filled, small_recipe
+from small import filled, saved, small_recipe
 
 import jaxalign
-from jaxalign import parallel, prediction
+from jaxalign import prediction
 from jaxalign.commands import predict
 from jaxalign.detection import Detection
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.systems.interface import System
-from jaxalign.training.checkpoints import Checkpoints
-from jaxalign.training.state import TrainState
 
 
 @dataclass(frozen=True)
@@ -183,11 +181,7 @@ def checkpoint(tmp_path_factory):
     """A work directory of the small recipe, untrained."""
     recipe, workdir = small_recipe(), tmp_path_factory.mktemp("run")
     variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
-    state = TrainState(jnp.ones((), jnp.int32), **variables, ema={}, optimizers={})
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(parallel.replicate(state), recipe, 0.0)
-    checkpoints.close()
-    return workdir
+    return saved(recipe, variables, workdir)
 
 
 def test_three_lines_of_python(checkpoint):

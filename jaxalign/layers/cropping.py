@@ -7,6 +7,8 @@ R lies at centre + (i + 1/2 - R/2) side / R.
 
 import jax.numpy as jnp
 
+from jaxalign.layers.warping import bilinear
+
 
 def pyramid(images, least: int):
     """(B, S, S, 3) uint8 -> the same with sides S, S/2, ..., `least`: rounded means of 2x2 pixels.
@@ -37,29 +39,9 @@ def sample_squares(levels, squares, size: int):
     for level, values in enumerate(levels):
         share = jnp.maximum(1 - abs(wanted - level), 0)
         own = (places + 0.5) / 2**level - 0.5  # (B, n, size, 2)
-        sampled += share[..., None, None, None] * _bilinear(values, own[..., 0], own[..., 1])
+        seen = bilinear(values, own[:, :, None, :, 0], own[..., None, 1])
+        sampled += share[..., None, None, None] * seen
     return sampled
-
-
-def _bilinear(values, x, y):
-    """values (B, H, W, C) at each pair of x (B, n, m) and y (B, n, m) -> (B, n, m, m, C)."""
-    batch, height, width, _ = values.shape
-    face = jnp.arange(batch)[:, None, None, None]
-    sampled = 0
-    for row, of_row in _neighbours(y, height):
-        for column, of_column in _neighbours(x, width):
-            found = values[face, row[..., None], column[:, :, None]].astype(jnp.float32)
-            sampled += (of_row[..., None] * of_column[:, :, None])[..., None] * found
-    return sampled
-
-
-def _neighbours(places, length):
-    """The pixels below and above each place, and their weights: 0 where there is no such pixel."""
-    low = jnp.floor(places)
-    for pixel in (low, low + 1):
-        within = (pixel >= 0) & (pixel < length)
-        weight = jnp.where(within, 1 - abs(places - pixel), 0)
-        yield jnp.clip(pixel, 0, length - 1).astype(int), weight
 
 
 def from_square(points, square, size: int):

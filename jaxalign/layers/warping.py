@@ -46,14 +46,25 @@ def warp(maps, matrix):
     y, x = jnp.mgrid[:height, :width]
     grid = jnp.broadcast_to(jnp.stack([x, y], -1).astype(jnp.float32), (batch, height, width, 2))
     places = transform(matrix, grid)
-    corner = jnp.floor(places)
-    face, total = jnp.arange(batch)[:, None, None], 0
-    for dy in (0, 1):
-        for dx in (0, 1):
-            at = corner + jnp.array([dx, dy]).reshape(1, 1, 1, 2)
-            share = (1 - abs(places - at)).prod(-1)
-            x, y = at[..., 0].astype(int), at[..., 1].astype(int)
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            found = maps[face, jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)]
-            total += jnp.where(inside, share, 0)[..., None].astype(maps.dtype) * found
-    return total
+    return bilinear(maps, places[..., 0], places[..., 1]).astype(maps.dtype)
+
+
+def bilinear(maps, x, y):
+    """maps (B, h, w, C) at places x and y, of shapes (B, ...) that broadcast -> (B, ..., C),
+    float32; zeros outside."""
+    batch, height, width, _ = maps.shape
+    face, sampled = jnp.arange(batch).reshape(batch, *[1] * (x.ndim - 1)), 0
+    for row, of_row in _neighbours(y, height):
+        for column, of_column in _neighbours(x, width):
+            found = maps[face, row, column].astype(jnp.float32)
+            sampled += (of_row * of_column)[..., None] * found
+    return sampled
+
+
+def _neighbours(places, length):
+    """The pixels below and above each place, and their weights: 0 where there is no such pixel."""
+    low = jnp.floor(places)
+    for pixel in (low, low + 1):
+        within = (pixel >= 0) & (pixel < length)
+        weight = jnp.where(within, 1 - abs(places - pixel), 0)
+        yield jnp.clip(pixel, 0, length - 1).astype(int), weight

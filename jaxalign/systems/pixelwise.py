@@ -269,7 +269,7 @@ class PixelWise(System):
     def predict(self, variables, images):
         outputs, _ = self._detect(variables, images)
         if self.method in REGRESSION:
-            points = outputs[-1] if self.method == "dan" else outputs
+            points = self._coordinates(outputs)
             return points, jnp.ones(points.shape[:2])
         return decoding.DECODERS[self.decoder](self._maps(outputs)[..., : self.points.num_points])
 
