@@ -70,12 +70,12 @@ class Direct(nn.Module):
 class Heatmaps(nn.Module):
     """(B, S, S, 1) -> logits (B, S, S, maps), decoded with two shortcuts from the backbone.
 
-    `rare`: all maps but the last start from the probability of one pixel of the map, as the
-    classes of points are; else all start equal.
+    All maps but the last start from the probability of one pixel of the map, as classes of points
+    have it; from equal ones the squared error falls to background everywhere and stays there. (The
+    softmax of `distribution` does not see it.)
     """
 
     maps: int
-    rare: bool = False
     width: int = 64
     top: int = 2048
     dtype: jnp.dtype = jnp.float32
@@ -93,8 +93,7 @@ class Heatmaps(nn.Module):
             pixels = images.shape[1] * images.shape[2]
             return jnp.full(shape, -jnp.log(pixels)).at[-1].set(0)
 
-        init = frequencies if self.rare else nn.initializers.zeros
-        return up(self.maps, 8, bias_init=init, name="up3")(x)
+        return up(self.maps, 8, bias_init=frequencies, name="up3")(x)
 
 
 class DANStage(nn.Module):
@@ -242,7 +241,7 @@ class PixelWise(System):
         if self.method == "direct":
             return Direct(points, self.width, self.top, dtype)
         maps = points + (self.method != "distribution")
-        return Heatmaps(maps, self.method in ("pwc", "hybrid"), self.width, self.top, dtype)
+        return Heatmaps(maps, self.width, self.top, dtype)
 
     @property
     def phases(self):
