@@ -157,14 +157,17 @@ def load(
     *,
     detector: Detector | None = None,
     batch: int = 0,
-    min_score: float = 0.0,
+    min_score: float | None = None,
 ) -> Aligner:
     """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
 
-    `detector`, `batch` and `min_score` are the Aligner's. Errors: InputError where there is no
-    checkpoint, or it is damaged or of another program.
+    `detector`, `batch` and `min_score` are the Aligner's; by default the score that 99 % of the
+    faces reached on which the run validated. Errors: InputError where there is no checkpoint, or it
+    is damaged or of another program.
     """
-    recipe, variables, _ = checkpoints.load(path, which)
+    recipe, variables, step = checkpoints.load(path, which)
+    if min_score is None:
+        min_score = checkpoints.low_score(step)
     return Aligner(
         recipe.system, variables, recipe.data.crop,
         detector=detector, batch=batch, min_score=min_score,

@@ -16,6 +16,8 @@ import pytest
 from flax import linen as nn
 from small import small_recipe
 
+import jaxalign
+from jaxalign.evaluation.predict import predict_source
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
@@ -110,9 +112,25 @@ def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
         Run(small_recipe(epochs=2), train, test, tmp_path, benchmark="ibug_300w", resume=True)
 
 
+def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
+    """It is the score that 99 % of the faces reached, and of a checkpoint without it 0."""
+    run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
+    run.run()
+    step = checkpoints.find_step(tmp_path)
+    recipe, variables, _ = checkpoints.load(step)
+    results = predict_source(run.predictor, variables, test, recipe.data.crop)
+    scores = results.score.mean(1)
+    assert checkpoints.low_score(step) == pytest.approx(np.quantile(scores, 0.01), rel=1e-5)
+    assert scores.min() <= checkpoints.low_score(step) < np.median(scores)
+    assert jaxalign.load(tmp_path).min_score == checkpoints.low_score(step)
+    assert jaxalign.load(tmp_path, min_score=0.2).min_score == 0.2
+    (step / "metrics" / "metrics").write_text('{"val": 0.1}')
+    assert checkpoints.low_score(step) == 0
+
+
 def test_latest_and_best_are_kept(train, test, tmp_path, monkeypatch):
     errors = iter([0.5, 0.2, 0.3, 0.4])
-    monkeypatch.setattr(Run, "_validate", lambda self, phase: next(errors))
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: (next(errors), 0.0))
     Run(small_recipe(epochs=4), train, test, tmp_path, benchmark="ibug_300w").run()
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "4"]
     assert checkpoints.find_step(tmp_path, "best").name == "2"
@@ -299,7 +317,7 @@ def test_resumes_at_the_border_of_two_phases(train, tmp_path):
 def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
     """A run of two phases, steps 1 to 6 and 7 to 12, whose validation after step s says errors[s],
     1 where it says nothing."""
-    monkeypatch.setattr(Run, "_validate", lambda self, phase: errors.get(self.step, 1.0))
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: (errors.get(self.step, 1.0), 0.0))
     samples = [train[i % len(train)] for i in range(12)]
     return Run(two_phases(**training), samples, samples[:1], workdir, resume=resume)
 

@@ -25,7 +25,7 @@ from .scene import Scene, sample
 
 
 SPLITS = ("train", "test")
-SMALLEST, LARGEST = 128, 2048
+SMALLEST, LARGEST = 128, 4096
 QUALITY = 92  # of the JPEG
 
 
@@ -34,7 +34,7 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
 
     Face i of a split depends on `seed`, the split and i alone, and is the same face at any size:
     its points scale as (x + 0.5) * s - 0.5. `root` is not used. Raises InputError where `size` is
-    not within 128 and 2048.
+    not within 128 and 4096.
     """
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"synthetic_faces: size {size} is not within {SMALLEST} and {LARGEST}")

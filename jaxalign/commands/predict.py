@@ -49,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
                         "objects with photo (its path as given, or its name), box")  # fmt: skip
     parser.add_argument("--detector-model", metavar="FILE",
                         help="OpenCV's YuNet (default: OpenCV's frontal cascade)")  # fmt: skip
-    parser.add_argument("--min-score", type=float, default=0.0, metavar="S", help="a face whose "
-                        "mean score is below has low confidence (default: 0, none); it depends "
-                        "on the system: try 0.4 for Gaussian Vector, 0.65 for TAB")  # fmt: skip
+    parser.add_argument("--min-score", type=float, metavar="S", help="a face whose mean score is "
+                        "below has low confidence (default: what 99 %% of the faces reached that "
+                        "training validated on)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help=f"leave only {FILE}")
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
@@ -81,7 +81,7 @@ def _predict(arguments):
         step, detector=detector, batch=arguments.batch, min_score=arguments.min_score
     )
     about = {"checkpoint": str(step), "scheme": aligner.system.scheme, "frame": FRAME,
-             "min_score": arguments.min_score}  # fmt: skip
+             "min_score": aligner.min_score}  # fmt: skip
     if arguments.video:
         counts = _video(arguments, aligner, about, frames)
     else:

@@ -5,6 +5,7 @@ and the weights themselves where averaged ones predict) and `recipe` (JSON). Sav
 an unfinished save is not a checkpoint. The data position is the step: training_batches takes it.
 """
 
+import json
 import logging
 import math
 from pathlib import Path
@@ -43,8 +44,8 @@ class Checkpoints:
         self.best_step = self.manager.best_step() or 0
         self.best_val = self.manager.metrics(self.best_step)["val"] if self.best_step else math.inf
 
-    def save(self, state: TrainState, recipe: Recipe, val: float):
-        """Start saving; `state` may be donated as soon as this returns."""
+    def save(self, state: TrainState, recipe: Recipe, val: float, low_score: float = 0.0):
+        """Start saving; `state` may be donated as soon as this returns. `low_score`: see there."""
         step = int(state.step)
         if step in self.manager.all_steps():
             return
@@ -61,7 +62,7 @@ class Checkpoints:
                 training=ocp.args.StandardSave(rest),
                 recipe=ocp.args.JsonSave(recipes.to_json(recipe)),
             ),
-            metrics={"val": float(val)},
+            metrics={"val": float(val), "low_score": float(low_score)},
         )
 
     def latest(self) -> int | None:
@@ -153,3 +154,13 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
             f"{step}: not a whole checkpoint of this program ({reason}); give another"
         ) from error
     return recipe, variables, step
+
+
+def low_score(step: Path) -> float:
+    """The mean score below which a face is doubtful: what 99 % of the faces reached on which the
+    run validated this step; 0 where it validated on none, or did not note it."""
+    try:
+        noted = json.loads((step / "metrics" / "metrics").read_text())  # as Orbax keeps them
+    except (OSError, ValueError):
+        return 0.0
+    return noted.get("low_score", 0.0)

@@ -267,16 +267,17 @@ class Run:
 
     def _save(self, phase, evaluating):
         """Validate and save. A save without validation is never the best one."""
-        val = math.inf
+        val, low_score = math.inf, 0.0
         evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):
-            val = float(self._validate(phase))
+            val, low_score = self._validate(phase)
         elif evaluating:
             val = -float(self.step)  # nothing to compare by: newer is better
-        self.checkpoints.save(self.state, self.recipe, val)
+        self.checkpoints.save(self.state, self.recipe, val, low_score)
         self.log.restart_clock()
 
     def _validate(self, phase):
+        """NME, and the score that 99 % of the faces reach."""
         data, batch = self.recipe.data, self.recipe.training.batch
         results = predict_source(
             self.predictor,
@@ -290,4 +291,4 @@ class Run:
         self.log.write(self.step, phase.name, {"val_nme": nme})
         epoch = self.step / self.per_epoch
         self.log.say(f"epoch {epoch:.1f}: validation NME ({self.normaliser}) {100 * nme:.3f} %")
-        return nme
+        return nme, float(np.quantile(results.score.mean(1), 0.01))
