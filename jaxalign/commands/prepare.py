@@ -22,11 +22,11 @@ this project needs neither. What is written is a TFDS data set in array_record f
 
 def main(argv: list[str] | None = None) -> int:
     """The command `prepare`; returns its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     return run(lambda: _prepare(arguments))
 
 
-def _parser():
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prepare.py",
         description=__doc__,

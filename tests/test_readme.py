@@ -1,0 +1,60 @@
+"""What README.md shows can be typed as it stands."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from small import filled, saved, small_recipe
+
+from jaxalign import photos
+from jaxalign.datasets import synthetic_faces
+from jaxalign.detection import Cascade
+
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+COMMANDS = sorted(
+    {
+        line.partition("  #")[0].strip()
+        for language, block in BLOCKS
+        for line in block.splitlines()
+        if not language and re.match(r"python (train|evaluate|predict|prepare|export)\.py ", line)
+    }
+)
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    (example,) = [block for language, block in BLOCKS if language == "python"]
+    assert len(example.splitlines()) <= 16
+    recipe = small_recipe()
+    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    saved(recipe, variables, tmp_path / "runs/300w")
+    drawn = (synthetic_faces.face("test", index, 256, 0).photo for index in range(30))
+    for name in ("me.jpg", "you.jpg"):  # of the drawn faces the cascade finds about half
+        path = tmp_path / name
+        assert any(path.write_bytes(photo) and Cascade()(photos.read(path)) for photo in drawn)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert names["faces"] and names["yours"]
+    assert str(names["faces"][0].points) in capsys.readouterr().out
+    picture = cv2.imread("me_points.png")
+    assert picture.shape == (256, 256, 3) and np.ptp(picture) > 200
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_these_options(command):
+    command = re.sub(r"\[([^]|]*)[^]]*\]", r"\1", command).replace(" ...", "")
+    name, *arguments = shlex.split(command)[1:]
+    module = importlib.import_module(f"jaxalign.commands.{name.removesuffix('.py')}")
+    module.parser().parse_args(arguments)
