@@ -10,14 +10,11 @@ import argparse
 import contextlib
 import dataclasses
 import importlib
-import json
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import jax
 import numpy as np
 
@@ -25,15 +22,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # of a script Python knows only the own folder
 
-from benchmarks.papers import LISTED, Column, Figure, Table, Variant  # noqa: E402
-from jaxalign import metrics  # noqa: E402
+from benchmarks import figures  # noqa: E402
+from benchmarks.papers import Column, Figure, Table, Variant  # noqa: E402
 from jaxalign import recipe as recipes  # noqa: E402
 from jaxalign.commands import evaluate, run, train  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.evaluation import pictures  # noqa: E402
 from jaxalign.evaluation.compare import Entry, open_entry  # noqa: E402
 from jaxalign.evaluation.exchange import read_text  # noqa: E402
-from jaxalign.evaluation.report import LEVELS, write_columns  # noqa: E402
 from jaxalign.evaluation.summary import statistics, summarise  # noqa: E402
 from jaxalign.evaluation.tables import Table as Text  # noqa: E402
 from jaxalign.evaluation.tables import size_of, to_text, write_rows  # noqa: E402
@@ -96,7 +91,7 @@ def _make(arguments):
         raise InputError("--ids is only for a figure that parts the faces by a list")
     work = Work(arguments)
     if kind == "figure":
-        return _draw(known[number], work, f"figure{number}")
+        return figures.draw(known[number], work, f"figure{number}")
     if arguments.config and not known[number][0].ablation:
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:
@@ -380,96 +375,6 @@ def _folded(grid):
     for label, numbers in grid.items():
         rows.setdefault(label.partition(" | ")[0], []).append(" / ".join(numbers))
     return [(label, *cells) for label, cells in rows.items()]
-
-
-def _draw(figure: Figure, work: Work, name: str):
-    if not work.base:
-        raise InputError("a figure needs --config, the recipe of its models")
-    work.folder.mkdir(parents=True, exist_ok=True)
-    path = work.folder / f"{name}.png"
-    if figure.kind == "ced":
-        write_columns(path.with_suffix(".csv"), LEVELS, _ced(figure, work, path))
-    else:
-        several = len(work.seeds) > 1
-        curves = {
-            row.label + several * f", seed {seed}": _validations(work.train(row, seed))
-            for row in figure.rows
-            for seed in work.seeds
-        }
-        lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
-        write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
-        _draw_convergence(path, figure.title, curves)
-    print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
-
-
-def _ced(figure, work, path):
-    """Draws the columns' panels side by side; -> "panel, model" -> shares over LEVELS."""
-    models = {
-        row.label: [work.evaluate(row, figure, seed).results for seed in work.seeds]
-        for row in figure.rows
-    }
-    given = zip(work.given, work.score_given(figure), strict=True)
-    models |= {name: [entry.results] for name, entry in given}
-    curves, panels = {}, []
-    with tempfile.TemporaryDirectory() as folder:
-        for column in figure.columns:
-            head = f"{column.head}: " if len(figure.columns) > 1 else ""
-            shares, faces = {}, set()
-            for label, trainings in models.items():
-                found = [_errors(results, column, work) for results in trainings]
-                faces |= {f"{len(errors)}" for errors in found}
-                errors = np.concatenate(found)
-                name = f"{label}: NME {100 * errors.mean():.2f} %"
-                shares[name] = metrics.ced(errors, LEVELS)
-            panel = Path(folder) / f"{len(panels)}.png"
-            pictures.write_curves(
-                panel, LEVELS, [(label, share, False) for label, share in shares.items()], (),
-                f"{head}normalised mean error of a face, % of "
-                f"{pictures.NAMES[column.normaliser]} ({' or '.join(sorted(faces))} faces)",
-                "faces with no larger error, %",
-            )  # fmt: skip
-            panels.append(cv2.imread(str(panel)))
-            curves |= {head + label: share for label, share in shares.items()}
-    cv2.imwrite(str(path), cv2.hconcat(panels))
-    return curves
-
-
-def _errors(results, column, work):
-    """NME of each of the column's faces, of all where none is of its subset."""
-    errors = results.normalised(column.normaliser)
-    if column.region:
-        errors = errors[:, list(results.scheme.regions[column.region])]
-    if column.subset in LISTED:
-        chosen = np.isin(results.ids, work.listed) == (column.subset == "listed")
-        if not chosen.any():
-            raise InputError(f"{work.arguments.ids}: no face is {column.head}; mend the list")
-    else:
-        chosen = results.subset(column.subset)
-    return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]
-
-
-def _validations(workdir):
-    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
-    found = [(row["step"], row["val_nme"]) for row in rows if "val_nme" in row]
-    if not found:
-        raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
-    return found
-
-
-def _draw_convergence(path, title, curves):
-    from matplotlib.figure import Figure as Picture
-
-    picture = Picture(figsize=(7.5, 5.0), dpi=150, layout="constrained")
-    axes = picture.add_subplot(
-        title=title, xlabel="training step", ylabel="validation NME, %", yscale="log"
-    )
-    for label, pairs in curves.items():
-        steps, errors = zip(*pairs, strict=True)
-        axes.plot(steps, 100 * np.array(errors), label=label)
-    axes.grid(which="both", color="0.92")
-    axes.legend()
-    picture.savefig(path)
 
 
 if __name__ == "__main__":

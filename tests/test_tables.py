@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +18,13 @@ from fakes import fake
 from torch_writers import write_safetensors
 
 from benchmarks import decoding as bench
-from benchmarks import tables
+from benchmarks import figures, tables
 from benchmarks.papers import LISTED, Variant
 from jaxalign import decoding
 from jaxalign import recipe as recipes
 from jaxalign.backbones import BACKBONES
 from jaxalign.errors import InputError
+from jaxalign.evaluation.report import LEVELS
 from jaxalign.evaluation.summary import statistics
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.protocols import PROTOCOLS
@@ -352,31 +354,32 @@ def test_panels_of_a_figure(tmp_path):
         arguments=SimpleNamespace(ids="ids.txt"),
     )  # fmt: skip
     errors = [entry.results.normalised("inter_ocular") for entry in entries]
-    curves = tables._ced(figure, work, tmp_path / "two.png")
+    curves = figures.draw_ced(figure, work, tmp_path / "two.png")
     whole, eyes = np.array(errors[:2]).mean(-1), np.array(errors[:2])[..., 36:48].mean(-1)
     heads = ["all points: Direct", "all points: theirs", "eyes: Direct", "eyes: theirs"]
     assert [name.partition(": NME")[0] for name in curves] == heads
     assert f"{100 * whole.mean():.2f} %" in list(curves)[0]
     for shares, values in zip(list(curves.values())[::2], (whole, eyes), strict=True):
-        np.testing.assert_allclose(shares, [(values <= level).mean() for level in tables.LEVELS])
+        np.testing.assert_allclose(shares, [(values <= level).mean() for level in LEVELS])
 
-    parted = tables._ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+    parted = figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
     nme = errors[2].mean(1)
     for head, part in (("without", np.delete(nme, 1)), ("with", nme[1:2])):
         assert f"{head} occlusion: theirs: NME {100 * part.mean():.2f} %" in parted
-    single = tables._ced(replace(figure, columns=figure.columns[:1]), work, tmp_path / "one.png")
+    alone = replace(figure, columns=figure.columns[:1])
+    single = figures.draw_ced(alone, work, tmp_path / "one.png")
     assert list(single)[0].startswith("Direct: NME")
-    sizes = [tables.cv2.imread(str(tmp_path / name)).shape for name in ("one.png", "two.png")]
+    sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("one.png", "two.png")]
     assert sizes[1] == (sizes[0][0], 2 * sizes[0][1], 3)
     work.listed = ["elsewhere"]
     with pytest.raises(InputError, match="ids.txt: no face is with occlusion"):
-        tables._ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+        figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
 
 
 def test_faces_of_a_figure(command, capsys, tmp_path):
     work = tables.Work(command.parsed("--figure", 5, "--config", command.config))
-    figures = PAPERS["pixelwise"].FIGURES
-    assert [work._data(figures[n]) for n in (9, 14)] == ["ibug_300w/test", "cofw68/test"]
+    pixelwise = PAPERS["pixelwise"].FIGURES
+    assert [work._data(pixelwise[n]) for n in (9, 14)] == ["ibug_300w/test", "cofw68/test"]
     assert work._data(PAPERS["propagationnet"].FIGURES[7]) == "ibug_300w/test"
     assert work._data(PAPERS["tab"].TABLES[1][0]) == "ibug_300w/test"
     assert tables.main(["pixelwise", "--figure", "13"]) == 2
@@ -420,20 +423,20 @@ def test_the_papers_agree_on_300w():
 def test_convergence_needs_validation(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"step": 1, "loss": 2.0}\n{"step": 1, "val_nme": 0.5}\n')
-    assert tables._validations(tmp_path) == [(1, 0.5)]
+    assert figures.validations(tmp_path) == [(1, 0.5)]
     curves = {"heatmap": [(1, 0.5), (2, 0.1)], "BPM": [(1, 0.4), (2, 0.05)]}
-    tables._draw_convergence(tmp_path / "f.png", "convergence", curves)
+    figures.draw_convergence(tmp_path / "f.png", "convergence", curves)
     assert (tmp_path / "f.png").stat().st_size > 10_000
     figure = PAPERS["gaussian_vector"].FIGURES[6]
     work = SimpleNamespace(base=True, folder=tmp_path, train=lambda *_: tmp_path, seeds=(0, 1))
-    tables._draw(figure, work, "f")
+    figures.draw(figure, work, "f")
     with (tmp_path / "f.csv").open() as file:
         models = [line["model"] for line in csv.DictReader(file)]
     assert models[:2] == ["heatmap (no BPM), seed 0", "heatmap (no BPM), seed 1"]
     assert len(models) == 6
     log.write_text('{"step": 1, "loss": 2.0}\n')
-    with pytest.raises(tables.InputError, match="data.val"):
-        tables._validations(tmp_path)
+    with pytest.raises(InputError, match="data.val"):
+        figures.validations(tmp_path)
 
 
 def test_all_ways_to_decode_agree():

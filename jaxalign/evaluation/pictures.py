@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -60,9 +61,21 @@ def write_curves(
     across: str,
     up: str,
 ) -> None:
-    """Shares (M,) over levels (M,), both fractions, as (label, shares, whether it is in black)."""
+    """A picture of draw_curves alone."""
     figure = Figure(figsize=(7.5, 5.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
+    draw_curves(figure.add_subplot(), levels, lines, limits, across, up)
+    figure.savefig(path)
+
+
+def draw_curves(
+    axes: Axes,
+    levels: np.ndarray,
+    lines: Sequence[tuple[str, np.ndarray, bool]],
+    limits: Sequence[float],
+    across: str,
+    up: str,
+) -> None:
+    """Shares (M,) over levels (M,), both fractions, as (label, shares, whether it is in black)."""
     for limit in limits:
         axes.axvline(limit, color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for index, (label, share, black) in enumerate(lines):
@@ -83,7 +96,6 @@ def write_curves(
     axes.yaxis.set_ticks(np.linspace(0, 1, 11))
     _plain(axes)
     axes.legend(loc="lower right", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
-    figure.savefig(path)
 
 
 def curve_label(names: list[str], summary: dict) -> str:
