@@ -1,0 +1,133 @@
+"""How many faces predict.py's detector finds, and how its boxes lie about their landmarks.
+
+examples:
+  python benchmarks/detectors.py --data ibug_300w/train --limit 400
+  python benchmarks/detectors.py --data ibug_300w/test --detector-model yunet.onnx
+
+needs: a data set made by prepare.py. Leaves nothing but the printed lines.
+
+A detector gives the square that it expects the landmarks to span (jaxalign/detection.py). A face is
+found where an IoU of 0.5 or more joins it to the square around the true landmarks; what else is
+found in its photo counts as elsewhere, be it another person. Of the faces found: the landmark
+square's side over the detector's (1 is right), how far its centre lies right and down of the
+detector's, in sides of that (0 is right); and the constants `enlarge` and `down` that would have
+made the means 1 and 0. Times are of the detector alone.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
+
+from jaxalign import geometry  # noqa: E402
+from jaxalign.commands import run  # noqa: E402
+from jaxalign.detection import Cascade, Detector, YuNet  # noqa: E402
+from jaxalign.errors import InputError  # noqa: E402
+from jaxalign.pipeline import BoxRule, decode  # noqa: E402
+from jaxalign.schemes import SCHEMES  # noqa: E402
+from jaxalign.sources import DEFAULT_DATA_DIR, open_source  # noqa: E402
+
+
+FOUND = 0.5  # IoU of the two squares from which on a face is found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of N faces: `sides` (n,) and `shifts` (n, 2), x and y, of those found; `elsewhere`, the
+    number of other boxes; `seconds` (N,)."""
+
+    sides: np.ndarray
+    shifts: np.ndarray
+    elsewhere: int
+    seconds: np.ndarray
+
+    def rule(self, used: BoxRule) -> BoxRule:
+        """The detector's rule that fits these faces, from the one they were found by."""
+        down = used.down + used.enlarge * np.mean(self.shifts[:, 1])
+        return BoxRule(float(used.enlarge * np.mean(self.sides)), float(down))
+
+
+def measure(detector: Detector, faces: Sequence[dict]) -> Measured:
+    """Looks for each sample's face in its photo."""
+    sides, shifts, seconds, elsewhere = [], [], [], 0
+    for sample in faces:
+        photo = decode(sample["photo"], sample["id"])
+        started = time.perf_counter()
+        found = detector(photo)
+        seconds.append(time.perf_counter() - started)
+        centre, side = geometry.square(sample["boxes"]["landmarks"], 1.0)
+        box = np.concatenate([centre - side / 2, centre + side / 2])
+        best = max(found, key=lambda face: geometry.iou(face.box, box), default=None)
+        hit = best is not None and geometry.iou(best.box, box) >= FOUND
+        elsewhere += len(found) - hit
+        if hit:
+            middle, own = geometry.square(best.box, 1.0)
+            sides.append(side / own)
+            shifts.append((centre - middle) / own)
+    return Measured(np.array(sides), np.reshape(shifts, (-1, 2)), elsewhere, np.array(seconds))
+
+
+def lines(measured: Measured, rule: BoxRule) -> Iterator[str]:
+    """What is printed: a line for each figure."""
+    faces, found = len(measured.seconds), len(measured.sides)
+    yield f"found            {found} of {faces} faces ({100 * found / faces:.1f} %)"
+    yield f"boxes elsewhere  {measured.elsewhere}"
+    if found:
+        figures = {"side": measured.sides, "centre right": measured.shifts[:, 0],
+                   "centre down": measured.shifts[:, 1]}  # fmt: skip
+        for name, values in figures.items():
+            yield (
+                f"{name:16} median {np.median(values):.3f}, mean {np.mean(values):.3f}, "
+                f"deviation {np.std(values):.3f}"
+            )
+        fits = measured.rule(rule)
+        yield (
+            f"rule that fits   enlarge {fits.enlarge:.3f}, down {fits.down:.3f} "
+            f"(in use: {rule.enlarge:g}, {rule.down:g})"
+        )
+    yield f"time             {1000 * np.median(measured.seconds):.0f} ms a photo (median)"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
+                        help="whose points are boxed (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--limit", type=int, default=0, metavar="N",
+                        help="so many faces, evenly spaced (default: 0, all)")  # fmt: skip
+    parser.add_argument("--detector-model", metavar="FILE",
+                        help="ONNX file of OpenCV's YuNet (default: OpenCV's "
+                        "frontal cascade)")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _print(arguments))
+
+
+def _print(arguments):
+    if arguments.limit < 0:
+        raise InputError(f"--limit {arguments.limit}: must be 0 (all faces) or more")
+    source = open_source(arguments.data, SCHEMES[arguments.scheme], arguments.data_dir)
+    number = arguments.limit or len(source)
+    places = np.unique(np.linspace(0, len(source) - 1, number).astype(int))
+    faces = replace(source, chosen=tuple(source.chosen[place] for place in places))
+    detector = YuNet(arguments.detector_model) if arguments.detector_model else Cascade()
+    print(f"{detector.name} on {len(faces)} of {len(source)} faces of {source.name}", flush=True)
+    print("\n".join(lines(measure(detector, faces), detector.rule)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
