@@ -1,7 +1,9 @@
 """Draw the true boundary maps over the faces of prepared data, to look at what is learned.
 
 example:
-  python benchmarks/boundaries.py --data wflw/test --out boundaries.png
+  python benchmarks/boundaries.py --data ibug_300w/test --out boundaries.png
+
+needs: a data set made by prepare.py. Leaves the picture.
 """
 
 import argparse
@@ -33,10 +35,13 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
-    parser.add_argument("--scheme", choices=SCHEMES, help="default: the first of the data set")
-    parser.add_argument("--faces", type=int, default=16, help="evenly spaced; default: %(default)s")
-    parser.add_argument("--out", required=True, metavar="FILE.png")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES,
+                        help="whose points (default: the first of the data set)")  # fmt: skip
+    parser.add_argument("--faces", type=int, default=16,
+                        help="how many, evenly spaced (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture")
     return parser
 
 

@@ -1,6 +1,9 @@
 """What decoding costs, heatmaps against vectors: ours of Gaussian Vector's Table 9.
 
-  python benchmarks/decoding.py [--batch 1,32] [--repeats 200] [--require gpu]
+example:
+  python benchmarks/decoding.py --batch 1,32 --repeats 200
+
+needs: no data, its maps are random. Leaves nothing but the printed tables.
 
 Medians and their 10 and 90 % quantiles in milliseconds, over runs of all variants in turn in one
 process, each waited for; compiled before. 68 points, maps of 64 x 64, float32. A transfer is timed
@@ -198,16 +201,22 @@ def paper_table(repeats: int = 200, **options) -> dict[str, tuple[float, float, 
     return {label: tuple(fastest(part, name) for part in parts) for name, label in rows.items()}
 
 
-def main(argv: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", default="1,32", help="faces at once (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=200,
+                        help="timed runs of each (default: %(default)s)")  # fmt: skip
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
                         help="refuse to run on anything else")  # fmt: skip
-    parser.add_argument("--size", type=int, default=4 * SIDE, help="of the network's crops")
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--size", type=int, default=4 * SIDE,
+                        help="side of the crops in pixels (default: %(default)s)")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
     return run(lambda: _print(arguments))
 
 

@@ -1,10 +1,10 @@
 """dlib's regression trees (Kazemi and Sullivan, CVPR 2014), trained and scored on the same faces.
 
 example:
-  python benchmarks/dlib_baseline.py --data ibug_300w/train --test ibug_300w/lfpw_test \\
-      --out runs/dlib [--preset strong] [--set num_threads=4]
+  python benchmarks/dlib_baseline.py --data ibug_300w/train --test ibug_300w/test --out runs/dlib
 
-needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt)
+needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt), and data made by
+prepare.py.
 
 dlib gets the whole photo in grey and, in training and test alike, the square around the landmark
 box. It takes and gives whole pixels only: boxes and true points are rounded to train, errors are
@@ -170,17 +170,21 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", required=True, help="NAME/SPLIT to train on, made by prepare.py")
     parser.add_argument("--test", required=True, help="NAME/SPLIT to score")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
-    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", help="default: %(default)s")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
+                        help="whose points (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", required=True, help="folder for the model and its predictions")
-    parser.add_argument("--preset", choices=PRESETS, default="default", help="default: %(default)s")
+    parser.add_argument("--preset", choices=PRESETS, default="default",
+                        help="options of the training (default: %(default)s)")  # fmt: skip
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="OPTION=VALUE",
                         dest="settings", help="replace options of the preset; a wrong one lists "
-                        "those there are")  # fmt: skip
+                        "those there are, e.g. num_threads=4")  # fmt: skip
     parser.add_argument("--enlarge", type=float, default=1.0,
                         help="the square's side over the landmark box's (default: 1)")  # fmt: skip
-    parser.add_argument("--limit", type=int, default=0, help="train on the first so many faces")
-    parser.add_argument("--report", help="folder for evaluate.py's report")
+    parser.add_argument("--limit", type=int, default=0, metavar="N",
+                        help="train on the first N faces (default: 0, all)")  # fmt: skip
+    parser.add_argument("--report", help="folder for evaluate.py's report (default: none)")
     return parser
 
 

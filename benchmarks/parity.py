@@ -3,6 +3,8 @@
 examples:
   python benchmarks/parity.py --backbone resnet50
   python benchmarks/parity.py --backbone resnet50 --file resnet50-0676ba61.pth
+
+needs: pip install torch. Leaves nothing but the printed table.
 """
 
 import argparse
@@ -31,9 +33,11 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [name for name, backbone in BACKBONES.items() if backbone.torch_name]
-    parser.add_argument("--backbone", required=True, choices=names)
-    parser.add_argument("--file", help="published weights; default: random values")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--backbone", required=True, choices=names, metavar="NAME",
+                        help=f"one of {', '.join(names)}")  # fmt: skip
+    parser.add_argument("--file", help="published weights (default: random values)")
+    parser.add_argument("--seed", type=int, default=0,
+                        help="of what is random (default: %(default)s)")  # fmt: skip
     return parser
 
 

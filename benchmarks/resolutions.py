@@ -1,7 +1,11 @@
 """What a larger photo is worth: PCK and NME of each region, and AUC, from 256 to 2048 pixels.
 
-example:
+examples:
+  python benchmarks/resolutions.py --ckpt runs/300w --data ibug_300w/test
   python benchmarks/resolutions.py --ckpt runs/attention runs/fan --data ibug_300w/test --out runs/r
+
+needs: checkpoints of train.py, and data made by prepare.py. Leaves a printed table, and
+pck.csv, mse.csv, improvement.csv and pictures in --out.
 
 The study of the supplement to attention-driven cropping (Chandran et al., CVPR 2020, Fig. 1 to 4),
 whose system here is a reconstruction and whose numbers are known from pictures alone. Each face is
@@ -260,14 +264,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--ckpt", nargs="+", required=True,
                         help="trained models; gains are those of the first")  # fmt: skip
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512, 1024, 2048],
-                        metavar="PX", help="default: 256 512 1024 2048")  # fmt: skip
+                        metavar="PX", help="sides of the faces, pixels (default: 256 512 "
+                        "1024 2048)")  # fmt: skip
     parser.add_argument("--normaliser", choices=[*NORMALISERS, "norm_box"],
-                        default="inter_ocular", help="default: %(default)s")  # fmt: skip
-    parser.add_argument("--faces", type=int, default=4, help="drawn (default: %(default)s)")
+                        default="inter_ocular", help="what errors are shares of "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--faces", type=int, default=4,
+                        help="how many are drawn (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", default="runs/resolutions", help="folder (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--batch", type=int, default=32,
+                        help="faces at a time (default: %(default)s)")  # fmt: skip
     return parser
 
 

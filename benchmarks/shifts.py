@@ -1,7 +1,11 @@
 """How steady predictions are when the crop is shifted by a pixel or two (PropagationNet, 3.4).
 
-example:
+examples:
+  python benchmarks/shifts.py --ckpt runs/300w --data ibug_300w/test
   python benchmarks/shifts.py --ckpt runs/blur0 runs/blur3 --data wflw/test --out runs/shifts
+
+needs: checkpoints of train.py, and data made by prepare.py. Leaves a printed table, and shifts.csv
+and shifts.png in --out.
 
 Each face is cropped with its square shifted by -2 to 2 pixels of the network's input, along x and
 along y; the photo is warped anew, so nothing is lost at the border. Points are taken back into the
@@ -139,10 +143,13 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ckpt", nargs="+", required=True, help="trained models")
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
-    parser.add_argument("--decoder", choices=DECODERS, help="default: each model's own")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--decoder", choices=DECODERS,
+                        help="how maps become points (default: each model's own)")  # fmt: skip
     parser.add_argument("--out", default="runs/shifts", help="folder (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--batch", type=int, default=32,
+                        help="faces at a time (default: %(default)s)")  # fmt: skip
     return parser
 
 

@@ -1,9 +1,18 @@
 """A table or a figure of a paper by one command: the paper's numbers beside ours.
 
 examples:
-  python benchmarks/tables.py gaussian_vector --table 5 --config gv_resnet50_ibug_300w
-  python benchmarks/tables.py gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
   python benchmarks/tables.py tab --table 1
+  python benchmarks/tables.py gaussian_vector --table 1 --ckpt runs/300w
+  python benchmarks/tables.py gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
+  python benchmarks/tables.py gaussian_vector --table 5 --config gv_light_ibug_300w
+
+needs: for the paper's numbers nothing; for ours data made by prepare.py, and checkpoints of
+train.py, reports of evaluate.py, or the recipe of an ablation.
+leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
+
+An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
+when called again); what differs only in the evaluation is not trained. Every number of ours has its
+report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
 """
 
 import argparse
@@ -43,17 +52,13 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, "
-        "it goes on there when called again); what differs only in the evaluation is not trained. "
-        "Every number of ours has its report in WORKDIR/reports. Models and reports that are given "
-        "follow as further lines or curves. Without --config, --ckpt and --report the paper's "
-        "numbers alone are printed.",
     )
     add = parser.add_argument
-    add("paper", choices=sorted(p.stem for p in (ROOT / "benchmarks/papers").glob("[!_]*.py")))
+    add("paper", choices=sorted(p.stem for p in (ROOT / "benchmarks/papers").glob("[!_]*.py")),
+        help="whose tables and figures")  # fmt: skip
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--table", type=int, metavar="N")
-    what.add_argument("--figure", type=int, metavar="N")
+    what.add_argument("--table", type=int, metavar="N", help="by the paper's count")
+    what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
     add("--config", help="recipe of an ablation's variants: a file, or its name in configs/")
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of every variant's recipe")  # fmt: skip
@@ -65,9 +70,10 @@ def parser() -> argparse.ArgumentParser:
     add("--ckpt", nargs="+", default=[], help="trained models")
     add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
     add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
-    add("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    add("--data-dir", default=DEFAULT_DATA_DIR,
+        help="that of prepare.py (default: %(default)s)")  # fmt: skip
     add("--ids", metavar="FILE", help="for a figure of listed faces: their ids, one a line")
-    add("--workdir", help="default: runs/PAPER")
+    add("--workdir", help="folder of models and reports (default: runs/PAPER)")
     add("--csv", metavar="FILE", help="the printed numbers, with the ends of their intervals")
     return parser
 

@@ -1,12 +1,17 @@
 """Score a checkpoint, or any tool's predictions, on a benchmark, and leave a report.
 
 examples:
-  python evaluate.py --ckpt runs/first --data ibug_300w/lfpw_test --report runs/first/report
+  python evaluate.py --ckpt runs/300w --data ibug_300w/test --report runs/300w/report
   python evaluate.py --predictions theirs.csv --data wflw/test --report theirs
   python evaluate.py --predictions theirs.jsonl --truth mine.csv --scheme ibug68
-  python evaluate.py --compare runs/first/report runs/second/report --report both
-  python evaluate.py --ckpt runs/first --boxes landmarks,detector,jitter --report boxes
-  python evaluate.py --ckpt runs/first --set data.crop.landmarks.enlarge=1.1
+  python evaluate.py --compare runs/300w/report runs/second/report --report both
+  python evaluate.py --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
+  python evaluate.py --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
+
+needs: a data set made by prepare.py (or --truth), and one of --ckpt (of train.py), --predictions
+(CSV, JSONL or a JSON list of records, points in pixels of the photo, counted from 0), --compare.
+leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
+predictions.jsonl.
 """
 
 import argparse
@@ -25,9 +30,6 @@ def parser() -> argparse.ArgumentParser:
         prog="evaluate.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="needs: a data set made by prepare.py (or --truth), and one of --ckpt, "
-        "--predictions, --compare; predictions are CSV, JSONL or a JSON list of records, points in "
-        "pixels of the photo, counted from 0",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ckpt", help="a run's work directory, or one of its steps")
@@ -37,10 +39,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--which", default="best", choices=["best", "latest"],
                         help="which step of a work directory (default: %(default)s)")  # fmt: skip
     parser.add_argument("--data", default="", help="NAME/SPLIT; default: the recipe's test data")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
     parser.add_argument("--truth", help="true points in place of --data: a file such as "
                         "--predictions takes, or a folder of annotated photos")  # fmt: skip
-    parser.add_argument("--scheme", default="", help="whose points they are, e.g. ibug68")
+    parser.add_argument("--scheme", default="", help="with --predictions: the order of the points, "
+                        "e.g. ibug68 (default: the data set's, if it has one)")  # fmt: skip
     parser.add_argument("--box", choices=["landmarks", "dataset", "detector"],
                         help="which box is cropped (default: the recipe's)")  # fmt: skip
     parser.add_argument("--boxes", metavar="KINDS", help="one checkpoint under several boxes, of "
@@ -50,8 +54,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         dest="settings", help="replace fields of the checkpoint's recipe that "
                         "leave its network as it is, e.g. system.beyond_box=False")  # fmt: skip
-    parser.add_argument("--report", help="folder for page, tables, curves, pictures, predictions")
-    parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--report", help="folder for the report (default: none is written)")
+    parser.add_argument("--batch", type=int, default=32,
+                        help="faces at a time (default: %(default)s)")  # fmt: skip
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
                         help="refuse to run on anything else")  # fmt: skip
     return parser

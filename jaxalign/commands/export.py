@@ -3,6 +3,11 @@
 examples:
   python export.py --ckpt runs/300w --out model.stablehlo
   python export.py --ckpt runs/300w --out model.stablehlo --data ibug_300w/lfpw_test --faces 50
+
+needs: a checkpoint of train.py; data made by prepare.py to try the file on (else faces are drawn).
+leaves: OUT, the network with its weights (about their size), for any number of faces on CPUs and
+CUDA devices, and OUT.json: crop size, box rule, points, frames, versions. examples/run_exported.py
+shows how to use the two.
 """
 
 import argparse
@@ -17,19 +22,17 @@ def parser() -> argparse.ArgumentParser:
         prog="export.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="leaves OUT, the network with its weights (about their size), for any number of "
-        "faces on CPUs and CUDA devices, and OUT.json: crop size, box rule, points, frames, "
-        "versions. examples/run_exported.py shows how to use the two",
     )
     parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
     parser.add_argument("--which", default="best", choices=["best", "latest"],
                         help="which step of a work directory (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo")
-    parser.add_argument("--size", type=int, metavar="S", help="side of the crops, where the system "
-                        "takes several (default: the recipe's)")  # fmt: skip
+    parser.add_argument("--size", type=int, metavar="S", help="side of the crops in pixels, where "
+                        "the system takes several (default: the recipe's)")  # fmt: skip
     parser.add_argument("--data", default="", help="NAME/SPLIT to compare on (default: "
-                        "the recipe's test data, if not prepared drawn faces)")  # fmt: skip
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+                        "the recipe's test data; drawn faces if that is not prepared)")  # fmt: skip
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
     parser.add_argument("--faces", type=int, default=16, metavar="N",
                         help="how many of them, the first (default: %(default)s)")  # fmt: skip
     return parser

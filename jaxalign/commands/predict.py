@@ -1,10 +1,16 @@
 """Find the faces of photos or of a video and their landmarks, with a trained checkpoint.
 
 examples:
-  python predict.py --ckpt runs/300w me.jpg holiday/ "album/**/*.jpg" --out found
+  python predict.py --ckpt runs/300w me.jpg --out found
+  python predict.py --ckpt runs/300w holiday/ "album/**/*.jpg"
   python predict.py --ckpt runs/300w holiday/ --detector-model face_detection_yunet_2023mar.onnx
   python predict.py --ckpt runs/300w holiday/ --boxes boxes.csv
   python predict.py --ckpt runs/300w --video clip.mp4 --smooth
+
+needs: a checkpoint of train.py, and photos or a video.
+leaves: faces.json in the output folder, and for each photo with a face a PNG with its points drawn.
+A photo's status is ok, low_confidence (no face reaches --min-score), no_face, or unreadable. Exit
+code 2 where no photo could be read.
 """
 
 import argparse
@@ -31,9 +37,6 @@ def parser() -> argparse.ArgumentParser:
         prog="predict.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"leaves {FILE} in the output folder, and for each photo with a face a PNG with its "
-        "points drawn. A photo's status is ok, low_confidence (no face reaches --min-score), "
-        "no_face, or unreadable. Exit code 2 where no photo could be read",
     )
     parser.add_argument("photos", nargs="*", metavar="PHOTO",
                         help="files, folders (the photos right in them) or patterns")  # fmt: skip
@@ -43,12 +46,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--video", metavar="FILE", help="a video's frames in place of photos")
     parser.add_argument("--smooth", action="store_true",
                         help="with --video: points smoothed by the one-euro filter")  # fmt: skip
-    parser.add_argument("--out", default="predictions", metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--boxes", metavar="FILE", help="rectangles around the landmarks in "
-                        "place of a detector: CSV with photo,x0,y0,x1,y1, or a JSON list of "
+    parser.add_argument("--out", default="predictions", metavar="DIR",
+                        help="folder (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--boxes", metavar="FILE", help="rectangles around the landmarks, "
+                        "pixels of the photo counted from 0, in place of a detector: CSV with "
+                        "photo,x0,y0,x1,y1, or a JSON list of "
                         "objects with photo (its path as given, or its name), box")  # fmt: skip
     parser.add_argument("--detector-model", metavar="FILE",
-                        help="OpenCV's YuNet (default: OpenCV's frontal cascade)")  # fmt: skip
+                        help="ONNX file of OpenCV's YuNet (default: OpenCV's "
+                        "frontal cascade)")  # fmt: skip
     parser.add_argument("--min-score", type=float, metavar="S", help="a face whose mean score is "
                         "below has low confidence (default: what 99 %% of the faces reached that "
                         "training validated on)")  # fmt: skip

@@ -1,4 +1,17 @@
-"""Prepare a benchmark: check every face of an official download and store it for training."""
+"""Prepare a benchmark: check every face of an official download and store it for training.
+
+examples:
+  python prepare.py ibug_300w --from ~/downloads/300w --check
+  python prepare.py ibug_300w --from ~/downloads/300w
+  python prepare.py synthetic_faces --set train=1000 test=200
+
+needs: the benchmark's official files, unpacked; without --from it says where they are and how they
+must lie. synthetic_faces needs nothing: they are drawn.
+leaves: DATA_DIR/NAME, which train.py and evaluate.py read; printed: the faces of each split.
+
+TFDS's own command line (`tfds build`) cannot do this: it needs TensorFlow and Apache Beam, and
+this project needs neither. What is written is a TFDS data set in array_record files all the same.
+"""
 
 import argparse
 import json
@@ -8,16 +21,6 @@ from pathlib import Path
 from jaxalign.commands import run
 from jaxalign.errors import InputError
 from jaxalign.sources import DEFAULT_DATA_DIR
-
-
-EPILOG = """examples:
-  python prepare.py ibug_300w --from ~/downloads/300w --check
-  python prepare.py ibug_300w --from ~/downloads/300w
-  python prepare.py synthetic_faces --set train=1000 test=200
-
-TFDS's own command line (`tfds build`) cannot do this: it needs TensorFlow and Apache Beam, and
-this project needs neither. What is written is a TFDS data set in array_record files all the same.
-"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,12 +33,11 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prepare.py",
         description=__doc__,
-        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("name", metavar="NAME", help="the benchmark; a wrong one lists those there are")
-    add("--from", dest="root", type=Path, metavar="DIR", help="its folder, as downloaded")
+    add("--from", dest="root", type=Path, metavar="DIR", help="folder of its files, as downloaded")
     add(
         "--data-dir",
         type=Path,

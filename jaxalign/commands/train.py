@@ -1,6 +1,11 @@
 """Train a recipe: phases, checkpoints, logs; or print what its model costs.
 
-example: python train.py --config configs/integral_ibug_300w.py --workdir runs/first
+examples:
+  python train.py --config configs/integral_ibug_300w.py --workdir runs/300w
+  python train.py --config configs/integral_ibug_300w.py --dry-run
+
+needs: a recipe, and the data set that it names, made by prepare.py.
+leaves: in the work directory checkpoints/, metrics.jsonl, tensorboard/ and recipe.json.
 """
 
 import argparse
@@ -15,24 +20,26 @@ def parser() -> argparse.ArgumentParser:
         prog="train.py",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="needs: a data set made by prepare.py; metrics.jsonl, tensorboard/ and checkpoints/ "
-        "go into the work directory",
     )
     parser.add_argument("--config", required=True, help="recipe file, or its name in configs/")
     parser.add_argument("--workdir", help="where the run is kept (needed but for --dry-run)")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR, help="default: %(default)s")
+    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
+                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of the recipe, e.g. system.stacks=2 training.batch=32",
     )  # fmt: skip
     parser.add_argument("--init-from", metavar="PATH",
-                        help="start from PyTorch weights or another --workdir")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the latest checkpoint")
+                        help="start from PyTorch weights (.pth, .safetensors) or from another "
+                        "--workdir (default: random values)")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the latest "
+                        "checkpoint of the work directory, if there is one")  # fmt: skip
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
                         help="refuse to run on anything else")  # fmt: skip
-    parser.add_argument("--distributed", action="store_true", help="join the other hosts first")
-    parser.add_argument("--dry-run", action="store_true",
-                        help="print the model table, allocate nothing")  # fmt: skip
+    parser.add_argument("--distributed", action="store_true", help="join the other hosts first: "
+                        "each of them runs this command")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print the layers, parameters "
+                        "and multiply-adds; train nothing")  # fmt: skip
     return parser
 
 
