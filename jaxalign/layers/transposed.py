@@ -12,7 +12,7 @@ class TransposedConv(nn.Module):
     PyTorch's ConvTranspose2d with padding s/2, TensorFlow's with "SAME"; the kernel is
     (2s, 2s, C, channels), entry [0, 0] that of the output's upper left pixel. Computed as one
     matrix product, from the four pixels around each corner to the s x s outputs there: XLA's own
-    multiplies zeros on CPUs, at stride 8 for tens of times as long.
+    multiplies zeros on CPUs, at stride 8 for many times as long.
     """
 
     channels: int
