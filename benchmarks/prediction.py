@@ -2,7 +2,9 @@
 
 examples:
   python benchmarks/prediction.py --ckpt runs/300w 300w/lfpw/testset
-  python benchmarks/prediction.py --config attention_ibug_300w --sides 512 1024 2048 4096 me.jpg
+  python benchmarks/prediction.py me.jpg --config attention_ibug_300w --sides 512 1024 2048 4096
+
+needs: photos, and a checkpoint of train.py or a recipe. Leaves a printed table.
 
 Medians in milliseconds, with their 10 and 90 % quantiles, of the photos on which a face is found:
 `crop`, `network` and `decode` of the largest face of each. Every call is waited for, and compiled

@@ -12,6 +12,7 @@ from benchmarks import (
     detectors,
     dlib_baseline,
     parity,
+    prediction,
     resolutions,
     shifts,
     tables,
@@ -21,7 +22,17 @@ from jaxalign.commands import evaluate, export, predict, prepare, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TOP = (prepare, train, evaluate, predict, export)
-BENCHMARKS = (boundaries, decoding, detectors, dlib_baseline, parity, resolutions, shifts, tables)
+BENCHMARKS = (
+    boundaries,
+    decoding,
+    detectors,
+    dlib_baseline,
+    parity,
+    prediction,
+    resolutions,
+    shifts,
+    tables,
+)
 COMMANDS = {f"{command.__name__.rpartition('.')[2]}.py": command for command in TOP}
 COMMANDS |= {f"{command.__name__.replace('.', '/')}.py": command for command in BENCHMARKS}
 

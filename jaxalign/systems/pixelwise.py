@@ -8,8 +8,8 @@ pixel, the landmark on it or background (`pwc`), to which `hybrid` adds the dist
 whether the points look like a face, and the detector then tries to please it.
 
 The released code takes the points of the hybrid and of the discriminator by argmax, through which
-no gradient passes, and its discriminator ascends its own loss. Here the points are means under a
-softmax and the signs are the paper's; `coordinates` and `sign` give the released ways.
+no gradient passes, and its discriminator ascends its own loss. Here the points are means under
+their maps and the signs are the paper's; `coordinates` and `sign` give the released ways.
 """
 
 from dataclasses import dataclass, field
@@ -191,8 +191,9 @@ class PixelWise(System):
     """`method`: direct, dan, distribution, heatmap_regression, pwc or hybrid; `discriminator`: with
     the adversarial loss. `width`, `top`: channels of the first stage and of the last.
 
-    `alpha`, `beta`: weights of the pixels' cross-entropy and of the distance in `hybrid` (Eq. 3).
-    `coordinates` in losses: soft (mean under the softmax of a landmark's logits) or argmax;
+    `alpha`, `beta`: weights of the mean cross-entropy of the pixels, also in `pwc`, and of the
+    distance in `hybrid` (Eq. 3); the adversarial loss has the weight 1.
+    `coordinates` in losses: soft (mean place under a landmark's map, of what is decoded) or argmax;
     `sign` of the discriminator's loss: paper or released. `sigma` of the Gaussians, crop pixels;
     `peak`: they sum to 1 (sum1) or are 1 at the point (peak1; of heatmap_regression only, the
     softmax is compared with sums of 1); `integer_labels`: around whole pixels, as released. Classes
@@ -323,9 +324,11 @@ class PixelWise(System):
         if self.method in REGRESSION:
             return outputs[-1] if self.method == "dan" else outputs
         points = self.points.num_points
-        if self.coordinates == "soft":
-            return decoding.soft_argmax(outputs)[0][:, :points]
-        return decoding.argmax(outputs, quarter=False)[0][:, :points]
+        if self.coordinates == "argmax":
+            return decoding.argmax(outputs, quarter=False)[0][:, :points]
+        if self.method != "distribution":  # as shares of the class
+            outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
+        return decoding.soft_argmax(outputs)[0][:, :points]
 
     def _errors(self, outputs, points):
         """Outputs, true points -> loss (B,), its parts. Distances are in crop pixels (Eq. 1)."""
@@ -340,7 +343,7 @@ class PixelWise(System):
             pixels = losses.cross_entropy_pixels(outputs, classes)
             pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
             if self.method == "pwc":
-                return pixels, {"pixels": pixels}
+                return self.alpha * pixels, {"pixels": pixels}
             distance = _distance(self._coordinates(outputs), points)
             parts = {"pixels": pixels, "points": distance}
             return self.alpha * pixels + self.beta * distance, parts
