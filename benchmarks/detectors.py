@@ -3,6 +3,7 @@
 examples:
   python benchmarks/detectors.py --data ibug_300w/train --limit 400
   python benchmarks/detectors.py --data ibug_300w/test --detector-model yunet.onnx
+  python benchmarks/detectors.py --data ibug_300w/test --ckpt runs/300w
 
 needs: a data set made by prepare.py. Leaves nothing but the printed lines.
 
@@ -11,7 +12,8 @@ found where an IoU of 0.5 or more joins it to the square around the true landmar
 found in its photo counts as elsewhere, be it another person. Of the faces found: the landmark
 square's side over the detector's (1 is right), how far its centre lies right and down of the
 detector's, in sides of that (0 is right); and the constants `enlarge` and `down` that would have
-made the means 1 and 0. Times are of the detector alone.
+made the means 1 and 0. Times are of the detector alone. With --ckpt: how many faces that model would
+say it doubts (low_confidence), and how many of the boxes elsewhere.
 """
 
 import argparse
@@ -26,11 +28,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
-from jaxalign import geometry  # noqa: E402
+from jaxalign import geometry, prediction  # noqa: E402
 from jaxalign.commands import run  # noqa: E402
 from jaxalign.detection import Cascade, Detector, YuNet  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.pipeline import BoxRule, decode  # noqa: E402
+from jaxalign.prediction import Aligner  # noqa: E402
 from jaxalign.schemes import SCHEMES  # noqa: E402
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source  # noqa: E402
 
@@ -41,12 +44,13 @@ FOUND = 0.5  # IoU of the two squares from which on a face is found
 @dataclass(frozen=True)
 class Measured:
     """Of N faces: `sides` (n,) and `shifts` (n, 2), x and y, of those found; `elsewhere`, the
-    number of other boxes; `seconds` (N,)."""
+    number of other boxes; `seconds` (N,); `doubted`, how many of the n and of the others."""
 
     sides: np.ndarray
     shifts: np.ndarray
     elsewhere: int
     seconds: np.ndarray
+    doubted: tuple[int, int] = (0, 0)
 
     def rule(self, used: BoxRule) -> BoxRule:
         """The detector's rule that fits these faces, from the one they were found by."""
@@ -54,9 +58,9 @@ class Measured:
         return BoxRule(float(used.enlarge * np.mean(self.sides)), float(down))
 
 
-def measure(detector: Detector, faces: Sequence[dict]) -> Measured:
-    """Looks for each sample's face in its photo."""
-    sides, shifts, seconds, elsewhere = [], [], [], 0
+def measure(detector: Detector, faces: Sequence[dict], aligner: Aligner | None = None) -> Measured:
+    """Looks for each sample's face in its photo; an aligner looks at what was found."""
+    sides, shifts, seconds, elsewhere, doubted = [], [], [], 0, np.zeros(2, int)
     for sample in faces:
         photo = decode(sample["photo"], sample["id"])
         started = time.perf_counter()
@@ -67,11 +71,17 @@ def measure(detector: Detector, faces: Sequence[dict]) -> Measured:
         best = max(found, key=lambda face: geometry.iou(face.box, box), default=None)
         hit = best is not None and geometry.iou(best.box, box) >= FOUND
         elsewhere += len(found) - hit
+        if aligner:
+            seen = aligner(photo, [face.box for face in found])
+            doubts = [face.status != "ok" for face in seen]
+            own = hit and doubts[found.index(best)]
+            doubted += own, sum(doubts) - own
         if hit:
             middle, own = geometry.square(best.box, 1.0)
             sides.append(side / own)
             shifts.append((centre - middle) / own)
-    return Measured(np.array(sides), np.reshape(shifts, (-1, 2)), elsewhere, np.array(seconds))
+    shifts = np.reshape(shifts, (-1, 2))
+    return Measured(np.array(sides), shifts, elsewhere, np.array(seconds), tuple(doubted.tolist()))
 
 
 def lines(measured: Measured, rule: BoxRule) -> Iterator[str]:
@@ -109,6 +119,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--detector-model", metavar="FILE",
                         help="ONNX file of OpenCV's YuNet (default: OpenCV's "
                         "frontal cascade)")  # fmt: skip
+    parser.add_argument("--ckpt", help="a run's work directory: what its model doubts")
+    parser.add_argument("--min-score", type=float, metavar="S", help="with --ckpt: as predict.py's "
+                        "(default: the checkpoint's)")  # fmt: skip
     return parser
 
 
@@ -126,7 +139,13 @@ def _print(arguments):
     faces = replace(source, chosen=tuple(source.chosen[place] for place in places))
     detector = YuNet(arguments.detector_model) if arguments.detector_model else Cascade()
     print(f"{detector.name} on {len(faces)} of {len(source)} faces of {source.name}", flush=True)
-    print("\n".join(lines(measure(detector, faces), detector.rule)))
+    aligner = arguments.ckpt and prediction.load(arguments.ckpt, min_score=arguments.min_score)
+    measured = measure(detector, faces, aligner)
+    print("\n".join(lines(measured, detector.rule)))
+    if aligner:
+        own, other = measured.doubted
+        print(f"doubted          {own} of {len(measured.sides)} faces, {other} of "
+              f"{measured.elsewhere} boxes elsewhere (score below {aligner.min_score:.3f})")  # fmt: skip
 
 
 if __name__ == "__main__":

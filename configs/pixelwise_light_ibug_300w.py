@@ -24,6 +24,7 @@ def config() -> Recipe:
             discriminator=False,
             width=8,
             top=128,
+            alpha=100.0,
             sigma=1.5,
             peak="peak1",
             epochs=8,

@@ -1,5 +1,7 @@
 """The benchmark of face detectors, of one whose boxes are known."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +45,18 @@ def test_boxes_about_the_landmarks():
 
 def test_a_square_is_compared_with_a_square():
     assert len(detectors.measure(Known(), [sample(74, 60, 86, 100)]).sides) == 1
+
+
+def test_what_a_model_doubts():
+    """It doubts what does not begin at 60: of each photo the box elsewhere."""
+
+    def aligner(photo, boxes):
+        return [SimpleNamespace(status="ok" if box[0] == 60 else "low_confidence") for box in boxes]
+
+    faces = [sample(60, 60, 100, 100), sample(150, 150, 190, 190)]
+    assert detectors.measure(Known(), faces, aligner).doubted == (0, 2)
+    faces = [sample(0, 0, 10, 10)]
+    assert detectors.measure(Known(), faces, aligner).doubted == (1, 0)
 
 
 def test_command(data_300w, capsys):
