@@ -12,8 +12,8 @@ found where an IoU of 0.5 or more joins it to the square around the true landmar
 found in its photo counts as elsewhere, be it another person. Of the faces found: the landmark
 square's side over the detector's (1 is right), how far its centre lies right and down of the
 detector's, in sides of that (0 is right); and the constants `enlarge` and `down` that would have
-made the means 1 and 0. Times are of the detector alone. With --ckpt: how many faces that model would
-say it doubts (low_confidence), and how many of the boxes elsewhere.
+made the means 1 and 0. Times are of the detector alone. With --ckpt: of how many faces, and boxes
+elsewhere, that model would say that it doubts them (low_confidence).
 """
 
 import argparse
@@ -74,7 +74,7 @@ def measure(detector: Detector, faces: Sequence[dict], aligner: Aligner | None =
         if aligner:
             seen = aligner(photo, [face.box for face in found])
             doubts = [face.status != "ok" for face in seen]
-            own = hit and doubts[found.index(best)]
+            own = hit and doubts[[face is best for face in found].index(True)]
             doubted += own, sum(doubts) - own
         if hit:
             middle, own = geometry.square(best.box, 1.0)
@@ -144,8 +144,9 @@ def _print(arguments):
     print("\n".join(lines(measured, detector.rule)))
     if aligner:
         own, other = measured.doubted
+        limit = f"score below {aligner.min_score:.3f}"
         print(f"doubted          {own} of {len(measured.sides)} faces, {other} of "
-              f"{measured.elsewhere} boxes elsewhere (score below {aligner.min_score:.3f})")  # fmt: skip
+              f"{measured.elsewhere} boxes elsewhere ({limit})")  # fmt: skip
 
 
 if __name__ == "__main__":
