@@ -1,7 +1,8 @@
 """Pixel-wise classification's hybrid model on 300W, narrow and at 96 px: the recipe for CPUs.
 
-The heatmap regression's Gaussians have the height 1 here: of those that sum to 1 it learns nothing
-in so short a training.
+The heatmap regression's Gaussians have the height 1 here, and the pixels' cross-entropy the weight
+100: with the paper's 1 the distance, through which gradients pass here, and the adversarial loss
+drown it (hybrid on the held-out faces after 4 epochs: 16.8 % NME with 1, 11.5 % with 100).
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,411,202 parameters, 0.16 G multiply-adds a face.
 """
