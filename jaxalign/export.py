@@ -100,8 +100,10 @@ def header_of(path: Path) -> Path:
 def drawn(system: System, faces: int) -> Source:
     """So many synthetic faces, the first of the test split, where no data set is prepared."""
     from jaxalign.datasets.faces import record
-    from jaxalign.datasets.synthetic_faces import face
+    from jaxalign.datasets.synthetic_faces import BENCHMARK, face
 
+    if system.scheme not in BENCHMARK.schemes:
+        raise InputError(f"faces with {system.scheme} points cannot be drawn; give --data")
     records = [record(face("test", index, size=256, seed=0)) for index in range(faces)]
     groups = [record["group"] for record in records]
     return Source(f"{faces} drawn faces", system.points, records, groups, tuple(range(faces)))

@@ -36,7 +36,7 @@ def test_same_seed_same_bytes_and_other_seed_other_face():
     ]  # fmt: skip
     for a, b in zip(one, two, strict=True):
         assert a.photo == b.photo
-        assert all((a.points[s] == b.points[s]).all() for s in SCHEMES)
+        assert all((a.points[s] == b.points[s]).all() for s in INDICES)
         assert (a.boxes["dataset"] == b.boxes["dataset"]).all()
     assert len({f.photo for f in one}) == 5
     assert face("train", 0, 128, seed=8).photo != one[0].photo
@@ -52,7 +52,7 @@ def test_points_scale_exactly_with_the_size():
     for index in range(4):
         small, large = (face("train", index, size, seed=1) for size in (128, 512))
         assert decoded(large.photo).shape == (512, 512, 3)
-        for name in SCHEMES:
+        for name in INDICES:
             scaled = (small.points[name] + 0.5) * 4 - 0.5
             np.testing.assert_allclose(large.points[name], scaled, atol=1e-3)
             assert (small.visible[name] == large.visible[name]).all()
@@ -72,7 +72,7 @@ def test_sizes_outside_the_range_are_refused():
             next(faces(size=size, train=1, test=0, seed=0))
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", INDICES)
 def test_mirrored_neutral_head_lands_on_its_flip(name):
     points = Camera().project(Camera().turn(Head().points(INDICES[name])))
     side = (points.max(0) - points.min(0)).max()
@@ -96,7 +96,7 @@ def test_the_contour_runs_evenly_around_every_chin():
 
 def test_order_of_the_points_on_the_neutral_head():
     at = {s: Camera().pixels(Head().points(INDICES[s]), 256) for s in SCHEMES}
-    ibug, wflw, cofw, aflw, lapa, sensetime = (at[s] for s in SCHEMES)
+    ibug, wflw, cofw, aflw, lapa, sensetime = (at[s] for s in INDICES)
     np.testing.assert_allclose(ibug[:17], wflw[:33:2])  # contour
     np.testing.assert_allclose(ibug[48:68], wflw[76:96])  # mouth
     np.testing.assert_allclose(ibug[27:36], wflw[51:60])  # nose

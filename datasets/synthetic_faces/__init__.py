@@ -3,8 +3,9 @@
 A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
 benchmark, and a number measured on it says nothing about photographs.
 
-Every scheme's points are read off one set of curves on the head. The contour stays on the jaw in
-3-D when the head turns; a point that the head itself or something opaque hides is not visible.
+Every scheme's points (curves.INDICES) are read off one set of curves on the head. The contour stays
+on the jaw in 3-D when the head turns; a point that the head itself or something opaque hides is not
+visible.
 The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from jaxalign.datasets.faces import ATTRIBUTES, Benchmark, Face
 from jaxalign.errors import InputError
-from jaxalign.schemes import SCHEMES
 
 from .curves import INDICES, TOTAL, USED
 from .head import Head
@@ -90,7 +90,7 @@ def _box(points, rng):
 
 BENCHMARK = Benchmark(
     name="synthetic_faces",
-    schemes=tuple(SCHEMES),
+    schemes=tuple(INDICES),
     faces=faces,
     counts={"train": 4000, "test": 600},
     instructions="Nothing to download: the faces are drawn when the data set is prepared.",

@@ -142,5 +142,5 @@ def _scheme_indices():
 
 
 INDICES = {name: np.array(found) for name, found in _scheme_indices().items()}
-assert all(len(INDICES[name]) == scheme.num_points for name, scheme in SCHEMES.items())
+assert all(len(found) == SCHEMES[name].num_points for name, found in INDICES.items())
 USED = np.unique(np.concatenate(list(INDICES.values())))  # dense samples that some scheme names
