@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
 from jaxalign import geometry, metrics, parallel  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
+from jaxalign.commands import add_system, import_system, run  # noqa: E402
 from jaxalign.drawing import Tile, contact_sheet, draw_differences, draw_points  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.evaluation.pictures import COLOURS  # noqa: E402
@@ -263,6 +263,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ckpt", nargs="+", required=True,
                         help="trained models; gains are those of the first")  # fmt: skip
+    add_system(parser)
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
     parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
                         help="that of prepare.py (default: %(default)s)")  # fmt: skip
@@ -291,6 +292,7 @@ def _study(arguments):
             raise InputError(f"--{name} {getattr(arguments, name)}: must be 1 or more")
     if min(arguments.sizes) < 1:
         raise InputError(f"--sizes {min(arguments.sizes)}: must be 1 or more")
+    import_system(arguments)
     print(f"device: {parallel.start()}", flush=True)
     models = []
     for path in dict.fromkeys(arguments.ckpt):

@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
 from jaxalign import metrics, parallel  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
+from jaxalign.commands import add_system, import_system, run  # noqa: E402
 from jaxalign.decoding import DECODERS  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.evaluation.predict import Predictor, predict_source  # noqa: E402
@@ -142,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--ckpt", nargs="+", required=True, help="trained models")
+    add_system(parser)
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
     parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
                         help="that of prepare.py (default: %(default)s)")  # fmt: skip
@@ -161,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
 def _compare(arguments):
     if arguments.batch < 1:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
+    import_system(arguments)
     print(f"device: {parallel.start()}", flush=True)
     drifts = []
     for path in arguments.ckpt:

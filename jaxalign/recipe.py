@@ -1,15 +1,22 @@
 """Recipes: one frozen dataclass tree that says everything about a run.
 
 A recipe is a Python file with `config() -> Recipe` (configs/). `--set a.b=value` replaces single
-fields; the resolved recipe is stored as JSON in the checkpoint, and `from_json` rebuilds it.
+fields; the resolved recipe is stored as JSON in the checkpoint, and `from_json` rebuilds it. Its
+system is one of SYSTEMS, or a class of one's own that was imported before: a checkpoint holds the
+class's name, never a path that would be run.
 """
 
 import ast
 import dataclasses
 import difflib
 import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 
 from jaxalign.augment import Augment
 from jaxalign.errors import InputError
@@ -73,6 +80,14 @@ class Recipe:
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
 
+    def __post_init__(self):
+        kind = type(self.system)
+        if SYSTEMS.get(kind.__name__, kind) is not kind:
+            raise InputError(
+                f"{kind.__module__}.{kind.__name__}: jaxalign has a system of that name, which its "
+                "checkpoints would be taken for; give the class another"
+            )
+
 
 def configs_folder() -> Path:
     """Where the shipped recipes are."""
@@ -87,12 +102,33 @@ def load(path: str) -> Recipe:
     if not file.is_file():
         names = ", ".join(sorted(p.stem for p in configs_folder().glob("[!_]*.py")))
         raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
-    spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = import_file(file)
     if not hasattr(module, "config"):
         raise InputError(f"{file}: a recipe must define config() -> Recipe")
     return module.config()
+
+
+def import_file(file: Path | str) -> ModuleType:
+    """Runs a Python file, a recipe or one that defines a system, as a module `file_<stem>` of
+    sys.modules. Errors: InputError where it is missing, or naming the line that fails."""
+    file = Path(file)
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; give a Python file")
+    name = f"file_{file.stem}"
+    loader = SourceFileLoader(name, str(file))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f", line {frame.lineno}" for frame in frames if frame.filename == str(file)]
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {reason}; mend the file"
+        ) from error
+    return module
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
@@ -158,11 +194,25 @@ def to_json(node):
 def from_json(values: dict) -> Recipe:
     """The inverse of to_json for a whole recipe. Errors: InputError naming the unknown key."""
     system = dict(values["system"])
-    kind = system.pop("kind")
-    if kind not in SYSTEMS:
-        raise InputError(f"unknown system {kind!r}; this version has: {', '.join(SYSTEMS)}")
-    default = Recipe(system=SYSTEMS[kind]())
+    default = Recipe(system=_kind(system.pop("kind"))())
     return _fill(default, values | {"system": system}, "")
+
+
+def _kind(name):
+    """The system of that name: one of SYSTEMS, or the last one defined in what was imported."""
+    found = {cls.__name__: cls for cls in _subclasses(System)} | SYSTEMS
+    if name not in found:
+        raise InputError(
+            f"unknown system {name!r}; this version has: {', '.join(SYSTEMS)}. If it is your own, "
+            "name its file with --system FILE; in Python, import it first"
+        )
+    return found[name]
+
+
+def _subclasses(cls) -> Iterator[type[System]]:
+    for one in cls.__subclasses__():
+        yield one
+        yield from _subclasses(one)
 
 
 def _fill(default, values, path):

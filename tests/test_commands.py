@@ -181,8 +181,10 @@ class TestRefusals:
         assert str(workdir) in refused(capsys, evaluate, "--ckpt", workdir)
 
     def test_checkpoint_of_another_system(self, capsys, trained, tmp_path, monkeypatch):
+        monkeypatch.setattr(recipes, "_subclasses", lambda cls: [])
         monkeypatch.delitem(SYSTEMS, "Integral")
-        assert "unknown system 'Integral'" in refused(capsys, evaluate, "--ckpt", trained)
+        line = refused(capsys, evaluate, "--ckpt", trained)
+        assert "unknown system 'Integral'" in line and "--system FILE" in line
 
     def test_box_that_is_not_there(self, capsys, trained, data_300w):
         line = refused(

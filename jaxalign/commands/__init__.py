@@ -1,10 +1,25 @@
 """The commands, one module each, and what they share."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
 
 from jaxalign.errors import InputError
+
+
+def add_system(parser: argparse.ArgumentParser):
+    parser.add_argument("--system", metavar="FILE", help="a Python file of your own that defines "
+                        "the checkpoint's system, such as the one given to train.py --config; it "
+                        "is run before the checkpoint is read")  # fmt: skip
+
+
+def import_system(arguments: argparse.Namespace):
+    """Runs the file that --system names, if any. Errors: InputError where it cannot be run."""
+    if arguments.system:
+        from jaxalign.recipe import import_file  # here, for it imports JAX
+
+        import_file(arguments.system)
 
 
 def run(command: Callable[[], int | None]) -> int:

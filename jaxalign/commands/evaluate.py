@@ -21,7 +21,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from jaxalign.commands import run
+from jaxalign.commands import add_system, import_system, run
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
                       help="reports or predictions.jsonl files of two runs or more")  # fmt: skip
     parser.add_argument("--which", default="best", choices=["best", "latest"],
                         help="which step of a work directory (default: %(default)s)")  # fmt: skip
+    add_system(parser)
     parser.add_argument("--data", default="", help="NAME/SPLIT; default: the recipe's test data")
     parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
                         help="that of prepare.py (default: %(default)s)")  # fmt: skip
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 def _check(arguments):
     from jaxalign.errors import InputError
 
-    for name in ("box", "boxes", "flip_test"):
+    for name in ("system", "box", "boxes", "flip_test"):
         if getattr(arguments, name) and not arguments.ckpt:
             raise InputError(f"--{name.replace('_', '-')} goes with --ckpt: it is for a model")
     if arguments.settings and not arguments.ckpt:
@@ -188,6 +189,7 @@ class _Model:
         print(f"device: {self.device}", flush=True)
         if arguments.batch < 1:
             raise InputError(f"--batch {arguments.batch}: must be 1 or more")
+        import_system(arguments)
         recipe, self.variables, self.step = checkpoints.load(arguments.ckpt, arguments.which)
         self.recipe = _overridden(recipe, arguments.settings, self.variables)
         data, self.system = self.recipe.data, self.recipe.system

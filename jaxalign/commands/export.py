@@ -13,7 +13,7 @@ shows how to use the two.
 import argparse
 from pathlib import Path
 
-from jaxalign.commands import run
+from jaxalign.commands import add_system, import_system, run
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
     parser.add_argument("--which", default="best", choices=["best", "latest"],
                         help="which step of a work directory (default: %(default)s)")  # fmt: skip
+    add_system(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo")
     parser.add_argument("--size", type=int, metavar="S", help="side of the crops in pixels, where "
                         "the system takes several (default: the recipe's)")  # fmt: skip
@@ -49,6 +50,7 @@ def _export(arguments):
 
     out = Path(arguments.out)
     _check(arguments, out)
+    import_system(arguments)
     step = checkpoints.find_step(arguments.ckpt, arguments.which)
     print(f"device: {parallel.start()}\n{step}", flush=True)
     recipe, variables, _ = checkpoints.load(step)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxalign.commands import run
+from jaxalign.commands import add_system, import_system, run
 
 
 FRAME = (
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
     parser.add_argument("--which", default="best", choices=["best", "latest"],
                         help="which step of a work directory (default: %(default)s)")  # fmt: skip
+    add_system(parser)
     parser.add_argument("--video", metavar="FILE", help="a video's frames in place of photos")
     parser.add_argument("--smooth", action="store_true",
                         help="with --video: points smoothed by the one-euro filter")  # fmt: skip
@@ -81,6 +82,7 @@ def _predict(arguments):
     frames = photos.frames(arguments.video) if arguments.video else None
     boxes = _boxes_of(paths, read_boxes(arguments.boxes), arguments) if arguments.boxes else None
     detector = YuNet(arguments.detector_model) if arguments.detector_model else None
+    import_system(arguments)
     step = checkpoints.find_step(arguments.ckpt, arguments.which)
     print(f"device: {parallel.start(arguments.require)}\n{step}", flush=True)
     aligner = prediction.load(

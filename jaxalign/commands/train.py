@@ -11,7 +11,7 @@ leaves: in the work directory checkpoints/, metrics.jsonl, tensorboard/ and reci
 import argparse
 from pathlib import Path
 
-from jaxalign.commands import run
+from jaxalign.commands import add_system, import_system, run
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--init-from", metavar="PATH",
                         help="start from PyTorch weights (.pth, .safetensors) or from another "
                         "--workdir (default: random values)")  # fmt: skip
+    add_system(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the latest "
                         "checkpoint of the work directory, if there is one")  # fmt: skip
     parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
@@ -53,6 +54,7 @@ def _train(arguments):
     from jaxalign import recipe as recipes
     from jaxalign.errors import InputError
 
+    import_system(arguments)
     settings = arguments.settings
     if arguments.init_from:
         settings = [*settings, f"training.init_from={arguments.init_from!r}"]
@@ -65,6 +67,7 @@ def _train(arguments):
 
     from jaxalign import parallel
     from jaxalign.sources import benchmark_of, first, hold_out, open_source
+    from jaxalign.systems import SYSTEMS
     from jaxalign.training.loop import Run
 
     print(f"device: {parallel.start(arguments.require, arguments.distributed)}", flush=True)
@@ -81,4 +84,5 @@ def _train(arguments):
         recipe, train, val, Path(arguments.workdir),
         benchmark=benchmark_of(data.train), resume=arguments.resume,
     ).run()  # fmt: skip
-    print(f"trained: {arguments.workdir}\nnext: python evaluate.py --ckpt {arguments.workdir}")
+    own = "" if type(recipe.system) in SYSTEMS.values() else f" --system {arguments.config}"
+    print(f"trained: {arguments.workdir}\nnext: python evaluate.py --ckpt {arguments.workdir}{own}")
