@@ -29,7 +29,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
 
 from jaxalign import geometry, prediction  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
+from jaxalign.commands import add_system, import_system, run  # noqa: E402
 from jaxalign.detection import Cascade, Detector, YuNet  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.pipeline import BoxRule, decode  # noqa: E402
@@ -120,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
                         help="ONNX file of OpenCV's YuNet (default: OpenCV's "
                         "frontal cascade)")  # fmt: skip
     parser.add_argument("--ckpt", help="a run's work directory: what its model doubts")
+    add_system(parser)
     parser.add_argument("--min-score", type=float, metavar="S", help="with --ckpt: as predict.py's "
                         "(default: the checkpoint's)")  # fmt: skip
     return parser
@@ -139,6 +140,7 @@ def _print(arguments):
     faces = replace(source, chosen=tuple(source.chosen[place] for place in places))
     detector = YuNet(arguments.detector_model) if arguments.detector_model else Cascade()
     print(f"{detector.name} on {len(faces)} of {len(source)} faces of {source.name}", flush=True)
+    import_system(arguments)
     aligner = arguments.ckpt and prediction.load(arguments.ckpt, min_score=arguments.min_score)
     measured = measure(detector, faces, aligner)
     print("\n".join(lines(measured, detector.rule)))

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows o
 
 from jaxalign import decoding, drawing, geometry, parallel, photos, prediction  # noqa: E402
 from jaxalign import recipe as recipes  # noqa: E402
-from jaxalign.commands import run  # noqa: E402
+from jaxalign.commands import add_system, import_system, run  # noqa: E402
 from jaxalign.errors import InputError  # noqa: E402
 from jaxalign.evaluation.predict import fitting_size  # noqa: E402
 from jaxalign.pipeline import warp  # noqa: E402
@@ -147,6 +147,7 @@ def parser() -> argparse.ArgumentParser:
     weights = parser.add_mutually_exclusive_group(required=True)
     weights.add_argument("--ckpt", help="a run's work directory")
     weights.add_argument("--config", help="a recipe: its system with random weights")
+    add_system(parser)
     parser.add_argument("--sides", nargs="+", type=int, metavar="PX",
                         help="sides of the largest face's crop, pixels")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=5, help="of a photo (default: %(default)s)")
@@ -167,6 +168,7 @@ def _print(arguments):
     if arguments.sides and len(arguments.sides) > 1:
         return _each_side(arguments)
     print(f"device: {parallel.start(arguments.require)}", flush=True)
+    import_system(arguments)
     if arguments.ckpt:
         aligner = prediction.load(arguments.ckpt)
     else:
@@ -195,6 +197,7 @@ def _each_side(arguments):
         print(f"\n{side} px", flush=True)
         options = [*weights, "--repeats", str(arguments.repeats), "--sides", str(side)]
         options += ["--require", arguments.require] if arguments.require else []
+        options += ["--system", arguments.system] if arguments.system else []
         command = [sys.executable, __file__, *arguments.photos, *options]
         if code := subprocess.run(command).returncode:
             return code
