@@ -189,6 +189,25 @@ def test_the_weights_of_the_hybrid():
     np.testing.assert_allclose(values, 2 * parts["pixels"] + 3 * parts["points"], rtol=1e-5)
 
 
+def test_alpha_weighs_the_pixels_of_pwc_too():
+    system = small(method="pwc", alpha=2.0)
+    outputs = jax.random.normal(jax.random.key(0), (2, 32, 32, 30))
+    values, parts = system._errors(outputs, faces(system, 2)["points"])
+    np.testing.assert_allclose(values, 2 * parts["pixels"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["pwc", "heatmap_regression", "distribution"])
+def test_soft_coordinates_are_means_under_what_is_decoded(method):
+    system = small(method=method)
+    maps = 29 if method == "distribution" else 30
+    outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
+    mass = np.asarray(system._maps(outputs), np.float64)[..., :29]
+    mass /= mass.sum((1, 2), keepdims=True)
+    y, x = np.mgrid[:32, :32]
+    means = [(mass * axis[None, ..., None]).sum((1, 2)) for axis in (x, y)]
+    np.testing.assert_allclose(system._coordinates(outputs), np.stack(means, -1), atol=1e-4)
+
+
 @pytest.mark.parametrize("method", ["pwc", "heatmap_regression"])
 def test_points_start_as_rare_as_they_are(method):
     """Of 32 x 32 pixels one is a point's."""

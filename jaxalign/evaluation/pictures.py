@@ -95,7 +95,7 @@ def draw_curves(
     axes.xaxis.set_ticks(np.arange(0, levels[-1] + 1e-9, 0.01))
     axes.yaxis.set_ticks(np.linspace(0, 1, 11))
     _plain(axes)
-    axes.legend(loc="lower right", frameon=True, framealpha=0.95, edgecolor="none", fontsize=9)
+    axes.legend(loc="lower right", frameon=True, framealpha=0.8, edgecolor="none", fontsize=9)
 
 
 def curve_label(names: list[str], summary: dict) -> str:
