@@ -3,8 +3,8 @@
 A reconstruction, as the full size. Both stages see 64 px and training crops have 256: to this model
 64 to 512 px are what 256 to 2048 are to the full size.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
-Cost: 1,978,455 parameters, 0.17 G multiply-adds a face; 17 minutes on two CPU cores with 1,947 of the
-3,148 training faces.
+Cost: 1,978,455 parameters, 0.17 G multiply-adds a face; 17 minutes on two CPU cores with 1,947 of
+the 3,148 training faces.
 Reached: NME (inter-ocular) 4.09 % on LFPW test with landmark boxes (RESULTS.md).
 """
 

@@ -63,8 +63,13 @@ def test_every_part_of_every_photo_with_a_face(aligner, album):
 
 
 def test_a_photo_is_brought_to_the_side_asked_for(aligner, album, tmp_path):
-    copy = times.brought_to(aligner, album[0], 200, tmp_path)
-    assert photos.read(copy).shape == (320, 320, 3)  # the crop is 50 of 80 pixels
+    copy, face = times.brought_to(aligner, album[0], 200, tmp_path)
+    image = photos.read(copy)
+    assert image.shape == (320, 320, 3)  # the crop is 50 of 80 pixels
+    np.testing.assert_allclose(face.box, [81.5, 81.5, 241.5, 241.5])
+    assert geometry.square(face.box, aligner.rule.enlarge)[1] == pytest.approx(200)
+    assert times.Known(aligner.detector, face)(image) == [face]
+    assert set(times._measure_at(aligner, album, 96, 1)) == set(times.PARTS)
     assert times.brought_to(aligner, album[1], 200, tmp_path) is None
 
 
