@@ -44,7 +44,7 @@ def test_a_step_is_finite(config, tmp_path):
     recipe = recipes.load(config)
     one = [f"system.{name}=1" for name in vars(recipe.system) if name.endswith("epochs")]
     batch = max(2, jax.local_device_count())
-    settings = [f"training.batch={batch}", "training.log_steps=1", *one]
+    settings = [f"training.batch={batch}", "training.log_steps=1", "training.patience=0", *one]
     recipe = recipes.override(recipe, settings)
     faces = [sample(recipe.system.scheme, index) for index in range(batch)]
     run = Run(recipe, faces, [], tmp_path)
