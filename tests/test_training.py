@@ -371,9 +371,7 @@ def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stop
 
 def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(
-        checkpoints.Checkpoints, "save", lambda self, state, recipe, val: saved.append(val)
-    )
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", lambda *given: saved.append(given[3]))
     errors = {5: 0.5, 10: 0.3, 12: 0.4}
     impatient(train, tmp_path, monkeypatch, errors, eval_steps=5, save_epochs=9.0).run()
     assert saved == [0.5, 0.3, 0.4]
