@@ -71,7 +71,7 @@ def table(system: System) -> str:
     """The layers of the networks that predict, with parameters and multiply-adds of one face.
 
     The last two lines are `parameters: N` (trainable) and `multiply-adds: N`; before them, where
-    other networks help to train, `parameters while training: N`.
+    other networks help to train, their parameters and `parameters while training: N`.
     """
     variables = jax.eval_shape(system.init, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
@@ -91,7 +91,10 @@ def table(system: System) -> str:
             name = f"{network} / {layer}"
             lines.append(f"{name:<40}{count(parameters):>14,}{inside:>18,}")
     lines.append("")
-    if (while_training := count(variables["params"])) > total:
-        lines.append(f"parameters while training: {while_training}")
+    helpers = set(variables["params"]) - set(system.predictors)
+    for network in sorted(helpers):
+        lines.append(f"{f'{network} (trains only)':<40}{count(variables['params'][network]):>14,}")
+    if helpers:
+        lines.append(f"parameters while training: {count(variables['params'])}")
     lines += [f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]
     return "\n".join(lines)

@@ -25,7 +25,8 @@ class BoxRule:
 class Crop:
     """Which box is cropped, and how much more than it. Frame: image.
 
-    `centroid`: the square is centred on the mean of the true points, not on the box.
+    `centroid`: of landmark boxes the square is centred on the mean of the true points. Other boxes
+    know no points: theirs is centred on the box.
     """
 
     box: str = "landmarks"
@@ -43,8 +44,10 @@ class Crop:
             )
         rule = getattr(self, self.box)
         centre, side = geometry.square(box, rule.enlarge, rule.down)
-        if self.centroid:
-            centre = np.asarray(sample["points"], np.float64).mean(0)
+        if self.centroid and self.box == "landmarks":
+            points = np.asarray(sample["points"], np.float64)
+            true, _ = geometry.square(geometry.landmark_box(points), 1.0)
+            centre = centre + points.mean(0) - true  # a box that was moved stays moved
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
         return centre, side

@@ -49,7 +49,8 @@ class Data:
 class Training:
     """How the phases are run. `batch` is over all devices of all hosts.
 
-    `eval_steps` > 0: validate (and save) every so many steps of the run, not every `eval_epochs`.
+    `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
+    objectives of a phase take turns, one turn of them all counts as a step here.
     `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
     row that were no better than the best before; earlier phases are never cut short.
     `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).

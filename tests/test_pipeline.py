@@ -223,13 +223,23 @@ def test_a_flat_box_takes_its_longer_side():
     assert side == 20
 
 
-def test_a_centroid_crop_has_the_points_mean_in_its_middle():
+@pytest.mark.parametrize(
+    ("kind", "box", "expected"),
+    [
+        ("landmarks", (0, 0, 95, 190), (5, 10)),
+        ("landmarks", (7, 0, 102, 190), (12, 10)),  # a box that was moved
+        ("dataset", (10, 30, 20, 30), (15, 30)),
+        ("detector", (10, 30, 20, 30), (15, 30)),
+    ],
+)
+def test_a_centroid_crop_has_the_points_mean_in_its_middle(kind, box, expected):
+    """Of landmark boxes; no other may know where the points are."""
     points = np.zeros((19, 2))
     points[:2] = [[95, 0], [0, 190]]
-    sample = sample_of(b"", points, (10, 30, 20, 30))
-    centre, side = Crop("dataset", dataset=BoxRule(2.0), centroid=True).square(sample)
-    np.testing.assert_allclose(centre, [5, 10])
-    assert side == 20
+    sample = sample_of(b"", points, box) | {"boxes": {kind: np.float32(box)}}
+    centre, side = Crop(kind, *[BoxRule(2.0)] * 3, centroid=True).square(sample)
+    np.testing.assert_allclose(centre, expected)
+    assert side == 2 * max(box[2] - box[0], box[3] - box[1])
 
 
 # Batches.

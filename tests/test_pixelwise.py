@@ -16,7 +16,7 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.layers.transposed import TransposedConv
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
-from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise, _nearness
+from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, DANStage, PixelWise, _nearness
 from jaxalign.training.loop import Run
 
 
@@ -91,6 +91,7 @@ def test_counts_of_the_stages_of_dan():
 
 def test_a_dry_run_counts_the_discriminator_too():
     lines = costs.table(PixelWise()).splitlines()
+    assert lines[-4].split() == ["discriminator", "(trains", "only)", "34,689"]
     assert lines[-3] == "parameters while training: 82982347"
     assert lines[-2] == "parameters: 82947658"
 
@@ -208,6 +209,16 @@ def test_soft_coordinates_are_means_under_what_is_decoded(method):
     np.testing.assert_allclose(system._coordinates(outputs), np.stack(means, -1), atol=1e-4)
 
 
+@pytest.mark.parametrize("method", HEATMAPS)
+def test_hard_coordinates_are_what_is_decoded(method):
+    system = small(method=method, coordinates="argmax")
+    maps = 29 if method == "distribution" else 30
+    outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
+    found = np.asarray(system._maps(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
+    expected = np.stack([found % 32, found // 32], -1)
+    np.testing.assert_array_equal(system._coordinates(outputs), expected)
+
+
 @pytest.mark.parametrize("method", ["pwc", "heatmap_regression"])
 def test_points_start_as_rare_as_they_are(method):
     """Of 32 x 32 pixels one is a point's."""
@@ -237,7 +248,7 @@ def test_labels_around_whole_pixels():
     assert whole == rounded != exact
 
 
-def test_dan_starts_from_the_mean_shape_and_moves_it_there_and_back():
+def test_dan_learns_the_mean_shape_and_starts_there():
     """Stages that correct nothing leave the mean shape, which is of what was trained on."""
     system = small(method="dan")
     batch = faces(system)
@@ -245,13 +256,50 @@ def test_dan_starts_from_the_mean_shape_and_moves_it_there_and_back():
     mean = stats["network"]["mean_shape"]
     np.testing.assert_allclose(mean, (batch["points"].mean(0) + 0.5) / 32, rtol=1e-5)
     assert stats["network"]["mean_shape_steps"] == 1
-    variables = jax.tree.map(jnp.zeros_like, variables_of(system))
-    statistics = variables["batch_stats"]["network"] | {"mean_shape": mean}
-    points, score = system.predict(
-        {"params": variables["params"], "batch_stats": {"network": statistics}}, batch["image"]
-    )
+    variables = dan_variables(system, mean)
+    points, score = system.predict(variables, batch["image"])
     np.testing.assert_allclose(points, np.broadcast_to(mean * 32 - 0.5, points.shape), atol=1e-3)
     assert (score == 1).all()
+
+
+def dan_variables(system, mean):
+    """Weights 0, this mean shape."""
+    variables = jax.tree.map(jnp.zeros_like, variables_of(system))
+    statistics = variables["batch_stats"]["network"] | {"mean_shape": jnp.asarray(mean)}
+    return {"params": variables["params"], "batch_stats": {"network": statistics}}
+
+
+def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
+    """The first stage finds the mean shape turned, larger and moved; the second is shown the image
+    brought back and the points at the mean shape's places, and its corrections go the same way."""
+    system = small(method="dan", size=64, stages=2)
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(8, 22, (29, 2))  # in pixels of the half side that it works at
+    turn, shift = 1.2 * np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([3.0, -2.0])
+    posed = (mean - 15.5) @ turn.T + 15.5 + shift
+    variables = dan_variables(system, (mean + 0.5) / 32)
+    stages = variables["params"]["network"]
+    stages["stage1"]["points"]["bias"] = jnp.float32(posed - mean).ravel()
+    correction = np.array([1.0, 0.5])
+    stages["stage2"]["points"]["bias"] = jnp.tile(jnp.float32(correction), 29)
+    marked = np.round(posed[7])  # a light, two pixels of the crop wide
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    x, y = (2 * marked).astype(int)
+    image[0, y : y + 2, x : x + 2] = 255
+
+    seen, stage = [], DANStage.__call__
+    monkeypatch.setattr(DANStage, "__call__", lambda *given: seen.append(given[1]) or stage(*given))
+    points, _ = system.predict(variables, image)
+    first, second = (np.asarray(shown[0]) for shown in seen)
+    assert first.shape[-1] == 1 and second.shape[-1] == 3
+    back = (marked - 15.5 - shift) @ np.linalg.inv(turn).T + 15.5
+    grid = np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1)
+    light = second[..., 0]
+    np.testing.assert_allclose((light[..., None] * grid).sum((0, 1)) / light.sum(), back, atol=0.3)
+    away = np.linalg.norm(grid[:, :, None] - mean, axis=-1).min(-1)
+    np.testing.assert_allclose(second[..., 1], 1 / (1 + away), atol=1e-4)
+    expected = (mean + correction - 15.5) @ turn.T + 15.5 + shift
+    np.testing.assert_allclose(points[0], 2 * expected + 0.5, atol=1e-3)
 
 
 def test_nearness():

@@ -333,14 +333,14 @@ def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
     ],
 )
 def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors, best, last):
-    impatient(train, tmp_path, monkeypatch, errors, eval_steps=1, patience=2).run()
+    impatient(train, tmp_path, monkeypatch, errors, eval_epochs=1 / 3, patience=2).run()
     before = lines(tmp_path)
     assert before[-1]["step"] == last
     assert checkpoints.find_step(tmp_path, "best").name == str(best)
     assert checkpoints.find_step(tmp_path, "latest").name == str(last)
     told = f"stopped early at step {last}: 2 validations without gain; the best checkpoint is step"
     assert (f"{told} {best}" in capsys.readouterr().out) == (last < 12)
-    again = impatient(train, tmp_path, monkeypatch, {}, True, eval_steps=1, patience=2)
+    again = impatient(train, tmp_path, monkeypatch, {}, True, eval_epochs=1 / 3, patience=2)
     again.run()
     assert again.step == last and lines(tmp_path) == before
     assert (told in capsys.readouterr().out) == (last < 12)
@@ -350,7 +350,7 @@ def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors
 def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stopped):
     """Validated after 8 (the best) and 10; stopped by a signal between them, or after 10."""
     errors = {2: 0.3, 8: 0.2}
-    settings = {"eval_steps": 2, "patience": 1}
+    settings = {"eval_epochs": 2 / 3, "patience": 1}
     impatient(train, tmp_path / "whole", monkeypatch, errors, **settings).run()
     part = impatient(train, tmp_path / "part", monkeypatch, errors, **settings)
     check = part._check
@@ -370,11 +370,12 @@ def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stop
 
 
 def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
+    """Each two steps of the first phase, each two turns of three of the second."""
     saved = []
     monkeypatch.setattr(checkpoints.Checkpoints, "save", lambda *given: saved.append(given[3]))
-    errors = {5: 0.5, 10: 0.3, 12: 0.4}
-    impatient(train, tmp_path, monkeypatch, errors, eval_steps=5, save_epochs=9.0).run()
-    assert saved == [0.5, 0.3, 0.4]
+    errors = {2: 0.5, 4: 0.4, 6: 0.6, 8: 0.1, 12: 0.3}
+    impatient(train, tmp_path, monkeypatch, errors, eval_steps=2, save_epochs=9.0).run()
+    assert saved == [0.5, 0.4, 0.6, 0.3]
 
 
 def test_patience_needs_faces_to_validate_on(train, tmp_path):

@@ -325,7 +325,7 @@ class PixelWise(System):
             return outputs[-1] if self.method == "dan" else outputs
         points = self.points.num_points
         if self.coordinates == "argmax":
-            return decoding.argmax(outputs, quarter=False)[0][:, :points]
+            return decoding.argmax(self._maps(outputs)[..., :points], quarter=False)[0]
         if self.method != "distribution":  # as shares of the class
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]

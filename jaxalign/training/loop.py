@@ -90,8 +90,6 @@ class Run:
             )
         self.stretches, self.per_epoch = plan(recipe, len(train))
         self.last = self.stretches[-1].last
-        in_epochs = max(1, round(recipe.training.eval_epochs * self.per_epoch))
-        self.evaluate_every = recipe.training.eval_steps or in_epochs
         self.normaliser = protocol_for(benchmark, self.system.points).normaliser
         self.predictor = Predictor(self.system)
         self.stop_signal, self.opening = None, []
@@ -148,6 +146,12 @@ class Run:
     def _stretch_at(self, step):
         return next(s for s in self.stretches if step < s.last)
 
+    def _evaluate_every(self, phase):
+        """How many updates lie between two validations."""
+        training = self.recipe.training
+        in_epochs = max(1, round(training.eval_epochs * self.per_epoch))
+        return training.eval_steps * len(phase.cycle) or in_epochs
+
     def run(self):
         """Train to the end, until patience is out, or until SIGINT or SIGTERM, which save first
         (exit by SystemExit)."""
@@ -180,6 +184,7 @@ class Run:
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
         updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
         save_every = max(1, round(training.save_epochs * self.per_epoch))
+        evaluate_every = self._evaluate_every(phase)
 
         previous = None
         for batch in self._batches(stretch):
@@ -193,7 +198,7 @@ class Run:
             self.log.step()
 
             done = self.step == self.last
-            evaluating = self.step % self.evaluate_every == 0 or done
+            evaluating = self.step % evaluate_every == 0 or done
             saving = self.step % save_every == 0 or evaluating or self.stop_signal
             if self.step % training.log_steps == 0 or saving:
                 self._check(*previous)
@@ -212,7 +217,7 @@ class Run:
     def _out_of_patience(self, stretch):
         """Whether the run stops early; then says why. How often the last phase was validated in
         vain follows from the steps, so a resumed run stops where an uninterrupted one does."""
-        patience, every = self.recipe.training.patience, self.evaluate_every
+        patience, every = self.recipe.training.patience, self._evaluate_every(stretch.phase)
         ends = stretch.last == self.last and stretch.phase.predicts and self.step < self.last
         best = self.checkpoints.best_step
         waited = self.step // every - max(best, stretch.first) // every
