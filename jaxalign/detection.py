@@ -99,6 +99,7 @@ class YuNet:
     def __init__(self, model: Path | str):
         try:
             self._net = cv2.FaceDetectorYN_create(str(model), "", (self.longest, self.longest))
+            self(np.zeros((64, 64, 3), np.uint8))
         except cv2.error:
             fault = "not YuNet's ONNX file" if Path(model).is_file() else "no such file"
             raise InputError(

@@ -33,7 +33,8 @@ def read(path: Path | str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, of much that does no harm here
-            with Image.open(path) as photo:
+            # Of a file by name, Pillow maps turned TIFFs into memory with their sides exchanged.
+            with open(path, "rb") as file, Image.open(file) as photo:
                 return _rgb(ImageOps.exif_transpose(photo))
     except InputError as error:
         reason = str(error)
@@ -50,6 +51,8 @@ def read(path: Path | str) -> np.ndarray:
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """(H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 -> (H, W, 3) RGB. Errors: InputError."""
+    if isinstance(image, str | Path | Image.Image):
+        raise InputError(f"{image}: not an array; photos.read makes one of a photo's file")
     image = np.asarray(image)
     grey, colour = image.ndim == 2, image.ndim == 3 and image.shape[2] in (3, 4)
     if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
@@ -57,6 +60,8 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
             f"an image of shape {image.shape} and type {image.dtype}; give uint8 of (H, W, 3) RGB, "
             "(H, W, 4) RGBA or (H, W) grey"
         )
+    if max(image.shape) <= LONGEST and image.ndim == 3 and image.shape[2] == 3:
+        return image
     return _rgb(Image.fromarray(image))
 
 
@@ -91,26 +96,34 @@ def find(names: Iterable[Path | str]) -> list[Path]:
     """
     found = {}
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise InputError(f"{path}: holds no photo ({', '.join(SUFFIXES)})")
-        elif path.exists():
-            inside = [path]
-        else:
-            inside = [Path(p) for p in sorted(glob.glob(str(name), recursive=True))]
-            inside = [path for path in inside if path.is_file()]
-            if not inside:
-                raise InputError(f"{name}: no such file or folder, and nothing fits the pattern")
-        found |= dict.fromkeys(inside)
-    return list(found)
+        try:
+            inside = _inside(Path(name))
+        except OSError as error:
+            raise InputError(f"{name}: cannot be looked for ({error.strerror})") from None
+        for path in inside:
+            found.setdefault(path.absolute(), path)
+    return list(found.values())
+
+
+def _inside(path):
+    if path.is_dir():
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not inside:
+            raise InputError(f"{path}: holds no photo ({', '.join(SUFFIXES)})")
+        return inside
+    if path.exists():
+        return [path]
+    inside = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
+    if not (inside := [path for path in inside if path.is_file()]):
+        raise InputError(f"{path}: no such file or folder, and nothing fits the pattern")
+    return inside
 
 
 def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
     """A video's file -> of each frame, seconds from the start and (H, W, 3) uint8 RGB, upright.
 
-    Errors: InputError naming the file where it is missing or no video, before the first frame.
+    A file that is cut short gives the frames it has. Errors: InputError naming the file where it is
+    missing or no video, before the first frame.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
@@ -119,6 +132,11 @@ def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
     if not going:
         raise InputError(f"{path}: no video that OpenCV can read; convert it to MP4")
     return _frames(video, first)
+
+
+def frame_count(path: Path | str) -> int:
+    """How many frames a video's file says it holds; 0 where it does not say."""
+    return max(0, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
 def _frames(video, frame):

@@ -95,7 +95,7 @@ class Aligner:
         for place, (image, given) in enumerate(zip(images, boxes, strict=True)):
             try:
                 image = photos.as_rgb(image)
-                known = None if given is None else _checked(given, image)
+                known = None if given is None else checked(given, image)
             except InputError as error:
                 raise InputError(f"image {place}: {error}") from None
             if known is None:
@@ -135,12 +135,15 @@ class Aligner:
         return points, scores
 
 
-def _checked(boxes, image):
-    """Given boxes -> (N, 4) float32. Errors: InputError."""
+def checked(boxes, image: np.ndarray) -> np.ndarray:
+    """Boxes in pixels of the image -> (N, 4) float32. Errors: InputError."""
     try:
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        boxes = np.array(boxes, np.float32, ndmin=2)
     except (ValueError, TypeError):
-        raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1") from None
+        boxes = np.ones((1, 1))
+    boxes = boxes if boxes.size else boxes.reshape(0, 4)
+    if boxes.shape[1:] != (4,):
+        raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1")
     height, width = image.shape[:2]
     for box in boxes:
         x0, y0, x1, y1 = box

@@ -70,7 +70,10 @@ class TestYuNet:
                 self.size = size
 
             def detect(self, image):
-                assert self.size == (640, 320) and image.shape == (320, 640, 3)
+                assert image.shape == (*self.size[::-1], 3)
+                if self.size == (64, 64):
+                    return 1, None  # the trial
+                assert self.size == (640, 320)
                 assert image[0, 0].tolist() == [3, 2, 1]  # BGR
                 small, large = np.zeros(15), np.zeros(15)
                 small[:4], small[14] = (10, 20, 40, 50), 0.95
@@ -94,10 +97,31 @@ class TestYuNet:
         assert YuNet("any.onnx")(np.zeros((9, 9, 3), np.uint8)) == []
 
     def test_foreign_file(self, tmp_path):
+        foreign = "not YuNet's ONNX file"
         (tmp_path / "a.onnx").write_bytes(b"no network")
-        for name, reason in (("a.onnx", "not YuNet's ONNX file"), ("b.onnx", "no such file")):
-            with pytest.raises(InputError, match=f"{name}: {reason}"):
-                YuNet(tmp_path / name)
+        (tmp_path / "b.onnx").write_bytes(one_relu())
+        for name, reason in (("a", foreign), ("b", foreign), ("c", "no such file")):
+            with pytest.raises(InputError, match=f"{name}.onnx: {reason}"):
+                YuNet(tmp_path / f"{name}.onnx")
+
+
+def one_relu():
+    """A valid ONNX file, of a network that is one ReLU of a (1, 3, 64, 64) input."""
+
+    def part(field, value):  # protobuf: lengths before bytes, numbers below 128 as they are
+        if isinstance(value, int):
+            return bytes([8 * field, value])
+        value = value.encode() if isinstance(value, str) else value
+        assert len(value) < 128
+        return bytes([8 * field + 2, len(value)]) + value
+
+    def of(name):
+        shape = b"".join(part(1, part(1, size)) for size in (1, 3, 64, 64))
+        return part(1, name) + part(2, part(1, part(1, 1) + part(2, shape)))
+
+    node = part(1, "x") + part(2, "y") + part(4, "Relu")
+    graph = part(1, node) + part(2, "g") + part(11, of("x")) + part(12, of("y"))
+    return part(1, 8) + part(7, graph) + part(8, part(2, 11))
 
 
 class TestBoxesFromAFile:

@@ -45,6 +45,23 @@ def test_exif_rotation_is_applied(tmp_path, orientation, kind):
 
 
 @pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGBA", "P", "CMYK"])
+def test_exif_rotation_of_every_mode(tmp_path, orientation, mode):
+    """Of TIFFs, which Pillow maps into memory in these modes."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    grey = mode in ("L", "I;16", "P")
+    upright = UPRIGHT[..., [0, 0, 0]] if grey else UPRIGHT
+    stored = np.ascontiguousarray(STORED[orientation])
+    if mode == "I;16":
+        image = Image.fromarray(stored[..., 0].astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(stored[..., 0] if grey else stored).convert(mode)
+    image.save(tmp_path / "a.tiff", exif=exif)
+    np.testing.assert_array_equal(photos.read(tmp_path / "a.tiff"), upright)
+
+
+@pytest.mark.parametrize("orientation", STORED)
 def test_exif_rotation_of_a_jpeg(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -1,6 +1,8 @@
 """Photos to points: in Python and by predict.py, with every status, frame and refusal."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -165,6 +167,11 @@ class TestAligner:
         [
             ([photo(), photo() / 255], None, "image 1: .* give uint8"),
             (photo(), [[1, 2, 3]], "rows of four numbers"),
+            (photo(), [[1, 2, 3, 4, 0.9]], "rows of four numbers"),
+            (photo(), [1, 2, 3, 4, 5, 6, 7, 8], "rows of four numbers"),
+            (photo(), [[1, 2, 3, 4], [1]], "rows of four numbers"),
+            ("me.jpg", None, "me.jpg: not an array; photos.read makes one"),
+            (Image.new("P", (9, 9)), None, "not an array; photos.read makes one"),
             (photo(), [[1, 2, 1, 4]], "has no extent"),
             (photo(), [[1, 2, np.nan, 4]], "has no extent"),
             (photo(), [[301, 2, 310, 9]], "lies outside its 300 x 200 pixels"),
@@ -280,12 +287,40 @@ class TestCommand:
     def test_photos_of_one_name(self, checkpoint, album, tmp_path):
         (album / "deep").mkdir()
         Image.fromarray(photo((200, 120))).save(album / "deep" / "a.png")
-        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
+        paths = album / "a.png", album / "deep" / "a.png"
+        boxes = boxes_file(tmp_path / "boxes.csv", *((path, 180, 100, 220, 140) for path in paths))
         pattern = f"{album}/**/a.png"
         assert call(checkpoint, pattern, "--boxes", boxes, "--out", tmp_path / "o") == 0
         names = [record["picture"] for record in written(tmp_path / "o")["photos"]]
         assert names == ["a.png.png", "a.png.2.png"]
         assert all((tmp_path / "o" / name).is_file() for name in names)
+
+    def test_boxes_go_to_no_other_photo(self, checkpoint, album, tmp_path, monkeypatch, capsys):
+        (album / "deep").mkdir()
+        Image.fromarray(photo((200, 120))).save(album / "deep" / "a.png")
+        monkeypatch.chdir(album)
+        rows = ("./a.png", 180, 100, 220, 140), ("gone.png", 1, 2, 3, 4)
+        boxes = boxes_file(tmp_path / "boxes.csv", *rows)
+        arguments = ["./a.png", "deep/a.png", "--boxes", boxes, "--out", tmp_path / "o"]
+        assert call(checkpoint, *arguments) == 0
+        printed = capsys.readouterr().out
+        assert "names no box of 1 photos: no_face" in printed
+        assert "1 of its names are of no photo given, such as gone.png" in printed
+        assert [r["status"] for r in written(tmp_path / "o")["photos"]] == ["ok", "no_face"]
+
+    @pytest.mark.parametrize("name", [os.fsdecode(b"latin\xe9.png"), 250 * "a" + ".png"])
+    def test_awkward_names(self, checkpoint, tmp_path, name):
+        Image.fromarray(photo((200, 120))).save(tmp_path / name)
+        boxes = boxes_file(tmp_path / "boxes.csv", ("b.png", 180, 100, 220, 140))
+        Image.fromarray(photo((200, 120))).save(tmp_path / "b.png")
+        found = [Detection(np.float32([180, 100, 220, 140]), 1.0)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("jaxalign.detection.Cascade.__call__", lambda *_: found)
+            assert call(checkpoint, tmp_path / name, "--out", tmp_path / "o") == 0
+        (record,) = written(tmp_path / "o")["photos"]
+        assert record["photo"] == str(tmp_path / name) and record["status"] == "ok"
+        assert (tmp_path / "o" / record["picture"]).is_file()
+        assert call(checkpoint, tmp_path / "b.png", "--boxes", boxes, "--out", tmp_path / "o") == 0
 
     def test_video(self, checkpoint, tmp_path, monkeypatch, capsys):
         path = str(tmp_path / "clip.avi")
@@ -314,20 +349,47 @@ class TestCommand:
         assert raw[0] == smoothed[0]
         assert np.ptp(smoothed, axis=0).mean() < np.ptp(raw, axis=0).mean()
 
-    def test_broken_off_work_leaves_whole_json(self, tmp_path):
-        with pytest.raises(KeyboardInterrupt):
+    def test_a_video_cut_short(self, checkpoint, tmp_path, monkeypatch, capsys):
+        path = tmp_path / "clip.avi"
+        video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (96, 96))
+        rng = np.random.default_rng(0)
+        for _ in range(8):
+            video.write(rng.integers(0, 256, (96, 96, 3), np.uint8))
+        video.release()
+        monkeypatch.setattr("jaxalign.detection.Cascade.__call__", lambda *_: [])
+        assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
+        assert "cut short" not in capsys.readouterr().out
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
+        assert "says it holds 8 frames; it may be cut short" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("signals", [(), (signal.SIGTERM,)])
+    def test_broken_off_work_leaves_whole_json(self, tmp_path, signals):
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
             with predict._writer(tmp_path, {"a": 1}, "photos") as write:
                 write({"b": 2})
                 write({"c": "ä"})
+                for number in signals:
+                    os.kill(os.getpid(), number)
                 raise KeyboardInterrupt
         assert written(tmp_path) == {"a": 1, "photos": [{"b": 2}, {"c": "ä"}]}
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_whose_confidence_is_low_is_said(self, checkpoint, album, tmp_path, capsys):
+        assert call(checkpoint, album / "a.png", "--out", tmp_path / "o") == 0
+        assert "low_confidence: never, for this checkpoint notes no" in capsys.readouterr().out
+        more = ["--out", tmp_path / "o", "--min-score", 0.25]
+        assert call(checkpoint, album / "a.png", *more) == 0
+        assert "low_confidence: a mean score below 0.250" in capsys.readouterr().out
 
 
 class TestRefusals:
     def line(self, capsys, *arguments):
         assert call(*arguments) == 2
         errors = capsys.readouterr().err.splitlines()
-        assert len(errors) == 1 and errors[0].startswith("error: ")
+        errors = [line for line in errors if line.strip() and not line.startswith("predict: ")]
+        assert len(errors) == 1 and errors[0].startswith("error: ")  # beside the progress bar
         return errors[0]
 
     def test_checkpoints(self, capsys, album, tmp_path):
@@ -337,7 +399,7 @@ class TestRefusals:
         assert "holds no finished checkpoint" in self.line(capsys, album, album)
         (tmp_path / "foreign" / "variables").mkdir(parents=True)
         line = self.line(capsys, tmp_path / "foreign", album)
-        assert "foreign" in line and "not a whole checkpoint of this program" in line
+        assert "foreign" in line and "not a whole checkpoint of this program and version" in line
 
     def test_arguments(self, capsys, checkpoint, album, tmp_path):
         assert "give photos" in self.line(capsys, checkpoint)
@@ -346,6 +408,8 @@ class TestRefusals:
         line = self.line(capsys, checkpoint, album, "--boxes", "b.csv", "--detector-model", "m")
         assert "in place of a detector" in line
         assert "--batch -1" in self.line(capsys, checkpoint, album, "--batch", -1)
+        assert "--min-score nan" in self.line(capsys, checkpoint, album, "--min-score", "nan")
+        assert "cannot be looked for" in self.line(capsys, checkpoint, 304 * "a")
         assert "none.jpg" in self.line(capsys, checkpoint, album / "none.jpg")
         assert "m.onnx" in self.line(capsys, checkpoint, album, "--detector-model", "m.onnx")
         assert "v.mp4" in self.line(capsys, checkpoint, "--video", tmp_path / "v.mp4")
@@ -354,8 +418,26 @@ class TestRefusals:
         boxes = boxes_file(tmp_path / "boxes.csv", ("other.jpg", 1, 2, 3, 4))
         line = self.line(capsys, checkpoint, album, "--boxes", boxes)
         assert "names none of the photos given, but other.jpg" in line
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 901, 2, 903, 4))
+        line = self.line(capsys, checkpoint, album / "a.png", "--boxes", boxes, "--out", tmp_path)
+        assert f"{boxes}: {album / 'a.png'}: the box" in line and "lies outside" in line
+        (album / "deep").mkdir()
+        Image.fromarray(photo()).save(album / "deep" / "a.png")
+        line = self.line(capsys, checkpoint, f"{album}/**/a.png", "--boxes", boxes)
+        assert "a.png is the name of 2 of the photos given; name them by their paths" in line
 
     def test_folder_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
         (tmp_path / "file").touch()
         line = self.line(capsys, checkpoint, album, "--out", tmp_path / "file")
         assert f"--out {tmp_path / 'file'}: cannot be written" in line
+
+    def test_picture_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
+        (tmp_path / "o" / "a.png.png").mkdir(parents=True)
+        arguments = ["--boxes", boxes, "--out", tmp_path / "o"]
+        line = self.line(capsys, checkpoint, album / "a.png", *arguments)
+        assert "a.png.png: cannot be written" in line
+
+    def test_which_step(self, checkpoint):
+        with pytest.raises(InputError, match="which='bst': one of best, latest"):
+            jaxalign.load(checkpoint, "bst")

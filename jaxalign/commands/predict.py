@@ -15,6 +15,9 @@ code 2 where no photo could be read.
 
 import argparse
 import json
+import math
+import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -80,7 +83,9 @@ def _predict(arguments):
     _check(arguments)
     paths = photos.find(arguments.photos)
     frames = photos.frames(arguments.video) if arguments.video else None
-    boxes = _boxes_of(paths, read_boxes(arguments.boxes), arguments) if arguments.boxes else None
+    boxes = None
+    if arguments.boxes:
+        boxes = _boxes_of(paths, read_boxes(arguments.boxes), arguments.boxes)
     detector = YuNet(arguments.detector_model) if arguments.detector_model else None
     import_system(arguments)
     step = checkpoints.find_step(arguments.ckpt, arguments.which)
@@ -88,6 +93,9 @@ def _predict(arguments):
     aligner = prediction.load(
         step, detector=detector, batch=arguments.batch, min_score=arguments.min_score
     )
+    below = f"a mean score below {aligner.min_score:.3f}"
+    print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
+          "score to compare with; --min-score gives one")  # fmt: skip
     about = {"checkpoint": str(step), "scheme": aligner.system.scheme, "frame": FRAME,
              "min_score": aligner.min_score}  # fmt: skip
     if arguments.video:
@@ -113,32 +121,55 @@ def _check(arguments):
         raise InputError("--boxes goes with photos, and in place of a detector")
     if arguments.batch < 0:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
+    if arguments.min_score is not None and not math.isfinite(arguments.min_score):
+        raise InputError(f"--min-score {arguments.min_score}: must be a number such as 0.5")
 
 
-def _boxes_of(paths, boxes, arguments):
-    """The boxes of each photo; none for those that the file does not name."""
+def _boxes_of(paths, boxes, file):
+    """The boxes of each photo, named by its path or its bare name; none for those that the file
+    does not name. Errors: InputError where a bare name is of several photos."""
     from jaxalign.errors import InputError
 
-    known = [boxes.get(str(path), boxes.get(path.name)) for path in paths]
-    if all(found is None for found in known):
+    boxes = {Path(name): those for name, those in boxes.items()}
+    bare = set(boxes) - set(paths)  # what is a photo's path is no other photo's name
+    called = {path: path if path in boxes else Path(path.name) for path in paths}
+    used = Counter(name for name in called.values() if name in bare)
+    if several := [name for name, count in used.items() if count > 1]:
         raise InputError(
-            f"{arguments.boxes}: names none of the photos given, but {next(iter(boxes))}; name "
-            "them by their path as given, or by the file's name"
+            f"{file}: {several[0]} is the name of {used[several[0]]} of the photos given; name "
+            "them by their paths"
         )
-    return [[] if found is None else found for found in known]
+    known = [boxes[name] if name in bare or name == path else [] for path, name in called.items()]
+    unnamed = sum(not len(those) for those in known)
+    if unnamed == len(paths):
+        raise InputError(
+            f"{file}: names none of the photos given, but {next(iter(boxes))}; name them by their "
+            "path as given, or by the file's name"
+        )
+    if unnamed:
+        print(f"{file}: names no box of {unnamed} photos: no_face")
+    if others := bare - set(used):
+        print(f"{file}: {len(others)} of its names are of no photo given, such as {min(others)}")
+    return known
 
 
 def _photos(arguments, aligner, about, paths, boxes):
     from jaxalign import photos
     from jaxalign.errors import InputError
+    from jaxalign.prediction import checked
 
     def readings():
         """(path, its image or None, why it is unreadable or its boxes)"""
         for place, path in enumerate(paths):
             try:
-                yield path, photos.read(path), boxes and boxes[place]
+                image = photos.read(path)
             except InputError as error:
                 yield path, None, str(error)
+                continue
+            try:
+                yield path, image, None if boxes is None else checked(boxes[place], image)
+            except InputError as error:
+                raise InputError(f"{arguments.boxes}: {path}: {error}") from None
 
     counts, taken = Counter(), set()
     with _writer(arguments.out, about, "photos") as write, _bar(len(paths), "photo") as bar:
@@ -174,6 +205,7 @@ def _video(arguments, aligner, about, frames):
 
     import numpy as np
 
+    from jaxalign import photos
     from jaxalign.prediction import status_of
     from jaxalign.smoothing import Tracks
 
@@ -193,6 +225,8 @@ def _video(arguments, aligner, about, frames):
                        "faces": those})  # fmt: skip
                 counts[status] += 1
                 bar.update()
+    if counts.total() < (said := photos.frame_count(arguments.video)):
+        print(f"{arguments.video}: says it holds {said} frames; it may be cut short")
     return counts
 
 
@@ -233,6 +267,7 @@ def _face_record(face):
 
 def _free_name(name, taken):
     """A PNG's name for the photo of that name; photos of two folders may share one."""
+    name = name if len(os.fsencode(name)) < 240 else name[-60:]  # file systems end at 255 bytes
     picture, number = f"{name}.png", 2
     while picture in taken:
         picture, number = f"{name}.{number}.png", number + 1
@@ -244,21 +279,26 @@ def _draw(path, image, faces, scheme):
     from PIL import Image
 
     from jaxalign import drawing
+    from jaxalign.errors import InputError
 
     doubted = [face.status != "ok" for face in faces]
     points, boxes = [face.points for face in faces], [face.box for face in faces]
-    Image.fromarray(drawing.annotated(image, points, boxes, doubted, scheme)).save(path)
+    picture = Image.fromarray(drawing.annotated(image, points, boxes, doubted, scheme))
+    try:
+        picture.save(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 @contextmanager
 def _writer(folder, about, name) -> Iterator[Callable[[dict], None]]:
     """Writes FILE while it goes, a record a line: `about` and a list `name`; whole JSON even where
-    the work is broken off."""
+    the work is broken off, by SIGTERM too. What is not UTF-8 in a file's name is escaped."""
     from jaxalign.errors import InputError
 
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        file = open(Path(folder) / FILE, "w", encoding="utf-8")
+        file = open(Path(folder) / FILE, "w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
     with file:
@@ -266,12 +306,13 @@ def _writer(folder, about, name) -> Iterator[Callable[[dict], None]]:
 
         def write(record):
             nonlocal begun
-            file.write(",\n" if begun else "\n")
+            file.write((",\n" if begun else "\n") + json.dumps(record, ensure_ascii=False))
             begun = True
-            file.write(json.dumps(record, ensure_ascii=False))
 
         file.write(json.dumps(about, ensure_ascii=False)[:-1] + f', "{name}": [')
+        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         try:
             yield write
         finally:
             file.write("\n]}\n")
+            signal.signal(signal.SIGTERM, before)

@@ -111,6 +111,8 @@ def find_step(path: Path | str, which: str = "best") -> Path:
 
     Errors: InputError where there is no finished checkpoint.
     """
+    if which not in ("best", "latest"):
+        raise InputError(f"which={which!r}: one of best, latest")
     path = Path(path).absolute()
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; give the --workdir of a training run")
@@ -151,7 +153,7 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputError(
-            f"{step}: not a whole checkpoint of this program ({reason}); give another"
+            f"{step}: not a whole checkpoint of this program and version ({reason}); give another"
         ) from error
     return recipe, variables, step
 
@@ -161,6 +163,6 @@ def low_score(step: Path) -> float:
     run validated this step; 0 where it validated on none, or did not note it."""
     try:
         noted = json.loads((step / "metrics" / "metrics").read_text())  # as Orbax keeps them
-    except (OSError, ValueError):
+        return float(noted["low_score"])
+    except (OSError, ValueError, KeyError, TypeError):
         return 0.0
-    return noted.get("low_score", 0.0)
