@@ -47,6 +47,26 @@ class Bright(Tiny):
         return [jnp.repeat(light, self.points, -1)]
 
 
+class Aside(Bright):
+    """An eye's map is the picture's light, one map pixel further right; the others are Bright's."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        maps = Bright(self.points, self.stacks, self.channels, self.dtype)(images, train)
+        return [jnp.roll(m, 1, 2) if self.points == 11 else m for m in maps]
+
+
+class Peaked(Bright):
+    """Every map is the light of the picture, or of the maps stacked on it, between 0 and 1."""
+
+    @nn.compact
+    def __call__(self, images, train):
+        images = images[..., 3:] if images.shape[-1] > 3 else images
+        light = nn.avg_pool(images, (4, 4), (4, 4)).mean(-1, keepdims=True)
+        low, high = light.min((1, 2), keepdims=True), light.max((1, 2), keepdims=True)
+        return [jnp.repeat((light - low) / (high - low), self.points, -1)]
+
+
 def test_it_has_the_reconstruction_s_size():
     parameters, madds = (int(line.split()[-1]) for line in
                          costs.table(AttentionCropping()).splitlines()[-2:])  # fmt: skip
@@ -82,6 +102,21 @@ def test_regions_and_contour_are_the_face_and_one_eye_mirrors_the_other(scheme):
         assert {scheme.flip[i] for i in parts[middle]} == set(parts[middle])
 
 
+def lit(side, place, sigma):
+    """(1, side, side, 3) uint8, a Gaussian light; its place and sigma are shares of the side."""
+    grid = (np.arange(side) + 0.5) / side
+    squared = (grid[None, :] - place[0]) ** 2 + (grid[:, None] - place[1]) ** 2
+    return np.uint8(np.round(255 * np.exp(-squared / (2 * sigma**2))))[None, ..., None].repeat(
+        3, -1
+    )
+
+
+def looked(system, crop):
+    """What both stages find, of networks without weights."""
+    variables = {kind: dict.fromkeys(system.networks, {}) for kind in ("params", "batch_stats")}
+    return jax.tree.map(np.asarray, jax.jit(system.stages)(variables, crop))
+
+
 @pytest.mark.parametrize("settings", [{}, {"share_eyes": True}, {"crop": "moments"}])
 @pytest.mark.parametrize("side", [64, 256, 1024])
 def test_regional_points_are_exact_where_the_global_ones_are_not(settings, side, monkeypatch):
@@ -89,11 +124,8 @@ def test_regional_points_are_exact_where_the_global_ones_are_not(settings, side,
     monkeypatch.setattr(attention_cropping, "HourglassNetwork", Bright)
     system = small(temperature=3.0, least=0.5, **settings)
     place = np.array([0.43, 0.38])
-    grid = (np.arange(side) + 0.5) / side
-    light = np.exp(-((grid[None, :] - place[0]) ** 2 + (grid[:, None] - place[1]) ** 2) / 0.02)
-    crop = np.uint8(255 * light)[None, ..., None].repeat(3, -1)
-    variables = {kind: dict.fromkeys(system.networks, {}) for kind in ("params", "batch_stats")}
-    found = jax.tree.map(np.asarray, jax.jit(system.stages)(variables, crop))
+    crop = lit(side, place, 0.1)
+    found = looked(system, crop)
     fraction = (found.points[0] + 0.5) / side
     regional = sorted(i for points in system.regions.values() for i in points)
     assert abs(fraction[regional] - place[None]).max() < 0.002
@@ -103,6 +135,49 @@ def test_regional_points_are_exact_where_the_global_ones_are_not(settings, side,
     assert abs((found.squares[0, :, :2] + 0.5) / side - moved[None]).max() < 0.01
     np.testing.assert_allclose(found.squares[0, :, 2], side / 2)  # `least`
     assert ((found.scores > 0) & (found.scores <= 1)).all()
+
+
+def test_a_shared_network_sees_the_right_eye_mirrored(monkeypatch):
+    """What it finds too far right in the left eye lies too far left in the right one."""
+    monkeypatch.setattr(attention_cropping, "HourglassNetwork", Aside)
+    place = np.array([0.45, 0.4])
+    system = small(temperature=3.0, least=0.5, share_eyes=True)
+    found = looked(system, lit(128, place, 0.1))
+    off = (found.points[0, :, 0] + 0.5) / 128 - place[0]
+    step = 0.5 / 16  # a map pixel, of the face; the square is half as wide
+    eyes = [off[list(system.regions[eye])] for eye in ("left_eye", "right_eye")]
+    np.testing.assert_allclose(eyes[0], step, atol=0.004)
+    np.testing.assert_allclose(eyes[1], -step, atol=0.004)
+
+
+def test_stacked_maps_lie_on_the_picture(monkeypatch):
+    """Regional networks that look at the global maps alone find the light all the same."""
+    monkeypatch.setattr(attention_cropping, "HourglassNetwork", Peaked)
+    place = np.array([0.45, 0.4])
+    system = small(least=0.4, stacking=True)
+    found = looked(system, lit(128, place, 0.05))
+    own = sorted(i for points in system.regions.values() for i in points)
+    assert abs((found.points[0, own] + 0.5) / 128 - place[None]).max() < 0.01
+
+
+@pytest.mark.parametrize("crop", ["extent", "moments"])
+def test_a_square_is_the_region_enlarged(crop):
+    system = small(crop=crop, enlarge=1.6, least=0.25)
+    rng = np.random.default_rng(0)
+    points = jnp.asarray(rng.uniform(20, 100, (1, 68, 2)), jnp.float32)
+    maps = jnp.asarray(rng.normal(size=(1, 16, 16, 68)), jnp.float32)
+    squares = system._squares(attention_cropping.Seen([maps], points, None), 128, None)
+    for square, own in zip(squares[0], system.regions.values(), strict=True):
+        own = np.array(own)
+        cut = attention_cropping.CROPS[crop]
+        (centre,), (side,) = cut(points[:, own], system.temperature * maps[..., own], 8)
+        np.testing.assert_allclose(square[:2], centre, rtol=1e-5)
+        np.testing.assert_allclose(square[2], 1.6 * side, rtol=1e-5)
+        assert square[2] > 0.25 * 128
+    close = points.at[:, np.array(system.regions["nose"])].set(64.0)
+    if crop == "extent":
+        squares = system._squares(attention_cropping.Seen([maps], close, None), 128, None)
+        assert squares[0, list(system.regions).index("nose")].tolist() == [64, 64, 32]
 
 
 def test_what_a_crop_is_made_of():
@@ -206,6 +281,23 @@ def test_distances_are_in_pixels_of_the_global_stage(tiny, losses, batch):
     found = on_an_axis(look)(variables, batch["image"], True)
     wanted = np.linalg.norm(found - batch["points"], axis=-1).mean(-1) / 2  # 64 of 128
     np.testing.assert_allclose(losses("global", batch)[1]["global_points"], wanted, rtol=1e-4)
+
+
+def test_labels_lie_where_the_regional_networks_see_the_points(monkeypatch):
+    """Of maps that are Gaussians about the points, on squares that were jittered."""
+    monkeypatch.setattr(attention_cropping, "HourglassNetwork", Peaked)
+    system, place = small(least=0.4, sigma=2.0), np.array([0.45, 0.4])
+    variables = {kind: dict.fromkeys(system.networks, {}) for kind in ("params", "batch_stats")}
+    crop = lit(128, place, 2 / 16 * 0.4)  # two map pixels of a square of 0.4
+
+    def errors(variables, points, seed):
+        own = variables["params"], variables["batch_stats"], {"image": crop, "points": points}
+        return system.joint_loss(*own, jax.random.key(seed))[1]
+
+    run, truth = on_an_axis(errors), np.float32(128 * place - 0.5)[None, None].repeat(68, 1)
+    there, aside = (run(variables, truth + shift, 1) for shift in (0, 5))
+    assert 0 < there["regional_maps"] < 0.1 * aside["regional_maps"]
+    assert there["regional_points"] < 0.1 * aside["regional_points"]
 
 
 def test_points_off_the_crop_do_not_count(losses, batch):
