@@ -4,14 +4,15 @@ examples:
   python benchmarks/resolutions.py --ckpt runs/300w --data ibug_300w/test
   python benchmarks/resolutions.py --ckpt runs/attention runs/fan --data ibug_300w/test --out runs/r
 
-needs: checkpoints of train.py, and data made by prepare.py. Leaves a printed table, and
-pck.csv, mse.csv, improvement.csv and pictures in --out.
+needs: checkpoints of train.py, and data made by prepare.py. Leaves two printed tables, and
+pck, mse and improvement, each as CSV and PNG, and corrections.png in --out.
 
 The study of the supplement to attention-driven cropping (Chandran et al., CVPR 2020, Fig. 1 to 4),
 whose system here is a reconstruction and whose numbers are known from pictures alone. Each face is
 brought to a crop of 256, 512, ... pixels; one that is smaller is not enlarged but left out, and
-counted: a line for a larger resolution is of fewer faces. Compare models within a resolution. Of a
-system of two stages the global one is scored beside the whole.
+counted: a line for a larger resolution is of fewer faces, unless --common leaves out those smaller
+than the largest from all. Compare models within a resolution. Of a system of two stages the global
+one is scored beside the whole.
 """
 
 import argparse
@@ -45,7 +46,8 @@ REGIONS = ("eyes", "nose", "mouth", "overall")
 LEVELS = np.linspace(0, 0.1, 101)  # of the normalising distance
 LIMIT = 0.1  # of the AUC
 WIDER = 1.5  # the surroundings kept, for models that crop more than the first
-YAWS = ((0, 30), (30, 60), (60, 90))
+YAWS = ((-1, 30), (30, 60), (60, 180))  # degrees, the first left out; as aflw2000_3d's subsets
+GROUPS = ("all", "yaw 0 to 30", "yaw 30 to 60", "yaw above 60", "expression")
 GLOBAL, REGIONAL = (0, 0, 0), (0, 255, 255)  # the supplement's colours
 
 
@@ -74,19 +76,19 @@ class GlobalStage:
 def models_of(name: str, system: System, variables: dict, crop: Crop) -> list[Model]:
     """The system, and its global stage where it has two."""
     parts = {name: system}
-    if hasattr(system, "stages"):
+    if callable(getattr(system, "stages", None)):  # a number of another system
         parts[f"{name}, global stage"] = GlobalStage(system)
     variables = parallel.replicate(variables, local=True)
     return [Model(part, Predictor(one), variables, crop) for part, one in parts.items()]
 
 
-def brought_to(source: Sequence, crop: Crop, side: int) -> list[dict]:
-    """The faces whose square is at least `side` photo pixels wide, reduced so that it is `side`:
-    samples of a source, their photos cut to WIDER times the square."""
+def brought_to(source: Sequence, crop: Crop, side: int, least: int = 0) -> list[dict]:
+    """The faces whose square is at least `side` and `least` photo pixels wide, reduced so that it
+    is `side`: samples of a source, their photos cut to WIDER times the square."""
     faces, wide = [], round(WIDER * side)
     for sample in source:
         centre, own = crop.square(sample)
-        if own < side - 0.5:
+        if own < max(side, least) - 0.5:
             continue
         matrix = geometry.crop_matrix(centre, own * wide / side, wide)
         photo = warp(decode(sample["photo"], sample["id"]), matrix, wide)
@@ -128,15 +130,14 @@ def measures(results: Results, normaliser: str) -> dict[str, dict]:
 
 def squared_errors(results: Results, faces: Sequence) -> dict[str, tuple[int, float]]:
     """Group of faces -> how many there are, and the mean squared error of their points, in pixels
-    of the crop: all, bins of yaw and strong expressions, where faces tell of these."""
+    of the crop: GROUPS, where faces tell of their yaw and expression."""
     yaw = abs(np.array([face["yaw"] for face in faces], np.float64))
-    groups = {"all": np.ones(len(faces), bool)}
-    groups |= {f"yaw {low} to {high}": (low <= yaw) & (yaw < high) for low, high in YAWS}
-    groups["expression"] = results.subset("expression")
+    bins = [(low < yaw) & (yaw <= high) for low, high in YAWS]
+    groups = np.ones(len(faces), bool), *bins, results.subset("expression")
     squares = np.square(results.errors).mean(1)
     return {
         name: (int(chosen.sum()), float(squares[chosen].mean()))
-        for name, chosen in groups.items()
+        for name, chosen in zip(GROUPS, groups, strict=True)
         if chosen.any()
     }
 
@@ -148,6 +149,7 @@ def corrections(model: Model, faces: Sequence, side: int, number: int) -> np.nda
 
     system = model.predictor.system
     stages, rows = jax.jit(system.stages), []
+    regional = sorted(i for points in system.regions.values() for i in points)
     size = fitting_size(system.sizes, side)
     for face in [faces[i] for i in np.linspace(0, len(faces) - 1, number).astype(int)]:
         image = crop_face(face, system.points, model.crop, size)["image"]
@@ -163,8 +165,8 @@ def corrections(model: Model, faces: Sequence, side: int, number: int) -> np.nda
                 for points in (found.global_points, found.points)
             )
             draw_differences(picture, before, after, (255, 255, 255))
-            for points, colour in ((before, GLOBAL), (after, REGIONAL)):
-                draw_points(picture, points, colour, 2.5)
+            draw_points(picture, before, GLOBAL, 2.5)
+            draw_points(picture, after[regional], REGIONAL, 2.5)
             if not name:
                 _outline(picture, matrix, found.squares)
             label = name.replace("_", " ") or face["id"]
@@ -194,8 +196,20 @@ def table(found: dict, left_out: dict, normaliser: str) -> Table:
     return Table(f"NME of each region, AUC overall; % of {normaliser}", heads, tuple(rows))
 
 
-def write(folder: Path, found: dict, left_out: dict, normaliser: str) -> None:
-    """pck.csv and pck.png (Fig. 2), improvement.csv and improvement.png (Fig. 1), mse.csv."""
+def mse_table(found: dict) -> Table:
+    """The squared errors of `found`, a column for each group that has faces."""
+    groups = [group for group in GROUPS if any(group in own for _, own, _ in found.values())]
+    rows = [
+        (name, str(side), *(f"{own[group][1]:.2f}" if group in own else "-" for group in groups))
+        for (name, side), (_, own, _) in found.items()
+    ]
+    title = "Mean squared error of a point, pixels of the crop"
+    return Table(title, ("model", "px", *groups), tuple(rows))
+
+
+def write(folder: Path, found: dict, left_out: dict, normaliser: str, note: str) -> None:
+    """pck.csv and pck.png (Fig. 2), improvement.csv and improvement.png (Fig. 1), mse.csv and
+    mse.png; `note` under the pictures."""
     levels = [f"pck@{100 * level:.1f}" for level in LEVELS]
     lines = [["model", "resolution", "region", "faces", "left_out", "nme", "auc", *levels]]
     squares = [["model", "resolution", "group", "faces", "mse_px2"]]
@@ -214,12 +228,13 @@ def write(folder: Path, found: dict, left_out: dict, normaliser: str) -> None:
     rows = [[first, other, s, gain] for other in others
             for s, gain in zip(sides, gains[other], strict=True)]  # fmt: skip
     write_rows(folder / "improvement.csv", [["model", "over", "resolution", "auc_gain"], *rows])
-    _draw_pck(folder / "pck.png", found, sides, [first, *others], normaliser)
+    _draw_pck(folder / "pck.png", found, sides, [first, *others], normaliser, note)
+    _draw_mse(folder / "mse.png", found, sides, [first, *others], note)
     if others:
-        _draw_gains(folder / "improvement.png", first, sides, gains)
+        _draw_gains(folder / "improvement.png", first, sides, gains, note)
 
 
-def _draw_pck(path, found, sides, names, normaliser):
+def _draw_pck(path, found, sides, names, normaliser, note):
     from matplotlib.figure import Figure
 
     shape = len(sides), len(REGIONS)
@@ -235,12 +250,34 @@ def _draw_pck(path, found, sides, names, normaliser):
             axes.set_title(f"{region}, {side} px", fontsize=9)
             axes.grid(color="0.92")
             axes.legend(fontsize=6, loc="lower right")
-    figure.supxlabel(f"error of a point, % of {normaliser}")
+    figure.supxlabel(f"error of a point, % of {normaliser}\n{note}")
     figure.supylabel("points with no larger error, %")
     figure.savefig(path)
 
 
-def _draw_gains(path, first, sides, gains):
+def _draw_mse(path, found, sides, names, note):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 2.7 * len(sides)), dpi=120, layout="constrained")
+    panels = figure.subplots(len(sides), 1, sharex=True, squeeze=False)[:, 0]
+    width = 0.8 / len(names)
+    for side, axes in zip(sides, panels, strict=True):
+        for index, name in enumerate(names):
+            own = found[name, side][1]
+            places = [GROUPS.index(group) + (index - (len(names) - 1) / 2) * width for group in own]
+            colour = COLOURS[index % len(COLOURS)]
+            axes.bar(places, [mse for _, mse in own.values()], width, color=colour, label=name)
+        axes.set_title(f"{side} px", fontsize=9)
+        axes.grid(color="0.92", axis="y")
+        axes.set_axisbelow(True)
+    panels[0].legend(fontsize=7)
+    panels[-1].set_xticks(range(len(GROUPS)), GROUPS)
+    figure.supylabel("mean squared error of a point, pixels² of the crop")
+    figure.supxlabel(note)
+    figure.savefig(path)
+
+
+def _draw_gains(path, first, sides, gains, note):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.0, 4.0), dpi=150, layout="constrained")
@@ -251,7 +288,7 @@ def _draw_gains(path, first, sides, gains):
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sides, [str(side) for side in sides])
-    axes.set(xlabel="side of the crop, px", ylabel="gain in AUC, %", title=first)
+    axes.set(xlabel=f"side of the crop, px\n{note}", ylabel="gain in AUC, %", title=first)
     axes.grid(color="0.92")
     axes.legend(fontsize=8)
     figure.savefig(path)
@@ -270,6 +307,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512, 1024, 2048],
                         metavar="PX", help="sides of the faces, pixels (default: 256 512 "
                         "1024 2048)")  # fmt: skip
+    parser.add_argument("--common", action="store_true", help="at every size only the faces that "
+                        "reach the largest")  # fmt: skip
     parser.add_argument("--normaliser", choices=[*NORMALISERS, "norm_box"],
                         default="inter_ocular", help="what errors are shares of "
                         "(default: %(default)s)")  # fmt: skip
@@ -294,10 +333,11 @@ def _study(arguments):
         raise InputError(f"--sizes {min(arguments.sizes)}: must be 1 or more")
     import_system(arguments)
     print(f"device: {parallel.start()}", flush=True)
-    models = []
+    models, notes = [], {}
     for path in dict.fromkeys(arguments.ckpt):
         recipe, variables, _ = checkpoints.load(path)
         models += models_of(path, recipe.system, variables, recipe.data.crop)
+        notes |= {path: recipe.system.note} if recipe.system.note else {}
     schemes = {model.predictor.system.points.name for model in models}
     if len(schemes) > 1:
         raise InputError(f"--ckpt: models of {' and '.join(sorted(schemes))}; name those of one")
@@ -305,8 +345,9 @@ def _study(arguments):
     source = open_source(arguments.data, scheme, arguments.data_dir)
     folder, found, left_out = Path(arguments.out), {}, {}
     folder.mkdir(parents=True, exist_ok=True)
+    least = max(arguments.sizes) if arguments.common else 0
     for side in sorted(set(arguments.sizes)):
-        faces = brought_to(source, models[0].crop, side)
+        faces = brought_to(source, models[0].crop, side, least)
         left_out[side] = len(source) - len(faces)
         if not faces:
             print(f"{side} px: all {len(source)} faces are smaller")
@@ -316,15 +357,22 @@ def _study(arguments):
             errors = squared_errors(results, faces)
             found[model.name, side] = measures(results, arguments.normaliser), errors, len(faces)
         for model in models:
-            if hasattr(model.predictor.system, "regions"):  # the largest resolution's stays
+            system = model.predictor.system
+            if hasattr(system, "stages") and hasattr(
+                system, "regions"
+            ):  # the largest resolution's stays
                 sheet = corrections(model, faces, side, arguments.faces)
                 cv2.imwrite(str(folder / "corrections.png"), sheet[..., ::-1])
                 break
     if not found:
         raise InputError(f"{arguments.data}: no face reaches {min(arguments.sizes)} px; lower "
                          "--sizes")  # fmt: skip
-    write(folder, found, left_out, arguments.normaliser)
+    note = "; ".join(f"{path} is {text}" for path, text in notes.items())
+    write(folder, found, left_out, arguments.normaliser, note)
     print(to_text(table(found, left_out, arguments.normaliser)))
+    print(f"\n{to_text(mse_table(found))}")
+    if note:
+        print(f"\n{note}")
     if benchmark_of(arguments.data) == "synthetic_faces":
         print("synthetic faces: a stand-in; this says nothing about photographs")
     print(f"\n{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")

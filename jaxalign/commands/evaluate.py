@@ -193,6 +193,8 @@ class _Model:
         recipe, self.variables, self.step = checkpoints.load(arguments.ckpt, arguments.which)
         self.recipe = _overridden(recipe, arguments.settings, self.variables)
         data, self.system = self.recipe.data, self.recipe.system
+        if self.system.note:
+            print(self.system.note)
         self.spec = arguments.data or data.test or data.val
         if not self.spec:
             raise InputError("the recipe names no test data; give --data NAME/SPLIT")
@@ -217,6 +219,7 @@ class _Model:
 
         return {
             "checkpoint": str(self.step),
+            "note": self.system.note,
             "data": self.spec,
             "benchmark": self.benchmark,
             **more,

@@ -93,6 +93,8 @@ def _predict(arguments):
     aligner = prediction.load(
         step, detector=detector, batch=arguments.batch, min_score=arguments.min_score
     )
+    if aligner.system.note:
+        print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip

@@ -59,6 +59,8 @@ def _train(arguments):
     if arguments.init_from:
         settings = [*settings, f"training.init_from={arguments.init_from!r}"]
     recipe = recipes.override(recipes.load(arguments.config), settings)
+    if recipe.system.note:
+        print(recipe.system.note)
     if arguments.dry_run:
         print(costs.table(recipe.system))
         return

@@ -49,6 +49,9 @@ class Stages(NamedTuple):
 class AttentionCropping(System):
     """A reconstruction. With 68 points and the defaults it has 31,191,543 parameters.
 
+    Crops of faces are `size` pixels wide in training, whatever the photo has; prediction takes
+    each face at the one of `sizes` that loses nothing of it.
+
     Both stages are FAN's hourglasses, `global_stacks` and `regional_stacks` of them, on
     `global_size` and `regional_size` pixels. A point is the mean position under softmax(temperature
     x map); below a temperature of 12 the ground of a 64 x 64 map draws it visibly to the middle.
@@ -102,6 +105,10 @@ class AttentionCropping(System):
                 raise InputError(f"system.{name}={getattr(self, name)}: must be above 0")
         if not 0 <= self.crop_jitter < 1:
             raise InputError(f"system.crop_jitter={self.crop_jitter}: must be 0 or more, below 1")
+
+    @property
+    def note(self):
+        return "attention-driven cropping: a reconstruction from the paper's supplement"
 
     @property
     def sizes(self):

@@ -86,6 +86,11 @@ class System:
         return SCHEMES[self.scheme]
 
     @property
+    def note(self) -> str:
+        """What everybody must know who reads its numbers; the commands print it."""
+        return ""
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Sides of the crops that `predict` takes, ascending; training takes `size` alone."""
         return (self.size,)
