@@ -13,7 +13,7 @@ from benchmarks.papers import LISTED, Column, Figure
 from jaxalign import metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.pictures import NAMES, draw_curves
-from jaxalign.evaluation.report import LEVELS, write_columns
+from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
 
@@ -25,7 +25,7 @@ def draw(figure: Figure, work, name: str) -> None:
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
-        write_columns(path.with_suffix(".csv"), LEVELS, draw_ced(figure, work, path))
+        write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
     else:
         several = len(work.seeds) > 1
         curves = {
@@ -39,14 +39,22 @@ def draw(figure: Figure, work, name: str) -> None:
     print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
 
 
-def draw_ced(figure: Figure, work, path: Path) -> dict[str, np.ndarray]:
-    """Draws the columns' panels side by side; -> "panel: model" -> shares over LEVELS."""
+def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws the columns' panels side by side; -> (levels, "panel: model" -> shares over them). The
+    levels go as far as 98 % of the faces of every model."""
     models = {
         row.label: [work.evaluate(row, figure, seed).results for seed in work.seeds]
         for row in figure.rows
     }
     given = zip(work.given, work.score_given(figure), strict=True)
     models |= {name: [entry.results] for name, entry in given}
+    found = {
+        (column.head, label): np.concatenate([_errors(one, column, work) for one in trainings])
+        for column in figure.columns
+        for label, trainings in models.items()
+    }
+    furthest = max(np.quantile(errors, 0.98) for errors in found.values())
+    levels = np.linspace(0, max(0.12, np.ceil(100 * furthest) / 100), 601)
     number = len(figure.columns)
     picture = Picture(figsize=(7.5 * number, 5.0), dpi=150, layout="constrained")
     panels, curves = picture.subplots(1, number, squeeze=False)[0], {}
@@ -54,19 +62,18 @@ def draw_ced(figure: Figure, work, path: Path) -> dict[str, np.ndarray]:
         head = f"{column.head}: " if number > 1 else ""
         shares, faces = {}, set()
         for label, trainings in models.items():
-            found = [_errors(results, column, work) for results in trainings]
-            faces |= {f"{len(errors)}" for errors in found}
-            errors = np.concatenate(found)
-            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, LEVELS)
+            errors = found[column.head, label]
+            faces.add(f"{len(errors) // len(trainings)}")
+            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, levels)
         draw_curves(
-            axes, LEVELS, [(label, share, False) for label, share in shares.items()], (),
+            axes, levels, [(label, share, False) for label, share in shares.items()], (),
             f"{head}normalised mean error of a face, % of "
             f"{NAMES[column.normaliser]} ({' or '.join(sorted(faces))} faces)",
             "faces with no larger error, %",
         )  # fmt: skip
         curves |= {head + label: share for label, share in shares.items()}
     picture.savefig(path)
-    return curves
+    return levels, curves
 
 
 def _errors(results: Results, column: Column, work) -> np.ndarray:

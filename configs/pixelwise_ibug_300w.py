@@ -1,11 +1,14 @@
 """Pixel-wise classification's hybrid model on 300W (Tables 1 and 2).
 
 `--set system.method=M system.discriminator=True` gives the other models of Table 2; all of them are
-`benchmarks/tables.py pixelwise --table 2`. As released where the paper is silent: Gaussians around
-whole pixels, validation on NME here. It has no limit of steps; here 1,000 epochs. The weights of
-the losses are the paper's, whose code passes no gradient through the points. Where gradients pass,
-as here, the classes want a larger share: at 96 px `system.alpha=100` was right, which in proportion
-to the pixels is 500 at this size (untried).
+`benchmarks/tables.py pixelwise --table 2`. As released: Gaussians around whole pixels, one step of
+the discriminator to two of the detector, a validation each 1,000 such turns. Otherwise than
+released: crops about the points' mean (the paper's way), bilinear; validation on NME; at most 1,000
+epochs; classes start as rare as they are; the discriminator sees shares of the crop's side; DAN
+halves its image by means, and its mean shape is of the augmented faces. The weights of the losses
+are the paper's, whose code passes no gradient through the points. Where gradients pass, as here,
+the classes want a larger share: at 96 px `system.alpha=100` was right, which in proportion to the
+pixels is 500 at this size (untried).
 Data: ibug_300w, 3,148 faces. Cost: 82,947,658 parameters, 26.49 G multiply-adds a face.
 The paper: NME (inter-ocular) 3.15 / 3.36 / 6.37 % on HELEN, LFPW, IBUG, 4.27 % of all 1,289.
 Not trained yet at this size, so no accuracy of ours is stated.

@@ -35,7 +35,8 @@ def read(path: Path | str) -> np.ndarray:
             warnings.simplefilter("ignore")  # of Pillow, of much that does no harm here
             # Of a file by name, Pillow maps turned TIFFs into memory with their sides exchanged.
             with open(path, "rb") as file, Image.open(file) as photo:
-                return _rgb(ImageOps.exif_transpose(photo))
+                ImageOps.exif_transpose(photo, in_place=True)  # else a copy of large photos
+                return _rgb(photo)
     except InputError as error:
         reason = str(error)
     except UnidentifiedImageError:
@@ -76,7 +77,7 @@ def _rgb(photo):
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-    return np.array(photo.convert("RGB"))
+    return np.array(photo if photo.mode == "RGB" else photo.convert("RGB"))
 
 
 def reduced(image: np.ndarray, longest: int) -> np.ndarray:

@@ -34,6 +34,7 @@ from jaxalign.pipeline import Crop, crop_face
 from jaxalign.recipe import Recipe
 from jaxalign.schemes import COFW29, CURVES, Scheme
 from jaxalign.sources import open_folder, open_source
+from jaxalign.systems import SYSTEMS
 from jaxalign.systems.integral import Integral
 from jaxalign.systems.interface import System
 from jaxalign.training import initial
@@ -161,6 +162,14 @@ class Postponed(System):
         assert recipes.from_json(recipes.to_json(recipe)) == recipe
         again = recipes.import_file(path).Postponed  # as after an edit: the newest counts
         assert type(recipes.from_json(recipes.to_json(recipe)).system) is again
+
+    def test_one_of_the_package_is_known_by_its_line(self, monkeypatch):
+        monkeypatch.setitem(SYSTEMS, "Centre", Centre)
+        recipe = recipes.override(Recipe(Centre()), ["system.size=64"])
+        assert recipes.from_json(recipes.to_json(recipe)) == recipe
+        unknown = json.loads(json.dumps(recipes.to_json(recipe)).replace("Centre", "Center"))
+        with pytest.raises(InputError, match="unknown system 'Center'; this version has: .*Centre"):
+            recipes.from_json(unknown)
 
     def test_a_name_of_jaxaligns_is_refused(self):
         impostor = dataclass(frozen=True)(type("Integral", (System,), {}))

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from fakes import fake as fake_results
 
 from benchmarks import dlib_baseline
 from benchmarks.dlib_baseline import PRESETS, Face, Options, detected
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.protocols import protocol_for
 from jaxalign.recipe import override
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
@@ -129,8 +131,7 @@ def test_a_face_is_detected_from_an_overlap_of_three_tenths(fake):
 
 def test_presets_and_settings():
     strong = PRESETS["strong"]
-    assert PRESETS["default"] == Options() and strong.mirrored
-    assert strong.num_test_splits > Options().num_test_splits
+    assert PRESETS["default"] == Options() and strong.cascade_depth > Options().cascade_depth
     found = override(strong, ["nu=1", "random_seed=3", "num_threads=2"])
     assert found == replace(strong, nu=1.0, random_seed="3", num_threads=2)
 
@@ -177,24 +178,30 @@ def test_command_trains_predicts_and_measures(fake, data_300w, tmp_path, capsys)
     printed = capsys.readouterr().out
     assert "helen_test" in printed and "challenging" in printed
     nme = 100 * results.nme("inter_ocular").mean()
-    *_, line = printed.splitlines()
-    assert line.startswith("6 faces, 0.0 min to train with 2 threads, 0.5 MiB, ")
-    assert line.endswith(f"finds 6/6, NME of these {nme:.2f} % (inter_ocular)")
+    assert "\n6 faces, 0.0 min to train with 2 threads, 0.5 MiB, " in printed
+    finds = "dlib's detector finds"
+    assert f"\nall: {finds} 6/6, NME of these {nme:.2f} % (inter_ocular)\n" in printed
     measured = json.loads((out / "dlib.json").read_text())
-    assert measured["nme_of_detected"] == pytest.approx(nme / 100) and measured["mib"] == 0.5
+    assert measured["detected"]["all"]["nme"] == pytest.approx(nme / 100)
+    assert measured["mib"] == 0.5
+    for name, row in measured["detected"].items():
+        assert row["found"] == row["tested"] == results.subset(name).sum() > 0
+        assert f"\n{name}: {finds} {row['found']}/{row['tested']}, NME" in printed
+    assert {"all", "challenging", "helen_test"} <= set(measured["detected"])
+    assert Results.load(out / "detected.jsonl").ids == results.ids
 
     assert command(data_300w, out) == 2
     assert "holds a predictor.dat already; name another --out" in capsys.readouterr().err
 
 
 def test_command_passes_its_settings_on(fake, data_300w, tmp_path, monkeypatch, capsys):
-    """The strong preset trains on mirror images too; here the detector's box overlaps no face."""
+    """Mirror images too; here the detector's box overlaps no face."""
     called = []
     monkeypatch.setattr(
         dlib_baseline.evaluate, "main", lambda arguments: called.extend(arguments) or 0
     )
     fake.get_frontal_face_detector = lambda: lambda photo, doubled: [Rectangle(0, 0, 9, 9)]
-    more = ["--preset", "strong", "--limit", 2, "--enlarge", 1.2, "--report", "there"]
+    more = ["--set", "mirrored=True", "--limit", 2, "--enlarge", 1.2, "--report", "there"]
     assert command(data_300w, tmp_path, *more) == 0
     assert called[-2:] == ["--report", "there"]
     photos, detections, _ = fake.calls[0]
@@ -203,8 +210,21 @@ def test_command_passes_its_settings_on(fake, data_300w, tmp_path, monkeypatch, 
     points = np.array([(part.x, part.y) for part in detections[0][0].parts])
     left, _, right, _ = detections[0][0].rect.corners
     assert right - left == pytest.approx(1.2 * np.ptp(points, axis=0).max(), abs=1.5)
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert line.startswith("2 faces and their mirror images, ") and line.endswith("finds 0/6")
+    printed = capsys.readouterr().out
+    assert "\n2 faces and their mirror images, " in printed
+    assert "\nall: dlib's detector finds 0/6\n" in printed
+    assert not (tmp_path / "detected.jsonl").exists()
+
+
+def test_found_faces_are_counted_in_each_subset():
+    results = fake_results(4, subsets=(("full", "common"), ("full", "common"), ("full",), ()))
+    found = np.array([True, False, True, False])
+    rows = dlib_baseline.detections(results, found, protocol_for("ibug_300w", IBUG68))
+    counts = {name: (row["found"], row["tested"]) for name, row in rows.items()}
+    assert counts == {"all": (2, 4), "full": (2, 3), "common": (1, 2)}
+    nme = results.nme("inter_ocular")
+    assert rows["full"]["nme"] == pytest.approx(nme[[0, 2]].mean())
+    assert dlib_baseline.detections(results, ~found, protocol_for("", IBUG68))["all"]["found"] == 2
 
 
 @pytest.mark.parametrize("more", [("--enlarge", 0), ("--limit", -1)])
@@ -218,7 +238,12 @@ def test_dlib_itself(data_300w, tmp_path):
     own = dlib.shape_predictor_training_options()
     for name, value in vars(Options()).items():
         assert name == "mirrored" or getattr(own, name) == value, name
-    small = ["cascade_depth=2", "num_trees_per_cascade_level=5", "feature_pool_size=50"]
+    small = [
+        "mirrored=True",
+        "cascade_depth=2",
+        "num_trees_per_cascade_level=5",
+        "feature_pool_size=50",
+    ]
     assert command(data_300w, tmp_path, "--preset", "strong", "--set", *small) == 0
     assert Results.load(tmp_path / "predictions.jsonl").nme("inter_ocular").mean() < 0.1
     assert dlib.shape_predictor(str(tmp_path / "predictor.dat"))

@@ -55,6 +55,24 @@ def test_predictions_on_a_prepared_benchmark(data_300w, truth, predictions, tmp_
     assert report["about"]["benchmark"] == "ibug_300w"
 
 
+def test_predictions_of_a_tool_that_finds_some_faces(
+    data_300w, truth, predictions, tmp_path, capsys
+):
+    lines = predictions.read_text().splitlines(keepends=True)
+    predictions.write_text("".join(lines[:2] + lines[3:]))
+    arguments = ["--predictions", predictions, "--data", "ibug_300w/test", "--data-dir", data_300w]
+    assert call(*arguments) == 2
+    assert "no points for 1 faces" in (message := capsys.readouterr().err)
+    assert "--found-only" in message
+    assert call(*arguments, "--found-only", "--report", tmp_path / "r") == 0
+    assert "the 5 of 6 faces that have a prediction" in capsys.readouterr().out
+    report = json.loads((tmp_path / "r/report.json").read_text())
+    assert report["about"]["found_only"] == "5 of 6"
+    eyes = np.linalg.norm(truth.points[:, 36] - truth.points[:, 45], axis=1)
+    row = report["summary"]["rows"][-1]
+    assert row["inter_ocular"]["nme"] == pytest.approx(np.mean(np.delete(1 / eyes, 2)), abs=1e-5)
+
+
 def test_own_predictions_hold_their_truth_and_name_their_benchmark(
     data_300w, predictions, tmp_path, capsys
 ):

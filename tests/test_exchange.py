@@ -120,7 +120,8 @@ def test_ids_that_do_not_match_are_listed(tmp_path):
     first_ten = ", ".join(wanted[:10])
     assert str(caught.value) == (
         f"p.csv does not match wflw/test: no points for 13 faces ({first_ten} and 3 more) and 1 "
-        "ids that it lacks (other); every face needs exactly one line with its id"
+        "ids that it lacks (other); every face needs exactly one line with its id "
+        "(--found-only scores those that have one)"
     )
     with pytest.raises(InputError, match=r"match t: no points for 1 faces \(b\); every"):
         match(["a", "b"], {"a": 1}, "t", "p")

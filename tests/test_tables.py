@@ -24,7 +24,6 @@ from jaxalign import decoding
 from jaxalign import recipe as recipes
 from jaxalign.backbones import BACKBONES
 from jaxalign.errors import InputError
-from jaxalign.evaluation.report import LEVELS
 from jaxalign.evaluation.summary import statistics
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.protocols import PROTOCOLS
@@ -354,20 +353,21 @@ def test_panels_of_a_figure(tmp_path):
         arguments=SimpleNamespace(ids="ids.txt"),
     )  # fmt: skip
     errors = [entry.results.normalised("inter_ocular") for entry in entries]
-    curves = figures.draw_ced(figure, work, tmp_path / "two.png")
+    levels, curves = figures.draw_ced(figure, work, tmp_path / "two.png")
     whole, eyes = np.array(errors[:2]).mean(-1), np.array(errors[:2])[..., 36:48].mean(-1)
     heads = ["all points: Direct", "all points: theirs", "eyes: Direct", "eyes: theirs"]
     assert [name.partition(": NME")[0] for name in curves] == heads
     assert f"{100 * whole.mean():.2f} %" in list(curves)[0]
     for shares, values in zip(list(curves.values())[::2], (whole, eyes), strict=True):
-        np.testing.assert_allclose(shares, [(values <= level).mean() for level in LEVELS])
+        np.testing.assert_allclose(shares, [(values <= level).mean() for level in levels])
+        assert shares[-1] >= 0.98 and levels[0] == 0
 
-    parted = figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+    _, parted = figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
     nme = errors[2].mean(1)
     for head, part in (("without", np.delete(nme, 1)), ("with", nme[1:2])):
         assert f"{head} occlusion: theirs: NME {100 * part.mean():.2f} %" in parted
     alone = replace(figure, columns=figure.columns[:1])
-    single = figures.draw_ced(alone, work, tmp_path / "one.png")
+    _, single = figures.draw_ced(alone, work, tmp_path / "one.png")
     assert list(single)[0].startswith("Direct: NME")
     sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("one.png", "two.png")]
     assert sizes[1] == (sizes[0][0], 2 * sizes[0][1], 3)

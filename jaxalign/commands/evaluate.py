@@ -46,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
                         "--predictions takes, or a folder of annotated photos")  # fmt: skip
     parser.add_argument("--scheme", default="", help="with --predictions: the order of the points, "
                         "e.g. ibug68 (default: the data set's, if it has one)")  # fmt: skip
+    parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
+                        "without a line are left out and counted, as papers score tools that "
+                        "detect faces first")  # fmt: skip
     parser.add_argument("--box", choices=["landmarks", "dataset", "detector"],
                         help="which box is cropped (default: the recipe's)")  # fmt: skip
     parser.add_argument("--boxes", metavar="KINDS", help="one checkpoint under several boxes, of "
@@ -83,9 +86,9 @@ def _check(arguments):
             raise InputError(f"--{name.replace('_', '-')} goes with --ckpt: it is for a model")
     if arguments.settings and not arguments.ckpt:
         raise InputError("--set goes with --ckpt: it replaces fields of the checkpoint's recipe")
-    for name in ("truth", "scheme"):
+    for name in ("truth", "scheme", "found_only"):
         if getattr(arguments, name) and not arguments.predictions:
-            raise InputError(f"--{name} goes with --predictions")
+            raise InputError(f"--{name.replace('_', '-')} goes with --predictions")
     if arguments.box and arguments.boxes:
         raise InputError("give --box (one kind) or --boxes (several), not both")
 
@@ -111,18 +114,22 @@ def _score_predictions(arguments, command):
 
     if arguments.data and arguments.truth:
         raise InputError("give --data or --truth, not both: they say where the true points are")
-    benchmark, crops = benchmark_of(arguments.data), None
+    benchmark, crops, found = benchmark_of(arguments.data), None, ""
     if arguments.data or arguments.truth:
         truth, crops = _truth(arguments)
-        results = read_results(arguments.predictions, truth)
+        results = read_results(arguments.predictions, truth, arguments.found_only)
+        found = f"{len(results)} of {len(truth.ids)}"
     elif Path(arguments.predictions).suffix == ".jsonl":  # evaluate.py's own hold their truth
         entry = open_entry(arguments.predictions)
         results, benchmark = entry.results, entry.benchmark
     else:
         raise InputError("true points are needed: give --data NAME/SPLIT, or --truth and --scheme")
     print(f"{arguments.predictions}\non {arguments.data or arguments.truth or 'its own truth'}\n")
+    if arguments.found_only:
+        print(f"the {found} faces that have a prediction\n")
     about = {
         "predictions": arguments.predictions,
+        "found_only": found if arguments.found_only else "",
         "data": arguments.data or arguments.truth,
         "benchmark": benchmark,
         **_circumstances(command),

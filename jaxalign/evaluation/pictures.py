@@ -92,7 +92,8 @@ def draw_curves(
     axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005), xlabel=across, ylabel=up)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, symbol="", decimals=0))
-    axes.xaxis.set_ticks(np.arange(0, levels[-1] + 1e-9, 0.01))
+    step = 0.01 * max(1, round(levels[-1] / 0.15))
+    axes.xaxis.set_ticks(np.arange(0, levels[-1] + 1e-9, step))
     axes.yaxis.set_ticks(np.linspace(0, 1, 11))
     _plain(axes)
     axes.legend(loc="lower right", frameon=True, framealpha=0.8, edgecolor="none", fontsize=9)

@@ -75,15 +75,21 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
     )
 
 
-def read_results(path: Path | str, truth: Truth) -> Results:
-    """Predictions of a file of exchange.read_records, scored against `truth`.
+def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Results:
+    """Predictions of a file of exchange.read_records, scored against `truth`; with `found_only` of
+    the faces alone that the file has.
 
     Raises InputError that lists the ids of either side which the other lacks.
     """
     records = read_records(path, truth.scheme, ("points", "landmarks"))
     found = {record.id: record.points for record in records}
-    points = match(truth.ids, found, truth.name, str(path))
-    return truth.with_predictions(np.stack(points))
+    kept = list(range(len(truth.ids)))
+    if found_only:
+        stems = {_stem(name) for name in found}
+        kept = [row for row in kept if _stem(truth.ids[row]) in stems] or kept
+    points = truth.points.copy()
+    points[kept] = match([truth.ids[row] for row in kept], found, truth.name, str(path))
+    return truth.with_predictions(points).take(kept)
 
 
 def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
@@ -106,7 +112,7 @@ def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
             faults.append(f"{len(unknown)} ids that it lacks ({listed(unknown, SHOWN)})")
         raise InputError(
             f"{path} does not match {truth}: {' and '.join(faults)}; every face needs exactly one "
-            "line with its id"
+            "line with its id (--found-only scores those that have one)"
         )
     return [found[name] for name in wanted]
 
