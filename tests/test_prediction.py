@@ -154,6 +154,18 @@ class TestAligner:
         for face, mark in zip(faces, [(200, 120), (200, 120), (60, 70)], strict=True):
             assert abs(face.points - mark).max() < 1.2
 
+    def test_an_8k_photo(self):
+        """A face of a thousand pixels is taken at the size that loses nothing of it, one of 60 at 64."""
+        sized = prediction.Aligner(
+            Brightest(several=(64, 1024)), {}, Crop(landmarks=BoxRule(1.0)), batch=1
+        )
+        image = photo((6000, 3000), (100, 100), shape=(4320, 7680))
+        TRACED.clear()
+        large, small = sized(image, [[5400, 2600, 6400, 3600], [70, 70, 130, 130]])
+        assert {shape[1] for shape in TRACED} == {64, 1024}
+        assert abs(large.points - (6000, 3000)).max() < 1
+        assert abs(small.points - (100, 100)).max() < 1.2
+
     def test_grey_and_transparent_images(self):
         image = photo((100, 100))
         grey, clear = image[..., 0], np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
