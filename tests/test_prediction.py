@@ -155,7 +155,7 @@ class TestAligner:
             assert abs(face.points - mark).max() < 1.2
 
     def test_an_8k_photo(self):
-        """A face of a thousand pixels is taken at the size that loses nothing of it, one of 60 at 64."""
+        """A face of a thousand pixels and one of 60, each at the size that loses nothing."""
         sized = prediction.Aligner(
             Brightest(several=(64, 1024)), {}, Crop(landmarks=BoxRule(1.0)), batch=1
         )
