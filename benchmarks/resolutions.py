@@ -73,10 +73,15 @@ class GlobalStage:
         return found.global_points, found.global_scores
 
 
+def two_stages(system: System) -> bool:
+    """Whether it has regions that a second stage looks at (`stages` may be a number elsewhere)."""
+    return hasattr(system, "regions") and callable(getattr(system, "stages", None))
+
+
 def models_of(name: str, system: System, variables: dict, crop: Crop) -> list[Model]:
     """The system, and its global stage where it has two."""
     parts = {name: system}
-    if callable(getattr(system, "stages", None)):  # a number of another system
+    if two_stages(system):
         parts[f"{name}, global stage"] = GlobalStage(system)
     variables = parallel.replicate(variables, local=True)
     return [Model(part, Predictor(one), variables, crop) for part, one in parts.items()]
@@ -357,10 +362,7 @@ def _study(arguments):
             errors = squared_errors(results, faces)
             found[model.name, side] = measures(results, arguments.normaliser), errors, len(faces)
         for model in models:
-            system = model.predictor.system
-            if hasattr(system, "stages") and hasattr(
-                system, "regions"
-            ):  # the largest resolution's stays
+            if two_stages(model.predictor.system):  # the sheet of the largest resolution stays
                 sheet = corrections(model, faces, side, arguments.faces)
                 cv2.imwrite(str(folder / "corrections.png"), sheet[..., ::-1])
                 break
