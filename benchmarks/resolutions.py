@@ -255,7 +255,7 @@ def _draw_pck(path, found, sides, names, normaliser, note):
             axes.set_title(f"{region}, {side} px", fontsize=9)
             axes.grid(color="0.92")
             axes.legend(fontsize=6, loc="lower right")
-    figure.supxlabel(f"error of a point, % of {normaliser}\n{note}")
+    figure.supxlabel(f"error of a point, % of {normaliser}\n{note}", fontsize=10)
     figure.supylabel("points with no larger error, %")
     figure.savefig(path)
 
@@ -278,7 +278,7 @@ def _draw_mse(path, found, sides, names, note):
     panels[0].legend(fontsize=7)
     panels[-1].set_xticks(range(len(GROUPS)), GROUPS)
     figure.supylabel("mean squared error of a point, pixels² of the crop")
-    figure.supxlabel(note)
+    figure.supxlabel(note, fontsize=9)
     figure.savefig(path)
 
 
@@ -293,7 +293,8 @@ def _draw_gains(path, first, sides, gains, note):
     axes.axhline(0, color="0.5", linewidth=1)
     axes.set_xscale("log", base=2)
     axes.set_xticks(sides, [str(side) for side in sides])
-    axes.set(xlabel=f"side of the crop, px\n{note}", ylabel="gain in AUC, %", title=first)
+    axes.set(xlabel="side of the crop, px", ylabel="gain in AUC, %", title=first)
+    figure.supxlabel(note, fontsize=8)
     axes.grid(color="0.92")
     axes.legend(fontsize=8)
     figure.savefig(path)
@@ -338,11 +339,11 @@ def _study(arguments):
         raise InputError(f"--sizes {min(arguments.sizes)}: must be 1 or more")
     import_system(arguments)
     print(f"device: {parallel.start()}", flush=True)
-    models, notes = [], {}
+    models, notes = [], []
     for path in dict.fromkeys(arguments.ckpt):
         recipe, variables, _ = checkpoints.load(path)
         models += models_of(path, recipe.system, variables, recipe.data.crop)
-        notes |= {path: recipe.system.note} if recipe.system.note else {}
+        notes.append(recipe.system.note)
     schemes = {model.predictor.system.points.name for model in models}
     if len(schemes) > 1:
         raise InputError(f"--ckpt: models of {' and '.join(sorted(schemes))}; name those of one")
@@ -369,7 +370,7 @@ def _study(arguments):
     if not found:
         raise InputError(f"{arguments.data}: no face reaches {min(arguments.sizes)} px; lower "
                          "--sizes")  # fmt: skip
-    note = "; ".join(f"{path} is {text}" for path, text in notes.items())
+    note = "\n".join(filter(None, dict.fromkeys(notes)))
     write(folder, found, left_out, arguments.normaliser, note)
     print(to_text(table(found, left_out, arguments.normaliser)))
     print(f"\n{to_text(mse_table(found))}")

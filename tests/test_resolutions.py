@@ -108,7 +108,7 @@ def test_command(source, tmp_path, monkeypatch, capsys):
     assert resolutions.main([*arguments, *sizes]) == 0
     printed = capsys.readouterr().out
     assert "128 px: all 3 faces are smaller" in printed and "a stand-in" in printed
-    assert "two is a likeness" in printed
+    assert "\na likeness\n" in printed
     rows = {
         (row["model"], row["resolution"], row["region"]): row for row in lines(tmp_path / "pck.csv")
     }
