@@ -4,7 +4,7 @@ The heatmap regression's Gaussians have the height 1 here, and the pixels' cross
 100: with the paper's 1 the distance, through which gradients pass here, and the adversarial loss
 drown it (RESULTS.md).
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
-Cost: 1,411,202 parameters, 0.16 G multiply-adds a face; 4 minutes on two CPU cores with 2,012 of
+Cost: 1,411,202 parameters, 0.16 G multiply-adds a face; 5 minutes on two CPU cores with 2,012 of
 the 3,148 training faces.
 Reached: NME (inter-ocular) 7.27 % on LFPW test with landmark boxes, not converged (RESULTS.md).
 """

@@ -13,7 +13,7 @@ from jaxalign import geometry, photos
 from jaxalign.detection import Detection
 from jaxalign.pipeline import Crop
 from jaxalign.prediction import Aligner
-from jaxalign.systems import Integral, StackedHourglass
+from jaxalign.systems import Integral, PixelWise, StackedHourglass
 
 
 class Middle:
@@ -51,7 +51,8 @@ def test_halves_are_the_prediction(aligner):
     expected, sure = aligner.system.predict(aligner._variables, images)
     np.testing.assert_allclose(geometry.from_map(points, 4), expected, atol=1e-4)
     np.testing.assert_allclose(scores, sure, atol=1e-5)
-    assert times.halves(Integral())[1] is None
+    for whole in (Integral(), PixelWise(method="direct", size=32, width=2, top=8)):
+        assert times.halves(whole)[1] is None  # the second has a decoder that it does not use
 
 
 def test_every_part_of_every_photo_with_a_face(aligner, album):
