@@ -220,8 +220,7 @@ def _measure(arguments):
     results.save(out / "predictions.jsonl", protocol.normaliser)
     found = detected(dlib, [f.photo for f in tested], [s["boxes"]["landmarks"] for s in test])
     if found.any():
-        alone = results.take(np.flatnonzero(found))
-        alone.save(out / "detected.jsonl", protocol.normaliser)
+        results.take(np.flatnonzero(found)).save(out / "detected.jsonl", protocol.normaliser)
 
     command = ["--predictions", str(out / "predictions.jsonl"), "--data", arguments.test,
                "--data-dir", str(arguments.data_dir), "--scheme", scheme.name]  # fmt: skip

@@ -46,8 +46,9 @@ REGIONS = ("eyes", "nose", "mouth", "overall")
 LEVELS = np.linspace(0, 0.1, 101)  # of the normalising distance
 LIMIT = 0.1  # of the AUC
 WIDER = 1.5  # the surroundings kept, for models that crop more than the first
-YAWS = ((-1, 30), (30, 60), (60, 180))  # degrees, the first left out; as aflw2000_3d's subsets
-GROUPS = ("all", "yaw 0 to 30", "yaw 30 to 60", "yaw above 60", "expression")
+# Degrees above the first, up to the second: as aflw2000_3d's subsets.
+YAWS = {"yaw 0 to 30": (-1, 30), "yaw 30 to 60": (30, 60), "yaw above 60": (60, 180)}
+GROUPS = ("all", *YAWS, "expression")
 GLOBAL, REGIONAL = (0, 0, 0), (0, 255, 255)  # the supplement's colours
 
 
@@ -137,13 +138,13 @@ def squared_errors(results: Results, faces: Sequence) -> dict[str, tuple[int, fl
     """Group of faces -> how many there are, and the mean squared error of their points, in pixels
     of the crop: GROUPS, where faces tell of their yaw and expression."""
     yaw = abs(np.array([face["yaw"] for face in faces], np.float64))
-    bins = [(low < yaw) & (yaw <= high) for low, high in YAWS]
-    groups = np.ones(len(faces), bool), *bins, results.subset("expression")
+    groups = {name: results.subset(name) for name in ("all", "expression")}
+    groups |= {name: (low < yaw) & (yaw <= high) for name, (low, high) in YAWS.items()}
     squares = np.square(results.errors).mean(1)
     return {
-        name: (int(chosen.sum()), float(squares[chosen].mean()))
-        for name, chosen in zip(GROUPS, groups, strict=True)
-        if chosen.any()
+        name: (int(groups[name].sum()), float(squares[groups[name]].mean()))
+        for name in GROUPS
+        if groups[name].any()
     }
 
 

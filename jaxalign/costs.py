@@ -93,7 +93,8 @@ def table(system: System) -> str:
     lines.append("")
     helpers = set(variables["params"]) - set(system.predictors)
     for network in sorted(helpers):
-        lines.append(f"{f'{network} (trains only)':<40}{count(variables['params'][network]):>14,}")
+        name = f"{network} (trains only)"
+        lines.append(f"{name:<40}{count(variables['params'][network]):>14,}")
     if helpers:
         lines.append(f"parameters while training: {count(variables['params'])}")
     lines += [f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]

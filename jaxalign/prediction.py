@@ -140,10 +140,10 @@ def checked(boxes, image: np.ndarray) -> np.ndarray:
     try:
         boxes = np.array(boxes, np.float32, ndmin=2)
     except (ValueError, TypeError):
-        boxes = np.ones((1, 1))
-    boxes = boxes if boxes.size else boxes.reshape(0, 4)
-    if boxes.shape[1:] != (4,):
+        boxes = None
+    if boxes is None or boxes.size and boxes.shape[1:] != (4,):
         raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1")
+    boxes = boxes.reshape(-1, 4)  # of no box too
     height, width = image.shape[:2]
     for box in boxes:
         x0, y0, x1, y1 = box

@@ -118,18 +118,19 @@ def _score_predictions(arguments, command):
     if arguments.data or arguments.truth:
         truth, crops = _truth(arguments)
         results = read_results(arguments.predictions, truth, arguments.found_only)
-        found = f"{len(results)} of {len(truth.ids)}"
+        if arguments.found_only:
+            found = f"{len(results)} of {len(truth.ids)}"
     elif Path(arguments.predictions).suffix == ".jsonl":  # evaluate.py's own hold their truth
         entry = open_entry(arguments.predictions)
         results, benchmark = entry.results, entry.benchmark
     else:
         raise InputError("true points are needed: give --data NAME/SPLIT, or --truth and --scheme")
     print(f"{arguments.predictions}\non {arguments.data or arguments.truth or 'its own truth'}\n")
-    if arguments.found_only:
+    if found:
         print(f"the {found} faces that have a prediction\n")
     about = {
         "predictions": arguments.predictions,
-        "found_only": found if arguments.found_only else "",
+        "found_only": found,
         "data": arguments.data or arguments.truth,
         "benchmark": benchmark,
         **_circumstances(command),

@@ -132,17 +132,16 @@ def _boxes_of(paths, boxes, file):
     does not name. Errors: InputError where a bare name is of several photos."""
     from jaxalign.errors import InputError
 
-    boxes = {Path(name): those for name, those in boxes.items()}
-    bare = set(boxes) - set(paths)  # what is a photo's path is no other photo's name
-    called = {path: path if path in boxes else Path(path.name) for path in paths}
-    used = Counter(name for name in called.values() if name in bare)
-    if several := [name for name, count in used.items() if count > 1]:
-        raise InputError(
-            f"{file}: {several[0]} is the name of {used[several[0]]} of the photos given; name "
-            "them by their paths"
-        )
-    known = [boxes[name] if name in bare or name == path else [] for path, name in called.items()]
-    unnamed = sum(not len(those) for those in known)
+    boxes, given = {Path(name): those for name, those in boxes.items()}, set(paths)
+    # A photo goes by its bare name where that is no photo's path.
+    names = [p if p in boxes or Path(p.name) in given else Path(p.name) for p in paths]
+    for name, count in Counter(names).items():
+        if count > 1 and name in boxes:
+            raise InputError(
+                f"{file}: {name} is the name of {count} of the photos given; name them by their "
+                "paths"
+            )
+    unnamed = sum(name not in boxes for name in names)
     if unnamed == len(paths):
         raise InputError(
             f"{file}: names none of the photos given, but {next(iter(boxes))}; name them by their "
@@ -150,9 +149,9 @@ def _boxes_of(paths, boxes, file):
         )
     if unnamed:
         print(f"{file}: names no box of {unnamed} photos: no_face")
-    if others := bare - set(used):
+    if others := set(boxes) - set(names):
         print(f"{file}: {len(others)} of its names are of no photo given, such as {min(others)}")
-    return known
+    return [boxes.get(name, []) for name in names]
 
 
 def _photos(arguments, aligner, about, paths, boxes):
@@ -167,11 +166,14 @@ def _photos(arguments, aligner, about, paths, boxes):
                 image = photos.read(path)
             except InputError as error:
                 yield path, None, str(error)
-                continue
-            try:
-                yield path, image, None if boxes is None else checked(boxes[place], image)
-            except InputError as error:
-                raise InputError(f"{arguments.boxes}: {path}: {error}") from None
+            else:
+                yield path, image, None if boxes is None else boxes_on(image, place)
+
+    def boxes_on(image, place):
+        try:
+            return checked(boxes[place], image)
+        except InputError as error:  # of the aligner it would name a place in its batch
+            raise InputError(f"{arguments.boxes}: {paths[place]}: {error}") from None
 
     counts, taken = Counter(), set()
     with _writer(arguments.out, about, "photos") as write, _bar(len(paths), "photo") as bar:
