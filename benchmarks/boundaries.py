@@ -1,7 +1,7 @@
 """Draw the true boundary maps over the faces of prepared data, to look at what is learned.
 
 example:
-  python benchmarks/boundaries.py --data ibug_300w/test --out boundaries.png
+  python -m benchmarks.boundaries --data ibug_300w/test --out boundaries.png
 
 needs: a data set made by prepare.py. Leaves the picture.
 """
@@ -9,10 +9,6 @@ needs: a data set made by prepare.py. Leaves the picture.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from PIL import Image

@@ -1,9 +1,9 @@
 """How many faces predict.py's detector finds, and how its boxes lie about their landmarks.
 
 examples:
-  python benchmarks/detectors.py --data ibug_300w/train --limit 400
-  python benchmarks/detectors.py --data ibug_300w/test --detector-model yunet.onnx
-  python benchmarks/detectors.py --data ibug_300w/test --ckpt runs/300w
+  python -m benchmarks.detectors --data ibug_300w/train --limit 400
+  python -m benchmarks.detectors --data ibug_300w/test --detector-model yunet.onnx
+  python -m benchmarks.detectors --data ibug_300w/test --ckpt runs/300w
 
 needs: a data set made by prepare.py. Leaves nothing but the printed lines.
 
@@ -21,21 +21,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
-
-from jaxalign import geometry, prediction  # noqa: E402
-from jaxalign.commands import add_system, import_system, run  # noqa: E402
-from jaxalign.detection import Cascade, Detector, YuNet  # noqa: E402
-from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.pipeline import BoxRule, decode  # noqa: E402
-from jaxalign.prediction import Aligner  # noqa: E402
-from jaxalign.schemes import SCHEMES  # noqa: E402
-from jaxalign.sources import DEFAULT_DATA_DIR, open_source  # noqa: E402
+from jaxalign import geometry, prediction
+from jaxalign.commands import add_system, import_system, run
+from jaxalign.errors import InputError
+from jaxalign.pipeline import BoxRule, decode
+from jaxalign.prediction import Aligner
+from jaxalign.prediction.detection import Cascade, Detector, YuNet
+from jaxalign.schemes import SCHEMES
+from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 
 
 FOUND = 0.5  # IoU of the two squares from which on a face is found

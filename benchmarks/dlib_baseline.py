@@ -1,7 +1,7 @@
 """dlib's regression trees (Kazemi and Sullivan, CVPR 2014), trained and scored on the same faces.
 
 example:
-  python benchmarks/dlib_baseline.py --data ibug_300w/train --test ibug_300w/test --out runs/dlib
+  python -m benchmarks.dlib_baseline --data ibug_300w/train --test ibug_300w/test --out runs/dlib
 
 needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt), and data made by
 prepare.py.
@@ -26,20 +26,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
-
-from jaxalign import geometry  # noqa: E402
-from jaxalign.commands import evaluate, run  # noqa: E402
-from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.evaluation.results import Results  # noqa: E402
-from jaxalign.evaluation.tables import percent  # noqa: E402
-from jaxalign.evaluation.truth import truth_of  # noqa: E402
-from jaxalign.pipeline import BoxRule, Crop, decode  # noqa: E402
-from jaxalign.protocols import Protocol, protocol_for  # noqa: E402
-from jaxalign.recipe import override  # noqa: E402
-from jaxalign.schemes import SCHEMES  # noqa: E402
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, first, open_source  # noqa: E402
+from jaxalign import geometry
+from jaxalign.commands import evaluate, run
+from jaxalign.errors import InputError
+from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.tables import percent
+from jaxalign.evaluation.truth import truth_of
+from jaxalign.pipeline import BoxRule, Crop, decode
+from jaxalign.protocols import Protocol, protocol_for
+from jaxalign.recipe import override
+from jaxalign.schemes import SCHEMES
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, first, open_source
 
 
 FOUND = 0.3  # IoU with the landmark box from which a detection counts as the face

@@ -1,18 +1,14 @@
 """Compare a backbone with its twin in PyTorch: the same weights, one random image, all features.
 
 examples:
-  python benchmarks/parity.py --backbone resnet50
-  python benchmarks/parity.py --backbone resnet50 --file resnet50-0676ba61.pth
+  python -m benchmarks.parity --backbone resnet50
+  python -m benchmarks.parity --backbone resnet50 --file resnet50-0676ba61.pth
 
 needs: pip install torch. Leaves nothing but the printed table.
 """
 
 import argparse
 import sys
-from pathlib import Path
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import jax
 import jax.numpy as jnp

@@ -1,8 +1,8 @@
 """Where the time of a prediction goes, photo by photo: read, detect, crop, network, decode, draw.
 
 examples:
-  python benchmarks/prediction.py --ckpt runs/300w 300w/lfpw/testset
-  python benchmarks/prediction.py me.jpg --config attention_ibug_300w --sides 512 1024 2048 4096
+  python -m benchmarks.prediction --ckpt runs/300w 300w/lfpw/testset
+  python -m benchmarks.prediction me.jpg --config attention_ibug_300w --sides 512 1024 2048 4096
 
 needs: photos, and a checkpoint of train.py or a recipe. Leaves a printed table.
 
@@ -33,17 +33,14 @@ import jax
 import numpy as np
 from PIL import Image
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
-
-from jaxalign import decoding, drawing, geometry, parallel, photos, prediction  # noqa: E402
-from jaxalign import recipe as recipes  # noqa: E402
-from jaxalign.commands import add_system, import_system, run  # noqa: E402
-from jaxalign.detection import Detection, Detector  # noqa: E402
-from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.evaluation.predict import fitting_size  # noqa: E402
-from jaxalign.pipeline import warp  # noqa: E402
-from jaxalign.systems.interface import System  # noqa: E402
+from jaxalign import decoding, drawing, geometry, parallel, photos, prediction
+from jaxalign import recipe as recipes
+from jaxalign.commands import add_system, import_system, run
+from jaxalign.errors import InputError
+from jaxalign.pipeline import warp
+from jaxalign.prediction.detection import Detection, Detector
+from jaxalign.prediction.predictor import fitting_size
+from jaxalign.systems.interface import System
 
 
 PARTS = ("read", "detect", "crop", "network", "decode", "draw", "all")
@@ -236,7 +233,7 @@ def _each_side(arguments):
         options = [*weights, "--repeats", str(arguments.repeats), "--sides", str(side)]
         options += ["--require", arguments.require] if arguments.require else []
         options += ["--system", arguments.system] if arguments.system else []
-        command = [sys.executable, __file__, *arguments.photos, *options]
+        command = [sys.executable, "-m", "benchmarks.prediction", *arguments.photos, *options]
         if code := subprocess.run(command).returncode:
             return code
     return 0

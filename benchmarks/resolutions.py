@@ -1,8 +1,8 @@
 """What a larger photo is worth: PCK and NME of each region, and AUC, from 256 to 2048 pixels.
 
 examples:
-  python benchmarks/resolutions.py --ckpt runs/300w --data ibug_300w/test
-  python benchmarks/resolutions.py --ckpt runs/attention runs/fan --data ibug_300w/test --out runs/r
+  python -m benchmarks.resolutions --ckpt runs/300w --data ibug_300w/test
+  python -m benchmarks.resolutions --ckpt runs/attention runs/fan --data ibug_300w/test --out runs/r
 
 needs: checkpoints of train.py, and data made by prepare.py. Leaves two printed tables, and
 pck, mse and improvement, each as CSV and PNG, and corrections.png in --out.
@@ -24,22 +24,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
-
-from jaxalign import geometry, metrics, parallel  # noqa: E402
-from jaxalign.commands import add_system, import_system, run  # noqa: E402
-from jaxalign.drawing import Tile, contact_sheet, draw_differences, draw_points  # noqa: E402
-from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.evaluation.pictures import COLOURS  # noqa: E402
-from jaxalign.evaluation.predict import Predictor, fitting_size, predict_source  # noqa: E402
-from jaxalign.evaluation.results import Results  # noqa: E402
-from jaxalign.evaluation.tables import Table, percent, to_text, write_rows  # noqa: E402
-from jaxalign.metrics import NORMALISERS  # noqa: E402
-from jaxalign.pipeline import Crop, crop_face, decode, warp  # noqa: E402
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source  # noqa: E402
-from jaxalign.systems.interface import System  # noqa: E402
-from jaxalign.training import checkpoints  # noqa: E402
+from jaxalign import geometry, metrics, parallel
+from jaxalign.commands import add_system, import_system, run
+from jaxalign.drawing import Tile, contact_sheet, draw_differences, draw_points
+from jaxalign.errors import InputError
+from jaxalign.evaluation.pictures import COLOURS
+from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
+from jaxalign.metrics import NORMALISERS
+from jaxalign.pipeline import Crop, crop_face, decode, warp
+from jaxalign.prediction.predictor import Predictor, fitting_size, predict_source
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
+from jaxalign.systems.interface import System
+from jaxalign.training import checkpoints
 
 
 REGIONS = ("eyes", "nose", "mouth", "overall")

@@ -1,8 +1,8 @@
 """How steady predictions are when the crop is shifted by a pixel or two (PropagationNet, 3.4).
 
 examples:
-  python benchmarks/shifts.py --ckpt runs/300w --data ibug_300w/test
-  python benchmarks/shifts.py --ckpt runs/blur0 runs/blur3 --data wflw/test --out runs/shifts
+  python -m benchmarks.shifts --ckpt runs/300w --data ibug_300w/test
+  python -m benchmarks.shifts --ckpt runs/blur0 runs/blur3 --data wflw/test --out runs/shifts
 
 needs: checkpoints of train.py, and data made by prepare.py. Leaves a printed table, and shifts.csv
 and shifts.png in --out.
@@ -23,19 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a script knows only its own folder
-
-from jaxalign import metrics, parallel  # noqa: E402
-from jaxalign.commands import add_system, import_system, run  # noqa: E402
-from jaxalign.decoding import DECODERS  # noqa: E402
-from jaxalign.errors import InputError  # noqa: E402
-from jaxalign.evaluation.predict import Predictor, predict_source  # noqa: E402
-from jaxalign.evaluation.tables import Table, percent, to_text, write_rows  # noqa: E402
-from jaxalign.pipeline import Crop  # noqa: E402
-from jaxalign.protocols import protocol_for  # noqa: E402
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source  # noqa: E402
-from jaxalign.training import checkpoints  # noqa: E402
+from jaxalign import metrics, parallel
+from jaxalign.commands import add_system, import_system, run
+from jaxalign.decoding import DECODERS
+from jaxalign.errors import InputError
+from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
+from jaxalign.pipeline import Crop
+from jaxalign.prediction.predictor import Predictor, predict_source
+from jaxalign.protocols import protocol_for
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
+from jaxalign.training import checkpoints
 
 
 STEPS = (-2, -1, 0, 1, 2)  # crop pixels

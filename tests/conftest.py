@@ -11,9 +11,9 @@ os.environ.setdefault(
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
-from trees import make_300w  # noqa: E402
 
 from jaxalign.datasets import BENCHMARKS  # noqa: E402
+from tests.helpers.trees import make_300w  # noqa: E402
 
 
 # Before any test computes: four CPU devices whatever the machine, and no silent broadcasting.

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import jax
@@ -14,9 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from small import filled, saved
-from test_commands import call, refused
-from trees import draw
 
 import jaxalign
 from jaxalign import backbones, protocols, schemes
@@ -27,10 +23,10 @@ from jaxalign.commands import evaluate, export, predict, prepare, train
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
-from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop, crop_face
+from jaxalign.prediction.predictor import Predictor, predict_source
 from jaxalign.recipe import Recipe
 from jaxalign.schemes import COFW29, CURVES, Scheme
 from jaxalign.sources import open_folder, open_source
@@ -38,9 +34,12 @@ from jaxalign.systems import SYSTEMS
 from jaxalign.systems.integral import Integral
 from jaxalign.systems.interface import System
 from jaxalign.training import initial
+from tests.helpers import ROOT
+from tests.helpers.commands import call, refused
+from tests.helpers.small import filled, saved
+from tests.helpers.trees import draw
 
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "landmark_queries.py"
 SHRUNK = ["system.size=32", "system.width=8", "system.channels=16", "system.layers=1"]
 SHRUNK += ["system.blocks=(1,1,1,1)", "system.epochs=30", "system.optimizer.rate=1e-2"]

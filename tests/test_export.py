@@ -7,23 +7,23 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import jax
 import numpy as np
 import pytest
 from jax import export as jax_export
-from small import filled, saved, small_recipe
 
 from jaxalign import export, prediction
 from jaxalign.commands import export as command
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.schemes import IBUG68
 from jaxalign.systems import SYSTEMS
+from tests.helpers import ROOT
+from tests.helpers.small import filled, saved, small_recipe
 
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "run_exported.py"
+EXAMPLE = ROOT / "examples" / "run_exported.py"
 RECIPE = small_recipe()
 RECIPE = replace(RECIPE, data=replace(RECIPE.data, crop=Crop(landmarks=BoxRule(1.5, 0.1))))
 SYSTEM = RECIPE.system

@@ -3,20 +3,19 @@
 import importlib
 import re
 import shlex
-from pathlib import Path
 
 import cv2
 import jax
 import numpy as np
 import pytest
-from small import filled, saved, small_recipe
 
 from jaxalign import photos
 from jaxalign.datasets import synthetic_faces
-from jaxalign.detection import Cascade
+from jaxalign.prediction.detection import Cascade
+from tests.helpers import ROOT
+from tests.helpers.small import filled, saved, small_recipe
 
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = sorted(

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -8,11 +7,10 @@ from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Recipe
 from jaxalign.systems.hourglass import StackedHourglass
+from tests.helpers import ROOT
 
 
-SHIPPED = sorted(
-    path.stem for path in Path(__file__).parent.parent.joinpath("configs").glob("[!_]*.py")
-)
+SHIPPED = sorted(path.stem for path in ROOT.joinpath("configs").glob("[!_]*.py"))
 PLAIN = Recipe(StackedHourglass(stacks=2, optimizer=Optimizer(boundaries=(30, 50))))
 
 
@@ -124,7 +122,7 @@ def test_unknown_system_in_json_lists_the_known():
 
 
 def test_load_by_path_and_by_name(tmp_path):
-    shipped = Path(__file__).parent.parent / "configs" / "integral_ibug_300w.py"
+    shipped = ROOT / "configs" / "integral_ibug_300w.py"
     copy = tmp_path / "mine.py"
     copy.write_text(shipped.read_text())
     assert recipes.load(str(copy)) == recipes.load("integral_ibug_300w")

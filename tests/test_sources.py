@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from trees import make_300w, write_boxes
 
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68, WFLW98
 from jaxalign.sources import benchmark_of, hold_out, open_source
+from tests.helpers.trees import make_300w, write_boxes
 
 
 def test_samples_are_what_the_files_hold(tmp_path):

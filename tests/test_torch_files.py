@@ -7,7 +7,10 @@ import zipfile
 import ml_dtypes
 import numpy as np
 import pytest
-from torch_writers import (
+
+from jaxalign.errors import InputError
+from jaxalign.torch_files import read_torch
+from tests.helpers.torch_writers import (
     BFLOAT16,
     FLOAT,
     HALF,
@@ -22,9 +25,6 @@ from torch_writers import (
     write_safetensors,
     write_zip,
 )
-
-from jaxalign.errors import InputError
-from jaxalign.torch_files import read_torch
 
 
 WRITERS = {"zip": write_zip, "legacy": write_legacy}

@@ -214,7 +214,7 @@ class _Model:
         self.predictor = None
 
     def predict(self, source, crop):
-        from jaxalign.evaluation.predict import Predictor, predict_source
+        from jaxalign.prediction.predictor import Predictor, predict_source
 
         self.predictor = self.predictor or Predictor(self.system, self.flip_test)
         return predict_source(

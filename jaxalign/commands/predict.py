@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _predict(arguments):
     from jaxalign import parallel, photos, prediction
-    from jaxalign.detection import YuNet, read_boxes
+    from jaxalign.prediction.detection import YuNet, read_boxes
     from jaxalign.training import checkpoints
 
     _check(arguments)
@@ -157,7 +157,7 @@ def _boxes_of(paths, boxes, file):
 def _photos(arguments, aligner, about, paths, boxes):
     from jaxalign import photos
     from jaxalign.errors import InputError
-    from jaxalign.prediction import checked
+    from jaxalign.prediction.aligner import checked
 
     def readings():
         """(path, its image or None, why it is unreadable or its boxes)"""
@@ -194,7 +194,7 @@ def _photos(arguments, aligner, about, paths, boxes):
 
 
 def _photo_record(arguments, aligner, path, image, faces, taken):
-    from jaxalign.prediction import status_of
+    from jaxalign.prediction.aligner import status_of
 
     height, width = image.shape[:2]
     record = {"photo": str(path), "status": status_of(faces), "width": width, "height": height}
@@ -210,8 +210,8 @@ def _video(arguments, aligner, about, frames):
     import numpy as np
 
     from jaxalign import photos
-    from jaxalign.prediction import status_of
-    from jaxalign.smoothing import Tracks
+    from jaxalign.prediction.aligner import status_of
+    from jaxalign.prediction.smoothing import Tracks
 
     counts, tracks = Counter(), Tracks(smooth=arguments.smooth)
     about |= {"video": arguments.video, "smoothed": arguments.smooth}

@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxalign import parallel
 from jaxalign.errors import InputError
-from jaxalign.evaluation.predict import Predictor, predict_source
 from jaxalign.pipeline import training_batches
+from jaxalign.prediction.predictor import Predictor, predict_source
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, from_json, to_json
 from jaxalign.systems.interface import Phase

@@ -1,0 +1,124 @@
+"""Papers' tables as data. A paper is one module here, with NAME, TABLES and FIGURES.
+
+`TABLES[n]` is a tuple of blocks (Table), printed one below the other; `FIGURES[n]` a Figure. Every
+number stands as the paper prints it, slips too: these are named in `notes`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxalign.datasets.faces import ATTRIBUTES
+
+
+PAPERS = ("gaussian_vector", "pixelwise", "propagationnet", "tab")
+LISTED = ("listed", "unlisted")  # faces that the user's `--ids` names, and all others
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is printed under `head`: a statistic of a subset's faces.
+
+    `statistic`: a key of evaluation.summary.statistics ("nme", "fr@10", "auc@8"), or the name of a
+    system's method(variables, batch) -> (B,), whose mean over the faces it is. `unit` is what
+    fractions are multiplied by. `region`: the NME of a region's points alone, by the benchmark's
+    headline. `faces`: how many make the subset complete, where the protocol fixes no number.
+    `subset` of a figure's column may be one of LISTED.
+    """
+
+    head: str
+    statistic: str = "nme"
+    subset: str = "full"
+    normaliser: str = "inter_ocular"
+    unit: float = 100
+    decimals: int = 2
+    region: str = ""
+    faces: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: the paper's numbers, one a column, "-" where it prints none."""
+
+    label: str
+    paper: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Variant(Row):
+    """A line that can be run: settings of the recipe as `--set` takes them.
+
+    `train` by which training differs, `test` by which only the evaluation does; `shrink` multiplies
+    the side of the evaluated crop.
+    """
+
+    train: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    shrink: float = 1.0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
+
+    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
+    of the rows as there are ours of.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    data: str = "ibug_300w/test"
+    notes: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+    measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
+
+    @property
+    def ablation(self) -> bool:
+        return any(isinstance(row, Variant) for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
+
+    `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
+    faces must name, where a column is of LISTED ones.
+    """
+
+    title: str
+    kind: str
+    rows: tuple[Variant, ...]
+    columns: tuple[Column, ...] = (Column("NME"),)
+    data: str = ""
+    listed: str = ""
+
+
+WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}
+
+
+def lines(text: str, numbers: int) -> tuple[Row, ...]:
+    """Lines "method number number ..." -> rows of so many numbers."""
+    parts = (line.strip().rsplit(maxsplit=numbers) for line in text.strip().splitlines())
+    return tuple(Row(label, tuple(values)) for label, *values in parts)
+
+
+def wflw(nme: str, failures: str, areas: str, notes: tuple[str, ...] = ()) -> tuple[Table, ...]:
+    """The three blocks in which papers print WFLW: test set and subsets, AUC as a fraction."""
+
+    def block(title, text, statistic, notes=(), **more):
+        columns = [Column(head, statistic, name, **more) for head, name in WFLW.items()]
+        return Table(title, tuple(columns), lines(text, len(columns)), "wflw/test", notes)
+
+    return (
+        block("NME, %, inter-ocular", nme, "nme"),
+        block("failure rate at 10 %, %", failures, "fr@10"),
+        block("AUC at 10 %", areas, "auc@10", notes, unit=1, decimals=4),
+    )
+
+
+def three_of_300w(text: str, normaliser: str, notes: tuple[str, ...] = ()) -> Table:
+    """300W's common, challenging and full NME by one distance."""
+    heads = {"Common": "common", "Challenging": "challenging", "Fullset": "full"}
+    columns = [Column(head, subset=name, normaliser=normaliser) for head, name in heads.items()]
+    title = f"NME, %, {normaliser.replace('_', '-')}"
+    return Table(title, tuple(columns), lines(text, 3), notes=notes)

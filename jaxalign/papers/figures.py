@@ -1,0 +1,115 @@
+"""A paper's figure: curves of its variants as PNG and CSV. `tables.py --figure` makes the models.
+
+`work` is tables.Work: what trains and evaluates a figure's variants.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure as Picture
+
+from jaxalign import metrics
+from jaxalign.errors import InputError
+from jaxalign.evaluation.pictures import NAMES, draw_curves
+from jaxalign.evaluation.report import write_columns
+from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.tables import write_rows
+from jaxalign.papers import LISTED, Column, Figure
+
+
+def draw(figure: Figure, work, name: str) -> None:
+    """Leaves NAME.png and NAME.csv in the work's folder."""
+    if not work.base:
+        raise InputError("a figure needs --config, the recipe of its models")
+    work.folder.mkdir(parents=True, exist_ok=True)
+    path = work.folder / f"{name}.png"
+    if figure.kind == "ced":
+        write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
+    else:
+        several = len(work.seeds) > 1
+        curves = {
+            row.label + several * f", seed {seed}": validations(work.train(row, seed))
+            for row in figure.rows
+            for seed in work.seeds
+        }
+        lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
+        write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
+        draw_convergence(path, figure.title, curves)
+    print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
+
+
+def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws the columns' panels side by side; -> (levels, "panel: model" -> shares over them). The
+    levels go as far as 98 % of the faces of every model."""
+    models = {
+        row.label: [work.evaluate(row, figure, seed).results for seed in work.seeds]
+        for row in figure.rows
+    }
+    given = zip(work.given, work.score_given(figure), strict=True)
+    models |= {name: [entry.results] for name, entry in given}
+    found = {
+        (column.head, label): np.concatenate([_errors(one, column, work) for one in trainings])
+        for column in figure.columns
+        for label, trainings in models.items()
+    }
+    furthest = max(np.quantile(errors, 0.98) for errors in found.values())
+    levels = np.linspace(0, max(0.12, np.ceil(100 * furthest) / 100), 601)
+    number = len(figure.columns)
+    picture = Picture(figsize=(7.5 * number, 5.0), dpi=150, layout="constrained")
+    panels, curves = picture.subplots(1, number, squeeze=False)[0], {}
+    for axes, column in zip(panels, figure.columns, strict=True):
+        head = f"{column.head}: " if number > 1 else ""
+        shares, faces = {}, set()
+        for label, trainings in models.items():
+            errors = found[column.head, label]
+            faces.add(f"{len(errors) // len(trainings)}")
+            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, levels)
+        draw_curves(
+            axes, levels, [(label, share, False) for label, share in shares.items()], (),
+            f"{head}normalised mean error of a face, % of "
+            f"{NAMES[column.normaliser]} ({' or '.join(sorted(faces))} faces)",
+            "faces with no larger error, %",
+        )  # fmt: skip
+        curves |= {head + label: share for label, share in shares.items()}
+    picture.savefig(path)
+    return levels, curves
+
+
+def _errors(results: Results, column: Column, work) -> np.ndarray:
+    """NME of each of the column's faces, of all where none is of its subset."""
+    errors = results.normalised(column.normaliser)
+    if column.region:
+        errors = errors[:, list(results.scheme.regions[column.region])]
+    if column.subset in LISTED:
+        chosen = np.isin(results.ids, work.listed) == (column.subset == "listed")
+        if not chosen.any():
+            raise InputError(f"{work.arguments.ids}: no face is {column.head}; mend the list")
+    else:
+        chosen = results.subset(column.subset)
+    return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]
+
+
+def validations(workdir: Path) -> list[tuple[int, float]]:
+    """Step and validation NME, a fraction, of a run's metrics. Errors: InputError, if there are
+    none."""
+    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    found = [(row["step"], row["val_nme"]) for row in rows if "val_nme" in row]
+    if not found:
+        raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
+    return found
+
+
+def draw_convergence(path: Path, title: str, curves: dict[str, list[tuple[int, float]]]) -> None:
+    """Validation NME over steps, a line for each model."""
+    picture = Picture(figsize=(7.5, 5.0), dpi=150, layout="constrained")
+    axes = picture.add_subplot(
+        title=title, xlabel="training step", ylabel="validation NME, %", yscale="log"
+    )
+    for label, pairs in curves.items():
+        steps, errors = zip(*pairs, strict=True)
+        axes.plot(steps, 100 * np.array(errors), label=label)
+    axes.grid(which="both", color="0.92")
+    axes.legend()
+    picture.savefig(path)

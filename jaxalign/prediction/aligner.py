@@ -1,0 +1,177 @@
+"""A trained checkpoint on photos: images in, faces with their points out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxalign import geometry, parallel, photos
+from jaxalign.errors import InputError
+from jaxalign.pipeline import Crop, warp
+from jaxalign.prediction.detection import Cascade, Detector
+from jaxalign.prediction.predictor import Predictor, fitting_batch, fitting_size
+from jaxalign.systems.interface import System
+from jaxalign.training import checkpoints
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face and its points. All in pixels of the image that was given: x first, counted from 0,
+    pixel centres at integers. Points may lie outside the image.
+    """
+
+    points: np.ndarray  # (K, 2) float32, in the order of the system's scheme
+    scores: np.ndarray  # (K,) float32 in 0..1, as the system's decoder defines them
+    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin
+    origin: str  # of the box: the detector's name, or "given"
+    score: float  # mean of `scores`
+    status: str  # "ok", or "low_confidence" where `score` is below the aligner's min_score
+
+
+def status_of(faces: Sequence[Face]) -> str:
+    """A photo's: "ok" where one face is, "low_confidence" where none is, "no_face"."""
+    if not faces:
+        return "no_face"
+    return "ok" if any(face.status == "ok" for face in faces) else "low_confidence"
+
+
+class Aligner:
+    """Finds the points of faces: `aligner(image)`, or `aligner(images)` for several photos.
+
+    The network always takes `batch` faces at a time (rounded up to the devices; fewer of a crop
+    size above system.size), padded where there are fewer: it is compiled once for each crop size,
+    and a face's points do not depend on what else is in the call. Default: 1 a device on CPUs, 32
+    on accelerators.
+
+    Boxes, a detector's or given ones, are taken for rectangles around the landmarks, and cropped
+    by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
+    points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
+    """
+
+    def __init__(
+        self,
+        system: System,
+        variables: dict,
+        crop: Crop,
+        *,
+        detector: Detector | None = None,
+        batch: int = 0,
+        min_score: float = 0.0,
+    ):
+        self.system, self.rule = system, crop.landmarks
+        self.detector = detector or Cascade()
+        self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
+        self.min_score = min_score
+        self._predictor = Predictor(system)
+        self._variables = parallel.replicate(variables, local=True)
+        self._shapes = set()
+
+    @property
+    def compilations(self) -> int:
+        """How often the network has been compiled: once for every shape of a batch."""
+        return len(self._shapes)
+
+    def __call__(self, images, boxes=None) -> list[Face] | list[list[Face]]:
+        """One image -> its faces, the largest first; several -> a list of such lists.
+
+        An image is a uint8 array, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, upright as a viewer
+        shows it (photos.read); several are a list of them or (B, H, W, 3). `boxes`: (N, 4) for one
+        image, a list of such for several (None: to be found), x0, y0, x1, y1 in its pixels; faces
+        then come in their order. No face gives an empty list.
+        Errors: InputError for what is no image, or a box without extent or outside its image.
+        """
+        if isinstance(images, list | tuple) or np.ndim(images) == 4:
+            return self.align(images, boxes)
+        return self.align([images], None if boxes is None else [boxes])[0]
+
+    def align(self, images: Sequence, boxes: Sequence | None = None) -> list[list[Face]]:
+        """As a call with several images."""
+        boxes = [None] * len(images) if boxes is None else boxes
+        if len(boxes) != len(images):
+            raise InputError(f"boxes for {len(boxes)} images, but there are {len(images)}")
+        faces, squares = [[] for _ in images], []  # squares: image, its place, box, origin
+        for place, (image, given) in enumerate(zip(images, boxes, strict=True)):
+            try:
+                image = photos.as_rgb(image)
+                known = None if given is None else checked(given, image)
+            except InputError as error:
+                raise InputError(f"image {place}: {error}") from None
+            if known is None:
+                origin, known = self.detector.name, [found.box for found in self.detector(image)]
+            else:
+                origin = "given"
+            squares += [(image, place, box, origin) for box in known]
+        for (_, place, box, origin), points, scores in zip(
+            squares, *self._points([(image, box) for image, _, box, _ in squares]), strict=True
+        ):
+            score = float(scores.mean())
+            status = "ok" if score >= self.min_score else "low_confidence"
+            faces[place].append(Face(points, scores, box, origin, score, status))
+        return faces
+
+    def _points(self, faces):
+        """[(image, box)] -> points (F, K, 2) in pixels of its image, scores (F, K), float32."""
+        count = self.system.points.num_points
+        points = np.zeros((len(faces), count, 2), np.float32)
+        scores = np.zeros((len(faces), count), np.float32)
+        squares = [geometry.square(box, self.rule.enlarge, self.rule.down) for _, box in faces]
+        sizes = [fitting_size(self.system.sizes, side) for _, side in squares]
+        for size in sorted(set(sizes)):
+            those = [place for place, own in enumerate(sizes) if own == size]
+            most = fitting_batch(self.system, size, self.batch)
+            for start in range(0, len(those), most):
+                part = those[start : start + most]
+                matrices = [geometry.crop_matrix(*squares[place], size) for place in part]
+                crops = np.zeros((most, size, size, 3), np.uint8)
+                for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
+                    crops[row] = warp(faces[place][0], matrix, size)
+                self._shapes.add(crops.shape)
+                found, score = self._predictor(self._variables, crops)
+                inverse = geometry.invert(np.stack(matrices))
+                points[part] = geometry.transform(inverse, found[: len(part)].astype(np.float64))
+                scores[part] = score[: len(part)]
+        return points, scores
+
+
+def checked(boxes, image: np.ndarray) -> np.ndarray:
+    """Boxes in pixels of the image -> (N, 4) float32. Errors: InputError."""
+    try:
+        boxes = np.array(boxes, np.float32, ndmin=2)
+    except (ValueError, TypeError):
+        boxes = None
+    if boxes is None or boxes.size and boxes.shape[1:] != (4,):
+        raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1")
+    boxes = boxes.reshape(-1, 4)  # of no box too
+    height, width = image.shape[:2]
+    for box in boxes:
+        x0, y0, x1, y1 = box
+        if not (np.isfinite(box).all() and x0 < x1 and y0 < y1):
+            raise InputError(f"the box {box.tolist()} has no extent; give x0, y0, x1, y1")
+        if not (x0 < width and y0 < height and x1 > -1 and y1 > -1):
+            raise InputError(f"the box {box.tolist()} lies outside its {width} x {height} pixels")
+    return boxes
+
+
+def load(
+    path: Path | str,
+    which: str = "best",
+    *,
+    detector: Detector | None = None,
+    batch: int = 0,
+    min_score: float | None = None,
+) -> Aligner:
+    """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
+
+    `detector`, `batch` and `min_score` are the Aligner's; by default the score that 99 % of the
+    faces reached on which the run validated. Errors: InputError where there is no checkpoint, or it
+    is damaged or of another program.
+    """
+    recipe, variables, step = checkpoints.load(path, which)
+    if min_score is None:
+        min_score = checkpoints.low_score(step)
+    return Aligner(
+        recipe.system, variables, recipe.data.crop,
+        detector=detector, batch=batch, min_score=min_score,
+    )  # fmt: skip

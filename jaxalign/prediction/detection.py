@@ -1,0 +1,168 @@
+"""Where the faces of a photo are: detectors, and boxes from a file.
+
+Boxes are (x0, y0, x1, y1) in pixels of the photo as a viewer shows it. Each detector frames a face
+in its own way, some with the forehead, some with the ears; here all of them return the square that
+the rectangle of the landmarks (brows to chin, ear to ear) would span, so that the crop of a
+checkpoint trained on landmark boxes fits. Two constants of a detector lead there, as in
+`geometry.square`: how far the centre moves down, and how the side changes.
+"""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import cv2
+import numpy as np
+
+from jaxalign import geometry, photos
+from jaxalign.errors import InputError
+from jaxalign.evaluation.exchange import numbers, read_text
+from jaxalign.pipeline import BoxRule
+
+
+CORNERS = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face: `box` (4,) float32, the square about its landmarks; `score`, the detector's own."""
+
+    box: np.ndarray
+    score: float
+
+
+class Detector(Protocol):
+    """What finds faces: a name, and a call from a (H, W, 3) uint8 RGB photo, largest face first."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> list[Detection]: ...
+
+
+class Cascade:
+    """OpenCV's frontal-face cascade (Viola and Jones, CVPR 2001; Lienhart's `alt`): no download.
+
+    It finds upright faces seen from the front, and takes some patterns for faces. The photo is
+    reduced to 960 pixels first; faces below 30 of those pixels are not looked for. Where it finds
+    none, it looks again with a black frame around the photo, for its windows are wider than a
+    close-up. The score is the number of neighbouring windows that agreed, at least 5.
+    """
+
+    name: ClassVar[str] = "cascade"
+    # As `python -m benchmarks.detectors --data ibug_300w/train --limit 400` measures it.
+    rule: ClassVar[BoxRule] = BoxRule(enlarge=0.89, down=0.159)
+    longest: ClassVar[int] = 960
+    least: ClassVar[int] = 30
+    neighbours: ClassVar[int] = 4
+    frame: ClassVar[float] = 0.2  # of the longer side
+
+    def __init__(self):
+        file = Path(cv2.data.haarcascades) / "haarcascade_frontalface_alt.xml"
+        self._cascade = cv2.CascadeClassifier(str(file))
+
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        small = photos.reduced(image, self.longest)
+        grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+        boxes, scores = self._found(grey)
+        if not len(boxes):
+            frame = round(self.frame * max(grey.shape))
+            boxes, scores = self._found(cv2.copyMakeBorder(grey, *[frame] * 4, cv2.BORDER_CONSTANT))
+            boxes = boxes - [frame, frame, 0, 0]
+        return _detections(boxes, scores, image, small, self.rule)
+
+    def _found(self, grey):
+        """(h, w) uint8 -> boxes (n, 4), corner, width and height; scores (n,)."""
+        boxes, scores = self._cascade.detectMultiScale2(
+            grey, 1.1, self.neighbours, minSize=(self.least, self.least)
+        )
+        scores = np.float32(scores)
+        kept = np.int64(cv2.dnn.NMSBoxes(boxes, scores, 0, 0.3))  # the best of nested ones
+        return np.reshape(boxes, (-1, 4))[kept], scores[kept]
+
+
+class YuNet:
+    """OpenCV's YuNet (Wu et al., 2023), from its ONNX file (opencv_zoo: face_detection_yunet).
+
+    The photo is reduced to 640 pixels first, where its faces are 10 to 300 pixels wide. The score
+    is a probability, at least 0.9 (OpenCV's default). Errors: InputError naming the file.
+    """
+
+    name: ClassVar[str] = "yunet"
+    # Inferred, not measured: WIDER FACE, which it learned from, frames a face with its forehead,
+    # a fifth of the box's height.
+    rule: ClassVar[BoxRule] = BoxRule(enlarge=0.82, down=0.1)
+    longest: ClassVar[int] = 640
+
+    def __init__(self, model: Path | str):
+        try:
+            self._net = cv2.FaceDetectorYN_create(str(model), "", (self.longest, self.longest))
+            self(np.zeros((64, 64, 3), np.uint8))
+        except cv2.error:
+            fault = "not YuNet's ONNX file" if Path(model).is_file() else "no such file"
+            raise InputError(
+                f"{model}: {fault}; download face_detection_yunet_2023mar.onnx of opencv_zoo"
+            ) from None
+
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        small = photos.reduced(image, self.longest)
+        self._net.setInputSize((small.shape[1], small.shape[0]))
+        _, found = self._net.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        found = np.zeros((0, 15)) if found is None else found
+        return _detections(found[:, :4], found[:, -1], image, small, self.rule)
+
+
+def _detections(boxes, scores, image, small, rule):
+    """Corner, width and height in pixels of the reduced image -> detections, largest first."""
+    found = []
+    zoom = np.array([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]])
+    for (x, y, width, height), score in zip(boxes, scores, strict=True):
+        corners = np.array([[x, y], [x + width, y + height]], np.float64) * zoom - 0.5
+        centre, side = geometry.square(corners.reshape(4), rule.enlarge, rule.down)
+        box = np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
+        found.append(Detection(box, float(score)))
+    return sorted(found, key=lambda face: face.box[0] - face.box[2])
+
+
+def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
+    """A file of boxes -> photo, as it is named there, -> its boxes (N, 4) float32, in file order.
+
+    Boxes are rectangles around the landmarks, in pixels of the photo as a viewer shows it, counted
+    from 0. CSV whose first line names the columns photo, x0, y0, x1, y1; or a JSON list of objects
+    {"photo": name, "box": [x0, y0, x1, y1]}. Errors: InputError naming the file and the place.
+    """
+    path = Path(path)
+    text, boxes = read_text(path, "a CSV or JSON file of boxes"), {}
+    rows = _csv_boxes if path.suffix.lower() == ".csv" else _json_boxes
+    for where, photo, values in rows(text, path):
+        box = numbers(values, (4,), "box", where)
+        if not (np.isfinite(box).all() and box[0] < box[2] and box[1] < box[3]):
+            raise InputError(f"{where}: the box {box.tolist()} has no extent; give x0, y0, x1, y1")
+        boxes.setdefault(photo, []).append(box)
+    if not boxes:
+        raise InputError(f"{path}: holds no box; it must name photo, x0, y0, x1, y1")
+    return {photo: np.array(those, np.float32) for photo, those in boxes.items()}
+
+
+def _csv_boxes(text, path) -> Iterator[tuple[str, str, list]]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    if lacking := [name for name in ("photo", *CORNERS) if name not in (reader.fieldnames or ())]:
+        raise InputError(f"{path}: its first line lacks the column {lacking[0]}; photo,x0,y0,x1,y1")
+    for row in reader:
+        yield f"{path}, line {reader.line_num}", row["photo"], [row[name] for name in CORNERS]
+
+
+def _json_boxes(text, path) -> Iterator[tuple[str, str, list]]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    if not isinstance(values, list):
+        raise InputError(f"{path}: must be a list of objects with photo and box")
+    for number, value in enumerate(values, 1):
+        where = f"{path}, record {number}"
+        if not isinstance(value, dict) or not isinstance(value.get("photo"), str):
+            raise InputError(f"{where}: must be an object with photo and box")
+        yield where, value["photo"], value.get("box")

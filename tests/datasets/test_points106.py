@@ -1,0 +1,128 @@
+"""The readers of LaPa and JD-landmark: splits, boxes, corrections, and files that are wrong."""
+
+import numpy as np
+import pytest
+
+from jaxalign.datasets import jd_landmark, lapa
+from jaxalign.datasets.builder import build
+from jaxalign.datasets.faces import Bad, check_face
+from jaxalign.datasets.formats import read_counted, read_rect
+from jaxalign.errors import InputError
+from jaxalign.schemes import LAPA106
+from jaxalign.sources import open_source
+from tests.helpers.trees_106 import make_jd, make_lapa
+
+
+@pytest.mark.parametrize("place", [".", "LaPa"])
+def test_lapa(tmp_path, place):
+    made = make_lapa(tmp_path / place)
+    read = list(lapa.faces(tmp_path))
+    assert [face.id for face in read] == list(made)
+    assert [(face.split, face.subsets, face.group) for face in read] == [
+        ("train", ("train_set",), "10"),
+        ("train", ("train_set",), "10"),
+        ("train", ("val",), "20"),
+        ("test", (), "30"),
+    ]
+    for face in read:
+        np.testing.assert_array_equal(face.points["lapa106"], made[face.id])
+        assert check_face(face) is None and face.photo.parent.name == "images"
+
+
+def test_lapa_builds_and_reads_back(tmp_path):
+    made = make_lapa(tmp_path / "lapa")
+    built = build(lapa.BENCHMARK, tmp_path / "lapa", tmp_path / "data")
+    assert built.found == {"train": 3, "test": 1, "train_set": 2, "val": 1}
+    source = open_source("lapa/val", LAPA106, tmp_path / "data")
+    np.testing.assert_array_equal(source[0]["points"], made["val/20_0"])
+
+
+def test_jd(tmp_path):
+    made = make_jd(tmp_path)
+    shadow = tmp_path / "__MACOSX/Test_data1/landmark/._AFW_134212_2_0.jpg.txt"
+    shadow.parent.mkdir(parents=True)
+    shadow.write_bytes(b"\0\5")
+    read = list(jd_landmark.faces(tmp_path))
+    assert [face.id for face in read] == list(made)
+    assert [(face.split, face.group) for face in read] == [
+        ("test", "flickr/134212"),
+        ("train", "flickr/134212"),
+        ("train", "IBUG_image_008_1"),
+    ]
+    for face in read:
+        np.testing.assert_array_equal(face.points["lapa106"], made[face.id])
+        assert check_face(face) is None
+    boxes = [face.boxes for face in read]
+    for box in boxes[:2]:
+        np.testing.assert_array_equal(box["dataset"], [2, 5, 50, 60])
+    assert boxes[2] == {}
+
+
+def test_jd_from_one_of_its_folders(tmp_path):
+    make_jd(tmp_path)
+    (face,) = jd_landmark.faces(tmp_path / "Test_data1")
+    assert (face.id, face.split) == ("AFW_134212_2_0", "test")
+    (tmp_path / "Test_data1").rename(tmp_path / "Validation_data")
+    (face,) = jd_landmark.faces(tmp_path / "Validation_data")
+    assert (face.split, face.subsets) == ("train", ("val",))
+
+
+GOOD = "106\n" + "2.5 3.5\n" * 106
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "empty"),
+        (b"\xff\xd8\xff\xe0", "not a text file"),
+        (GOOD[4:].encode(), "line 1 is '2.5 3.5', it must be 106"),
+        (GOOD.replace("106", "68").encode(), "line 1 is '68', it must be 106"),
+        (GOOD[:-8].encode(), "105 points, its first line says 106"),
+        (GOOD.replace("2.5 3.5", "2.5", 1).encode(), "line 2 has 1 columns, there must be 2"),
+        ((GOOD[:-8] + "2.5 nan\n").encode(), "line 107 holds NaN or infinity"),
+        ((GOOD[:-8] + "2.5 3,5\n").encode(), "line 107 holds something that is not a number"),
+    ],
+)
+def test_wrong_point_files(tmp_path, text, reason):
+    make_lapa(tmp_path / "lapa")
+    make_jd(tmp_path / "jd")
+    for path, read in [
+        (tmp_path / "lapa/train/landmarks/10_0.txt", lapa.faces(tmp_path / "lapa")),
+        (
+            tmp_path / "jd/Test_data1/landmark/AFW_134212_2_0.jpg.txt",
+            jd_landmark.faces(tmp_path / "jd"),
+        ),
+    ]:
+        path.write_bytes(text)
+        with pytest.raises(InputError) as raised:
+            read_counted(path, 106)
+        assert str(raised.value) == f"{path}: {reason}"
+        bad = next(read)
+        assert isinstance(bad, Bad) and (bad.path, bad.reason) == (path, reason)
+
+
+def test_wrong_boxes_are_named(tmp_path):
+    make_jd(tmp_path)
+    path = tmp_path / "Test_data1/rect/AFW_134212_2_0.jpg.rect"
+    for text, reason in [("1 2 3", "line 1 has 3 columns, there must be 4"), ("", "empty")]:
+        path.write_text(text)
+        with pytest.raises(InputError):
+            read_rect(path)
+        bad = next(jd_landmark.faces(tmp_path))
+        assert (bad.path, bad.reason) == (path, reason)
+
+
+def test_missing_photos_are_named(tmp_path):
+    make_lapa(tmp_path / "lapa")
+    make_jd(tmp_path / "jd")
+    (tmp_path / "lapa/train/images/10_0.jpg").unlink()
+    assert "no photo 10_0.jpg in train/images" in next(lapa.faces(tmp_path / "lapa")).reason
+    photo = tmp_path / "jd/Test_data1/picture/AFW_134212_2_0.jpg"
+    photo.unlink()
+    assert next(jd_landmark.faces(tmp_path / "jd")).path == photo
+
+
+@pytest.mark.parametrize("module", [lapa, jd_landmark])
+def test_another_folder_is_refused(tmp_path, module):
+    with pytest.raises(InputError, match="it must hold"):
+        list(module.faces(tmp_path))

@@ -1,0 +1,465 @@
+"""The papers' tables: their data, one command from training to print; the decoding benchmark."""
+
+import csv
+import importlib
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxalign import decoding
+from jaxalign import recipe as recipes
+from jaxalign.backbones import BACKBONES
+from jaxalign.errors import InputError
+from jaxalign.evaluation.summary import statistics
+from jaxalign.papers import LISTED, Variant, figures, tables
+from jaxalign.papers import decoding as bench
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.protocols import PROTOCOLS
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.schemes import SCHEMES
+from jaxalign.sources import benchmark_of
+from jaxalign.systems.gaussian_vector import GaussianVector
+from jaxalign.systems.pixelwise import PixelWise
+from jaxalign.systems.propagationnet import PropagationNet
+from jaxalign.systems.tab import TAB
+from jaxalign.training.initial import arrays_of, torch_names
+from tests.helpers.fakes import fake
+from tests.helpers.torch_writers import write_safetensors
+
+
+SYSTEMS = {"gaussian_vector": GaussianVector, "tab": TAB, "propagationnet": PropagationNet,
+           "pixelwise": PixelWise}  # fmt: skip
+OWN = ("GV(", "TAB", "PropNet")  # what the papers call their own models
+PAPERS = {name: importlib.import_module(f"jaxalign.papers.{name}") for name in SYSTEMS}
+BLOCKS = [
+    pytest.param(name, block, id=f"{name}-{number}-{index}")
+    for name, paper in PAPERS.items()
+    for number, blocks in paper.TABLES.items()
+    for index, block in enumerate(blocks)
+]
+FACES = {
+    "wflw": {"all": 2500, "pose": 326, "expression": 314, "illumination": 698, "make-up": 206,
+             "occlusion": 736, "blur": 773},
+    "cofw": {"all": 507}, "ibug_300w": {"private": 600, "challenging": 135},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_every_line_and_column_can_be_filled(name, table):
+    subsets = {"all", *PROTOCOLS[benchmark_of(table.data)].subsets}
+    subsets |= set(PROTOCOLS[benchmark_of(table.data)].means)
+    for column in table.columns:
+        method = hasattr(SYSTEMS[name], column.statistic)
+        assert column.statistic in statistics() or method
+        assert column.subset in subsets
+        assert column.normaliser in PROTOCOLS[benchmark_of(table.data)].normalisers
+        assert column.region in ("", *SCHEMES["ibug68"].regions)
+        if column.region:  # a summary has a region's NME alone, by the headline
+            headline = PROTOCOLS[benchmark_of(table.data)].normaliser
+            assert (column.statistic, column.normaliser) == ("nme", headline)
+    for row in table.rows:
+        assert len(row.paper) == len(table.columns)
+        assert all(re.fullmatch(r"-|\d+\.\d+", number) for number in row.paper)
+    kinds = [isinstance(row, Variant) for row in table.rows]
+    assert kinds == sorted(kinds)  # others' models first
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_figures_are_of_what_a_report_holds(name):
+    for figure in PAPERS[name].FIGURES.values():
+        for column in figure.columns:
+            assert column.subset in {"all", *LISTED, *PROTOCOLS["ibug_300w"].subsets}
+            assert column.region in ("", *SCHEMES["ibug68"].regions)
+        assert bool(figure.listed) == any(c.subset in LISTED for c in figure.columns)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_settings_are_keys_of_the_recipe_and_make_different_variants(name):
+    base = Recipe(system=SYSTEMS[name]())
+    groups = [blocks[0].rows for blocks in PAPERS[name].TABLES.values()]
+    groups += [figure.rows for figure in PAPERS[name].FIGURES.values()]
+    for rows in groups:
+        rows = [row for row in rows if isinstance(row, Variant)]
+        made = [(recipes.override(base, [*row.train, *row.test]), row.shrink) for row in rows]
+        assert len(set(map(str, made))) == len(made)
+        for setting in {setting for row in rows for setting in row.train}:
+            recipes.override(base, [setting])  # also alone, as Work.train tries it
+
+
+def own_rows(table, statistics):
+    """The paper's rows of its own models, as numbers, where the table has these columns."""
+    found = [column.statistic for column in table.columns]
+    for row in table.rows if set(statistics) <= set(found) else ():
+        if isinstance(row, Variant) or row.label.startswith(OWN):
+            yield [float(row.paper[found.index(name)]) for name in statistics]
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_failure_rates_are_whole_faces(name, table):
+    for index, column in enumerate(table.columns):
+        if column.statistic.startswith("fr"):
+            faces = FACES[benchmark_of(table.data)][column.subset]
+            single = replace(table, columns=(column,), rows=tuple(
+                replace(row, paper=(row.paper[index],)) for row in table.rows))  # fmt: skip
+            for (rate,) in own_rows(single, [column.statistic]):
+                assert abs(rate - 100 * round(rate / 100 * faces) / faces) < 0.0051
+
+
+@pytest.mark.parametrize(("name", "table"), BLOCKS)
+def test_areas_are_above_their_bound(name, table):
+    """AUC >= 1 - NME / limit, but for a slip that is named."""
+    slip = any("below their bound" in note for note in table.notes)
+    for limit in (7, 8, 10):
+        unit = {c.statistic: 100 / c.unit for c in table.columns}.get(f"auc@{limit}")
+        for nme, area in own_rows(table, ["nme", f"auc@{limit}"]):
+            assert (unit * area >= 100 * (1 - nme / limit) - 0.1) != slip
+
+
+def test_300w_full_is_common_and_challenging():
+    tables = [*PAPERS["gaussian_vector"].TABLES[1], *PAPERS["tab"].TABLES[2],
+              *PAPERS["propagationnet"].TABLES[2]]  # fmt: skip
+    rows = [row for table in tables for row in table.rows if row.label.startswith(OWN)]
+    assert len(rows) == 9
+    for common, challenging, full in (map(float, row.paper) for row in rows):
+        assert abs((554 * common + 135 * challenging) / 689 - full) < 0.011
+
+
+def test_totals_are_of_all_1289_faces():
+    """Of Dlib of those it found."""
+    (table,) = PAPERS["pixelwise"].TABLES[2]
+    sizes = [PROTOCOLS["ibug_300w"].subsets[column.subset] for column in table.columns[:5]]
+    assert sum(sizes) == table.columns[5].faces == 1289 and len(table.rows) == 10
+    for row in table.rows:
+        *parts, total = map(float, row.paper[:6])
+        faces = (318, 218, 264, 252, 98) if row.label == "Dlib" else sizes
+        assert abs(np.average(parts, weights=faces) - total) < 0.00011
+
+
+def test_pixelwise_models_are_of_the_papers_size():
+    (table,) = PAPERS["pixelwise"].TABLES[1]
+    ours = table.measure()
+    for row in table.rows:
+        assert f"{ours[row.label][0]:.6f}" == row.paper[0]
+
+
+def test_two_papers_print_the_same_numbers_of_others():
+    """Both tables of WFLW, copied apart from each other, by 7 methods."""
+    for ours, theirs in zip(PAPERS["gaussian_vector"].TABLES[3], PAPERS["tab"].TABLES[1],
+                            strict=True):  # fmt: skip
+        rows = {row.label: row.paper for row in theirs.rows}
+        shared = [row for row in ours.rows if row.label in rows]
+        assert len(shared) == 7
+        assert all(rows[row.label] == row.paper for row in shared)
+
+
+def tiny():
+    return Recipe(
+        system=GaussianVector(size=32, backbone="light_w32", fpn_width=8, epochs=1),
+        data=Data("ibug_300w/train", "ibug_300w/test", test="ibug_300w/test", threads=1,
+                  crop=Crop(landmarks=BoxRule(1.1))),
+        training=Training(batch=4),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def command(tmp_path, data_300w):
+    """A call of tables.py; its recipe `config` and its `workdir`."""
+    file = tmp_path / "tiny.py"
+    file.write_text("from test_tables import tiny as config\n")
+    arguments = ["gaussian_vector", "--data-dir", data_300w, "--workdir", tmp_path / "w"]
+
+    def call(*more):
+        return tables.main([*map(str, [*arguments, *more])])
+
+    call.config, call.workdir = file, tmp_path / "w"
+    call.parsed = lambda *more: tables.parser().parse_args(list(map(str, [*arguments, *more])))
+    return call
+
+
+def test_a_model_is_trained_once_and_evaluated_for_every_row(
+    command, monkeypatch, capsys, tmp_path
+):
+    paper = PAPERS["gaussian_vector"]
+    (table,) = paper.TABLES[5]
+    monkeypatch.setitem(paper.TABLES, 5, (replace(table, rows=table.rows[2:]),))
+    monkeypatch.setitem(paper.FIGURES, 5, replace(paper.FIGURES[5], rows=table.rows[1:2]))
+    arguments = ["--table", 5, "--config", command.config, "--csv", tmp_path / "t.csv"]
+    assert command(*arguments) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"BPM, SB, BBS +paper +4\.10\n", printed)
+    assert re.search(r"BPM, SB, BBS +ours +\d+\.\d\d ±\d+\.\d\d\n", printed)
+    assert "full 6 of 689 faces" in printed
+    assert {path.name for path in command.workdir.iterdir()} == {"base", "reports"}
+    with (tmp_path / "t.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [line["by"] for line in lines] == ["paper", "ours"] * 2
+    assert all(float(line["low"]) < float(line["value"]) for line in lines[1::2])
+    used = [recipe_of(line["report"]) for line in lines[1::2]]
+    assert [recipe["data"]["crop"]["landmarks"]["enlarge"] for recipe in used] == [0.99, 0.99]
+    assert [recipe["system"]["beyond_box"] for recipe in used] == [False, True]
+
+    def refuse(self, stretch):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("jaxalign.training.loop.Run._run_stretch", refuse)
+    assert command("--figure", 5, "--config", command.config) == 0
+    heads = (command.workdir / "figure5.csv").read_text().splitlines()[0]
+    assert heads.startswith("error,BPM: NME")
+    assert (command.workdir / "figure5.png").stat().st_size > 10_000
+    ckpt = ["--ckpt", command.workdir / "base", "--data", "ibug_300w/test"]
+    assert command("--table", 1, *ckpt) == 0
+    printed = capsys.readouterr().out
+    assert "common 4 of 554, challenging 2 of 135" in printed
+    assert re.search(f"{command.workdir / 'base'} +ours", printed)
+
+
+def recipe_of(report):
+    return json.loads((Path(report) / "report.json").read_text())["about"]["recipe"]
+
+
+def test_variants_of_all_tables_share_their_trainings(command, monkeypatch, tmp_path):
+    """Tables 5 to 8: 39 rows, 15 models; where a row's settings are the recipe's, `base`."""
+    called = []
+
+    def record(self, command, *arguments):
+        called.append(list(map(str, arguments)))
+
+    monkeypatch.setattr(tables.Work, "_call", record)
+    more = ["--init-from", str(tmp_path), "--set", "training.seed=1"]
+    work = tables.Work(command.parsed("--table", 5, "--config", command.config, *more))
+    rows = [row for n in (5, 6, 7, 8) for row in PAPERS["gaussian_vector"].TABLES[n][0].rows]
+    folders = [work.train(row, 1).name for row in rows]
+    assert len(rows) == 39 and len(called) == len(set(folders)) == 15
+    assert folders[:4] == ["bands_none", "base", "base", "base"]
+    assert {"theta_0-tau_0.5", "bands_1", "bands_1_3"} < set(folders)
+    assert called[0][-5:] == ["--set", "training.seed=1", "system.bands=()",
+                              "--init-from", str(tmp_path)]  # fmt: skip
+
+
+def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
+    stem = TAB(stem="resnet")
+    shapes = arrays_of(jax.eval_shape(stem.init, jax.random.key(0)))
+    inside = {(k[0], *k[3:]): leaf for k, leaf in shapes.items() if k[1:3] == ("scbe", "stem")}
+    names = torch_names(BACKBONES["resnet50"].torch_name, inside)
+    ours = {name: np.zeros(inside[key].shape, np.float32) for key, name in names.items()}
+    torch = {name: a.transpose(3, 2, 0, 1) if a.ndim == 4 else a for name, a in ours.items()}
+    write_safetensors(tmp_path / "resnet50.safetensors", torch)
+    (tmp_path / "other.pth").write_bytes(b"no weights")
+    paths = [str(tmp_path / "other.pth"), str(tmp_path / "resnet50.safetensors")]
+    assert tables._fitting(stem, paths) == paths[1]
+    assert tables._fitting(TAB(stem="base"), paths) == ""
+    assert tables._fitting(None, []) == ""  # not even its shapes are asked for
+    assert "other.pth" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no such file"):
+        tables._fitting(stem, ["nowhere.pth"])
+
+
+def test_columns_that_are_methods_of_the_system(command, monkeypatch):
+    class Fake:
+        points, size = SCHEMES["ibug68"], 32
+
+        def boundary_mse(self, variables, batch):
+            return variables * batch["points"].max((1, 2))
+
+    fake = SimpleNamespace(system=Fake(), data=Data(crop=Crop()))
+    monkeypatch.setattr(tables.checkpoints, "load", lambda path: (fake, np.float32(2), None))
+    monkeypatch.setattr(tables.Work, "_call", lambda *_: None)
+    work = tables.Work(command.parsed("--table", 8, "--config", command.config))
+    (table,) = PAPERS["tab"].TABLES[8]
+    found = work.per_face(Variant("", ()), table, 0)
+    assert list(found) == ["boundary_mse"] and found["boundary_mse"].shape == (6,)
+    assert (found["boundary_mse"] > 32).all()
+    assert work.per_face(Variant("", ()), PAPERS["tab"].TABLES[9][0], 0) == {}
+
+
+def test_each_training_has_its_seed_and_folder(command, monkeypatch):
+    called = []
+    monkeypatch.setattr(tables.Work, "_call", lambda self, *line: called.append(line[-2:]))
+    more = ["--config", command.config, "--set", "training.seed=3", "--trainings", 3]
+    work = tables.Work(command.parsed("--table", 5, *more))
+    heatmap, vector = PAPERS["gaussian_vector"].TABLES[5][0].rows[:2]
+    folders = [work.train(row, seed).name for row in (heatmap, vector) for seed in work.seeds]
+    assert folders == ["bands_none", "bands_none-seed4", "bands_none-seed5",
+                       "base", "base-seed4", "base-seed5"]  # fmt: skip
+    assert called[0] == ("training.seed=3", "system.bands=()")
+    assert called[2] == ("system.bands=()", "training.seed=5")
+    assert called[5] == ("training.seed=3", "training.seed=5")
+    with pytest.raises(InputError, match="1 or more"):
+        tables.Work(command.parsed("--table", 5, "--trainings", 0))
+
+
+PARTS = {"helen_test": 3, "lfpw_test": 2, "indoor": 4, "outdoor": 1, "challenging": 2}
+
+
+def face_of_each_part(seed):
+    names = [(part,) for part, faces in PARTS.items() for _ in range(faces)]
+    return tables.Entry(f"report{seed}", fake(12, seed=seed, subsets=names), "ibug_300w")
+
+
+def test_numbers_are_means_over_the_trainings(command, monkeypatch):
+    (table,) = PAPERS["pixelwise"].TABLES[2]
+    table = replace(table, rows=table.rows[:3])
+    monkeypatch.setattr(tables.Work, "evaluate", lambda *given: face_of_each_part(given[-1]))
+    more = ["--config", command.config, "--trainings"]
+    one, three = (
+        tables._lines(table, tables.Work(command.parsed("--table", 1, *more, n))) for n in (1, 3)
+    )
+    assert [line.by for line in three] == ["paper", "paper", "paper", "ours"]
+    every = [face_of_each_part(seed).results for seed in range(3)]
+    total, eyes = three[3].numbers[-2:]
+    errors = [results.normalised("inter_ocular") for results in every]
+    assert total.value == pytest.approx(np.mean(errors), abs=1e-6)
+    assert total.sd == pytest.approx(np.std(np.mean(errors, (1, 2)), ddof=1), abs=1e-5)
+    assert eyes.value == pytest.approx(np.mean(np.array(errors)[..., 36:48]), abs=1e-6)
+    assert total.low < total.value < total.high and total.low != one[3].numbers[-2].low
+    assert three[3].report == "report0 report1 report2" and one[3].report == "report0"
+    printed = tables._text(table, three)
+    assert re.search(r"Direct +ours +0\.\d{4} ±0\.\d{4} +", printed)
+    assert "helen_test 3 of 330, lfpw_test 2 of 224" in printed
+    assert "all 12 of 1289 faces" in printed
+    assert "means of 3 trainings; largest standard deviation among them: Helen " in printed
+    assert f"Total {total.sd:.4f}, eyes {eyes.sd:.4f}" in printed
+    assert "trainings;" not in tables._text(table, one)
+    cells = list(three[3].cells(table.columns))
+    assert len(cells[0]) == 9 and cells[5][6:8] == [total.sd, "all 12 of 1289"]
+
+
+def test_reports_stand_below_an_ablation(command, tmp_path, capsys):
+    face_of_each_part(0).results.save(tmp_path / "predictions.jsonl", "inter_ocular")
+    assert tables.main(["pixelwise", "--table", "2", "--report", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(rf"hybrid\+disc +paper .*\n{tmp_path} +ours +0\.\d{{4}} ±", printed)
+    assert command("--table", 6, "--report", tmp_path) == 2
+    assert "is a grid" in capsys.readouterr().err
+
+
+def test_panels_of_a_figure(tmp_path):
+    figure = PAPERS["pixelwise"].FIGURES[9]
+    figure = replace(figure, rows=figure.rows[:1])
+    entries = [face_of_each_part(seed) for seed in range(3)]
+    work = SimpleNamespace(
+        seeds=range(2), evaluate=lambda row, figure, seed: entries[seed],
+        given=["theirs"], score_given=lambda figure: entries[2:], listed=["face_001", "elsewhere"],
+        arguments=SimpleNamespace(ids="ids.txt"),
+    )  # fmt: skip
+    errors = [entry.results.normalised("inter_ocular") for entry in entries]
+    levels, curves = figures.draw_ced(figure, work, tmp_path / "two.png")
+    whole, eyes = np.array(errors[:2]).mean(-1), np.array(errors[:2])[..., 36:48].mean(-1)
+    heads = ["all points: Direct", "all points: theirs", "eyes: Direct", "eyes: theirs"]
+    assert [name.partition(": NME")[0] for name in curves] == heads
+    assert f"{100 * whole.mean():.2f} %" in list(curves)[0]
+    for shares, values in zip(list(curves.values())[::2], (whole, eyes), strict=True):
+        np.testing.assert_allclose(shares, [(values <= level).mean() for level in levels])
+        assert shares[-1] >= 0.98 and levels[0] == 0
+
+    _, parted = figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+    nme = errors[2].mean(1)
+    for head, part in (("without", np.delete(nme, 1)), ("with", nme[1:2])):
+        assert f"{head} occlusion: theirs: NME {100 * part.mean():.2f} %" in parted
+    alone = replace(figure, columns=figure.columns[:1])
+    _, single = figures.draw_ced(alone, work, tmp_path / "one.png")
+    assert list(single)[0].startswith("Direct: NME")
+    sizes = [cv2.imread(str(tmp_path / name)).shape for name in ("one.png", "two.png")]
+    assert sizes[1] == (sizes[0][0], 2 * sizes[0][1], 3)
+    work.listed = ["elsewhere"]
+    with pytest.raises(InputError, match="ids.txt: no face is with occlusion"):
+        figures.draw_ced(PAPERS["pixelwise"].FIGURES[13], work, tmp_path / "parted.png")
+
+
+def test_faces_of_a_figure(command, capsys, tmp_path):
+    work = tables.Work(command.parsed("--figure", 5, "--config", command.config))
+    pixelwise = PAPERS["pixelwise"].FIGURES
+    assert [work._data(pixelwise[n]) for n in (9, 14)] == ["ibug_300w/test", "cofw68/test"]
+    assert work._data(PAPERS["propagationnet"].FIGURES[7]) == "ibug_300w/test"
+    assert work._data(PAPERS["tab"].TABLES[1][0]) == "ibug_300w/test"
+    assert tables.main(["pixelwise", "--figure", "13"]) == 2
+    assert "needs --ids FILE, one id a line: the occluded faces" in capsys.readouterr().err
+    assert tables.main(["pixelwise", "--figure", "13", "--ids", str(tmp_path / "no")]) == 2
+    assert "name a list of faces" in capsys.readouterr().err
+    assert tables.main(["pixelwise", "--figure", "9", "--ids", "ids.txt"]) == 2
+    assert "only for a figure" in capsys.readouterr().err
+
+
+def test_the_papers_numbers_alone(command, capsys):
+    assert command("--table", 6) == 0
+    printed = capsys.readouterr().out
+    assert "1.5          4.33  4.23  4.15  4.12  4.14\n" in printed
+    assert command("--table", 3) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"GV\(HRNet\) +paper +0\.5775", printed) and " ours " not in printed
+    assert command("--table", 77) == 2
+    assert "there are of Gaussian Vector: 1, 2" in capsys.readouterr().err
+
+
+def test_what_propagationnet_costs(capsys):
+    """Of LAB, which is not ours, the paper's numbers alone."""
+    assert tables.main(["propagationnet", "--table", "8"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"AWing +ours +24\.15 +26\.71\n", printed)
+    assert re.search(r"PropNet +ours +36\.35 +42\.80\n", printed)
+    assert not re.search(r"LAB +ours", printed)
+
+
+def test_the_papers_agree_on_300w():
+    """PropagationNet's and TAB's tables of 300W, copied apart from each other."""
+    for ours, theirs in zip(PAPERS["propagationnet"].TABLES[2], PAPERS["tab"].TABLES[2],
+                            strict=True):  # fmt: skip
+        rows = {row.label: row.paper for row in theirs.rows}
+        differing = [row.label for row in ours.rows if rows.get(row.label, row.paper) != row.paper]
+        assert differing in ([], ["LAB"])  # a slip of TAB's
+        assert sum(row.label in rows for row in ours.rows) > 4
+
+
+def test_convergence_needs_validation(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"step": 1, "loss": 2.0}\n{"step": 1, "val_nme": 0.5}\n')
+    assert figures.validations(tmp_path) == [(1, 0.5)]
+    curves = {"heatmap": [(1, 0.5), (2, 0.1)], "BPM": [(1, 0.4), (2, 0.05)]}
+    figures.draw_convergence(tmp_path / "f.png", "convergence", curves)
+    assert (tmp_path / "f.png").stat().st_size > 10_000
+    figure = PAPERS["gaussian_vector"].FIGURES[6]
+    work = SimpleNamespace(base=True, folder=tmp_path, train=lambda *_: tmp_path, seeds=(0, 1))
+    figures.draw(figure, work, "f")
+    with (tmp_path / "f.csv").open() as file:
+        models = [line["model"] for line in csv.DictReader(file)]
+    assert models[:2] == ["heatmap (no BPM), seed 0", "heatmap (no BPM), seed 1"]
+    assert len(models) == 6
+    log.write_text('{"step": 1, "loss": 2.0}\n')
+    with pytest.raises(InputError, match="data.val"):
+        figures.validations(tmp_path)
+
+
+def test_all_ways_to_decode_agree():
+    rng = np.random.default_rng(3)
+    maps = rng.integers(0, 9, (3, 6, 7, 5)).astype(np.float32)  # full of ties
+    expected, _ = jax.jit(decoding.argmax)(maps)
+    for call in bench.WAYS.values():
+        np.testing.assert_array_equal(jax.jit(call)(maps), expected)
+    first = jax.jit(bench.points_first)(jnp.asarray(np.moveaxis(maps, 3, 1)))
+    np.testing.assert_array_equal(first, expected)
+    for call in bench.ON_HOST.values():
+        np.testing.assert_array_equal(call(maps), expected)
+    x, y = 3 * rng.random((2, 3, 6, 5), np.float32)
+    library = jax.jit(lambda x, y: decoding.vectors(x, y, bench.PEAK, bench.TAU)[0])
+    expected = library(x, y)
+    device = jax.jit(partial(bench.vectors, equals=True))
+    np.testing.assert_allclose(device(x, y), expected, atol=1e-5)
+    for equals in (False, True):
+        np.testing.assert_allclose(bench.vectors(x, y, np, equals), expected, atol=1e-5)
+
+
+def test_times_of_the_papers_table(monkeypatch):
+    forward = {"heatmap": lambda *_: jnp.zeros(1), "vector": lambda *_: jnp.zeros(1)}
+    monkeypatch.setattr(bench, "networks", lambda *_: (forward, {}))
+    found = bench.paper_table(repeats=1)
+    assert [row.label for row in PAPERS["gaussian_vector"].TABLES[9][0].rows] == list(found)
+    assert all(len(times) == 3 and min(times) > 0 for times in found.values())

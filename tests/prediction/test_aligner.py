@@ -1,0 +1,455 @@
+"""Photos to points: in Python and by predict.py, with every status, frame and refusal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxalign
+from jaxalign import prediction
+from jaxalign.commands import predict
+from jaxalign.errors import InputError
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.prediction.detection import Detection
+from jaxalign.systems.interface import System
+from tests.helpers.small import filled, saved, small_recipe
+
+
+@dataclass(frozen=True)
+class Brightest(System):
+    """Every point is the crop's brightest pixel, its score the pixel's value; counts traces."""
+
+    size: int = 32
+    several: tuple[int, ...] = ()
+
+    @property
+    def sizes(self):
+        return self.several or (self.size,)
+
+    def predict(self, variables, images):
+        TRACED.append(images.shape)
+        red = images[..., 0].astype(jnp.float32)
+        place = red.reshape(len(images), -1).argmax(1)
+        point = jnp.stack([place % red.shape[2], place // red.shape[2]], -1).astype(jnp.float32)
+        score = red.max((1, 2)) / 255
+        count = self.points.num_points
+        points = jnp.broadcast_to(point[:, None], (len(images), count, 2))
+        return points, jnp.broadcast_to(score[:, None], (len(images), count))
+
+
+TRACED = []
+CROP = Crop(landmarks=BoxRule(1.25))
+
+
+class Everywhere:
+    """Finds a face around each pixel of 255 red or 200 red, of 40 pixels."""
+
+    name = "everywhere"
+
+    def __call__(self, image):
+        rows, columns = np.nonzero(np.isin(image[..., 0], (255, 200)))
+        return [Detection(np.float32([x - 20, y - 20, x + 20, y + 20]), 1.0)
+                for x, y in zip(columns, rows, strict=True)]  # fmt: skip
+
+
+def aligner(**options):
+    options = {"detector": Everywhere()} | options
+    return prediction.Aligner(Brightest(), {}, CROP, **options)
+
+
+def photo(*marks, shape=(200, 300), value=255):
+    image = np.zeros((*shape, 3), np.uint8)
+    for x, y in marks:
+        cv2.rectangle(image, (x - 2, y - 2), (x + 2, y + 2), (90, 0, 0), -1)
+        image[y, x] = value
+    return image
+
+
+class TestAligner:
+    def test_a_face_comes_back_in_photo_pixels(self):
+        (face,) = aligner()(photo((200, 120)))
+        assert face.points.shape == (68, 2) and face.scores.shape == (68,)
+        assert face.points.dtype == face.scores.dtype == face.box.dtype == np.float32
+        assert abs(face.points - (200, 120)).max() < 1  # crop pixels are 50 / 32 photo pixels
+        assert face.box.tolist() == [180, 100, 220, 140]
+        assert (face.origin, face.status) == ("everywhere", "ok")
+        assert face.score == pytest.approx(face.scores.mean())
+
+    def test_the_crop_is_the_rule_for_landmark_boxes(self):
+        crop = Crop("dataset", BoxRule(2.0, 0.25), BoxRule(9.0), BoxRule(9.0))
+        system = Brightest()
+        image = photo((150, 100))  # the corner of the crop about (130, 80) + (0, 10), 80 wide
+        box = np.float32([110, 60, 150, 100])
+        (face,) = prediction.Aligner(system, {}, crop)(image, box[None])
+        inside = face.scores[0] > 0
+        assert inside and abs(face.points[0] - (150, 100)).max() < 80 / 32
+        (face,) = prediction.Aligner(system, {}, Crop(landmarks=BoxRule(0.5)))(image, [box])
+        assert face.scores[0] == 0
+
+    def test_boxes_given(self):
+        image = photo((50, 50), (200, 120))
+        first, second = aligner()(image, [[190, 110, 220, 140], [40, 40, 70, 75]])
+        assert abs(first.points - (200, 120)).max() < 1
+        assert abs(second.points - (50, 50)).max() < 1
+        assert first.origin == second.origin == "given"
+        assert second.box.tolist() == [40, 40, 70, 75]
+        assert aligner()(image, []) == []
+
+    def test_no_face_is_an_empty_list(self):
+        assert aligner()(photo()) == []
+        assert aligner()([photo(), photo()]) == [[], []]
+        assert aligner()(np.zeros((1, 1, 3), np.uint8)) == []
+        assert aligner().align([]) == []
+
+    def test_low_confidence(self):
+        images, box = [photo((100, 100)), photo((100, 100), value=200)], [[95, 95, 105, 105]]
+        sure, unsure = (aligner()(image, box)[0].score for image in images)
+        assert sure > unsure and aligner()(images[1], box)[0].status == "ok"
+        between = aligner(min_score=(sure + unsure) / 2)
+        found = [between(image, box)[0].status for image in images]
+        assert found == ["ok", "low_confidence"]
+
+    def test_many_equal_one_by_one(self):
+        rng = np.random.default_rng(0)
+        images = [
+            photo(*rng.integers(30, 170, (count, 2)), shape=(200 + 10 * count, 300))
+            for count in (1, 0, 3, 2, 5)
+        ]
+        together, alone = aligner(batch=4), aligner(batch=4)
+        for many, image in zip(together(images), images, strict=True):
+            one = alone(image)
+            assert len(many) == len(one)
+            for a, b in zip(many, one, strict=True):
+                np.testing.assert_array_equal(a.points, b.points)
+                np.testing.assert_array_equal(a.scores, b.scores)
+        stacked = np.stack([photo((50, 60)), photo((70, 80))])
+        for many, image in zip(together(stacked), stacked, strict=True):
+            np.testing.assert_array_equal(many[0].points, alone(image)[0].points)
+
+    def test_one_compilation_for_a_shape(self):
+        one = aligner(batch=3)  # rounded up to the four devices of the tests
+        TRACED.clear()
+        assert one.compilations == 0
+        for marks in ([(50, 50)], [(50, 50), (90, 90)], [(20 + 9 * i, 50) for i in range(7)]):
+            one(photo(*marks))
+        assert one.compilations == len(TRACED) == 1
+        assert TRACED == [(1, 32, 32, 3)]  # one face a device
+
+    def test_a_size_for_each_face(self):
+        system = Brightest(several=(32, 64))
+        sized = prediction.Aligner(system, {}, Crop(landmarks=BoxRule(1.0)), batch=4)
+        TRACED.clear()
+        boxes = [[180, 100, 240, 160], [190, 110, 220, 140], [40, 40, 110, 110]]
+        faces = sized(photo((200, 120), (60, 70)), boxes)
+        assert {shape[1] for shape in TRACED} == {32, 64} and sized.compilations == 2
+        for face, mark in zip(faces, [(200, 120), (200, 120), (60, 70)], strict=True):
+            assert abs(face.points - mark).max() < 1.2
+
+    def test_an_8k_photo(self):
+        """A face of a thousand pixels and one of 60, each at the size that loses nothing."""
+        sized = prediction.Aligner(
+            Brightest(several=(64, 1024)), {}, Crop(landmarks=BoxRule(1.0)), batch=1
+        )
+        image = photo((6000, 3000), (100, 100), shape=(4320, 7680))
+        TRACED.clear()
+        large, small = sized(image, [[5400, 2600, 6400, 3600], [70, 70, 130, 130]])
+        assert {shape[1] for shape in TRACED} == {64, 1024}
+        assert abs(large.points - (6000, 3000)).max() < 1
+        assert abs(small.points - (100, 100)).max() < 1.2
+
+    def test_grey_and_transparent_images(self):
+        image = photo((100, 100))
+        grey, clear = image[..., 0], np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+        box = [[80, 80, 120, 120]]
+        expected = aligner()(image, box)[0].points
+        for same in (grey, clear):
+            np.testing.assert_array_equal(aligner()(same, box)[0].points, expected)
+
+    @pytest.mark.parametrize(
+        ("images", "boxes", "reason"),
+        [
+            ([photo(), photo() / 255], None, "image 1: .* give uint8"),
+            (photo(), [[1, 2, 3]], "rows of four numbers"),
+            (photo(), [[1, 2, 3, 4, 0.9]], "rows of four numbers"),
+            (photo(), [1, 2, 3, 4, 5, 6, 7, 8], "rows of four numbers"),
+            (photo(), [[1, 2, 3, 4], [1]], "rows of four numbers"),
+            ("me.jpg", None, "me.jpg: not an array; photos.read makes one"),
+            (Image.new("P", (9, 9)), None, "not an array; photos.read makes one"),
+            (photo(), [[1, 2, 1, 4]], "has no extent"),
+            (photo(), [[1, 2, np.nan, 4]], "has no extent"),
+            (photo(), [[301, 2, 310, 9]], "lies outside its 300 x 200 pixels"),
+            ([photo(), photo()], [None], "boxes for 1 images, but there are 2"),
+        ],
+    )
+    def test_refusals(self, images, boxes, reason):
+        with pytest.raises(InputError, match=reason):
+            aligner()(images, boxes)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A work directory of the small recipe, untrained."""
+    recipe, workdir = small_recipe(), tmp_path_factory.mktemp("run")
+    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    return saved(recipe, variables, workdir)
+
+
+def test_three_lines_of_python(checkpoint):
+    aligner = jaxalign.load(checkpoint)
+    (face,) = aligner(photo((60, 60)), [[40, 40, 80, 80]])
+    assert face.points.shape == (68, 2) and 0 <= face.score <= 1
+
+
+def test_importing_jaxalign_imports_no_jax():
+    code = "import sys, jaxalign; jaxalign.load; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def call(checkpoint, *arguments):
+    return predict.main(["--ckpt", *map(str, (checkpoint, *arguments))])
+
+
+def written(folder):
+    return json.loads((folder / "faces.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Two photos, one of them turned by its EXIF, and what is no photo."""
+    folder = tmp_path / "an album ä"
+    folder.mkdir()
+    upright = photo((200, 120))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+    turned.save(folder / "turned 顔.png", exif=exif)
+    Image.fromarray(upright).save(folder / "a.png")
+    (folder / "broken.jpg").write_text("no photo")
+    return folder
+
+
+def boxes_file(path, *rows):
+    lines = [",".join(map(str, row)) for row in (("photo", "x0", "y0", "x1", "y1"), *rows)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+class TestCommand:
+    def test_photos_with_boxes(self, checkpoint, album, tmp_path, capsys):
+        boxes = boxes_file(
+            tmp_path / "boxes.csv",
+            (album / "a.png", 180, 100, 220, 140),
+            ("turned 顔.png", 180, 100, 220, 140),
+            ("turned 顔.png", 10, 10, 60, 60),
+        )
+        assert call(checkpoint, album, "--boxes", boxes, "--out", tmp_path / "o") == 0
+        printed = capsys.readouterr()
+        assert "3 photos: 2 ok, 1 unreadable" in printed.out
+        assert "compilations of the network: 1" in printed.out
+        assert "broken.jpg: no photo" in printed.err
+        found = written(tmp_path / "o")
+        assert found["scheme"] == "ibug68" and "EXIF rotation applied" in found["frame"]
+        plain, broken, turned = found["photos"]
+        assert plain["status"] == turned["status"] == "ok" and broken["status"] == "unreadable"
+        assert "no photo" in broken["reason"] and "faces" not in broken
+        assert turned["photo"] == str(album / "turned 顔.png")
+        assert (turned["width"], turned["height"]) == (300, 200)
+        assert [face["origin"] for face in turned["faces"]] == ["given", "given"]
+        assert turned["faces"][0] == plain["faces"][0]  # the same photo as a viewer shows it
+        face = plain["faces"][0]
+        assert np.shape(face["points"]) == (68, 2) and np.shape(face["scores"]) == (68,)
+        assert face["box"] == [180, 100, 220, 140]
+        for record in (plain, turned):
+            picture = np.asarray(Image.open(tmp_path / "o" / record["picture"]))
+            assert picture.shape == (200, 300, 3)
+            assert (picture[100, 182:218] > 200).all()  # the box, white
+        assert {p.name for p in (tmp_path / "o").iterdir()} == {
+            "faces.json", plain["picture"], turned["picture"],
+        }  # fmt: skip
+
+    def test_low_confidence_and_no_pictures(self, checkpoint, album, tmp_path, capsys):
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
+        options = ["--boxes", boxes, "--min-score", 1.1, "--no-pictures"]
+        assert call(checkpoint, album / "a.png", *options, "--out", tmp_path / "o") == 0
+        assert "1 photos: 1 low_confidence" in capsys.readouterr().out
+        (record,) = written(tmp_path / "o")["photos"]
+        assert record["status"] == record["faces"][0]["status"] == "low_confidence"
+        assert [p.name for p in (tmp_path / "o").iterdir()] == ["faces.json"]
+
+    def test_no_face(self, checkpoint, album, tmp_path, capsys):
+        assert call(checkpoint, album / "a.png", "--out", tmp_path / "o") == 0
+        assert "1 photos: 1 no_face" in capsys.readouterr().out
+        (record,) = written(tmp_path / "o")["photos"]
+        assert record["status"] == "no_face" and record["faces"] == []
+        assert [p.name for p in (tmp_path / "o").iterdir()] == ["faces.json"]
+
+    def test_nothing_readable(self, checkpoint, album, tmp_path):
+        assert call(checkpoint, album / "broken.jpg", "--out", tmp_path / "o") == 2
+        assert written(tmp_path / "o")["photos"][0]["status"] == "unreadable"
+
+    def test_photos_of_one_name(self, checkpoint, album, tmp_path):
+        (album / "deep").mkdir()
+        Image.fromarray(photo((200, 120))).save(album / "deep" / "a.png")
+        paths = album / "a.png", album / "deep" / "a.png"
+        boxes = boxes_file(tmp_path / "boxes.csv", *((path, 180, 100, 220, 140) for path in paths))
+        pattern = f"{album}/**/a.png"
+        assert call(checkpoint, pattern, "--boxes", boxes, "--out", tmp_path / "o") == 0
+        names = [record["picture"] for record in written(tmp_path / "o")["photos"]]
+        assert names == ["a.png.png", "a.png.2.png"]
+        assert all((tmp_path / "o" / name).is_file() for name in names)
+
+    def test_boxes_go_to_no_other_photo(self, checkpoint, album, tmp_path, monkeypatch, capsys):
+        (album / "deep").mkdir()
+        Image.fromarray(photo((200, 120))).save(album / "deep" / "a.png")
+        monkeypatch.chdir(album)
+        rows = ("./a.png", 180, 100, 220, 140), ("gone.png", 1, 2, 3, 4)
+        boxes = boxes_file(tmp_path / "boxes.csv", *rows)
+        arguments = ["./a.png", "deep/a.png", "--boxes", boxes, "--out", tmp_path / "o"]
+        assert call(checkpoint, *arguments) == 0
+        printed = capsys.readouterr().out
+        assert "names no box of 1 photos: no_face" in printed
+        assert "1 of its names are of no photo given, such as gone.png" in printed
+        assert [r["status"] for r in written(tmp_path / "o")["photos"]] == ["ok", "no_face"]
+
+    @pytest.mark.parametrize("name", [os.fsdecode(b"latin\xe9.png"), 250 * "a" + ".png"])
+    def test_awkward_names(self, checkpoint, tmp_path, name):
+        Image.fromarray(photo((200, 120))).save(tmp_path / name)
+        boxes = boxes_file(tmp_path / "boxes.csv", ("b.png", 180, 100, 220, 140))
+        Image.fromarray(photo((200, 120))).save(tmp_path / "b.png")
+        found = [Detection(np.float32([180, 100, 220, 140]), 1.0)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("jaxalign.prediction.detection.Cascade.__call__", lambda *_: found)
+            assert call(checkpoint, tmp_path / name, "--out", tmp_path / "o") == 0
+        (record,) = written(tmp_path / "o")["photos"]
+        assert record["photo"] == str(tmp_path / name) and record["status"] == "ok"
+        assert (tmp_path / "o" / record["picture"]).is_file()
+        assert call(checkpoint, tmp_path / "b.png", "--boxes", boxes, "--out", tmp_path / "o") == 0
+
+    def test_video(self, checkpoint, tmp_path, monkeypatch, capsys):
+        path = str(tmp_path / "clip.avi")
+        video = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 25, (96, 96))
+        rng = np.random.default_rng(0)
+        for _ in range(6):
+            video.write(rng.integers(0, 256, (96, 96, 3), np.uint8))
+        video.release()
+        box = Detection(np.float32([20, 20, 70, 70]), 1.0)
+        calls = iter(2 * [1, 1, 0, 1, 1, 1])
+        found = lambda self, image: [box] * next(calls)  # noqa: E731
+        monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", found)
+        raw, smoothed = [], []
+        for points, options in ((raw, []), (smoothed, ["--smooth"])):
+            assert call(checkpoint, "--video", path, "--out", tmp_path / "o", *options) == 0
+            assert "6 frames: 5 ok, 1 no_face" in capsys.readouterr().out
+            report = written(tmp_path / "o")
+            assert report["video"] == path and report["smoothed"] is bool(options)
+            frames = report["frames"]
+            assert [frame["frame"] for frame in frames] == list(range(6))
+            seconds = [frame["seconds"] for frame in frames]
+            np.testing.assert_allclose(seconds, np.arange(6) / 25, atol=1e-6)
+            assert frames[2]["status"] == "no_face" and frames[2]["faces"] == []
+            assert {face["id"] for frame in frames for face in frame["faces"]} == {0}
+            points += [frame["faces"][0]["points"] for frame in frames if frame["faces"]]
+        assert raw[0] == smoothed[0]
+        assert np.ptp(smoothed, axis=0).mean() < np.ptp(raw, axis=0).mean()
+
+    def test_a_video_cut_short(self, checkpoint, tmp_path, monkeypatch, capsys):
+        path = tmp_path / "clip.avi"
+        video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (96, 96))
+        rng = np.random.default_rng(0)
+        for _ in range(8):
+            video.write(rng.integers(0, 256, (96, 96, 3), np.uint8))
+        video.release()
+        monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", lambda *_: [])
+        assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
+        assert "cut short" not in capsys.readouterr().out
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
+        assert "says it holds 8 frames; it may be cut short" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("signals", [(), (signal.SIGTERM,)])
+    def test_broken_off_work_leaves_whole_json(self, tmp_path, signals):
+        before = signal.getsignal(signal.SIGTERM)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            with predict._writer(tmp_path, {"a": 1}, "photos") as write:
+                write({"b": 2})
+                write({"c": "ä"})
+                for number in signals:
+                    os.kill(os.getpid(), number)
+                raise KeyboardInterrupt
+        assert written(tmp_path) == {"a": 1, "photos": [{"b": 2}, {"c": "ä"}]}
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_whose_confidence_is_low_is_said(self, checkpoint, album, tmp_path, capsys):
+        assert call(checkpoint, album / "a.png", "--out", tmp_path / "o") == 0
+        assert "low_confidence: never, for this checkpoint notes no" in capsys.readouterr().out
+        more = ["--out", tmp_path / "o", "--min-score", 0.25]
+        assert call(checkpoint, album / "a.png", *more) == 0
+        assert "low_confidence: a mean score below 0.250" in capsys.readouterr().out
+
+
+class TestRefusals:
+    def line(self, capsys, *arguments):
+        assert call(*arguments) == 2
+        errors = capsys.readouterr().err.splitlines()
+        errors = [line for line in errors if line.strip() and not line.startswith("predict: ")]
+        assert len(errors) == 1 and errors[0].startswith("error: ")  # beside the progress bar
+        return errors[0]
+
+    def test_checkpoints(self, capsys, album, tmp_path):
+        assert "no such folder" in self.line(capsys, tmp_path / "none", album)
+        (tmp_path / "weights.pth").write_bytes(b"torch")
+        assert "weights.pth" in self.line(capsys, tmp_path / "weights.pth", album)
+        assert "holds no finished checkpoint" in self.line(capsys, album, album)
+        (tmp_path / "foreign" / "variables").mkdir(parents=True)
+        line = self.line(capsys, tmp_path / "foreign", album)
+        assert "foreign" in line and "not a whole checkpoint of this program and version" in line
+
+    def test_arguments(self, capsys, checkpoint, album, tmp_path):
+        assert "give photos" in self.line(capsys, checkpoint)
+        assert "give photos" in self.line(capsys, checkpoint, album, "--video", "v.mp4")
+        assert "--smooth goes with --video" in self.line(capsys, checkpoint, album, "--smooth")
+        line = self.line(capsys, checkpoint, album, "--boxes", "b.csv", "--detector-model", "m")
+        assert "in place of a detector" in line
+        assert "--batch -1" in self.line(capsys, checkpoint, album, "--batch", -1)
+        assert "--min-score nan" in self.line(capsys, checkpoint, album, "--min-score", "nan")
+        assert "cannot be looked for" in self.line(capsys, checkpoint, 304 * "a")
+        assert "none.jpg" in self.line(capsys, checkpoint, album / "none.jpg")
+        assert "m.onnx" in self.line(capsys, checkpoint, album, "--detector-model", "m.onnx")
+        assert "v.mp4" in self.line(capsys, checkpoint, "--video", tmp_path / "v.mp4")
+
+    def test_boxes_of_other_photos(self, capsys, checkpoint, album, tmp_path):
+        boxes = boxes_file(tmp_path / "boxes.csv", ("other.jpg", 1, 2, 3, 4))
+        line = self.line(capsys, checkpoint, album, "--boxes", boxes)
+        assert "names none of the photos given, but other.jpg" in line
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 901, 2, 903, 4))
+        line = self.line(capsys, checkpoint, album / "a.png", "--boxes", boxes, "--out", tmp_path)
+        assert f"{boxes}: {album / 'a.png'}: the box" in line and "lies outside" in line
+        (album / "deep").mkdir()
+        Image.fromarray(photo()).save(album / "deep" / "a.png")
+        line = self.line(capsys, checkpoint, f"{album}/**/a.png", "--boxes", boxes)
+        assert "a.png is the name of 2 of the photos given; name them by their paths" in line
+
+    def test_folder_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
+        (tmp_path / "file").touch()
+        line = self.line(capsys, checkpoint, album, "--out", tmp_path / "file")
+        assert f"--out {tmp_path / 'file'}: cannot be written" in line
+
+    def test_picture_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
+        (tmp_path / "o" / "a.png.png").mkdir(parents=True)
+        arguments = ["--boxes", boxes, "--out", tmp_path / "o"]
+        line = self.line(capsys, checkpoint, album / "a.png", *arguments)
+        assert "a.png.png: cannot be written" in line
+
+    def test_which_step(self, checkpoint):
+        with pytest.raises(InputError, match="which='bst': one of best, latest"):
+            jaxalign.load(checkpoint, "bst")

@@ -1,0 +1,394 @@
+"""Pixel-wise classification and its peers: counts, losses by hand, the adversarial phase."""
+
+import json
+from dataclasses import replace
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxalign import costs, losses, targets
+from jaxalign.errors import InputError
+from jaxalign.layers.norm import AXIS
+from jaxalign.layers.transposed import TransposedConv
+from jaxalign.schemes import IBUG68
+from jaxalign.sources import open_source
+from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, DANStage, PixelWise, _nearness
+from jaxalign.training.loop import Run
+from tests.helpers.small import small_recipe
+
+
+METHODS = (*REGRESSION, *HEATMAPS)
+PATHS = {
+    "network": ("network", "up3", "kernel"),
+    "discriminator": ("discriminator", "fc3", "kernel"),
+}
+small = partial(PixelWise, scheme="cofw29", size=32, width=2, top=8, discriminator=False)
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@cache
+def variables_of(system):
+    return jax.jit(system.init)(jax.random.key(0))
+
+
+def faces(system, count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    points = system.points.num_points
+    return {
+        "image": rng.integers(0, 256, (count, system.size, system.size, 3), np.uint8),
+        "points": rng.uniform(2, system.size - 3, (count, points, 2)).astype(np.float32),
+        "visible": np.ones((count, points), bool),
+        "attributes": np.zeros((count, 6), np.uint8),
+        "weight": np.ones(count, np.float32),
+    }
+
+
+def step(system, batch, objective=None):
+    """(values, parts, statistics), gradients of the mean value; as on one device."""
+    objective = objective or system.phases[0].cycle[-1]
+    variables = variables_of(system)
+
+    def mean(params, batch):
+        result = objective.loss(params, variables["batch_stats"], batch, jax.random.key(0))
+        return result[0].mean(), result
+
+    call = jax.vmap(jax.grad(mean, has_aux=True), (None, 0), axis_name=AXIS)
+    grads, result = jax.jit(call)(variables["params"], jax.tree.map(lambda a: a[None], batch))
+    return jax.tree.map(lambda a: a[0], (result, grads))
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "giga"),
+    [
+        ("direct", 178_682_440, 22.28),
+        ("dan", 35_053_144, 7.70),
+        ("distribution", 82_871_880, 26.11),
+        ("heatmap_regression", 82_947_658, 26.16),
+        ("pwc", 82_947_658, 26.16),
+        ("hybrid", 82_947_658, 26.16),
+    ],
+)
+def test_counts(method, parameters, giga):
+    """As printed; a transposed convolution here also multiplies one border of zeros."""
+    system = PixelWise(method=method)
+    variables = jax.eval_shape(system.init, jax.random.key(0))
+    assert costs.count(variables["params"]["network"]) == parameters
+    assert costs.count(variables["params"]["discriminator"]) == 34_689
+    crop = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.uint8)
+    madds = sum(costs.multiply_adds(system.predict, variables, crop).values())
+    assert madds == pytest.approx(giga * 1e9, rel=0.015 if method in HEATMAPS else 1e-3)
+
+
+def test_counts_of_the_stages_of_dan():
+    variables = jax.eval_shape(PixelWise(method="dan").init, jax.random.key(0))
+    parts = {k: costs.count(v) for k, v in variables["params"]["network"].items()}
+    assert parts["stage1"] == 11_146_312 and parts["stage2"] == parts["stage3"] == 11_147_464
+    assert parts["image2"] == parts["image3"] == 805_952
+
+
+def test_a_dry_run_counts_the_discriminator_too():
+    lines = costs.table(PixelWise()).splitlines()
+    assert lines[-4].split() == ["discriminator", "(trains", "only)", "34,689"]
+    assert lines[-3] == "parameters while training: 82982347"
+    assert lines[-2] == "parameters: 82947658"
+
+
+@pytest.mark.parametrize("stride", [2, 8])
+def test_transposed_convolution(stride):
+    """Each pixel adds its kernel times itself, windows 2s wide, s apart, s/2 over the border."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 4, 2)).astype(np.float32)
+    module = TransposedConv(3, stride)
+    variables = module.init(jax.random.key(0), x)
+    variables = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(np.float32), variables)
+    kernel, bias = variables["params"]["kernel"], variables["params"]["bias"]
+    full = np.zeros((2, 4 * stride, 5 * stride, 3))
+    for row, column in np.ndindex(3, 4):
+        window = np.einsum("bc,ijcd->bijd", x[:, row, column], kernel)
+        top, left = row * stride, column * stride
+        full[:, top : top + 2 * stride, left : left + 2 * stride] += window
+    half = stride // 2
+    expected = full[:, half:-half, half:-half] + bias
+    np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-4)
+
+
+def test_transposed_convolution_keeps_the_variance():
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 64))
+    out, _ = TransposedConv(64, 8).init_with_output(jax.random.key(1), x)
+    assert out[:, 8:-8, 8:-8].std() == pytest.approx(1, abs=0.1)
+
+
+def test_class_map():
+    points = jnp.array([[[1.4, 2.6], [0.5, -0.4], [3.6, 1.0], [1.2, 3.3]]])  # 3rd: off the crop
+    found = np.array(targets.class_map(points, 4))
+    assert found.shape == (1, 4, 4) and found[0, 3, 1] == 3  # of 0 and 3 the later stays
+    assert found[0, 0, 0] == 1 and (found == 4).sum() == 14
+
+
+def test_cross_entropy_of_pixels():
+    """Two pixels with probabilities 1/4, 3/4 of two classes, theirs the first and the second."""
+    logits = jnp.log(jnp.array([[[[1.0, 3.0], [1.0, 3.0]]]]))
+    found = losses.cross_entropy_pixels(logits, jnp.array([[[0, 1]]]))
+    np.testing.assert_allclose(found, [-(np.log(0.25) + np.log(0.75)) / 2], rtol=1e-6)
+
+
+@every_method
+def test_losses_of_right_and_wrong_points(method):
+    """By outputs made by hand: those that say the truth lose less than those of another face."""
+    system = small(method=method, sigma=1.0)
+    points = np.round(faces(system)["points"])
+    if method in REGRESSION:
+        right = points if method == "direct" else [points] * 3
+    else:
+        maps = np.array(targets.gaussian_maps(points, 1, system.size, 0.3))
+        background = np.full((*maps.shape[:3], int(method != "distribution")), 0.5, np.float32)
+        right = 30 * np.concatenate([maps, background], -1)
+    values, _ = system._errors(right, points)
+    others, _ = system._errors(right, points[::-1])
+    assert values.shape == (3,) and (values[::2] < others[::2]).all()  # reversed, the second stays
+    if method == "direct":
+        np.testing.assert_allclose(values, 1e-6, rtol=1e-5)
+        moved, _ = system._errors(points + np.array([3, 4]), points)
+        np.testing.assert_allclose(moved, 5, rtol=1e-6)  # Eq. 1: not squared
+
+
+@every_method
+def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
+    system = small(method=method)
+    batch = faces(system)
+    (values, _, _), grads = step(system, batch)
+    assert np.isfinite(values).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+    batch["points"][1, 4, 0] = np.nan
+    (values, _, _), _ = step(system, batch)
+    assert np.isnan(values[1])
+
+
+def test_the_released_hybrid_has_the_gradient_of_pixel_wise_classification():
+    """Its points are found by argmax, through which nothing passes."""
+    batch = faces(small())
+    _, expected = step(small(method="pwc"), batch)
+    _, released = step(small(method="hybrid", coordinates="argmax"), batch)
+    _, ours = step(small(method="hybrid"), batch)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), expected, released))
+    kernel = PATHS["network"]
+    assert abs(at(ours, kernel) - at(expected, kernel)).max() > 1e-3
+
+
+def at(tree, path):
+    for name in path:
+        tree = tree[name]
+    return tree
+
+
+def test_the_weights_of_the_hybrid():
+    system = small(alpha=2.0, beta=3.0)
+    (values, parts, _), _ = step(system, faces(system))
+    np.testing.assert_allclose(values, 2 * parts["pixels"] + 3 * parts["points"], rtol=1e-5)
+
+
+def test_alpha_weighs_the_pixels_of_pwc_too():
+    system = small(method="pwc", alpha=2.0)
+    outputs = jax.random.normal(jax.random.key(0), (2, 32, 32, 30))
+    values, parts = system._errors(outputs, faces(system, 2)["points"])
+    np.testing.assert_allclose(values, 2 * parts["pixels"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["pwc", "heatmap_regression", "distribution"])
+def test_soft_coordinates_are_means_under_what_is_decoded(method):
+    system = small(method=method)
+    maps = 29 if method == "distribution" else 30
+    outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
+    mass = np.asarray(system._maps(outputs), np.float64)[..., :29]
+    mass /= mass.sum((1, 2), keepdims=True)
+    y, x = np.mgrid[:32, :32]
+    means = [(mass * axis[None, ..., None]).sum((1, 2)) for axis in (x, y)]
+    np.testing.assert_allclose(system._coordinates(outputs), np.stack(means, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", HEATMAPS)
+def test_hard_coordinates_are_what_is_decoded(method):
+    system = small(method=method, coordinates="argmax")
+    maps = 29 if method == "distribution" else 30
+    outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
+    found = np.asarray(system._maps(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
+    expected = np.stack([found % 32, found // 32], -1)
+    np.testing.assert_array_equal(system._coordinates(outputs), expected)
+
+
+@pytest.mark.parametrize("method", ["pwc", "heatmap_regression"])
+def test_points_start_as_rare_as_they_are(method):
+    """Of 32 x 32 pixels one is a point's."""
+    bias = at(variables_of(small(method=method))["params"], ("network", "up3", "bias"))
+    np.testing.assert_allclose(bias, [-np.log(1024)] * 29 + [0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("peak", "height"), [("sum1", 1 / (2 * np.pi * 1.5**2)), ("peak1", 1.0)])
+def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, height):
+    """Outputs that put all on the background are wrong by the Gaussian and by what it takes."""
+    system = small(method="heatmap_regression", sigma=1.5, peak=peak)
+    points = jnp.full((1, 29, 2), -100.0).at[0, 0].set(16)
+    outputs = jnp.zeros((1, 32, 32, 30)).at[..., -1].set(100)
+    values, _ = system._errors(outputs, points)
+    grid = np.arange(-6, 7)
+    gaussian = np.exp(-(grid**2) / (2 * 1.5**2))
+    expected = 2 * height**2 * (np.outer(gaussian, gaussian) ** 2).sum()
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+
+
+def test_labels_around_whole_pixels():
+    points = jnp.full((1, 29, 2), 10.4)
+    maps = jnp.zeros((1, 32, 32, 29)).at[:, 10, 10].set(50)
+    exact, _ = small(method="distribution")._errors(maps, points)
+    whole, _ = small(method="distribution", integer_labels=True)._errors(maps, points)
+    rounded, _ = small(method="distribution")._errors(maps, jnp.round(points))
+    assert whole == rounded != exact
+
+
+def test_dan_learns_the_mean_shape_and_starts_there():
+    """Stages that correct nothing leave the mean shape, which is of what was trained on."""
+    system = small(method="dan")
+    batch = faces(system)
+    (_, _, stats), _ = step(system, batch)
+    mean = stats["network"]["mean_shape"]
+    np.testing.assert_allclose(mean, (batch["points"].mean(0) + 0.5) / 32, rtol=1e-5)
+    assert stats["network"]["mean_shape_steps"] == 1
+    variables = dan_variables(system, mean)
+    points, score = system.predict(variables, batch["image"])
+    np.testing.assert_allclose(points, np.broadcast_to(mean * 32 - 0.5, points.shape), atol=1e-3)
+    assert (score == 1).all()
+
+
+def dan_variables(system, mean):
+    """Weights 0, this mean shape."""
+    variables = jax.tree.map(jnp.zeros_like, variables_of(system))
+    statistics = variables["batch_stats"]["network"] | {"mean_shape": jnp.asarray(mean)}
+    return {"params": variables["params"], "batch_stats": {"network": statistics}}
+
+
+def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
+    """The first stage finds the mean shape turned, larger and moved; the second is shown the image
+    brought back and the points at the mean shape's places, and its corrections go the same way."""
+    system = small(method="dan", size=64, stages=2)
+    rng = np.random.default_rng(0)
+    mean = rng.uniform(8, 22, (29, 2))  # in pixels of the half side that it works at
+    turn, shift = 1.2 * np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([3.0, -2.0])
+    posed = (mean - 15.5) @ turn.T + 15.5 + shift
+    variables = dan_variables(system, (mean + 0.5) / 32)
+    stages = variables["params"]["network"]
+    stages["stage1"]["points"]["bias"] = jnp.float32(posed - mean).ravel()
+    correction = np.array([1.0, 0.5])
+    stages["stage2"]["points"]["bias"] = jnp.tile(jnp.float32(correction), 29)
+    marked = np.round(posed[7])  # a light, two pixels of the crop wide
+    image = np.zeros((1, 64, 64, 3), np.uint8)
+    x, y = (2 * marked).astype(int)
+    image[0, y : y + 2, x : x + 2] = 255
+
+    seen, stage = [], DANStage.__call__
+    monkeypatch.setattr(DANStage, "__call__", lambda *given: seen.append(given[1]) or stage(*given))
+    points, _ = system.predict(variables, image)
+    first, second = (np.asarray(shown[0]) for shown in seen)
+    assert first.shape[-1] == 1 and second.shape[-1] == 3
+    back = (marked - 15.5 - shift) @ np.linalg.inv(turn).T + 15.5
+    grid = np.stack(np.meshgrid(np.arange(32), np.arange(32)), -1)
+    light = second[..., 0]
+    np.testing.assert_allclose((light[..., None] * grid).sum((0, 1)) / light.sum(), back, atol=0.3)
+    away = np.linalg.norm(grid[:, :, None] - mean, axis=-1).min(-1)
+    np.testing.assert_allclose(second[..., 1], 1 / (1 + away), atol=1e-4)
+    expected = (mean + correction - 15.5) @ turn.T + 15.5 + shift
+    np.testing.assert_allclose(points[0], 2 * expected + 0.5, atol=1e-3)
+
+
+def test_nearness():
+    """Nine pixels around one point: itself 1, beside it 1/2, diagonal 1 / (1 + sqrt(2))."""
+    found = _nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
+    aside, across = 0.5, 1 / (1 + np.sqrt(2))
+    expected = [[across, aside, across], [aside, 1, aside], [across, aside, across]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", HEATMAPS)
+def test_decoding_finds_the_highest_place(method):
+    system = small(method=method)
+    points = np.round(faces(system)["points"])
+    logits = 40 * np.array(targets.gaussian_maps(points, 1, 32, 0.3))
+    if method != "distribution":
+        logits = np.concatenate([logits, np.full((3, 32, 32, 1), 20, np.float32)], -1)
+    alone = [np.unique(face, axis=0).shape[0] == 29 for face in points]
+    maps = system._maps(logits)
+    assert maps.sum(-1 if method != "distribution" else (1, 2)) == pytest.approx(1, abs=1e-3)
+    found = np.array(maps[..., :29]).reshape(3, -1, 29).argmax(1)
+    found = np.stack([found % 32, found // 32], -1)
+    assert any(alone)
+    np.testing.assert_array_equal(found[alone], points[alone])
+
+
+def test_the_discriminator_learns_signs():
+    """-log D(true) - log(1 - D(found)), ascended in the released code; the detector's -log D."""
+    system = small(discriminator=True)
+    judge, detector = system.phases[0].cycle[:2]
+    batch = faces(system)
+    (values, parts, stats), grads = step(system, batch, judge)
+    np.testing.assert_allclose(values, parts["true"] + parts["found"], rtol=1e-6)
+    assert set(stats) == {"discriminator"} and not np.any(at(grads, PATHS["network"]))
+    released = small(discriminator=True, sign="released")
+    (negated, _, _), back = step(released, batch, released.phases[0].cycle[0])
+    np.testing.assert_allclose(negated, -values, rtol=1e-6)
+    kernel = PATHS["discriminator"]
+    np.testing.assert_allclose(at(back, kernel), -at(grads, kernel), rtol=1e-5, atol=1e-8)
+    (values, parts, stats), _ = step(system, batch, detector)
+    expected = parts["pixels"] + 0.25 * parts["points"] + parts["face"]
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    assert set(stats) == {"network"}
+
+
+def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_path):
+    """One step of the discriminator, two of the detector, stopped behind the fourth of six."""
+    train = open_source("ibug_300w/train", IBUG68, data_300w)
+    base = small_recipe(batch=4, epochs=1)
+    system = small(scheme="ibug68", discriminator=True, epochs=4)  # six steps: 4 of 6 faces each
+    recipe = replace(base, system=system, training=replace(base.training, ema=0.0))
+    whole = Run(recipe, train, [], tmp_path / "whole")
+    first = jax.device_get(whole.state.params)
+    whole.run()
+    rows = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    named = ["true" in json.loads(row) for row in rows]
+    assert named == 2 * [True, False, False]
+    last = jax.device_get(whole.state.params)
+    for name in ("network", "discriminator"):
+        assert abs(at(last, PATHS[name]) - at(first, PATHS[name])).max() > 0
+
+    stopped = Run(recipe, train, [], tmp_path / "stopped")
+    check = stopped._check
+
+    def stop(step, *arguments):
+        check(step, *arguments)
+        stopped.stop_signal = 2 if step == 4 else None
+
+    stopped._check = stop
+    with pytest.raises(SystemExit):
+        stopped.run()
+    resumed = Run(recipe, train, [], tmp_path / "stopped", resume=True)
+    assert resumed.step == 4
+    resumed.run()
+    equal = jax.tree.map(np.array_equal, jax.device_get(resumed.state), jax.device_get(whole.state))
+    assert jax.tree.all(equal)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "regression"}, "system.method='regression': one of direct, dan, "),
+        ({"coordinates": "hard"}, "one of soft, argmax"),
+        ({"sign": "plus"}, "one of paper, released"),
+        ({"peak": "1"}, "one of sum1, peak1"),
+        ({"sigma": 0.0}, "system.sigma=0.0: must be above 0"),
+        ({"width": 0}, "system.width=0: must be a positive"),
+    ],
+)
+def test_it_refuses(settings, message):
+    with pytest.raises(InputError, match=message):
+        PixelWise(**settings)

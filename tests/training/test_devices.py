@@ -1,0 +1,79 @@
+"""One device, four devices and two processes train and evaluate alike."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxalign.datasets import BENCHMARKS
+from jaxalign.datasets.builder import build
+from jaxalign.evaluation.tables import print_table
+from tests.helpers import ROOT
+from tests.helpers.trees import make_300w
+
+
+def start(out, data_dir, *arguments):
+    out.mkdir(exist_ok=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.helpers.worker",
+        out,
+        "--data-dir",
+        data_dir,
+        *map(str, arguments),
+    ]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+
+
+@pytest.fixture(scope="module")
+def data_8(tmp_path_factory):
+    """Eight training faces: one batch an epoch."""
+    root, data_dir = tmp_path_factory.mktemp("300w"), tmp_path_factory.mktemp("data")
+    make_300w(root, photos_per_folder=3)
+    (root / "lfpw/trainset/image_0003.pts").unlink()
+    build(BENCHMARKS["ibug_300w"], root, data_dir)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory, data_8):
+    out = tmp_path_factory.mktemp("one")
+    finish(start(out, data_8, "--devices", 1))
+    return out
+
+
+def assert_equal_runs(one, other):
+    a, b = (np.load(out / "parameters.npz") for out in (one, other))
+    assert a.files == b.files
+    for name in a.files:
+        np.testing.assert_allclose(a[name], b[name], atol=1e-5, rtol=0)
+    assert print_table(summary(one)) == print_table(summary(other))
+    assert summary(one)["rows"][-1]["faces"] == 9
+
+
+def summary(out):
+    return json.loads((out / "report.json").read_text())["summary"]
+
+
+def test_four_devices_equal_one(one_device, data_8, tmp_path):
+    finish(start(tmp_path, data_8, "--devices", 4))
+    assert_equal_runs(one_device, tmp_path)
+
+
+def test_two_processes_equal_one(one_device, data_8, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = ("--devices", 2, "--processes", 2, "--port", port)
+    finish(*(start(tmp_path, data_8, *shared, "--process", i) for i in (0, 1)))
+    assert_equal_runs(one_device, tmp_path)

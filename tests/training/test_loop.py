@@ -1,0 +1,382 @@
+"""The training loop: exact resuming, phases, cycles, guards."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+import jaxalign
+from jaxalign.optimizers import Optimizer
+from jaxalign.prediction.predictor import predict_source
+from jaxalign.recipe import Training, override
+from jaxalign.schemes import IBUG68
+from jaxalign.sources import first as first_faces
+from jaxalign.sources import open_source
+from jaxalign.systems import StackedHourglass
+from jaxalign.systems.interface import Objective, Phase, System
+from jaxalign.training import checkpoints
+from jaxalign.training.loop import NonFinite, Run
+from tests.helpers import ROOT
+from tests.helpers.small import small_recipe
+
+
+TINY = """
+from tests.helpers.small import small_recipe
+config = lambda: small_recipe(epochs=8, save_epochs=2.0, eval_epochs=4.0)
+"""
+
+
+@pytest.fixture(scope="module")
+def train(data_300w):
+    return open_source("ibug_300w/train", IBUG68, data_300w)
+
+
+@pytest.fixture(scope="module")
+def test(data_300w):
+    return open_source("ibug_300w/test", IBUG68, data_300w)
+
+
+def lines(workdir):
+    """metrics.jsonl without what differs between equal runs."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("time", "images_per_second")} for r in rows]
+
+
+def command(tmp_path, data_300w, workdir, *more):
+    (tmp_path / "tiny.py").write_text(TINY)
+    return subprocess.Popen(
+        [sys.executable, ROOT / "train.py", "--config", tmp_path / "tiny.py", "--workdir", workdir,
+         "--data-dir", data_300w, "--require", "cpu", *more],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_for_step(process, workdir, step):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        file = workdir / "metrics.jsonl"
+        if file.exists() and f'"step": {step},' in file.read_text():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"step {step} never came: {process.communicate()}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, data_300w):
+    folder = tmp_path_factory.mktemp("whole")
+    process = command(folder, data_300w, folder / "run")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return folder / "run"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
+    run = tmp_path / "run"
+    process = command(tmp_path, data_300w, run)
+    wait_for_step(process, run, 4)
+    process.send_signal(number)
+    process.communicate(timeout=300)
+    if number == signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+    else:  # saved at once, and left with the signal's code unless it was just through
+        assert process.returncode in (128 + number, 0)
+    before = checkpoints.Checkpoints(run).latest()
+    assert before is None or 2 <= before <= 8
+    process = command(tmp_path, data_300w, run, "--resume")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    extra = [] if number == signal.SIGKILL else [r["step"] for r in lines(run)]
+    assert lines(run) == lines(uninterrupted), extra
+    assert sorted(os.listdir(run / "checkpoints"))[-1] == "8"
+    a, b = (checkpoints.load(folder, "latest")[1] for folder in (run, uninterrupted))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
+    Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w").run()
+    with pytest.raises(checkpoints.InputError, match="--resume"):
+        Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
+    with pytest.raises(checkpoints.InputError, match="differs from the recipe"):
+        Run(small_recipe(epochs=2), train, test, tmp_path, benchmark="ibug_300w", resume=True)
+
+
+def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
+    """It is the score that 99 % of the faces reached, and of a checkpoint without it 0."""
+    run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
+    run.run()
+    step = checkpoints.find_step(tmp_path)
+    recipe, variables, _ = checkpoints.load(step)
+    results = predict_source(run.predictor, variables, test, recipe.data.crop)
+    scores = results.score.mean(1)
+    assert checkpoints.low_score(step) == pytest.approx(np.quantile(scores, 0.01), rel=1e-5)
+    assert scores.min() <= checkpoints.low_score(step) < np.median(scores)
+    assert jaxalign.load(tmp_path).min_score == checkpoints.low_score(step)
+    assert jaxalign.load(tmp_path, min_score=0.2).min_score == 0.2
+    (step / "metrics" / "metrics").write_text('{"val": 0.1}')
+    assert checkpoints.low_score(step) == 0
+
+
+def test_latest_and_best_are_kept(train, test, tmp_path, monkeypatch):
+    errors = iter([0.5, 0.2, 0.3, 0.4])
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: (next(errors), 0.0))
+    Run(small_recipe(epochs=4), train, test, tmp_path, benchmark="ibug_300w").run()
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "4"]
+    assert checkpoints.find_step(tmp_path, "best").name == "2"
+    assert checkpoints.find_step(tmp_path, "latest").name == "4"
+
+
+def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
+    arguments = small_recipe(epochs=1), train, test, tmp_path
+    Run(*arguments, benchmark="ibug_300w")
+    stored = json.loads((tmp_path / "recipe.json").read_text())
+    del stored["training"]["patience"]
+    (tmp_path / "recipe.json").write_text(json.dumps(stored))
+    Run(*arguments, benchmark="ibug_300w", resume=True)
+    for text in (json.dumps(stored)[:-9], json.dumps(stored).replace('"seed": 0', '"seed": 1')):
+        (tmp_path / "recipe.json").write_text(text)
+        with pytest.raises(checkpoints.InputError, match="differs from the recipe"):
+            Run(*arguments, benchmark="ibug_300w", resume=True)
+
+
+def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
+    samples = [train[i] for i in range(len(train))]
+    samples[1] = samples[1] | {"points": samples[1]["points"] * np.float32(np.nan)}
+    samples[1]["boxes"] = {"landmarks": np.array([5, 5, 50, 50], np.float32)}
+    run = Run(small_recipe(epochs=4), samples, test, tmp_path, benchmark="ibug_300w")
+    with pytest.raises(NonFinite, match=r"step \d+ is not finite \(faces: " + samples[1]["id"]):
+        run.run()
+    for step in (tmp_path / "checkpoints").iterdir():
+        variables = checkpoints.load(step)[1]
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
+
+
+def test_light_model_overfits_four_faces(train, tmp_path):
+    few = [train[i] for i in range(4)]
+    recipe = override(
+        small_recipe(epochs=60, eval_epochs=60.0, save_epochs=60.0),
+        ["system.optimizer.rate=0.01", "data.augmented=False", "system.width=16"],
+    )
+    Run(recipe, few, few, tmp_path, benchmark="ibug_300w").run()
+    errors = [row["points"] for row in lines(tmp_path) if "points" in row]
+    assert errors[-1] < 0.5 * errors[0]
+
+
+def test_hourglass_learns_maps_and_not_only_their_mean(train, tmp_path):
+    few = [train[i] for i in range(4)]
+    system = StackedHourglass(
+        size=64, stacks=1, channels=16, sigma=3, epochs=100, optimizer=Optimizer("adam", 0.005)
+    )
+    recipe = small_recipe(epochs=1, eval_epochs=100.0, save_epochs=100.0)
+    recipe = replace(override(recipe, ["data.augmented=False"]), system=system)
+    Run(recipe, few, few, tmp_path, benchmark="ibug_300w").run()
+    losses = [row["loss"] for row in lines(tmp_path) if "loss" in row]
+    empty = np.pi * 3**2 / 16**2  # the loss of empty maps: the Gaussian's energy over 16 x 16
+    assert losses[-1] < 0.5 * empty
+
+
+class _Scale(nn.Module):
+    """One number times the input, and a BatchNorm whose statistics can be seen to move."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        statistics = nn.BatchNorm(use_running_average=not train, name="bn")(x)
+        return x * self.param("scale", nn.initializers.ones, ()) + 0 * statistics
+
+
+@dataclass(frozen=True)
+class TwoPhases(System):
+    """Phase one trains `first`; phase two alternates one step of `judge` with two of `second`."""
+
+    size: int = 32
+    rate: float = 0.1
+
+    @property
+    def predictors(self):
+        return ("first", "second")
+
+    @property
+    def phases(self):
+        def objective(name):
+            def loss(params, batch_stats, batch, key):
+                values = (params[name]["scale"] - 3.0) ** 2 * jnp.ones(len(batch["image"]))
+                return values, {}, {}
+
+            return Objective(name, loss, Optimizer("sgd", self.rate), trains=(name,))
+
+        one, judge, two = (objective(name) for name in ("first", "judge", "second"))
+        return (Phase("warm", 2, (one,)), Phase("both", 2, (judge, two, two)))
+
+    def init(self, key):
+        names = ("first", "second", "judge")
+        return {
+            "params": {name: {"scale": jnp.ones(())} for name in names},
+            "batch_stats": {name: {} for name in names},
+        }
+
+    def predict(self, variables, images):
+        points = jnp.ones((len(images), 68, 2)) * variables["params"]["first"]["scale"]
+        return points, points[..., 0]
+
+
+def two_phases(**training):
+    recipe = small_recipe()
+    return replace(recipe, system=TwoPhases(), training=Training(batch=4, log_steps=1, **training))
+
+
+def test_phases_train_only_their_networks_and_cycles_alternate(train, tmp_path):
+    samples = [train[i % len(train)] for i in range(12)]  # 3 steps an epoch
+    run = Run(two_phases(), samples, [], tmp_path)
+    assert [(s.first, s.last) for s in run.stretches] == [(0, 6), (6, 12)]
+    seen = []
+
+    def record(step, *_):
+        params = run.state.params
+        seen.append({name: float(params[name]["scale"]) for name in params})
+
+    run._check = record
+    run.run()
+    first = [row["first"] for row in seen]
+    assert first[4] != 1.0 and all(row["second"] == row["judge"] == 1.0 for row in seen[:5])
+    final = {name: float(value["scale"]) for name, value in run.state.params.items()}
+    assert final["first"] == first[-1]  # frozen, bit for bit, through the second phase
+    # SGD with momentum on (s - 3)^2: two steps of judge, four of second
+    assert final["judge"] == pytest.approx(expected_scale(2), abs=1e-5)
+    assert final["second"] == pytest.approx(expected_scale(4), abs=1e-5)
+
+
+def test_a_phase_that_cannot_predict_is_not_validated(train, tmp_path, monkeypatch):
+    first, second = TwoPhases().phases
+    phases = property(lambda self: (replace(first, predicts=False), second))
+    monkeypatch.setattr(TwoPhases, "phases", phases)
+    run = Run(two_phases(eval_epochs=1), train, first_faces(train, 2), tmp_path)
+    run.run()
+    validated = [row for row in lines(tmp_path) if "val_nme" in row]
+    assert validated and {row["phase"] for row in validated} == {second.name}
+    assert int(checkpoints.find_step(tmp_path, "best").name) > run.stretches[0].last
+
+
+def test_averages_begin_anew_and_go_on_from_the_average(train, tmp_path):
+    """A later phase trains on the averaged weights of the one before, which do not move then."""
+    samples = [train[i % len(train)] for i in range(12)]
+    run = Run(two_phases(ema=0.9), samples, [], tmp_path)
+    at_border = {}
+
+    def record(step, *_):
+        if step == run.stretches[0].last:
+            at_border.update(jax.tree.map(float, run.state.ema))
+
+    run._check = record
+    run.run()
+    final = run.state.variables()["params"]
+    assert float(run.state.params["first"]["scale"]) == at_border["first"]["scale"]
+    assert float(final["first"]["scale"]) == pytest.approx(at_border["first"]["scale"], abs=1e-6)
+
+
+def expected_scale(steps, rate=0.1):
+    """Nesterov momentum 0.9 as Optax has it, by hand."""
+    scale, trace = 1.0, 0.0
+    for _ in range(steps):
+        gradient = 2 * (scale - 3)
+        trace = gradient + 0.9 * trace
+        scale -= rate * (gradient + 0.9 * trace)
+    return scale
+
+
+def test_resumes_at_the_border_of_two_phases(train, tmp_path):
+    samples = [train[i % len(train)] for i in range(12)]
+    whole = Run(two_phases(), samples, [], tmp_path / "whole")
+    whole.run()
+    part = Run(two_phases(), samples, [], tmp_path / "part")
+    original = part._run_stretch
+
+    def only_the_first(stretch):
+        if stretch.first == 0:
+            original(stretch)
+
+    part._run_stretch = only_the_first
+    part.run()
+    assert part.checkpoints.latest() == 6
+    again = Run(two_phases(), samples, [], tmp_path / "part", resume=True)
+    again.run()
+    jax.tree.map(np.testing.assert_array_equal, again.state.params, whole.state.params)
+    assert lines(tmp_path / "part") == lines(tmp_path / "whole")
+
+
+def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
+    """A run of two phases, steps 1 to 6 and 7 to 12, whose validation after step s says errors[s],
+    1 where it says nothing."""
+    monkeypatch.setattr(Run, "_validate", lambda self, phase: (errors.get(self.step, 1.0), 0.0))
+    samples = [train[i % len(train)] for i in range(12)]
+    return Run(two_phases(**training), samples, samples[:1], workdir, resume=resume)
+
+
+@pytest.mark.parametrize(
+    ("errors", "best", "last"),
+    [
+        ({1: 0.1}, 1, 8),  # the first phase is never cut short, the second waits from its start
+        ({6: 0.3, 8: 0.2}, 8, 10),  # a gain starts the count anew
+        ({7: 0.2, 8: 0.2}, 7, 9),  # an equal error is no gain
+        ({7: 0.3, 9: 0.2, 11: 0.1}, 11, 12),  # gains often enough
+        ({8: 0.2, 10: 0.1}, 10, 12),  # out of patience where the run ends anyway
+    ],
+)
+def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors, best, last):
+    impatient(train, tmp_path, monkeypatch, errors, eval_epochs=1 / 3, patience=2).run()
+    before = lines(tmp_path)
+    assert before[-1]["step"] == last
+    assert checkpoints.find_step(tmp_path, "best").name == str(best)
+    assert checkpoints.find_step(tmp_path, "latest").name == str(last)
+    told = f"stopped early at step {last}: 2 validations without gain; the best checkpoint is step"
+    assert (f"{told} {best}" in capsys.readouterr().out) == (last < 12)
+    again = impatient(train, tmp_path, monkeypatch, {}, True, eval_epochs=1 / 3, patience=2)
+    again.run()
+    assert again.step == last and lines(tmp_path) == before
+    assert (told in capsys.readouterr().out) == (last < 12)
+
+
+@pytest.mark.parametrize("stopped", [9, 10])
+def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stopped):
+    """Validated after 8 (the best) and 10; stopped by a signal between them, or after 10."""
+    errors = {2: 0.3, 8: 0.2}
+    settings = {"eval_epochs": 2 / 3, "patience": 1}
+    impatient(train, tmp_path / "whole", monkeypatch, errors, **settings).run()
+    part = impatient(train, tmp_path / "part", monkeypatch, errors, **settings)
+    check = part._check
+
+    def stop(step, *rest):
+        check(step, *rest)
+        if part.step == stopped:
+            part.stop_signal = signal.SIGTERM
+
+    part._check = stop
+    with pytest.raises(SystemExit):
+        part.run()
+    assert part.step == stopped
+    impatient(train, tmp_path / "part", monkeypatch, errors, True, **settings).run()
+    assert lines(tmp_path / "part") == lines(tmp_path / "whole")
+    assert checkpoints.find_step(tmp_path / "part", "latest").name == "10"
+
+
+def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
+    """Each two steps of the first phase, each two turns of three of the second."""
+    saved = []
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", lambda *given: saved.append(given[3]))
+    errors = {2: 0.5, 4: 0.4, 6: 0.6, 8: 0.1, 12: 0.3}
+    impatient(train, tmp_path, monkeypatch, errors, eval_steps=2, save_epochs=9.0).run()
+    assert saved == [0.5, 0.4, 0.6, 0.3]
+
+
+def test_patience_needs_faces_to_validate_on(train, tmp_path):
+    with pytest.raises(checkpoints.InputError, match="patience=3 needs faces to validate on; set"):
+        Run(two_phases(patience=3), train, [], tmp_path)
