@@ -24,19 +24,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxalign import geometry, metrics, parallel
+from jaxalign import checkpoints, geometry, metrics, parallel
 from jaxalign.commands import add_system, import_system, run
 from jaxalign.drawing import Tile, contact_sheet, draw_differences, draw_points
 from jaxalign.errors import InputError
+from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.pictures import COLOURS
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
 from jaxalign.metrics import NORMALISERS
 from jaxalign.pipeline import Crop, crop_face, decode, warp
-from jaxalign.prediction.predictor import Predictor, fitting_size, predict_source
+from jaxalign.prediction.predictor import Predictor, fitting_size
 from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
 from jaxalign.systems.interface import System
-from jaxalign.training import checkpoints
 
 
 REGIONS = ("eyes", "nose", "mouth", "overall")

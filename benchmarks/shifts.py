@@ -23,16 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign import metrics, parallel
+from jaxalign import checkpoints, metrics, parallel
 from jaxalign.commands import add_system, import_system, run
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
+from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
 from jaxalign.pipeline import Crop
-from jaxalign.prediction.predictor import Predictor, predict_source
+from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
-from jaxalign.training import checkpoints
 
 
 STEPS = (-2, -1, 0, 1, 2)  # crop pixels

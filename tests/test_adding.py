@@ -23,10 +23,11 @@ from jaxalign.commands import evaluate, export, predict, prepare, train
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
+from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop, crop_face
-from jaxalign.prediction.predictor import Predictor, predict_source
+from jaxalign.prediction.predictor import Predictor
 from jaxalign.recipe import Recipe
 from jaxalign.schemes import COFW29, CURVES, Scheme
 from jaxalign.sources import open_folder, open_source

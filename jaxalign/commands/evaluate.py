@@ -187,11 +187,10 @@ class _Model:
     """A loaded checkpoint with the data it is to be tried on."""
 
     def __init__(self, arguments):
-        from jaxalign import parallel
+        from jaxalign import checkpoints, parallel
         from jaxalign.errors import InputError
         from jaxalign.protocols import protocol_for
         from jaxalign.sources import benchmark_of, open_source
-        from jaxalign.training import checkpoints
 
         self.device = parallel.start(arguments.require)
         print(f"device: {self.device}", flush=True)
@@ -214,7 +213,8 @@ class _Model:
         self.predictor = None
 
     def predict(self, source, crop):
-        from jaxalign.prediction.predictor import Predictor, predict_source
+        from jaxalign.evaluation.model import predict_source
+        from jaxalign.prediction.predictor import Predictor
 
         self.predictor = self.predictor or Predictor(self.system, self.flip_test)
         return predict_source(

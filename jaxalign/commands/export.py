@@ -45,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments):
-    from jaxalign import export, parallel
-    from jaxalign.training import checkpoints
+    from jaxalign import checkpoints, export, parallel
 
     out = Path(arguments.out)
     _check(arguments, out)

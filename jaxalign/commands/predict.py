@@ -76,9 +76,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _predict(arguments):
-    from jaxalign import parallel, photos, prediction
+    from jaxalign import checkpoints, parallel, photos, prediction
     from jaxalign.prediction.detection import YuNet, read_boxes
-    from jaxalign.training import checkpoints
 
     _check(arguments)
     paths = photos.find(arguments.photos)

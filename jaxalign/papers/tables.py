@@ -27,6 +27,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxalign import checkpoints
 from jaxalign import recipe as recipes
 from jaxalign.commands import evaluate, run, train
 from jaxalign.errors import InputError
@@ -39,7 +40,7 @@ from jaxalign.papers import PAPERS, Column, Figure, Table, Variant, figures
 from jaxalign.pipeline import evaluation_batches
 from jaxalign.protocols import protocol_for
 from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
-from jaxalign.training import checkpoints, initial
+from jaxalign.training import initial
 from jaxalign.training.loop import DEVICE_KEYS
 
 

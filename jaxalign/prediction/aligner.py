@@ -7,13 +7,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import geometry, parallel, photos
+from jaxalign import checkpoints, geometry, parallel, photos
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
 from jaxalign.prediction.predictor import Predictor, fitting_batch, fitting_size
 from jaxalign.systems.interface import System
-from jaxalign.training import checkpoints
 
 
 @dataclass(frozen=True)

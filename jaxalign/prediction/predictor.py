@@ -1,4 +1,4 @@
-"""Every face of a source through a system: crops in, points in photo pixels out."""
+"""A system at work: crops in, points out; of every face of a source, or as the Aligner needs."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,6 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxalign import geometry, parallel
-from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop, evaluation_batches
 from jaxalign.systems.interface import System
 
@@ -43,7 +41,7 @@ def _with_flip(system):
     return predict
 
 
-def predict_source(
+def predict_faces(
     predictor: Predictor,
     variables: dict,
     source: Sequence,
@@ -52,15 +50,16 @@ def predict_source(
     batch: int = 32,
     threads: int = 2,
     progress: bool = False,
-) -> Results:
-    """All faces of `source`, in its order. Every host predicts all of them, so no host waits for
+) -> tuple[np.ndarray, np.ndarray]:
+    """All faces of `source`, in its order: points (N, K, 2) in pixels of the photos, scores (N, K).
+
+    Every host predicts all of them, so no host waits for
     another; a face's result does not depend on the batch it stands in.
 
     Where the system takes crops of several sizes, each face is cropped at the one that fits it, and
     batched with those of its size."""
     system = predictor.system
-    truth = truth_of(source, "the source", system.points)
-    predicted = np.zeros(truth.points.shape)
+    predicted = np.zeros((len(source), system.points.num_points, 2))
     scores = np.zeros(predicted.shape[:2])
     variables = parallel.replicate(variables, local=True)  # once, not for every batch
     shown = {"unit": "face", "desc": "predict", "disable": not progress, "leave": False}
@@ -77,7 +76,7 @@ def predict_source(
                 predicted[rows["index"][real]] = photo[real]
                 scores[rows["index"][real]] = score[real]
                 bar.update(int(real.sum()))
-    return truth.with_predictions(predicted, scores)
+    return predicted, scores
 
 
 def fitting_size(sizes: Sequence[int], side: float) -> int:

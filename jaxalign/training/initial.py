@@ -5,11 +5,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxalign import checkpoints
 from jaxalign.backbones import BACKBONES
 from jaxalign.errors import InputError
 from jaxalign.systems.interface import System
 from jaxalign.torch_files import read_torch
-from jaxalign.training import checkpoints
 
 
 LEAVES = {

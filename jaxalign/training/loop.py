@@ -12,15 +12,17 @@ import jax
 import numpy as np
 
 from jaxalign import parallel
+from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
+from jaxalign.evaluation.model import predict_source
 from jaxalign.pipeline import training_batches
-from jaxalign.prediction.predictor import Predictor, predict_source
+from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, from_json, to_json
 from jaxalign.systems.interface import Phase
 from jaxalign.training import initial
 from jaxalign.training import state as states
-from jaxalign.training.checkpoints import FOLDER, Checkpoints
+from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
 
 

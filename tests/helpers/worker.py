@@ -35,8 +35,9 @@ def train(arguments):
     import numpy as np
 
     from jaxalign import parallel
+    from jaxalign.evaluation.model import predict_source
     from jaxalign.evaluation.report import write_report
-    from jaxalign.prediction.predictor import Predictor, predict_source
+    from jaxalign.prediction.predictor import Predictor
     from jaxalign.protocols import protocol_for
     from jaxalign.recipe import override
     from jaxalign.sources import open_source

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxalign.evaluation.model import predict_source
 from jaxalign.pipeline import BoxRule, Crop
-from jaxalign.prediction.predictor import Predictor, fitting_size, predict_source
+from jaxalign.prediction.predictor import Predictor, fitting_size
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from jaxalign.systems.interface import System

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxalign import costs
+from jaxalign import checkpoints, costs
 from jaxalign.commands import train
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS, batch_norm
 from jaxalign.schemes import SCHEMES
 from jaxalign.systems import attention_cropping
 from jaxalign.systems.attention_cropping import AttentionCropping, extent, moments
-from jaxalign.training import checkpoints
 
 
 small = partial(AttentionCropping, size=128, global_size=64, regional_size=64, channels=8)

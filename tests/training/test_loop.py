@@ -15,15 +15,16 @@ import pytest
 from flax import linen as nn
 
 import jaxalign
+from jaxalign import checkpoints
+from jaxalign.evaluation.model import predict_source
 from jaxalign.optimizers import Optimizer
-from jaxalign.prediction.predictor import predict_source
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import first as first_faces
 from jaxalign.sources import open_source
 from jaxalign.systems import StackedHourglass
 from jaxalign.systems.interface import Objective, Phase, System
-from jaxalign.training import checkpoints
+from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.loop import NonFinite, Run
 from tests.helpers import ROOT
 from tests.helpers.small import small_recipe
@@ -91,7 +92,7 @@ def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path
         assert process.returncode == -signal.SIGKILL
     else:  # saved at once, and left with the signal's code unless it was just through
         assert process.returncode in (128 + number, 0)
-    before = checkpoints.Checkpoints(run).latest()
+    before = Checkpoints(run).latest()
     assert before is None or 2 <= before <= 8
     process = command(tmp_path, data_300w, run, "--resume")
     _, errors = process.communicate(timeout=300)
