@@ -26,6 +26,6 @@ def config() -> Recipe:
             channels=64,
             global_epochs=12,
             joint_epochs=24,
-            optimizer=Optimizer("adam", 2e-3, "cosine", factor=0.01, warmup=2, clip=50.0),
+            optimizer=Optimizer("adam", 2e-3, "cosine", floor=0.01, warmup=2, clip=50.0),
         ),
     )

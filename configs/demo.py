@@ -15,7 +15,7 @@ def config() -> Recipe:
             width=32,
             decoder_width=64,
             epochs=9,
-            optimizer=Optimizer("adamw", 2e-3, "cosine", factor=0.01, warmup=0.5, clip=5.0),
+            optimizer=Optimizer("adamw", 2e-3, "cosine", floor=0.01, warmup=0.5, clip=5.0),
         ),
         data=Data(
             train="synthetic_faces/train",

@@ -22,7 +22,7 @@ def config() -> Recipe:
             fpn_width=64,
             epochs=60,
             optimizer=Optimizer(
-                "adamw", 2e-3, "cosine", factor=0.005, warmup=2, weight_decay=0.05, clip=5.0
+                "adamw", 2e-3, "cosine", floor=0.005, warmup=2, weight_decay=0.05, clip=5.0
             ),
         ),
         data=Data(

@@ -19,7 +19,7 @@ from jaxalign.systems.pixelwise import PixelWise
 
 def config() -> Recipe:
     base = tab_light_ibug_300w.config()
-    schedule = Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1)
+    schedule = Optimizer("adam", 3e-3, "cosine", floor=0.005, warmup=1)
     return replace(
         base,
         system=PixelWise(

@@ -23,7 +23,7 @@ def config() -> Recipe:
             stacks=2,
             channels=64,
             epochs=14,
-            optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1, clip=200.0),
+            optimizer=Optimizer("adam", 3e-3, "cosine", floor=0.005, warmup=1, clip=200.0),
         ),
         training=replace(base.training, eval_epochs=3.5, save_epochs=3.5),
     )

@@ -22,9 +22,9 @@ def config() -> Recipe:
             conv_deviation=0.0,
             sigma=2.0,
             scbe_epochs=16,
-            scbe_optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.02, warmup=1, clip=5.0),
+            scbe_optimizer=Optimizer("adam", 3e-3, "cosine", floor=0.02, warmup=1, clip=5.0),
             balt_epochs=36,
-            optimizer=Optimizer("adam", 3e-3, "cosine", factor=0.005, warmup=1, clip=5.0),
+            optimizer=Optimizer("adam", 3e-3, "cosine", floor=0.005, warmup=1, clip=5.0),
         ),
         data=Data(
             train="ibug_300w/train",

@@ -74,7 +74,7 @@ class LandmarkQueries(SingleNetwork):
     layers: int = 2
     epochs: float = 20
     optimizer: Optimizer = field(
-        default_factory=lambda: Optimizer("adamw", 1e-3, "cosine", factor=0.01, warmup=1, clip=5.0)
+        default_factory=lambda: Optimizer("adamw", 1e-3, "cosine", floor=0.01, warmup=1, clip=5.0)
     )
 
     def __post_init__(self):

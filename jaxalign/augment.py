@@ -1,13 +1,31 @@
 """Augmentations: geometric ones change the one crop matrix, photometric ones the finished crop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from jaxalign.settings import Settings
+
+
+def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half of the crops are stored as JPEG of a quality in 10..90, and read again."""
+    if rng.uniform() < 0.5:
+        return crop
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(10, 91))]
+    encoded = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), quality)[1]
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+
+
+# Name -> (crop (S, S, 3) uint8 RGB, the face's generator) -> a crop of the same shape. It must not
+# move pixels: points stay where they are. A fork adds its own.
+PIXELS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {"jpeg": jpeg}
+
 
 @dataclass(frozen=True)
-class Augment:
+class Augment(Settings):
     """Strengths of the training augmentations; 0 everywhere trains on the plain crop.
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
@@ -17,8 +35,10 @@ class Augment:
     mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
     `noise` probabilities. `occlusion` is the probability of covering one rectangle of up to
     `occlusion_area` of the crop, `dropout` that of blackening a fifth of a 16x16 grid's cells
-    ("coarse dropout").
+    ("coarse dropout"). `pixels` are entries of PIXELS, done last, in this order.
     """
+
+    where: ClassVar[str] = "data.augment."
 
     rotation: float = 30.0
     rotation_p: float = 1.0
@@ -37,6 +57,24 @@ class Augment:
     occlusion: float = 0.3
     occlusion_area: float = 0.15
     dropout: float = 0.0
+    pixels: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        shares = ("rotation_p", "flip", "colour_p", "grey", "blur", "noise", "occlusion")
+        self.check_shares(*shares, "occlusion_area", "dropout")
+        strengths = ("rotation", "scale", "shift", "brightness", "gain", "contrast", "saturation")
+        self.check_least(**dict.fromkeys((*strengths, "shrink"), 0))
+        for name in ("scale", "shrink"):
+            if not getattr(self, name) < 1:
+                self.refuse(name, "must be below 1")
+        for name in self.pixels:
+            if name not in PIXELS:
+                self.refuse("pixels", f"{name!r} is not one of: {', '.join(PIXELS)}")
+
+    @property
+    def idle(self):
+        return {} if self.occlusion else {"occlusion_area": "occlusion=0 covers nothing"}
 
 
 def geometric(**strengths: float) -> Augment:
@@ -85,6 +123,8 @@ def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) ->
         kept = (rng.uniform(size=(16, 16)) >= 0.2).astype(np.uint8)
         kept = cv2.resize(kept, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         crop = crop * kept[..., None]
+    for name in augment.pixels:
+        crop = PIXELS[name](crop, rng)
     return crop
 
 

@@ -1,4 +1,11 @@
-"""Losses. Each returns one value per point (B, K) or per face (B,); `weighted_mean` reduces."""
+"""Losses. Each returns one value per point (B, K) or per face (B,); `weighted_mean` reduces.
+
+LOSSES are those of landmark maps that every heatmap system takes by its `criterion`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,3 +92,75 @@ def wing(predicted, target, width: float, curvature: float):
     offset = width - width * jnp.log1p(width / curvature)
     small = width * jnp.log1p(distance / curvature)
     return jnp.where(distance < width, small, distance - offset).sum(-1)
+
+
+def star(logits, points, restriction: float = 1.0, scale: float = 0.01, least: float = 1e-5):
+    """STAR loss (Zhou et al., CVPR 2023, Eq. 4 to 6): logits (B, h, w, K) of a point's place, true
+    points (B, K, 2) in map pixels -> (B, K).
+
+    The error of the mean place is taken along the two axes of the predicted distribution, each
+    distance (smooth L1, quadratic below `scale`) divided by the deviation along it; `restriction`
+    times the sum of the variances keeps the distribution from widening. Unit: half a map's side, as
+    in the released code, with whose `least` variance. That code takes rows for eigenvectors, which
+    stand in columns; here they are the axes. No gradient passes through their direction, which is
+    undefined for a round distribution.
+    """
+    _, height, width, _ = logits.shape
+    share = jax.nn.softmax(logits.astype(jnp.float32), (1, 2))
+
+    def spread(share, side):
+        """Shares (B, side, K) -> their mean place (B, K), and all places from it (B, side, K)."""
+        place = (2 * jnp.arange(side, dtype=jnp.float32) / (side - 1) - 1)[None, :, None]
+        mean = (share * place).sum(1)
+        return mean, place - mean[:, None]
+
+    (mean_x, dx), (mean_y, dy) = spread(share.sum(1), width), spread(share.sum(2), height)
+    samples = jnp.maximum(1 - jnp.square(share).sum((1, 2)), least)  # makes variances unbiased
+    xx = (share.sum(1) * dx * dx).sum(1) / samples
+    yy = (share.sum(2) * dy * dy).sum(1) / samples
+    precise = jax.lax.Precision.HIGHEST
+    xy = jnp.einsum("bhwk,bhk,bwk->bk", share, dy, dx, precision=precise) / samples
+
+    angle = jax.lax.stop_gradient(jnp.arctan2(2 * xy, xx - yy) / 2)  # of the longer axis
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    along = cos * cos * xx + 2 * cos * sin * xy + sin * sin * yy
+    across = sin * sin * xx - 2 * cos * sin * xy + cos * cos * yy
+    true_x, true_y = (2 * points[..., i] / (n - 1) - 1 for i, n in enumerate((width, height)))
+    error_x, error_y = true_x - mean_x, true_y - mean_y
+
+    def weighed(error, variance):
+        distance = abs(error)
+        smooth = jnp.where(distance < scale, error * error / (2 * scale), distance - scale / 2)
+        return smooth / jnp.sqrt(jnp.maximum(variance, 0) + least)
+
+    first = weighed(cos * error_x + sin * error_y, along)
+    second = weighed(cos * error_y - sin * error_x, across)
+    return first + second + restriction * (xx + yy)
+
+
+class Label(NamedTuple):
+    """What landmark maps (B, h, w, K) are held against."""
+
+    points: jax.Array  # (B, K, 2) in map pixels
+    maps: jax.Array  # (B, h, w, K): a Gaussian around each point, peak 1
+    weights: jax.Array | float = 1.0  # of the pixels, as `maps`
+
+
+@dataclass(frozen=True)
+class MapLoss:
+    """`call(maps, label)` -> (B, K). `logits`: the maps are those of a point's place, read by the
+    mean under their softmax; else they are heights, read by the system's decoder."""
+
+    call: Callable[[jax.Array, Label], jax.Array]
+    logits: bool = False
+
+
+# A new loss is one function and one entry.
+LOSSES: dict[str, MapLoss] = {
+    "mse": MapLoss(lambda maps, label: mse_maps(maps, label.maps, label.weights)),
+    "awing": MapLoss(
+        lambda maps, label, **shape: adaptive_wing(maps, label.maps, label.weights, **shape)
+    ),
+    "cross_entropy": MapLoss(lambda maps, label: cross_entropy_maps(maps, label.maps), logits=True),
+    "star": MapLoss(lambda maps, label: star(maps, label.points), logits=True),
+}

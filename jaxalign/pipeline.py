@@ -1,8 +1,9 @@
 """From faces to batches: decode, one matrix, one warp, augment, stack. On the host."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -11,29 +12,40 @@ from jaxalign import geometry
 from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
+from jaxalign.settings import Settings
 
 
 @dataclass(frozen=True)
-class BoxRule:
+class BoxRule(Settings):
     """How a kind of box becomes the square that is cropped (see geometry.square)."""
 
-    enlarge: float
+    enlarge: float = 1.25
     down: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_above(0, "enlarge")
 
 
 @dataclass(frozen=True)
-class Crop:
+class Crop(Settings):
     """Which box is cropped, and how much more than it. Frame: image.
 
     `centroid`: of landmark boxes the square is centred on the mean of the true points. Other boxes
     know no points: theirs is centred on the box.
     """
 
+    where: ClassVar[str] = "data.crop."
+
     box: str = "landmarks"
-    landmarks: BoxRule = field(default_factory=lambda: BoxRule(1.25))
-    dataset: BoxRule = field(default_factory=lambda: BoxRule(1.25))
-    detector: BoxRule = field(default_factory=lambda: BoxRule(1.25))
+    landmarks: BoxRule = field(default_factory=BoxRule)
+    dataset: BoxRule = field(default_factory=BoxRule)
+    detector: BoxRule = field(default_factory=BoxRule)
     centroid: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_choices(box=[f.name for f in fields(self) if f.type is BoxRule])
 
     def square(self, sample: dict) -> tuple[np.ndarray, float]:
         """Sample -> centre (2,) and side of the square its box asks for."""

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,22 +18,26 @@ from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 from jaxalign.augment import Augment
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
+from jaxalign.settings import Settings
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.interface import System
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Settings):
     """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
 
     Validation during training is on `val`, or, where that is empty, on the share `holdout` of the
     training photos (whole groups), which are then not trained on. `limit` > 0 takes only the first
     faces of both, and `augmented=False` the plain crops: to see a model overfit.
     """
+
+    where: ClassVar[str] = "data."
 
     train: str = "ibug_300w/train"
     val: str = ""
@@ -44,9 +49,22 @@ class Data:
     limit: int = 0
     threads: int = 2  # that read and warp photos
 
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_least(holdout=0, limit=0, threads=1)
+        if not self.holdout < 1:
+            self.refuse(
+                "holdout", "must be below 1, the share of the photos that is not trained on"
+            )
+
+    @property
+    def idle(self):
+        found = {} if self.augmented else {"augment": "augmented=False trains on plain crops"}
+        return found | ({"holdout": f"val={self.val} is validated on"} if self.val else {})
+
 
 @dataclass(frozen=True)
-class Training:
+class Training(Settings):
     """How the phases are run. `batch` is over all devices of all hosts.
 
     `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
@@ -55,6 +73,8 @@ class Training:
     row that were no better than the best before; earlier phases are never cut short.
     `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
     """
+
+    where: ClassVar[str] = "training."
 
     batch: int = 16
     seed: int = 0
@@ -67,21 +87,28 @@ class Training:
     init_from: str = ""
 
     def __post_init__(self):
-        at_least = {"batch": 1, "seed": 0, "log_steps": 1, "eval_steps": 0, "patience": 0}
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise InputError(f"training.{name}={getattr(self, name)}: must be {least} or more")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"training.ema={self.ema}: must be at least 0 and below 1")
+        super().__post_init__()
+        self.check_least(batch=1, seed=0, ema=0, log_steps=1, eval_steps=0, patience=0)
+        self.check_above(0, "eval_epochs", "save_epochs")
+        if not self.ema < 1:
+            self.refuse("ema", "must be at least 0 and below 1")
+
+    @property
+    def idle(self):
+        steps = f"eval_steps={self.eval_steps} says when to validate"
+        return {"eval_epochs": steps} if self.eval_steps else {}
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Settings):
+    """A run: what is trained, on what, and how."""
+
     system: System
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
 
     def __post_init__(self):
+        super().__post_init__()
         kind = type(self.system)
         if SYSTEMS.get(kind.__name__, kind) is not kind:
             raise InputError(
@@ -133,13 +160,21 @@ def import_file(file: Path | str) -> ModuleType:
 
 
 def override(recipe: Recipe, settings: list[str]) -> Recipe:
-    """["a.b=value", ...] -> the recipe with those fields replaced. Errors: InputError."""
+    """["a.b=value", ...] -> the recipe with those fields replaced, all at once; of two settings of
+    one field the later counts. Errors: InputError, also where the result would ignore a setting."""
+    changes = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: write key=value")
-        recipe = _replace(recipe, key.split("."), _literal(text), key)
-    return recipe
+        _plan(recipe, changes, key.split("."), _literal(text), key)
+    changed = _changed(recipe, changes, "")
+    for setting in settings:
+        key = setting.partition("=")[0]
+        for name, why in idle(changed).items():
+            if f"{key}.".startswith(f"{name}."):
+                raise InputError(f"--set {setting}: would change nothing, for {why}")
+    return changed
 
 
 def _literal(text):
@@ -149,7 +184,8 @@ def _literal(text):
         return text
 
 
-def _replace(node, path, value, key):
+def _plan(node, changes, path, value, key):
+    """Notes the value in `changes`, a tree of dicts like the recipe's."""
     types = {f.name: f.type for f in dataclasses.fields(node)}
     head, rest = path[0], path[1:]
     if head not in types:
@@ -159,13 +195,26 @@ def _replace(node, path, value, key):
     old = getattr(node, head)
     if types[head] in (float, "float"):
         old = float(old)  # a recipe may have written 120 for 120.0
-    if rest:
-        if not dataclasses.is_dataclass(old):
-            raise InputError(f"unknown recipe key {key!r}: {head} has no parts")
-        value = _replace(old, rest, value, key)
+    if not rest:
+        changes[head] = _as_type_of(old, value, key)
+    elif dataclasses.is_dataclass(old):
+        _plan(old, changes.setdefault(head, {}), rest, value, key)
     else:
-        value = _as_type_of(old, value, key)
-    return dataclasses.replace(node, **{head: value})
+        raise InputError(f"unknown recipe key {key!r}: {head} has no parts")
+
+
+def _changed(node, changes, path):
+    """The node with its changes, made once; its complaints name the field by its whole path."""
+    values = {
+        name: _changed(getattr(node, name), value, f"{path}{name}.")
+        if isinstance(value, dict)
+        else value
+        for name, value in changes.items()
+    }
+    try:
+        return dataclasses.replace(node, **values)
+    except InputError as error:
+        raise InputError(f"{path}{str(error).removeprefix(node.where)}") from None
 
 
 def _as_type_of(old, value, key):
@@ -182,6 +231,36 @@ def _as_type_of(old, value, key):
     if type(value) is not type(old):
         raise InputError(f"{key}={value!r}: expected {type(old).__name__}, as in {old!r}")
     return value
+
+
+def idle(node: Settings, path: str = "") -> dict[str, str]:
+    """The fields of a recipe that its other fields switch off: their paths -> why."""
+    found = {f"{path}{name}": why for name, why in node.idle.items()}
+    for field_ in dataclasses.fields(node):
+        part, name = getattr(node, field_.name), f"{path}{field_.name}"
+        if isinstance(part, Settings) and name not in found:
+            found |= idle(part, f"{name}.")
+    return found
+
+
+def notes(recipe: Recipe) -> list[str]:
+    """What a recipe says in vain: a line for each idle field that is not at its default."""
+    lines = []
+    for path, why in idle(recipe).items():
+        *parents, name = path.split(".")
+        node = recipe
+        for parent in parents:
+            node = getattr(node, parent)
+        value, default = getattr(node, name), _default(type(node), name)
+        if value != default:
+            lines.append(f"{path}={value} has no effect: {why}")
+    return lines
+
+
+def _default(kind, name):
+    field_ = next(f for f in dataclasses.fields(kind) if f.name == name)
+    made = field_.default_factory
+    return field_.default if made is dataclasses.MISSING else made()
 
 
 def to_json(node):
@@ -217,11 +296,25 @@ def _subclasses(cls) -> Iterator[type[System]]:
 
 
 def _fill(default, values, path):
-    if dataclasses.is_dataclass(default):
-        known = {f.name for f in dataclasses.fields(default)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(f"unknown recipe key {path + unknown[0]!r} in the checkpoint")
-        parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
-        return dataclasses.replace(default, **parts)
-    return tuple(values) if isinstance(default, tuple) else values
+    if not isinstance(default, Settings):
+        return tuple(values) if isinstance(default, tuple) else values
+    values = type(default).from_older(values)
+    known = {f.name for f in dataclasses.fields(default)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(f"unknown recipe key {path + unknown[0]!r} in the checkpoint")
+    parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
+    return dataclasses.replace(default, **parts)
+
+
+def check_readable(recipe: Recipe):
+    """InputError where a checkpoint could not give the recipe back."""
+    try:
+        again = from_json(json.loads(json.dumps(to_json(recipe))))
+        reason = "a part is of a class of its own, of which only systems may be"
+    except (InputError, TypeError) as error:
+        again, reason = None, str(error)
+    if again != recipe:
+        raise InputError(
+            f"a checkpoint could not give this recipe back: {reason}; use the package's classes, "
+            "with numbers, texts and tuples of them as fields"
+        )

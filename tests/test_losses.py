@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxalign import losses
+from jaxalign import losses, targets
 
 
 def test_weighted_mean():
@@ -192,3 +192,69 @@ def test_focal_factor_of_four_devices_is_that_of_one(reading):
     np.testing.assert_allclose(shared.ravel()[:5], one, rtol=1e-6)
     alone = losses.focal_factor(attributes[:2], jnp.ones(2), reading)
     assert abs(alone - one[:2]).max() > 0.01
+
+
+class TestStar:
+    """STAR loss against numpy's eigenvectors, and what it is for."""
+
+    def by_hand(self, logits, points):
+        height, width, count = logits.shape
+        share = np.exp(logits - logits.max((0, 1)))
+        share = (share / share.sum((0, 1))).astype(np.float64)
+        y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+        places, values = np.stack([x.ravel(), y.ravel()]), []
+        for k in range(count):
+            weights = share[..., k].ravel()
+            mean = places @ weights
+            covariance = np.cov(places, aweights=weights)
+            variances, axes = np.linalg.eigh(covariance)
+            truth = 2 * points[k] / (width - 1, height - 1) - 1
+            distance = abs(axes.T @ (truth - mean))
+            smooth = np.where(distance < 0.01, distance**2 / 0.02, distance - 0.005)
+            values.append((smooth / np.sqrt(variances + 1e-5)).sum() + variances.sum())
+        return np.array(values)
+
+    def test_against_numpy(self):
+        rng = np.random.default_rng(0)
+        logits = rng.normal(0, 2, (2, 9, 12, 3)).astype(np.float32)
+        points = rng.uniform(0, 8, (2, 3, 2)).astype(np.float32)
+        found = losses.star(jnp.asarray(logits), jnp.asarray(points))
+        expected = [self.by_hand(*pair) for pair in zip(logits, points, strict=True)]
+        np.testing.assert_allclose(found, expected, rtol=2e-4)
+
+    def test_errors_along_an_ambiguous_edge_cost_less(self):
+        """A bar of probability along x: a point off its end costs less than one off its side."""
+        x, y = np.meshgrid(np.arange(21), np.arange(21))
+        bar = -((x - 10) ** 2) / (2 * 4.0**2) - (y - 10) ** 2 / (2 * 1.0**2)
+        logits = jnp.asarray(bar, jnp.float32)[None, :, :, None]
+        along, across = (
+            float(losses.star(logits, jnp.array([[point]]))[0, 0])
+            for point in ([13.0, 10], [10.0, 13])
+        )
+        assert across > 2 * along
+
+    def test_gradients_are_finite_and_lead_to_the_point(self):
+        """From an even map, whose distribution is round and whose mean may be the point itself."""
+        for point in ([4.0, 4.0], [6.0, 1.0]):
+            truth = jnp.array([[point]])
+
+            def loss(logits, truth=truth):
+                return losses.star(logits, truth).sum()
+
+            logits = jnp.zeros((1, 9, 9, 1))
+            assert np.isfinite(jax.grad(loss)(logits)).all()
+            for _ in range(300):
+                logits -= 2.0 * jax.grad(loss)(logits)
+            place = np.unravel_index(int(logits.argmax()), (9, 9))
+            assert place == (point[1], point[0])
+
+
+def test_every_loss_of_maps_is_least_at_its_label():
+    """Each by its entry: (B, K) values, lower where the maps are what the label asks for."""
+    points = jnp.array([[[5.0, 3.0], [2.0, 6.0]]])
+    maps = targets.gaussian_maps(points * 4 + 1.5, 4, 36, 1.0)
+    label = losses.Label(points, maps)
+    for name, loss in losses.LOSSES.items():
+        right = 30 * maps if loss.logits else maps
+        values, worse = loss.call(right, label), loss.call(jnp.roll(right, 2, 1), label)
+        assert values.shape == (1, 2) and (worse > values + 1e-3).all(), name

@@ -1,10 +1,13 @@
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from jaxalign.errors import InputError
-from jaxalign.optimizers import Optimizer
+from jaxalign.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
 
 
 def rates(optimizer, at, steps_per_epoch=10, steps=100):
@@ -17,7 +20,7 @@ def test_constant():
 
 
 def test_steps_fall_at_their_epochs():
-    optimizer = Optimizer(rate=1.0, schedule="step", boundaries=(3, 5.5), factor=0.1)
+    optimizer = Optimizer(rate=1.0, schedule="step", boundaries=(3, 5.5), decay=0.1)
     np.testing.assert_allclose(
         rates(optimizer, [0, 29, 30, 31, 54, 55, 99]),
         [1, 1, 0.1, 0.1, 0.1, 0.01, 0.01],
@@ -26,14 +29,14 @@ def test_steps_fall_at_their_epochs():
 
 
 def test_steps_after_a_warmup_fall_at_the_same_epochs():
-    optimizer = Optimizer(rate=1.0, schedule="step", boundaries=(3,), factor=0.1, warmup=2)
+    optimizer = Optimizer(rate=1.0, schedule="step", boundaries=(3,), decay=0.1, warmup=2)
     np.testing.assert_allclose(
         rates(optimizer, [0, 10, 20, 29, 30, 99]), [0.05, 0.525, 1, 1, 0.1, 0.1], rtol=1e-5
     )
 
 
-def test_cosine_ends_at_its_factor():
-    optimizer = Optimizer(rate=2.0, schedule="cosine", factor=0.1)
+def test_cosine_ends_at_its_floor():
+    optimizer = Optimizer(rate=2.0, schedule="cosine", floor=0.1)
     np.testing.assert_allclose(
         rates(optimizer, [0, 50, 100]), [2, 2 * (0.1 + 0.9 / 2), 0.2], rtol=1e-5
     )
@@ -41,7 +44,7 @@ def test_cosine_ends_at_its_factor():
 
 def test_cosine_after_a_warmup():
     """Two epochs up from a twentieth of the rate, then down over the eight that remain."""
-    optimizer = Optimizer(rate=1.0, schedule="cosine", factor=0.0, warmup=2)
+    optimizer = Optimizer(rate=1.0, schedule="cosine", floor=0.0, warmup=2)
     found = rates(optimizer, [0, 20, 60, 100])
     np.testing.assert_allclose(found, [0.05, 1, 0.5, 0], rtol=1e-5, atol=1e-6)
     rising = rates(optimizer, range(21))
@@ -90,13 +93,68 @@ def test_clip_limits_the_global_norm():
     np.testing.assert_allclose([free["a"][0], free["b"][0]], [-2.85, -3.8], rtol=1e-5)
 
 
-def test_unknown_names_say_which_there_are():
-    with pytest.raises(InputError, match="'adamx' is not one of: adam, adamw, sgd"):
-        Optimizer("adamx").build(optax.constant_schedule(0.1))
-    with pytest.raises(InputError, match="'linear' is not one of: constant, step, cosine"):
-        Optimizer(schedule="linear").rate_at(10, 100)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "adamx"}, "kind='adamx': one of adam, adamw, sgd, or an optimiser of Optax"),
+        ({"kind": "lbfgs"}, "kind='lbfgs': needs more than a rate and gradients"),
+        ({"kind": "scale_by_learning_rate"}, "or an optimiser of Optax by name"),
+        ({"kind": "schedule_free_sgd"}, "or an optimiser of Optax by name"),
+        ({"schedule": "cosinus"}, "schedule='cosinus': one of constant, step, cosine"),
+        ({"schedule": "step"}, "schedule='step': needs the epochs of its steps"),
+        ({"schedule": "step", "boundaries": (5, 3)}, "must be epochs above 0, ascending"),
+        ({"schedule": "step", "boundaries": (0, 3)}, "must be epochs above 0, ascending"),
+        ({"kind": "sgd", "weight_decay": 0.1}, "weight_decay=0.1: sgd has none; use kind='adamw'"),
+        ({"rate": float("nan")}, "rate=nan: must be a finite number"),
+        ({"rate": 0.0}, "rate=0.0: must be above 0"),
+        ({"floor": 1.5}, "floor=1.5: must be in 0..1"),
+        ({"clip": -1.0}, "clip=-1.0: must be 0 or more"),
+    ],
+)
+def test_refused(settings, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        Optimizer(**settings)
 
 
-def test_weight_decay_without_adamw_is_refused():
-    with pytest.raises(InputError, match="use kind='adamw'"):
-        Optimizer("sgd", weight_decay=0.1).build(optax.constant_schedule(0.1))
+@pytest.mark.parametrize("kind", ["lion", "adabelief", "muon", "prodigy"])
+def test_any_of_optax_by_name(kind):
+    """It moves against the gradient, and its weight decay is on kernels only."""
+    grads = jax.tree.map(jnp.ones_like, PARAMS)
+    after = one_update(Optimizer(kind), PARAMS, grads)
+    assert all((leaf < 1).all() for leaf in jax.tree.leaves(after))
+    if kind != "lion":
+        return
+    still = jax.tree.map(jnp.zeros_like, PARAMS)
+    decayed = one_update(Optimizer(kind, weight_decay=0.1), PARAMS, still)
+    assert float(decayed["dense"]["kernel"][0, 0]) == pytest.approx(0.95)
+    np.testing.assert_array_equal(decayed["bn"]["bias"], 1)
+
+
+def test_one_of_a_forks_own(monkeypatch):
+    monkeypatch.setitem(OPTIMIZERS, "slow", lambda learning_rate: optax.sgd(0.1))
+    after = one_update(Optimizer("slow"), {"a": jnp.zeros(2)}, {"a": jnp.array([1.0, -2.0])})
+    np.testing.assert_allclose(after["a"], [-0.1, 0.2], rtol=1e-6)
+
+
+def test_a_schedule_of_a_forks_own(monkeypatch):
+    def halves(optimizer, steps_per_epoch, warmup, steps):
+        return lambda count: optimizer.rate * 0.5 ** (count // steps_per_epoch)
+
+    monkeypatch.setitem(SCHEDULES, "halves", halves)
+    np.testing.assert_allclose(
+        rates(Optimizer(rate=1.0, schedule="halves"), [0, 10, 25]), [1, 0.5, 0.25]
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "meant"),
+    [
+        ({"schedule": "step", "factor": 0.2, "boundaries": [3]}, {"decay": 0.2, "floor": 0.0}),
+        ({"schedule": "cosine", "factor": 0.005}, {"decay": 0.1, "floor": 0.005}),
+        ({"schedule": "constant", "factor": 0.1}, {"decay": 0.1, "floor": 0.0}),
+    ],
+)
+def test_the_factor_of_older_recipes(stored, meant):
+    read = Optimizer.from_older(stored)
+    assert "factor" not in read and {name: read[name] for name in meant} == meant
+    assert read["schedule"] == stored["schedule"]

@@ -1,5 +1,5 @@
 import struct
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from jaxalign.pipeline import BoxRule, Crop, crop_face, evaluation_batches, trai
 from jaxalign.schemes import AFLW19, IBUG68
 
 
-STILL = Augment(**{name: 0.0 for name in Augment.__dataclass_fields__})
+STILL = Augment(**{f.name: 0.0 for f in fields(Augment) if f.type is float})
 STRONG = Augment(rotation=45, scale=0.2, shift=0.05, noise=1.0, blur=1.0, occlusion=1.0, dropout=1)
 GEOMETRIC = {
     "none": STILL,

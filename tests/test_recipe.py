@@ -1,17 +1,19 @@
 import json
+import re
+from dataclasses import dataclass, replace
 
 import pytest
 
 from jaxalign import recipe as recipes
+from jaxalign.augment import Augment
 from jaxalign.errors import InputError
-from jaxalign.optimizers import Optimizer
-from jaxalign.recipe import Recipe
+from jaxalign.recipe import Data, Recipe
 from jaxalign.systems.hourglass import StackedHourglass
 from tests.helpers import ROOT
 
 
 SHIPPED = sorted(path.stem for path in ROOT.joinpath("configs").glob("[!_]*.py"))
-PLAIN = Recipe(StackedHourglass(stacks=2, optimizer=Optimizer(boundaries=(30, 50))))
+PLAIN = Recipe(StackedHourglass(stacks=2))
 
 
 def test_override_leaves_the_rest():
@@ -62,6 +64,7 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("system.epochs=many", "expected float"),
         ("system.epochs=True", "expected float"),
         ("system.optimizer.boundaries=30", "expected tuple"),
+        ("system.optimizer.boundaries=()", "^system.optimizer.schedule='step': needs the epochs"),
         ("system.stacks={[]: 1}", "expected int"),
         ("system.optimizer=adam", "not one value; set one of its parts: kind, rate"),
         ("data.augment=0", "set one of its parts: rotation"),
@@ -70,12 +73,79 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("system.scheme=ibug86", "one of ibug68, wflw98"),
         ("training.patience=-1", "training.patience=-1: must be 0 or more"),
         ("training.eval_steps=-1", "training.eval_steps=-1: must be 0 or more"),
+        ("training.save_epochs=0", "training.save_epochs=0.0: must be above 0"),
+        ("system.optimizer.schedule=cosinus", "^system.optimizer.schedule='cosinus': one of cons"),
+        ("system.optimizer.rate=nan", "expected float"),
+        ("system.sigma=1e999", "^system.sigma=inf: must be a finite number"),
+        ("data.crop.box=landmark", "^data.crop.box='landmark': one of landmarks, dataset, detec"),
+        ("data.crop.landmarks.enlarge=0", "^data.crop.landmarks.enlarge=0.0: must be above 0"),
+        ("data.holdout=1", "^data.holdout=1.0: must be below 1"),
+        ("data.augment.flip=2", "^data.augment.flip=2.0: must be in 0..1"),
+        ("data.augment.pixels=('rain',)", "pixels=.*'rain' is not one of: jpeg"),
+        ("system.epochs=0", "^system.epochs=0.0: must be above 0"),
     ],
 )
 def test_override_refuses(setting, message):
     with pytest.raises(InputError, match=message) as error:
         recipes.override(PLAIN, [setting])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_settings_are_applied_together(turn):
+    """Two that fit only with each other, in either order."""
+    base = recipes.load("tab_wflw")
+    settings = ["system.stem=resnet", "system.channels=256"][::turn]
+    narrow = recipes.override(base, ["system.stem=base", "system.channels=64"])
+    found = recipes.override(narrow, settings).system
+    assert (found.stem, found.channels) == ("resnet", 256)
+    with pytest.raises(InputError, match="system.channels=64: the stem resnet has 256"):
+        recipes.override(narrow, settings[:1] if turn == 1 else settings[1:])
+
+
+def test_the_later_of_two_settings_counts():
+    assert recipes.override(PLAIN, ["system.stacks=1", "system.stacks=4"]).system.stacks == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "message"),
+    [
+        ("demo", ["system.optimizer.boundaries=(3,)"], "it is for schedule=step"),
+        ("fan_ibug_300w", ["system.optimizer.floor=0.1"], "it is for schedule=cosine"),
+        ("pixelwise_ibug_300w", ["system.method=direct", "system.optimizer.rate=1e-3"],
+         "system.optimizer.rate=1e-3: would change nothing, for method=direct is trained by regr"),
+        ("demo", ["data.augmented=False", "data.augment.flip=0"], "trains on plain crops"),
+        ("demo", ["data.val=synthetic_faces/test", "data.holdout=0.1"], "is validated on"),
+        ("demo", ["training.eval_steps=5", "training.eval_epochs=2"], "eval_steps=5 says"),
+        ("gv_light_ibug_300w", ["system.bands=()", "system.tau=1"], "bands=() trains heatmaps"),
+    ],
+)  # fmt: skip
+def test_settings_that_change_nothing_are_refused(config, settings, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        recipes.override(recipes.load(config), settings)
+
+
+def test_what_a_switch_leaves_without_effect_is_said():
+    recipe = recipes.override(recipes.load("fan_ibug_300w"), ["system.optimizer.schedule=cosine"])
+    assert recipes.notes(recipe) == [
+        "system.optimizer.boundaries=(30, 50) has no effect: it is for schedule=step"
+    ]
+    assert recipes.notes(recipes.load("fan_ibug_300w")) == []
+
+
+@dataclass(frozen=True)
+class Rainy(Augment):
+    """What a checkpoint could not name."""
+
+    rain: float = 0.5
+
+
+def test_a_recipe_that_could_not_be_read_back_is_refused():
+    for augment in (Rainy(), dataclass(frozen=True)(type("Plain", (Augment,), {}))()):
+        recipe = replace(PLAIN, data=Data(augment=augment))
+        with pytest.raises(InputError, match="a checkpoint could not give this recipe back"):
+            recipes.check_readable(recipe)
+    recipes.check_readable(PLAIN)
 
 
 def test_there_are_shipped_recipes():

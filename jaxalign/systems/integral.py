@@ -69,7 +69,7 @@ class Integral(SingleNetwork):
     map_weight: float = 0.5
     epochs: float = 60
     optimizer: Optimizer = field(
-        default_factory=lambda: Optimizer("adamw", 2e-3, "cosine", factor=0.01, warmup=2)
+        default_factory=lambda: Optimizer("adamw", 2e-3, "cosine", floor=0.01, warmup=2)
     )
 
     def __post_init__(self):

@@ -1,15 +1,16 @@
 """What the trainer, the evaluator and predictions know of a system: this, and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import SCHEMES, Scheme
+from jaxalign.settings import Settings
 
 
 DTYPES = ("float32", "bfloat16")
@@ -52,34 +53,23 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class System:
+class System(Settings):
     """A landmark detector bound to a scheme. Subclasses are frozen dataclasses of its settings.
 
     Variables are {"params": {network: ...}, "batch_stats": {network: ...}}: the top-level names
     are the system's networks, and all names below are the checkpoint format.
     """
 
+    where: ClassVar[str] = "system."
+
     scheme: str = "ibug68"
     size: int = 256  # side of the square crop it takes, pixels
     dtype: str = "float32"  # of the computations; parameters and statistics stay float32
 
     def __post_init__(self):
+        super().__post_init__()
         self.check_choices(scheme=SCHEMES, dtype=DTYPES)
-
-    def check_choices(self, **choices):
-        """Field -> its possible values. Errors: InputError for the first that has another."""
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                value, listed = getattr(self, name), ", ".join(str(one) or "''" for one in known)
-                raise InputError(f"system.{name}={value!r}: one of {listed}")
-
-    def check_multiples(self, **steps):
-        """Field -> what divides it. Errors: InputError for the first that it does not divide, or
-        that is not above 0."""
-        for name, step in steps.items():
-            value = getattr(self, name)
-            if value <= 0 or value % step:
-                raise InputError(f"system.{name}={value}: must be a positive multiple of {step}")
+        self.check_above(0, *(f.name for f in fields(self) if f.name.endswith("epochs")))
 
     @property
     def points(self) -> Scheme:
