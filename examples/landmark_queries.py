@@ -83,15 +83,21 @@ class LandmarkQueries(SingleNetwork):
 
     @property
     def network(self):
-        sizes = self.points.num_points, self.width, self.blocks, self.channels, self.layers
-        return QueryNetwork(*sizes, jnp.dtype(self.dtype))
+        return QueryNetwork(
+            points=self.points.num_points,
+            width=self.width,
+            blocks=self.blocks,
+            channels=self.channels,
+            layers=self.layers,
+            dtype=jnp.dtype(self.dtype),
+        )
 
-    def read(self, outputs):
-        within = 1 - jnp.exp(-NEAR / _scale(outputs))  # the probability that it is, on an axis
-        return outputs[..., :2] * (UNIT * self.size) + (self.size - 1) / 2, within**2
+    def decode(self, maps):
+        within = 1 - jnp.exp(-NEAR / _scale(maps))  # the probability that it is, on an axis
+        return maps[..., :2] * (UNIT * self.size) + (self.size - 1) / 2, within**2
 
     def errors(self, outputs, batch):
-        points, _ = self.read(outputs)
+        points, _ = self.decode(outputs)
         distance = abs(points - batch["points"]).sum(-1) / (UNIT * self.size)
         fixed, scale = jax.lax.stop_gradient(distance), _scale(outputs)
         on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)

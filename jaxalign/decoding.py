@@ -76,6 +76,12 @@ DECODERS = {
 }
 
 
+def read(maps, decoder: str, logits: bool = False):
+    """Maps by one of DECODERS; where they are `logits`, by the mean under their softmax."""
+    maps = maps.astype(jnp.float32)
+    return soft_argmax(maps) if logits else DECODERS[decoder](maps)
+
+
 def vectors(x, y, peak: float, tau: float = 0.0, sigma: float = 2.0):
     """Vectors x (B, w, K), y (B, h, K) -> points, scores: Gaussian Vector's O(N) decoding.
 

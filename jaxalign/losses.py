@@ -141,7 +141,7 @@ def star(logits, points, restriction: float = 1.0, scale: float = 0.01, least: f
 class Label(NamedTuple):
     """What landmark maps (B, h, w, K) are held against."""
 
-    points: jax.Array  # (B, K, 2) in map pixels
+    points: jax.Array | None  # (B, K, 2) in map pixels; None where the maps are of no points
     maps: jax.Array  # (B, h, w, K): a Gaussian around each point, peak 1
     weights: jax.Array | float = 1.0  # of the pixels, as `maps`
 
@@ -164,3 +164,9 @@ LOSSES: dict[str, MapLoss] = {
     "cross_entropy": MapLoss(lambda maps, label: cross_entropy_maps(maps, label.maps), logits=True),
     "star": MapLoss(lambda maps, label: star(maps, label.points), logits=True),
 }
+
+
+def idle_decoder(criterion: str) -> dict[str, str]:
+    """Of a system with a `decoder`: that it is idle, and why, where this loss makes logits."""
+    why = f"criterion={criterion} makes logits, which are read by their mean"
+    return {"decoder": why} if LOSSES[criterion].logits else {}

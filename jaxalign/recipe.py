@@ -60,7 +60,9 @@ class Data(Settings):
     @property
     def idle(self):
         found = {} if self.augmented else {"augment": "augmented=False trains on plain crops"}
-        return found | ({"holdout": f"val={self.val} is validated on"} if self.val else {})
+        if self.val and self.holdout:
+            found["holdout"] = f"val={self.val} is validated on"
+        return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ regions, how maps make a crop, losses and schedule. Its numbers do not stand for
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxalign import decoding, geometry, losses, targets
-from jaxalign.errors import InputError
 from jaxalign.layers.cropping import from_square, pyramid, sample_squares, to_square
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.hourglass import STRIDE, HourglassNetwork
@@ -63,9 +63,10 @@ class AttentionCropping(System):
     for both eyes, the right one mirrored.
 
     The loss of a stage is the distance of its points, in pixels of the global stage's input, plus
-    `map_weight` times the squared error of their maps, summed over the map, to Gaussians of `sigma`
-    map pixels. The global stage is trained alone first, then all of them together. There the first
-    errors of the regional networks shake it: hence the optimiser's warm-up and clip.
+    `map_weight` times the `criterion` of their maps, one of losses.LOSSES: heights summed over the
+    map, to Gaussians of `sigma` map pixels; logits as they are read, times the temperature. The
+    global stage is trained alone first, then all of them together. There the first errors of the
+    regional networks shake it: hence the optimiser's warm-up and clip.
     """
 
     size: int = 1024
@@ -82,6 +83,7 @@ class AttentionCropping(System):
     stacking: bool = False
     stop_gradient: bool = False
     share_eyes: bool = False
+    criterion: str = "mse"
     sigma: float = 1.5
     map_weight: float = 1.0
     global_epochs: float = 60
@@ -93,18 +95,13 @@ class AttentionCropping(System):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(global_size=STRIDE * 16, regional_size=STRIDE * 16, channels=8)
-        self.check_choices(crop=CROPS)
+        self.check_choices(crop=CROPS, criterion=losses.LOSSES)
         if self.size not in self.sizes:
-            sizes = ", ".join(map(str, self.sizes))
-            raise InputError(f"system.size={self.size}: must be one of {sizes}")
-        for name in ("global_stacks", "regional_stacks"):
-            if getattr(self, name) < 1:
-                raise InputError(f"system.{name}={getattr(self, name)}: must be at least 1")
-        for name in ("temperature", "enlarge", "least", "sigma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"system.{name}={getattr(self, name)}: must be above 0")
+            self.refuse("size", f"must be one of {', '.join(map(str, self.sizes))}")
+        self.check_least(global_stacks=1, regional_stacks=1, map_weight=0)
+        self.check_above(0, "temperature", "enlarge", "least", "sigma")
         if not 0 <= self.crop_jitter < 1:
-            raise InputError(f"system.crop_jitter={self.crop_jitter}: must be 0 or more, below 1")
+            self.refuse("crop_jitter", "must be 0 or more, below 1")
 
     @property
     def note(self):
@@ -128,10 +125,10 @@ class AttentionCropping(System):
 
     @property
     def networks(self) -> dict[str, HourglassNetwork]:
-        settings = self.channels, jnp.dtype(self.dtype)
-        whole = HourglassNetwork(self.points.num_points, self.global_stacks, *settings)
+        network = partial(HourglassNetwork, channels=self.channels, dtype=jnp.dtype(self.dtype))
+        whole = network(points=self.points.num_points, stacks=self.global_stacks)
         return {"global": whole} | {
-            name: HourglassNetwork(len(self.regions[seen[0]]), self.regional_stacks, *settings)
+            name: network(points=len(self.regions[seen[0]]), stacks=self.regional_stacks)
             for name, seen in self.readers.items()
         }
 
@@ -156,9 +153,12 @@ class AttentionCropping(System):
             inputs[name] = (jnp.zeros(shape, self.dtype),)
         return init_networks(self.networks, key, inputs)
 
-    def predict(self, variables, images):
-        found = self.stages(variables, images)
-        return found.points, found.scores
+    def maps(self, variables: dict, images: jax.Array) -> Stages:
+        """Points already: what the first stage decodes says what the second sees."""
+        return self.stages(variables, images)
+
+    def decode(self, maps: Stages):
+        return maps.points, maps.scores
 
     def stages(self, variables: dict, images: jax.Array) -> Stages:
         """(B, S, S, 3) uint8 crops, S one of `sizes` -> what both stages find."""
@@ -264,26 +264,31 @@ class AttentionCropping(System):
         return self._errors(whole, truth, placed, self.global_size)
 
     def _errors(self, seen, truth, placed, size):
-        """Distance and squared error of the maps of each point, and 1 where it counts; all (B, k).
+        """Distance and loss of the maps of each point, and 1 where it counts; all (B, k).
 
         `truth` (B, k, 2) in pixels of the crop; `placed` the same in pixels of what the network
         was shown, `size` wide. A point that is not on both does not count.
         """
         shift = (seen.points - truth) * self.global_size / self.size
         distance = jnp.sqrt(jnp.square(shift).sum(-1) + 1e-6)  # the gradient at 0 is 0
-        label = targets.gaussian_maps(placed, STRIDE, size, self.sigma, cut=3)
-        pixels = label.shape[1] * label.shape[2]
-        squared = sum(losses.mse_maps(maps, label) for maps in seen.maps) * pixels
+        target = targets.gaussian_maps(placed, STRIDE, size, self.sigma, cut=3)
+        label = losses.Label(geometry.to_map(placed, STRIDE), target)
+        loss = losses.LOSSES[self.criterion]
+        if loss.logits:
+            by_map = sum(loss.call(self.temperature * maps, label) for maps in seen.maps)
+        else:
+            pixels = target.shape[1] * target.shape[2]
+            by_map = sum(loss.call(maps, label) for maps in seen.maps) * pixels
         on = targets.inside(placed, size) & targets.inside(truth, self.size)
-        return distance, squared, on.astype(jnp.float32)
+        return distance, by_map, on.astype(jnp.float32)
 
     def _loss(self, errors):
         """Stage -> its errors, as _errors gives them -> the loss of each face, and its parts."""
         parts = {}
         for stage, rows in errors.items():
-            distance, squared, on = (jnp.concatenate(row, 1) for row in zip(*rows, strict=True))
+            distance, by_map, on = (jnp.concatenate(row, 1) for row in zip(*rows, strict=True))
             parts[f"{stage}_points"] = losses.weighted_mean(distance, on, axis=-1)
-            parts[f"{stage}_maps"] = losses.weighted_mean(squared, on, axis=-1)
+            parts[f"{stage}_maps"] = losses.weighted_mean(by_map, on, axis=-1)
         weights = {name: self.map_weight if name.endswith("maps") else 1.0 for name in parts}
         return sum(weights[name] * part for name, part in parts.items()), parts
 

@@ -14,7 +14,6 @@ from flax import linen as nn
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones import BACKBONES
 from jaxalign.backbones.hrnet import HRNet, HRNetHead
-from jaxalign.errors import InputError
 from jaxalign.layers.band_pooling import band_pool
 from jaxalign.layers.fpn import FPN
 from jaxalign.systems.interface import SingleNetwork
@@ -46,8 +45,9 @@ class GaussianVector(SingleNetwork):
     """GV(ResNet50), GV(HRNet) and smaller ones, by `backbone`.
 
     `bands`: one or two bandwidths of the Band Pooling Module, `alpha` the first one's share; ()
-    leaves the module out and trains Gaussian heatmaps (Table 5's baseline), with `weight_map`
-    under AWing's weight map at Fig. 6's weights, 1.0 and 0.1. `sigma` (map pixels), `theta`,
+    leaves the module out and trains Gaussian heatmaps (Table 5's baseline) under `criterion`, one
+    of losses.LOSSES, with `weight_map` under AWing's weight map at Fig. 6's weights, 1.0 and 0.1.
+    `sigma` (map pixels), `theta`,
     `exponent` make the label.
     `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
 
@@ -65,41 +65,58 @@ class GaussianVector(SingleNetwork):
     beyond_box: bool = True
     tau: float = 2.0
     beyond_sigma: float = 2.0
+    criterion: str = "mse"
     weight_map: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32)
         encoders = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
-        self.check_choices(backbone=encoders)
+        self.check_choices(backbone=encoders, criterion=losses.LOSSES)
         if len(self.bands) > 2 or not all(type(n) is int and n > 0 and n % 2 for n in self.bands):
-            raise InputError(f"system.bands={self.bands}: up to two odd numbers above 0")
+            self.refuse("bands", "up to two odd numbers above 0")
         if self.exponent not in (1, 2):
-            raise InputError(f"system.exponent={self.exponent}: 2, or 1 as the paper prints it")
-        if not (self.sigma > 0 and self.tau > 0 and self.beyond_sigma > 0 and self.fpn_width > 0):
-            raise InputError("system.sigma, tau, beyond_sigma and fpn_width must be above 0")
-        if self.theta < 0 or not 0 <= self.alpha <= 1:
-            raise InputError("system.theta must not be below 0, and system.alpha in 0..1")
+            self.refuse("exponent", "2, or 1 as the paper prints it")
+        self.check_above(0, "sigma", "tau", "beyond_sigma", "fpn_width")
+        self.check_least(theta=0)
+        self.check_shares("alpha")
+        if self.weight_map and self.bands:
+            self.refuse("weight_map", "is for heatmaps: set system.bands=() with it")
+
+    @property
+    def idle(self):
+        vectors = "alpha", "theta", "exponent", "beyond_box", "tau", "beyond_sigma"
+        if not self.bands:
+            return dict.fromkeys(vectors, "bands=() trains heatmaps")
+        found = dict.fromkeys(("criterion", "weight_map"), f"bands={self.bands} trains vectors")
+        if len(self.bands) == 1:
+            found["alpha"] = "there is one band"
+        if not self.beyond_box:
+            found |= dict.fromkeys(("tau", "beyond_sigma"), "beyond_box=False")
+        return found
 
     @property
     def network(self):
-        if self.weight_map and self.bands:  # here, for fields are set one by one
-            raise InputError("system.weight_map is for heatmaps: set system.bands=() with it")
-        points, dtype = self.points.num_points, jnp.dtype(self.dtype)
-        return GaussianVectorNetwork(points, self.backbone, self.fpn_width, dtype)
+        return GaussianVectorNetwork(
+            points=self.points.num_points,
+            backbone=self.backbone,
+            fpn_width=self.fpn_width,
+            dtype=jnp.dtype(self.dtype),
+        )
 
     @property
     def pretrained(self):
         published = BACKBONES[self.backbone].torch_name
         return {"network/backbone": self.backbone} if published else {}
 
-    def read(self, outputs):
+    def decode(self, maps):
         if self.bands:
-            x, y = band_pool(outputs, self.bands, self.alpha)
+            x, y = band_pool(maps, self.bands, self.alpha)
             tau = self.tau if self.beyond_box else 0.0
             points, score = decoding.vectors(x, y, 1 + self.theta, tau, self.beyond_sigma)
         else:
-            points, score = decoding.argmax(outputs.astype(jnp.float32))
+            logits = losses.LOSSES[self.criterion].logits
+            points, score = decoding.read(maps, "quarter", logits)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
@@ -111,7 +128,8 @@ class GaussianVector(SingleNetwork):
             pairs = zip(band_pool(outputs, self.bands, self.alpha), label, strict=True)
             x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)
             return (x + y) / 2, {"x": x, "y": y}
-        label = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
-        weights = targets.weight_map(label) if self.weight_map else 1.0
-        maps = losses.mse_maps(outputs, label, weights).mean(-1)
+        target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
+        weights = targets.weight_map(target) if self.weight_map else 1.0
+        label = losses.Label(geometry.to_map(points, STRIDE), target, weights)
+        maps = losses.LOSSES[self.criterion].call(outputs, label).mean(-1)
         return maps, {"maps": maps}

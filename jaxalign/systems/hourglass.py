@@ -1,8 +1,8 @@
 """Stacked hourglasses on landmark heatmaps: FAN (Bulat and Tzimiropoulos, ICCV 2017).
 
 Stem to a quarter of the input's side, then `stacks` times: hourglass of HPM blocks, landmark
-maps, and both added back to the features. Every stack is supervised with the mean squared error
-to Gaussian maps; the last one is decoded.
+maps, and both added back to the features. Every stack is supervised, by the mean squared error to
+Gaussian maps unless another loss is chosen; the last one is decoded.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import geometry, losses, targets
-from jaxalign.decoding import DECODERS
-from jaxalign.errors import InputError
+from jaxalign import decoding, geometry, losses, targets
 from jaxalign.layers.hourglass import stacked, stem
 from jaxalign.systems.interface import SingleNetwork
 
@@ -38,33 +36,46 @@ class HourglassNetwork(nn.Module):
 class StackedHourglass(SingleNetwork):
     """FAN; `stacks` 1, 2 or 4 with 68 points have 6,249,668 / 12,106,504 / 23,820,176 parameters.
 
-    `sigma` of the target Gaussian in map pixels; `decoder`: quarter (argmax with the quarter
-    shift), argmax, or soft (centre of mass around the argmax).
+    `criterion`: one of losses.LOSSES. `sigma` of the target Gaussian in map pixels; `decoder`:
+    quarter (argmax with the quarter shift), argmax, or soft (centre of mass around the argmax).
     """
 
     stacks: int = 4
     channels: int = 256
+    criterion: str = "mse"
     sigma: float = 1.5
     decoder: str = "quarter"
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_multiples(size=STRIDE * 16)
-        if self.stacks < 1:
-            raise InputError(f"system.stacks={self.stacks}: must be at least 1")
-        self.check_multiples(channels=8)
-        self.check_choices(decoder=DECODERS)
+        self.check_multiples(size=STRIDE * 16, channels=8)
+        self.check_least(stacks=1)
+        self.check_above(0, "sigma")
+        self.check_choices(criterion=losses.LOSSES, decoder=decoding.DECODERS)
+
+    @property
+    def idle(self):
+        return losses.idle_decoder(self.criterion)
 
     @property
     def network(self):
-        points = self.points.num_points
-        return HourglassNetwork(points, self.stacks, self.channels, jnp.dtype(self.dtype))
+        return HourglassNetwork(
+            points=self.points.num_points,
+            stacks=self.stacks,
+            channels=self.channels,
+            dtype=jnp.dtype(self.dtype),
+        )
 
-    def read(self, outputs):
-        points, score = DECODERS[self.decoder](outputs[-1].astype(jnp.float32))
+    def decode(self, maps):
+        logits = losses.LOSSES[self.criterion].logits
+        points, score = decoding.read(maps[-1], self.decoder, logits)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
-        target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma, cut=3)
-        per_stack = [losses.mse_maps(maps, target).mean(-1) for maps in outputs]
+        label = losses.Label(
+            points=geometry.to_map(batch["points"], STRIDE),
+            maps=targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma, cut=3),
+        )
+        loss = losses.LOSSES[self.criterion].call
+        per_stack = [loss(maps, label).mean(-1) for maps in outputs]
         return sum(per_stack), {f"stack{i}": value for i, value in enumerate(per_stack, 1)}

@@ -2,8 +2,9 @@
 
 Not one of the five papers' systems. Landmark logits at a quarter of the input's side; points are
 the mean position under each map's softmax ("integral regression", Sun et al., ECCV 2018). The loss
-is the Wing loss on the points (Feng et al., CVPR 2018) plus the cross-entropy of each softmax map
-with a Gaussian around the point, which keeps the maps single-peaked (Nibali et al., 2018).
+is the Wing loss on the points (Feng et al., CVPR 2018) plus one of the maps: the cross-entropy of
+each softmax map with a Gaussian around the point, which keeps it single-peaked (Nibali et al.,
+2018), unless another is chosen.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.light import Light
-from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
 from jaxalign.optimizers import Optimizer
@@ -56,13 +56,15 @@ class IntegralNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Integral(SingleNetwork):
-    """`sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing
-    loss in map pixels; `map_weight` of the cross-entropy against it."""
+    """`criterion` of the maps: one of losses.LOSSES that takes logits; `map_weight`: its weight.
+    `sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing loss in
+    map pixels."""
 
     size: int = 128
     width: int = 64
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_width: int = 96
+    criterion: str = "cross_entropy"
     sigma: float = 1.0
     wing_width: float = 2.0
     wing_curvature: float = 0.5
@@ -75,21 +77,23 @@ class Integral(SingleNetwork):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32)
+        self.check_choices(criterion=[name for name, loss in losses.LOSSES.items() if loss.logits])
+        self.check_above(0, "sigma", "wing_width", "wing_curvature")
         if len(self.blocks) != 4 or not all(type(n) is int and n > 0 for n in self.blocks):
-            raise InputError(f"system.blocks={self.blocks}: must be four whole numbers above 0")
+            self.refuse("blocks", "must be four whole numbers above 0")
 
     @property
     def network(self):
         return IntegralNetwork(
-            self.points.num_points,
-            self.width,
-            self.blocks,
-            self.decoder_width,
-            jnp.dtype(self.dtype),
+            points=self.points.num_points,
+            width=self.width,
+            blocks=self.blocks,
+            decoder_width=self.decoder_width,
+            dtype=jnp.dtype(self.dtype),
         )
 
-    def read(self, outputs):
-        points, score = decoding.soft_argmax(outputs)
+    def decode(self, maps):
+        points, score = decoding.soft_argmax(maps)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
@@ -98,7 +102,7 @@ class Integral(SingleNetwork):
         on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)
         wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
-        maps = losses.cross_entropy_maps(outputs, target)
+        maps = losses.LOSSES[self.criterion].call(outputs, losses.Label(truth, target))
         parts = {
             "points": losses.weighted_mean(wing, on_crop, axis=-1),
             "maps": losses.weighted_mean(maps, on_crop, axis=-1),

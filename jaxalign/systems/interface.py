@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jaxalign.settings import Settings
 
 
 DTYPES = ("float32", "bfloat16")
+BOUNDARIES = "boundaries"  # what the maps of a face's boundary curves are called
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1 RGB
 
 
@@ -109,13 +110,23 @@ class System(Settings):
         """Random key -> variables. `jax.eval_shape(system.init, key)` runs nothing."""
         raise NotImplementedError
 
-    def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(B, S, S, 3) uint8 RGB crops, S one of `sizes` -> points (B, K, 2) in crop pixels, scores
-        (B, K)."""
+    def maps(self, variables: dict, images: jax.Array) -> Any:
+        """(B, S, S, 3) uint8 RGB crops, S one of `sizes` -> what `decode` reads: the networks'
+        landmark maps, or whatever tree of arrays they give."""
         raise NotImplementedError
 
+    def decode(self, maps: Any) -> tuple[jax.Array, jax.Array]:
+        """What `maps` gave -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        raise NotImplementedError
+
+    def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Crops as `maps` takes them -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        return self.decode(self.maps(variables, images))
+
     def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
-        """Crops as above -> maps a report shows over the face: name -> (B, h, w, C) in 0..1."""
+        """Crops as above -> maps a report shows over the face: name -> (B, h, w, C) in 0..1. Those
+        named BOUNDARIES have a channel for each of schemes.CURVES, and may have their union last.
+        """
         return {}
 
 
@@ -150,9 +161,8 @@ def forward(module: nn.Module, network: str, variables: dict, *inputs, train: bo
 class SingleNetwork(System):
     """A system of one network, trained in one phase.
 
-    Subclasses give `network`, a linen module from normalised images; `read(outputs)`, which makes
-    points (B, K, 2) in crop pixels and scores of what it returns; and `errors(outputs, batch)`,
-    the loss of each face (B,) and its named parts.
+    Subclasses give `network`, a linen module from normalised images; `decode`, which reads what it
+    returns; and `errors(outputs, batch)`, the loss of each face (B,) and its named parts.
     """
 
     epochs: float = 60
@@ -162,9 +172,6 @@ class SingleNetwork(System):
 
     @property
     def network(self) -> nn.Module:
-        raise NotImplementedError
-
-    def read(self, outputs) -> tuple[jax.Array, jax.Array]:
         raise NotImplementedError
 
     def errors(self, outputs, batch: dict) -> tuple[jax.Array, dict]:
@@ -179,10 +186,9 @@ class SingleNetwork(System):
         images = jnp.zeros((1, self.size, self.size, 3), self.dtype)
         return init_networks({"network": self.network}, key, {"network": (images,)})
 
-    def predict(self, variables, images):
+    def maps(self, variables, images):
         images = normalise(images, self.dtype)
-        outputs, _ = forward(self.network, "network", variables, images)
-        return self.read(outputs)
+        return forward(self.network, "network", variables, images)[0]
 
     def loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}

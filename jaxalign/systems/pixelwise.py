@@ -21,7 +21,6 @@ from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.vgg19 import VGG19, ConvBlock
-from jaxalign.errors import InputError
 from jaxalign.layers import warping
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import AXIS, batch_norm
@@ -196,7 +195,8 @@ class PixelWise(System):
     `coordinates` in losses: soft (mean place under a landmark's map, of what is decoded) or argmax;
     `sign` of the discriminator's loss: paper or released. `sigma` of the Gaussians, crop pixels;
     `peak`: they sum to 1 (sum1) or are 1 at the point (peak1; of heatmap_regression only, the
-    softmax is compared with sums of 1); `integer_labels`: around whole pixels, as released. Classes
+    softmax is compared with sums of 1); `criterion` of distribution: one of losses.LOSSES that
+    takes logits; `integer_labels`: around whole pixels, as released. Classes
     and the `decoder` know whole pixels only. `stages` of dan. The discriminator is trained one
     step, then the detector two; `epochs` are the detector's. Points of direct and dan have the
     score 1.
@@ -212,6 +212,7 @@ class PixelWise(System):
     beta: float = 0.25
     coordinates: str = "soft"
     sign: str = "paper"
+    criterion: str = "cross_entropy"
     sigma: float = 3.0
     peak: str = "sum1"
     integer_labels: bool = False
@@ -229,20 +230,48 @@ class PixelWise(System):
             coordinates=("soft", "argmax"),
             sign=("paper", "released"),
             peak=("sum1", "peak1"),
+            criterion=[name for name, loss in losses.LOSSES.items() if loss.logits],
             decoder=decoding.DECODERS,
         )
-        if not self.sigma > 0:
-            raise InputError(f"system.sigma={self.sigma}: must be above 0")
+        self.check_above(0, "sigma")
+        self.check_least(alpha=0, beta=0)
+
+    @property
+    def idle(self):
+        def unless(methods, *names):
+            why = f"method={self.method} is trained without"
+            return {} if self.method in methods else dict.fromkeys(names, why)
+
+        found = unless(("pwc", "hybrid"), "alpha") | unless(("hybrid",), "beta")
+        found |= unless(("dan",), "stages") | unless(("distribution",), "criterion")
+        found |= unless(("heatmap_regression",), "peak")
+        found |= unless(("distribution", "heatmap_regression"), "sigma", "integer_labels")
+        found |= unless(HEATMAPS, "decoder")
+        if self.method == "dan":
+            found["top"] = "method=dan has networks of its own"
+        if self.method in REGRESSION:
+            found["optimizer"] = f"method={self.method} is trained by regression_optimizer"
+        else:
+            found["regression_optimizer"] = f"method={self.method} is trained by optimizer"
+        if not self.discriminator:
+            names = "sign", "discriminator_optimizer"
+            found |= dict.fromkeys(names, "there is no discriminator")
+        if self.method in REGRESSION or not (self.discriminator or self.method == "hybrid"):
+            found["coordinates"] = "no loss takes points off maps"
+        return found
 
     @property
     def network(self):
-        points, dtype = self.points.num_points, jnp.dtype(self.dtype)
+        points, build = (
+            self.points.num_points,
+            {"width": self.width, "dtype": jnp.dtype(self.dtype)},
+        )
         if self.method == "dan":
-            return DAN(points, self.stages, self.width, dtype)
+            return DAN(points=points, stages=self.stages, **build)
         if self.method == "direct":
-            return Direct(points, self.width, self.top, dtype)
+            return Direct(points=points, top=self.top, **build)
         maps = points + (self.method != "distribution")
-        return Heatmaps(maps, self.width, self.top, dtype)
+        return Heatmaps(maps=maps, top=self.top, **build)
 
     @property
     def phases(self):
@@ -266,19 +295,22 @@ class PixelWise(System):
             inputs["discriminator"] = (jnp.zeros((1, self.points.num_points, 2)),)
         return init_networks(networks, key, inputs)
 
-    def predict(self, variables, images):
-        outputs, _ = self._detect(variables, images)
+    def maps(self, variables, images):
+        return self._detect(variables, images)[0]
+
+    def decode(self, maps):
         if self.method in REGRESSION:
-            points = self._coordinates(outputs)
+            points = self._coordinates(maps)
             return points, jnp.ones(points.shape[:2])
-        return decoding.DECODERS[self.decoder](self._maps(outputs)[..., : self.points.num_points])
+        shares = self._shares(maps)[..., : self.points.num_points]
+        return decoding.read(shares, self.decoder)
 
     def shown(self, variables, images):
         """Of heatmaps the highest over the landmarks, its peak 1."""
         if self.method in REGRESSION:
             return {}
         outputs, _ = self._detect(variables, images)
-        highest = self._maps(outputs)[..., : self.points.num_points].max(-1, keepdims=True)
+        highest = self._shares(outputs)[..., : self.points.num_points].max(-1, keepdims=True)
         return {"landmarks": highest / highest.max((1, 2, 3), keepdims=True)}
 
     def detector_loss(self, params, batch_stats, batch, key):
@@ -314,7 +346,7 @@ class PixelWise(System):
         shares = (points + 0.5) / self.size
         return forward(Discriminator(), "discriminator", variables, shares, train=train)
 
-    def _maps(self, logits):
+    def _shares(self, logits):
         """What is decoded: probabilities of the classes of a pixel, or of the places of a point."""
         axes = (1, 2) if self.method == "distribution" else -1
         return jax.nn.softmax(logits.astype(jnp.float32), axes)
@@ -325,7 +357,7 @@ class PixelWise(System):
             return outputs[-1] if self.method == "dan" else outputs
         points = self.points.num_points
         if self.coordinates == "argmax":
-            return decoding.argmax(self._maps(outputs)[..., :points], quarter=False)[0]
+            return decoding.argmax(self._shares(outputs)[..., :points], quarter=False)[0]
         if self.method != "distribution":  # as shares of the class
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]
@@ -350,12 +382,13 @@ class PixelWise(System):
         centres = jnp.round(points) if self.integer_labels else points
         label = targets.gaussian_maps(centres, 1, self.size, self.sigma, CUT)
         if self.method == "distribution":
-            maps = losses.cross_entropy_maps(outputs, label).sum(-1)
+            loss = losses.LOSSES[self.criterion].call
+            maps = loss(outputs, losses.Label(centres, label)).sum(-1)
         else:
             label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
             background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
             label = jnp.concatenate([label, background], -1)
-            maps = jnp.square(self._maps(outputs) - label).sum((1, 2, 3))
+            maps = jnp.square(self._shares(outputs) - label).sum((1, 2, 3))
         return maps, {"maps": maps}
 
 

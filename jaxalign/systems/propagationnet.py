@@ -14,21 +14,19 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import geometry, losses, targets
-from jaxalign.decoding import DECODERS
-from jaxalign.errors import InputError
+from jaxalign import decoding, geometry, losses, targets
 from jaxalign.layers.coordinates import with_coordinates
 from jaxalign.layers.hourglass import HPM, Bottleneck, Hourglass, fed_back, one_stack, stem
 from jaxalign.layers.norm import AXIS
 from jaxalign.layers.pooling import down_sampling
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import CURVES
-from jaxalign.systems.interface import SingleNetwork, forward, normalise
+from jaxalign.systems.interface import BOUNDARIES, SingleNetwork, forward, normalise
 
 
 STRIDE = 4  # crop pixels per map pixel
 BLOCKS = {"hpm": HPM, "bottleneck": Bottleneck}
-LOSSES = {"awing": losses.adaptive_wing, "mse": losses.mse_maps}
+AWING = ("alpha", "omega", "epsilon", "theta")  # the shape of the Adaptive Wing loss
 
 
 class Propagation(nn.Module):
@@ -108,11 +106,12 @@ class PropagationNet(SingleNetwork):
     """`block`: hpm or bottleneck; `pool`: max or average, anti-aliased by `blur` 2, 3 or 5 taps (0:
     not); `coordconv`: hourglasses see coordinates; `propagation`: the Propagation Module.
 
-    `criterion`: awing (`alpha`, `omega`, `epsilon`, `theta`) or mse, with AWing's `weight_map` or
-    without; `focal`: per_sample, literal or masked (losses.focal_factor), "" for none. `beta`: the
-    weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets, in map pixels
-    (cut in sigmas). `boundary_channel` is AWing's network instead of propagation: the union of the
-    boundaries as one more map, and coordinates on it and in the stem.
+    `criterion`: awing (`alpha`, `omega`, `epsilon`, `theta`), mse, or another of losses.LOSSES,
+    with AWing's `weight_map` or without; boundary maps are heights, under mse where the landmarks'
+    loss makes logits. `focal`: per_sample, literal or masked (losses.focal_factor), "" for none.
+    `beta`: the weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets,
+    in map pixels (cut in sigmas). `boundary_channel` is AWing's network instead of propagation: the
+    union of the boundaries as one more map, and coordinates on it and in the stem.
 
     Choices: attention multiplies the sum that goes on to the next hourglass; landmarks as AWing's
     7x7 windows, centred on the exact point; boundaries a line of zero width blurred with sigma 1,
@@ -146,52 +145,62 @@ class PropagationNet(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_multiples(size=STRIDE * 16)
-        if self.stacks < 1:
-            raise InputError(f"system.stacks={self.stacks}: must be at least 1")
-        self.check_multiples(channels=8)
+        self.check_multiples(size=STRIDE * 16, channels=8)
+        self.check_least(stacks=1, beta=0, cut=0)
         self.check_choices(
             block=BLOCKS,
             pool=("average", "max"),
             blur=(0, 2, 3, 5),
-            criterion=LOSSES,
+            criterion=losses.LOSSES,
             focal=("", *losses.FOCAL),
-            decoder=DECODERS,
+            decoder=decoding.DECODERS,
         )
-        for name in ("omega", "epsilon", "theta", "sigma", "boundary_sigma"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"system.{name}={getattr(self, name)}: must be above 0")
+        self.check_above(0, "omega", "epsilon", "theta", "sigma", "boundary_sigma")
         if not self.alpha > 1:
-            raise InputError(f"system.alpha={self.alpha}: must be above 1, the highest target")
+            self.refuse("alpha", "must be above 1, the highest target")
+        if self.propagation and self.boundary_channel:
+            self.refuse("boundary_channel", "set system.propagation=False with it")
+
+    @property
+    def idle(self):
+        found = losses.idle_decoder(self.criterion)
+        if self.criterion != "awing":
+            found |= dict.fromkeys(AWING, f"criterion={self.criterion} has no such shape")
+        if losses.LOSSES[self.criterion].logits and not (self.propagation or self.boundary_channel):
+            found["weight_map"] = f"criterion={self.criterion} weighs no pixels"
+        if not (self.propagation or self.boundary_channel):
+            found |= dict.fromkeys(("beta", "boundary_sigma"), "no boundaries are predicted")
+        return found
 
     @property
     def network(self):
-        if self.propagation and self.boundary_channel:  # here, for fields are set one by one
-            raise InputError("system.boundary_channel=True: set system.propagation=False with it")
         return PropagationNetwork(
-            self.points.num_points,
-            self.stacks,
-            self.channels,
-            BLOCKS[self.block],
-            down_sampling(self.pool, self.blur),
-            self.coordconv,
-            self.propagation,
-            self.boundary_channel,
-            jnp.dtype(self.dtype),
+            points=self.points.num_points,
+            stacks=self.stacks,
+            channels=self.channels,
+            block=BLOCKS[self.block],
+            pool=down_sampling(self.pool, self.blur),
+            coordconv=self.coordconv,
+            propagation=self.propagation,
+            boundary_channel=self.boundary_channel,
+            dtype=jnp.dtype(self.dtype),
         )
 
-    def read(self, outputs):
-        landmarks, _, _ = outputs
-        points, score = DECODERS[self.decoder](landmarks[-1].astype(jnp.float32))
+    def decode(self, maps):
+        landmarks, _, _ = maps
+        logits = losses.LOSSES[self.criterion].logits
+        points, score = decoding.read(landmarks[-1], self.decoder, logits)
         return geometry.from_map(points, STRIDE), score
 
     def shown(self, variables, images):
-        """The last boundary maps, and the attention that the last hourglass is given."""
+        """The last boundary maps (by `boundary_channel` their union alone), and the attention that
+        the last hourglass is given."""
         images = normalise(images, self.dtype)
         (_, boundaries, attentions), _ = forward(self.network, "network", variables, images)
         found = {}
         if self.propagation or self.boundary_channel:
-            found["boundaries"] = jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)
+            name = BOUNDARIES if self.propagation else "union of the boundaries"
+            found[name] = jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)
         if len(attentions) > 1:
             found["attention"] = attentions[-2].astype(jnp.float32)
         return found
@@ -200,13 +209,18 @@ class PropagationNet(SingleNetwork):
         landmarks, boundaries, _ = outputs
         points, side = batch["points"], (STRIDE, self.size)
         label = targets.gaussian_maps(points, *side, self.sigma, self.cut)
-        parts = {"landmarks": sum(self._per_map(maps, label).sum(-1) for maps in landmarks)}
+        label = self._label(label, geometry.to_map(points, STRIDE))
+        loss = self._loss(self.criterion)
+        parts = {"landmarks": sum(loss(maps, label).sum(-1) for maps in landmarks)}
         values = parts["landmarks"]
         if self.propagation or self.boundary_channel:
             chosen = slice(-1) if self.propagation else slice(-1, None)
             label = targets.boundary_maps(points, self.points, *side, self.boundary_sigma)
+            label = self._label(label[..., chosen])
             weights = targets.boundary_weights(self.points)[None, chosen]
-            errors = [self._per_map(maps, label[..., chosen]) for maps in boundaries]
+            logits = losses.LOSSES[self.criterion].logits
+            loss = self._loss("mse" if logits else self.criterion)
+            errors = [loss(maps, label) for maps in boundaries]
             parts["boundaries"] = sum((error * weights).sum(-1) for error in errors)
             values = values + self.beta * parts["boundaries"]
         if self.focal:
@@ -215,11 +229,11 @@ class PropagationNet(SingleNetwork):
             values = parts["focal"] * values
         return values, parts
 
-    def _per_map(self, maps, label):
-        """(B, h, w, M) maps -> (B, M)."""
-        settings = {}
-        if self.criterion == "awing":
-            names = ("alpha", "omega", "epsilon", "theta")
-            settings = {name: getattr(self, name) for name in names}
-        weights = 1 + 10 * targets.weight_map(label, easy=0) if self.weight_map else 1.0
-        return LOSSES[self.criterion](maps, label, weights, **settings)
+    def _label(self, maps, points=None):
+        weights = 1 + 10 * targets.weight_map(maps, easy=0) if self.weight_map else 1.0
+        return losses.Label(points, maps, weights)
+
+    def _loss(self, criterion):
+        """Maps (B, h, w, M) and their label -> (B, M)."""
+        shape = {name: getattr(self, name) for name in AWING} if criterion == "awing" else {}
+        return partial(losses.LOSSES[criterion].call, **shape)

@@ -15,18 +15,24 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import geometry, losses, targets
+from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.resnet import ResNet
 from jaxalign.backbones.vgg import VGG16BNStem
-from jaxalign.decoding import DECODERS
-from jaxalign.errors import InputError
 from jaxalign.layers.hourglass import HPM, LECUN, stacked
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 from jaxalign.layers.unet import UNet
 from jaxalign.optimizers import Optimizer
 from jaxalign.schemes import CURVES
-from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks, normalise
+from jaxalign.systems.interface import (
+    BOUNDARIES,
+    Objective,
+    Phase,
+    System,
+    forward,
+    init_networks,
+    normalise,
+)
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -129,6 +135,8 @@ class BALT(nn.Module):
 class TAB(System):
     """`stem`: vgg, resnet or base; `features`: ms (multi-scale) or ss (single-scale); `fusion`
     0 to 3; `intermediate`: every stack's boundary maps are supervised, not only the last one's.
+    `criterion` of the landmark maps: one of losses.LOSSES; boundary maps are under the squared
+    error.
 
     `boundary_sigma`, `boundary_cut`, `sigma` (of the landmarks; map pixels) make the targets, with
     `integer_labels` on whole map pixels as released. `mask_duplicates` leaves out curves that
@@ -146,6 +154,7 @@ class TAB(System):
     shape_constraint: bool = True
     intermediate: bool = True
     conv_deviation: float = 0.001
+    criterion: str = "mse"
     boundary_sigma: float = 1.5
     boundary_cut: float = 0.0
     mask_duplicates: bool = False
@@ -163,21 +172,26 @@ class TAB(System):
         super().__post_init__()
         self.check_multiples(size=STRIDE * 2**LEVELS, channels=8)
         if self.stem == "resnet" and self.channels != 256:
-            raise InputError(f"system.channels={self.channels}: the stem resnet has 256")
-        if self.base_width < 1:
-            raise InputError(f"system.base_width={self.base_width}: must be at least 1")
-        if not (self.sigma > 0 and self.boundary_sigma > 0 and self.conv_deviation >= 0):
-            raise InputError(
-                "system.sigma and boundary_sigma must be above 0, conv_deviation not below"
-            )
+            self.refuse("channels", "the stem resnet has 256")
+        self.check_least(base_width=1, conv_deviation=0, boundary_cut=0)
+        self.check_above(0, "sigma", "boundary_sigma")
         self.check_choices(
             stem=(*PRETRAINED, "base"),
             stacks=(1, 2),
             features=("ms", "ss"),
             fusion=(0, 1, 2, 3),
-            decoder=DECODERS,
+            criterion=losses.LOSSES,
+            decoder=decoding.DECODERS,
             scbe_statistics=("moving", "frozen"),
         )
+
+    @property
+    def idle(self):
+        found = losses.idle_decoder(self.criterion)
+        if self.scbe_from:
+            names = "scbe_epochs", "scbe_optimizer", "intermediate"
+            found |= dict.fromkeys(names, f"SCBE is taken from {self.scbe_from}")
+        return found
 
     @property
     def predictors(self):
@@ -199,23 +213,23 @@ class TAB(System):
     @property
     def scbe(self):
         return SCBE(
-            self.stem,
-            self.stacks,
-            self.channels,
-            self.features == "ms",
-            self.kernel_init,
-            jnp.dtype(self.dtype),
+            stem=self.stem,
+            stacks=self.stacks,
+            channels=self.channels,
+            multi_scale=self.features == "ms",
+            kernel_init=self.kernel_init,
+            dtype=jnp.dtype(self.dtype),
         )
 
     @property
     def balt(self):
         return BALT(
-            self.points.num_points,
-            self.base_width,
-            self.fusion,
-            self.shape_constraint,
-            self.kernel_init,
-            jnp.dtype(self.dtype),
+            points=self.points.num_points,
+            width=self.base_width,
+            fusion=self.fusion,
+            shape_constraint=self.shape_constraint,
+            kernel_init=self.kernel_init,
+            dtype=jnp.dtype(self.dtype),
         )
 
     @property
@@ -240,15 +254,18 @@ class TAB(System):
         where it is training."""
         return forward(self.scbe, "scbe", variables, normalise(images, self.dtype), train=train)
 
-    def predict(self, variables, images):
+    def maps(self, variables, images):
         (boundaries, features), _ = self.estimate(variables, images)
-        maps, _ = forward(self.balt, "balt", variables, boundaries[-1], features)
-        points, score = DECODERS[self.decoder](maps.astype(jnp.float32))
+        return forward(self.balt, "balt", variables, boundaries[-1], features)[0]
+
+    def decode(self, maps):
+        logits = losses.LOSSES[self.criterion].logits
+        points, score = decoding.read(maps, self.decoder, logits)
         return geometry.from_map(points, STRIDE), score
 
     def shown(self, variables, images):
         (boundaries, _), _ = self.estimate(variables, images)
-        return {"boundaries": jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
+        return {BOUNDARIES: jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
 
     def boundary_mse(self, variables, batch):
         """(B,) mean squared error of the last stack's boundary maps (Table 8)."""
@@ -285,6 +302,9 @@ class TAB(System):
         points = batch["points"]
         if self.integer_labels:
             points = geometry.from_map(targets.whole_pixels(points, STRIDE), STRIDE)
-        target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
-        values = losses.mse_maps(maps, target).mean(-1)
+        label = losses.Label(
+            points=geometry.to_map(points, STRIDE),
+            maps=targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3),
+        )
+        values = losses.LOSSES[self.criterion].call(maps, label).mean(-1)
         return values, {"maps": values}, stats | changed

@@ -347,7 +347,7 @@ def test_both_phases_train(tiny, data_300w, tmp_path):
         ({"regional_size": 0}, "regional_size=0: must be"),
         ({"channels": 9}, "channels=9: must be"),
         ({"crop": "face"}, "crop='face': one of extent, moments"),
-        ({"global_stacks": 0}, "global_stacks=0: must be at least 1"),
+        ({"global_stacks": 0}, "global_stacks=0: must be 1 or more"),
         ({"enlarge": 0.0}, "enlarge=0.0: must be above 0"),
         ({"crop_jitter": 1.0}, "crop_jitter=1.0: must be"),
     ],

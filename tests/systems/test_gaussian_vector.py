@@ -135,7 +135,7 @@ def test_counts(settings, parameters, giga):
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
-        ({"theta": -1.0}, "not be below 0"),
+        ({"theta": -1.0}, "theta=-1.0: must be 0 or more"),
     ],
 )
 def test_refusals(settings, message):
@@ -170,7 +170,7 @@ def test_maps_that_follow_the_loss_lead_to_the_points(settings, batch):
         maps, state, value = step(maps, state)
         seen.append(float(value))
     assert np.isfinite(seen).all() and seen[-1] < 0.1 * seen[0]
-    found, score = system.read(maps)
+    found, score = system.decode(maps)
     assert float(abs(found - batch["points"]).max()) < 4  # a map pixel
     assert float(score.min()) > 0.5
 
@@ -197,7 +197,7 @@ def test_the_weight_map_stresses_the_surroundings_of_points(batch):
 def test_beyond_the_box_changes_points_at_the_ends_alone():
     maps = jnp.asarray(np.random.default_rng(0).normal(0, 4, (2, 16, 16, 68)), jnp.float32)
     found, plain = (
-        GaussianVector(size=64, beyond_box=beyond).read(maps)[0] for beyond in (True, False)
+        GaussianVector(size=64, beyond_box=beyond).decode(maps)[0] for beyond in (True, False)
     )
     ends = (plain == 1.5) | (plain == 61.5)  # pixels 0 and 15 of the map
     assert ends.any() and (found != plain)[ends].all() and (found == plain)[~ends].all()

@@ -202,7 +202,7 @@ def test_soft_coordinates_are_means_under_what_is_decoded(method):
     system = small(method=method)
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
-    mass = np.asarray(system._maps(outputs), np.float64)[..., :29]
+    mass = np.asarray(system._shares(outputs), np.float64)[..., :29]
     mass /= mass.sum((1, 2), keepdims=True)
     y, x = np.mgrid[:32, :32]
     means = [(mass * axis[None, ..., None]).sum((1, 2)) for axis in (x, y)]
@@ -214,7 +214,7 @@ def test_hard_coordinates_are_what_is_decoded(method):
     system = small(method=method, coordinates="argmax")
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
-    found = np.asarray(system._maps(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
+    found = np.asarray(system._shares(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
     expected = np.stack([found % 32, found // 32], -1)
     np.testing.assert_array_equal(system._coordinates(outputs), expected)
 
@@ -318,7 +318,7 @@ def test_decoding_finds_the_highest_place(method):
     if method != "distribution":
         logits = np.concatenate([logits, np.full((3, 32, 32, 1), 20, np.float32)], -1)
     alone = [np.unique(face, axis=0).shape[0] == 29 for face in points]
-    maps = system._maps(logits)
+    maps = system._shares(logits)
     assert maps.sum(-1 if method != "distribution" else (1, 2)) == pytest.approx(1, abs=1e-3)
     found = np.array(maps[..., :29]).reshape(3, -1, 29).argmax(1)
     found = np.stack([found % 32, found // 32], -1)

@@ -109,7 +109,7 @@ def test_unknown_schemes_and_types_are_refused(kind):
     ("settings", "message"),
     [
         ({"decoder": "dark"}, "one of quarter, argmax, soft"),
-        ({"stacks": 0}, "at least 1"),
+        ({"stacks": 0}, "1 or more"),
         ({"channels": 100}, "multiple of 8"),
     ],
 )

@@ -334,7 +334,7 @@ def test_shown_boundaries_are_between_0_and_1(told):
         ({"fusion": 4}, "system.fusion=4: one of 0, 1, 2, 3"),
         ({"decoder": "dark"}, "one of quarter, argmax, soft"),
         ({"scbe_statistics": "none"}, "one of moving, frozen"),
-        ({"base_width": 0}, "at least 1"),
+        ({"base_width": 0}, "1 or more"),
     ],
 )
 def test_tab_refuses(settings, message):
