@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxalign.commands import run
 from jaxalign.datasets import BENCHMARKS
-from jaxalign.drawing import CURVES_LEGEND, beside, contact_sheet
+from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, crop_face
 from jaxalign.schemes import SCHEMES
@@ -53,7 +53,8 @@ def sheet(source: Sequence, faces: int) -> np.ndarray:
         sample = source[int(index)]
         face = crop_face(sample, source.scheme, Crop(), SIZE)
         maps = boundary_maps(face["points"][None], source.scheme, STRIDE, SIZE)[0]
-        tiles.extend(beside(face["image"], np.asarray(maps), sample["id"]))
+        tile = Tile(face["image"], sample["id"])
+        tiles.extend(beside(tile, np.asarray(maps), curves=True))
     title = f"{source.name}, {source.scheme.name}"
     heading = f"{len(tiles) // 2} of {len(source)} faces"
     return contact_sheet([(heading, tiles)], source.scheme, title, legend=CURVES_LEGEND)

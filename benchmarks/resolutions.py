@@ -173,7 +173,7 @@ def corrections(model: Model, faces: Sequence, side: int, number: int) -> np.nda
             if not name:
                 _outline(picture, matrix, found.squares)
             label = name.replace("_", " ") or face["id"]
-            rows.append(Tile(picture, None, None, label))
+            rows.append(Tile(picture, label))
     legend = ("global stage", GLOBAL), ("regional stages", REGIONAL)
     sections = [(f"faces of {side} px and their regions", rows)]
     return contact_sheet(

@@ -35,9 +35,9 @@ class Tile:
     """A square crop of a face and its points, in crop pixels, where there are any."""
 
     picture: np.ndarray  # (S, S, 3) uint8 RGB
-    predicted: np.ndarray | None  # (K, 2)
-    truth: np.ndarray | None
     label: str
+    predicted: np.ndarray | None = None  # (K, 2)
+    truth: np.ndarray | None = None
     name: str = ""  # behind the label, shortened from its front where it does not fit
     marked: bool = False  # label and frame in the colour of alarm
 
@@ -65,16 +65,16 @@ def draw_differences(
     cv2.polylines(picture, list(lines), False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def overlay(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def overlay(picture: np.ndarray, maps: np.ndarray, curves: bool = False) -> np.ndarray:
     """The square crop (S, S, 3) RGB, in grey, under its maps (h, w, C) in 0..1: opacity is value.
 
-    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Fifteen or
-    sixteen maps are boundaries: the curves have the colours of CURVES_LEGEND, the greatest value
-    wins (of equal ones the first), and the sixteenth, their union, is left out. Of other maps the
-    mean is shown, stretched from its least value to its greatest.
+    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Maps of `curves`
+    have the colours of CURVES_LEGEND, the greatest value wins (of equal ones the first), and their
+    union, where it follows, is left out. Of other maps the mean is shown, stretched from its least
+    value to its greatest.
     """
     maps = np.clip(np.asarray(maps, np.float32), 0, 1)
-    if of_curves(maps):
+    if curves:
         colours = np.array([colour for _, colour in CURVES_LEGEND], np.float32)[: maps.shape[-1]]
         maps = maps[..., : len(colours)]
     else:
@@ -87,17 +87,10 @@ def overlay(picture: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return np.round(grey + opacity * (colour - grey)).astype(np.uint8)
 
 
-def of_curves(maps: np.ndarray) -> bool:
-    """Whether the (..., C) maps are taken for those of the curves, with or without their union."""
-    return maps.shape[-1] - len(CURVES) in (0, 1)
-
-
-def beside(
-    picture: np.ndarray, maps: np.ndarray, label: str, name: str = "", marked: bool = False
-) -> tuple[Tile, Tile]:
-    """The crop as it is, and in grey under its maps."""
-    pair = Tile(picture, None, None, label, name, marked)
-    return pair, replace(pair, picture=overlay(picture, maps), label="", name="")
+def beside(tile: Tile, maps: np.ndarray, curves: bool = False) -> tuple[Tile, Tile]:
+    """A tile as it is, and its picture in grey under its maps (see overlay)."""
+    under = overlay(tile.picture, maps, curves)
+    return tile, replace(tile, picture=under, label="", name="")
 
 
 def draw_tile(tile: Tile, scheme: Scheme, side: int) -> np.ndarray:

@@ -12,6 +12,7 @@ CURVES = (
     "contour", "lbrow_up", "lbrow_lo", "rbrow_up", "rbrow_lo", "bridge", "nose_base",
     "outlip_up", "outlip_lo", "inlip_up", "inlip_lo", "leye_up", "leye_lo", "reye_up", "reye_lo",
 )  # fmt: skip
+BOUNDARIES = "boundaries"  # how a system calls its maps of the curves
 # CURVES[CURVE_FLIP[i]] is the curve on which CURVES[i] lands in a mirrored photo.
 CURVE_FLIP = (0, 3, 4, 1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 11, 12)
 

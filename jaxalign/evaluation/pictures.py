@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from jaxalign import geometry
-from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet, of_curves
+from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import size_of
+from jaxalign.schemes import BOUNDARIES
 
 
 EVEN, WORST = 24, 16  # faces on the sheet
@@ -157,7 +158,14 @@ def write_faces(
             geometry.transform(matrix, points[index])
             for points in (results.predicted, results.truth)
         )
-        return Tile(picture, predicted, truth, _percent(errors[index]), results.ids[index], marked)
+        return Tile(
+            picture,
+            _percent(errors[index]),
+            predicted=predicted,
+            truth=truth,
+            name=results.ids[index],
+            marked=marked,
+        )
 
     sections = [
         (heading, [tile(index, marked) for index in faces])
@@ -183,13 +191,16 @@ def write_maps(
         for index in faces:
             picture, _ = crops(index)
             for name, found in maps(picture).items():
-                label = _percent(errors[index]), results.ids[index], marked
+                tile = Tile(
+                    picture, _percent(errors[index]), name=results.ids[index], marked=marked
+                )
                 _, sections = sheets.setdefault(name, (found, {}))
-                sections.setdefault(heading, []).extend(beside(picture, found, *label))
+                pair = beside(tile, found, curves=name == BOUNDARIES)
+                sections.setdefault(heading, []).extend(pair)
     for name, (found, sections) in sheets.items():
         height, width, channels = found.shape
         title, legend = f"{name}: {channels} maps of {width} x {height}", CURVES_LEGEND
-        if not of_curves(found):
+        if name != BOUNDARIES:
             title, legend = f"{title}, their mean from its least value to its greatest", ()
         sheet = contact_sheet([*sections.items()], results.scheme, title, legend=legend)
         _write(folder / f"maps_{name}.png", sheet)

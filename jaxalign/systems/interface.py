@@ -14,7 +14,6 @@ from jaxalign.settings import Settings
 
 
 DTYPES = ("float32", "bfloat16")
-BOUNDARIES = "boundaries"  # what the maps of a face's boundary curves are called
 IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1 RGB
 
 
@@ -125,7 +124,7 @@ class System(Settings):
 
     def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
         """Crops as above -> maps a report shows over the face: name -> (B, h, w, C) in 0..1. Those
-        named BOUNDARIES have a channel for each of schemes.CURVES, and may have their union last.
+        named schemes.BOUNDARIES have a channel a curve, and may have the curves' union last.
         """
         return {}
 

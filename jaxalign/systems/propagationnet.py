@@ -20,8 +20,8 @@ from jaxalign.layers.hourglass import HPM, Bottleneck, Hourglass, fed_back, one_
 from jaxalign.layers.norm import AXIS
 from jaxalign.layers.pooling import down_sampling
 from jaxalign.optimizers import Optimizer
-from jaxalign.schemes import CURVES
-from jaxalign.systems.interface import BOUNDARIES, SingleNetwork, forward, normalise
+from jaxalign.schemes import BOUNDARIES, CURVES
+from jaxalign.systems.interface import SingleNetwork, forward, normalise
 
 
 STRIDE = 4  # crop pixels per map pixel
@@ -199,7 +199,7 @@ class PropagationNet(SingleNetwork):
         (_, boundaries, attentions), _ = forward(self.network, "network", variables, images)
         found = {}
         if self.propagation or self.boundary_channel:
-            name = BOUNDARIES if self.propagation else "union of the boundaries"
+            name = BOUNDARIES if self.propagation else "union"
             found[name] = jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)
         if len(attentions) > 1:
             found["attention"] = attentions[-2].astype(jnp.float32)

@@ -23,9 +23,8 @@ from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 from jaxalign.layers.unet import UNet
 from jaxalign.optimizers import Optimizer
-from jaxalign.schemes import CURVES
+from jaxalign.schemes import BOUNDARIES, CURVES
 from jaxalign.systems.interface import (
-    BOUNDARIES,
     Objective,
     Phase,
     System,

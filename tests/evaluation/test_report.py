@@ -212,7 +212,8 @@ def test_hot_map_pixel_covers_its_crop_pixels_in_the_colour_of_its_curve(channel
     maps[3, 9, [channel, 15]] = 1  # the last is the union and is left out
     maps[5, 5, 15] = 1
     maps[12, 2, channel] = 0.25
-    seen, (name, colour) = drawing.overlay(picture, maps), drawing.CURVES_LEGEND[channel]
+    seen = drawing.overlay(picture, maps, curves=True)
+    name, colour = drawing.CURVES_LEGEND[channel]
     assert name == CURVES[channel]
     expected = picture.copy()
     expected[12:16, 36:40] = colour
@@ -220,7 +221,7 @@ def test_hot_map_pixel_covers_its_crop_pixels_in_the_colour_of_its_curve(channel
     np.testing.assert_allclose(seen[48:52, 8:12], faint, atol=0.51)
     expected[48:52, 8:12] = seen[48:52, 8:12]
     np.testing.assert_array_equal(seen, expected)
-    np.testing.assert_array_equal(drawing.overlay(picture, maps[..., :15]), seen)
+    np.testing.assert_array_equal(drawing.overlay(picture, maps[..., :15], curves=True), seen)
 
 
 def test_mean_of_many_maps_is_stretched():
@@ -344,8 +345,8 @@ def test_curves_join_points_in_order_and_single_points_draw_none():
 def test_contact_sheet_holds_every_tile_with_its_label_cut_to_fit():
     picture = np.full((64, 64, 3), 120, np.uint8)
     points = np.random.default_rng(0).uniform(5, 60, (106, 2))
-    tile = drawing.Tile(picture, points, points + 1, "3.10 %", "a/very/long/name" * 5)
-    marked = drawing.Tile(picture, points, None, "9.99 %", marked=True)
+    tile = drawing.Tile(picture, "3.10 %", points, points + 1, "a/very/long/name" * 5)
+    marked = drawing.Tile(picture, "9.99 %", points, marked=True)
     sheet = drawing.contact_sheet([("Some", [tile] * 5), ("Worst", [marked])], LAPA106, "T", 100, 3)
     # Legend 34; two headings of 34; two rows and one, each 100 + 20 + 6.
     assert sheet.shape == (34 + 2 * 34 + 3 * 126, 560, 3)

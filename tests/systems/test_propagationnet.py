@@ -172,7 +172,7 @@ def test_shown_is_what_there_is():
         return set(jax.eval_shape(system.shown, variables_of(system), crops(system)))
 
     assert names(stacks=1) == {"boundaries"}
-    assert names(**AWING) == {"union of the boundaries"}
+    assert names(**AWING) == {"union"}
     assert names(**BASELINE) == set()
 
 
