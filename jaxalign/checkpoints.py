@@ -4,6 +4,7 @@ A step holds `variables` (what predicts), `training` (what only resuming needs) 
 """
 
 import json
+import logging
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from jaxalign.recipe import Recipe
 
 
 FOLDER = "checkpoints"
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of every save and look
 
 
 def find_step(path: Path | str, which: str = "best") -> Path:
@@ -58,7 +60,8 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
         recipe = handler.restore(step, ocp.args.Composite(recipe=ocp.args.JsonRestore()))["recipe"]
         recipe = recipes.from_json(recipe)
         shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
-        item = ocp.args.StandardRestore(empty(shapes))
+        stored = ocp.StandardCheckpointer().metadata(step / "variables").item_metadata.tree
+        item = ocp.args.StandardRestore(empty(stored))
         variables = handler.restore(step, ocp.args.Composite(variables=item))["variables"]
     except InputError:
         raise
@@ -67,7 +70,24 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({reason}); give another"
         ) from error
-    return recipe, variables, step
+    return recipe, _fitted(variables, shapes, step), step
+
+
+def _fitted(stored, shapes, step):
+    """The arrays of these shapes; statistics that an older version kept besides are passed over.
+
+    Errors: InputError naming an array that is missing, of another shape, or too many."""
+    stored = dict(jax.tree_util.tree_leaves_with_path(stored))
+    wanted = dict(jax.tree_util.tree_leaves_with_path(shapes))
+    for path in stored.keys() | wanted.keys():
+        has, wants = (tree[path].shape if path in tree else None for tree in (stored, wanted))
+        if has != wants and not (wants is None and path[0].key == "batch_stats"):
+            name = "/".join(key.key for key in path)
+            raise InputError(
+                f"{step}: not a checkpoint of this version of its system: {name} is "
+                f"{has or 'missing'}, and should be {wants or 'missing'}; give another"
+            )
+    return jax.tree_util.tree_map_with_path(lambda path, _: stored[path], shapes)
 
 
 def low_score(step: Path) -> float:

@@ -22,8 +22,9 @@ from flax import linen as nn
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.vgg19 import VGG19, ConvBlock
 from jaxalign.layers import warping
+from jaxalign.layers.facts import mean_shape
 from jaxalign.layers.hourglass import upsample
-from jaxalign.layers.norm import AXIS, batch_norm
+from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import average_pool, max_pool
 from jaxalign.layers.transposed import TransposedConv
 from jaxalign.optimizers import Optimizer
@@ -120,9 +121,8 @@ class DAN(nn.Module):
 
     Works at half the side. The first stage starts from the mean shape; each later one sees the
     image brought into the mean shape's pose, 1 / (1 + distance to the nearest point) and an image
-    made of the features before it. The mean shape is a statistic: the mean of all shapes trained
-    on, `truth` (B, K, 2), so far; before that a circle. Between stages gradients pass through the
-    points and the features, not through the pose.
+    made of the features before it. The mean shape is that of the training faces. Between stages
+    gradients pass through the points and the features, not through the pose.
     """
 
     points: int
@@ -131,10 +131,10 @@ class DAN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images, truth=None, train: bool = False):
+    def __call__(self, images, train: bool):
         images = average_pool(images)
         side, hidden, found = images.shape[1], None, []
-        mean = geometry.to_map(self._mean_shape(truth, train) * 2 * side - 0.5, 2)
+        mean = geometry.to_map(mean_shape(self, self.points) * 2 * side - 0.5, 2)
         shape = jnp.broadcast_to(mean, (images.shape[0], *mean.shape))
         for i in range(1, self.stages + 1):
             if i == 1:
@@ -152,18 +152,6 @@ class DAN(nn.Module):
             shape = warping.transform(back, warping.transform(pose, shape) + moved)
             found.append(geometry.from_map(shape, 2))
         return found
-
-    def _mean_shape(self, truth, train):
-        """(K, 2) in shares of the crop's side, taking in the shapes of this step first."""
-        angle = 2 * jnp.pi * jnp.arange(self.points) / self.points
-        circle = 0.5 + 0.3 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
-        mean = self.variable("batch_stats", "mean_shape", lambda: circle)
-        steps = self.variable("batch_stats", "mean_shape_steps", lambda: jnp.zeros(()))
-        if train:
-            now = jax.lax.pmean(truth.mean(0), AXIS)
-            mean.value += (now - mean.value) / (steps.value + 1)
-            steps.value += 1
-        return mean.value
 
 
 def _nearness(points, side):
@@ -316,7 +304,7 @@ class PixelWise(System):
     def detector_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
         points = batch["points"]
-        outputs, stats = self._detect(variables, batch["image"], points, train=True)
+        outputs, stats = self._detect(variables, batch["image"], train=True)
         values, parts = self._errors(outputs, points)
         if self.discriminator:
             looks, _ = self._judge(variables, self._coordinates(outputs))
@@ -327,7 +315,7 @@ class PixelWise(System):
     def discriminator_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
         points = batch["points"]
-        outputs, _ = self._detect(variables, batch["image"], points, train=True)
+        outputs, _ = self._detect(variables, batch["image"], train=True)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
         looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
         true, false = jnp.split(looks, 2)
@@ -335,12 +323,10 @@ class PixelWise(System):
         values = parts["true"] + parts["found"]
         return values if self.sign == "paper" else -values, parts, stats
 
-    def _detect(self, variables, images, truth=None, train=False):
+    def _detect(self, variables, images, train=False):
         """(B, S, S, 3) uint8 crops -> the network's outputs, its new statistics where training."""
-        inputs = [(images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)]
-        if self.method == "dan" and train:
-            inputs.append((truth + 0.5) / self.size)
-        return forward(self.network, "network", variables, *inputs, train=train)
+        grey = (images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)
+        return forward(self.network, "network", variables, grey, train=train)
 
     def _judge(self, variables, points, train=False):
         shares = (points + 0.5) / self.size

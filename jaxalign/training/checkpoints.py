@@ -5,7 +5,6 @@ and the weights themselves where averaged ones predict) and `recipe` (JSON). Sav
 an unfinished save is not a checkpoint. The data position is the step: training_batches takes it.
 """
 
-import logging
 import math
 from pathlib import Path
 
@@ -18,9 +17,6 @@ from jaxalign.checkpoints import FOLDER, empty
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.training.state import TrainState
-
-
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every save in warnings
 
 
 class Checkpoints:

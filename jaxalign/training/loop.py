@@ -18,9 +18,9 @@ from jaxalign.evaluation.model import predict_source
 from jaxalign.pipeline import training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, from_json, to_json
+from jaxalign.recipe import Recipe, check_readable, from_json, to_json
 from jaxalign.systems.interface import Phase
-from jaxalign.training import initial
+from jaxalign.training import facts, initial
 from jaxalign.training import state as states
 from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
@@ -80,6 +80,7 @@ class Run:
         benchmark: str = "",
         resume: bool = False,
     ):
+        check_readable(recipe)
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
         parallel.check_batch(recipe.training.batch)
@@ -136,12 +137,13 @@ class Run:
         self.step = int(step or 0)
 
     def _started(self, state):
-        """The first state, with the weights put in that the recipe starts from."""
+        """The first state, with the weights put in that the recipe starts from, and the facts of
+        the training data that its networks ask for."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         init_from = self.recipe.training.init_from
         variables, self.opening = initial.start(self.system, variables, init_from)
-        if not self.opening:
-            return state
+        told = facts.told(variables["batch_stats"], self.train_faces, self.recipe.data.crop)
+        variables = variables | {"batch_stats": told}
         ema = jax.tree.map(np.array, variables["params"]) if state.ema else {}
         return state.replace(**variables, ema=ema)
 
