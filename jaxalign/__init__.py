@@ -8,21 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 
-if TYPE_CHECKING:
-    from jaxalign import drawing, photos, schemes
-    from jaxalign.prediction import Aligner, Face, load
-
-
 __version__ = "0.1.0"
 __all__ = ["Aligner", "Face", "drawing", "load", "photos", "schemes"]
 
 
-def __getattr__(name: str):
-    if name in ("Aligner", "Face", "load"):
-        return getattr(import_module("jaxalign.prediction"), name)
-    if name in ("drawing", "photos", "schemes"):
-        return import_module(f"jaxalign.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    from jaxalign import drawing, photos, schemes
+    from jaxalign.prediction import Aligner, Face, load
+else:
+
+    def __getattr__(name):
+        if name in ("Aligner", "Face", "load"):
+            return getattr(import_module("jaxalign.prediction"), name)
+        if name in ("drawing", "photos", "schemes"):
+            return import_module(f"jaxalign.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

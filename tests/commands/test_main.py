@@ -1,6 +1,8 @@
 """`jaxalign COMMAND`: how it is called, what it calls itself, and what `import jaxalign` gives."""
 
+import importlib
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +71,37 @@ sys.exit(any(name in sys.modules for name in ("jax", "tensorflow_datasets", "mat
         found = python("-m", "jaxalign", "demo", "--help")
         assert found.returncode == 0 and found.stdout.startswith("usage: jaxalign demo ")
         assert python("-m", "jaxalign.commands.demo", "--help").stdout == ""
+
+
+def test_the_demo_goes_the_whole_road(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxalign.commands.demo.DEFAULT_DATA_DIR", tmp_path)
+    called = []
+
+    def fake(name, code=0):
+        def run(arguments):
+            options = importlib.import_module(f"jaxalign.commands.{name}").parser()
+            called.append((name, options.parse_args(arguments)))
+            return code
+
+        monkeypatch.setattr(f"jaxalign.commands.{name}.main", run)
+
+    for name in ("prepare", "train", "evaluate"):
+        fake(name)
+    report = tmp_path / "runs/demo/report"
+    report.mkdir(parents=True)
+    row = {"subset": "all", "faces": 600, "box": {"nme": 0.025}}
+    summary = {"summary": {"headline": "box", "rows": [row]}}
+    (report / "report.json").write_text(json.dumps(summary))
+    assert main(["demo"]) == 0
+    assert [name for name, _ in called] == ["prepare", "train", "evaluate"]
+    assert called[1][1].resume and called[1][1].workdir == called[2][1].ckpt == "runs/demo"
+    printed = capsys.readouterr().out
+    assert "NME 2.50 % (box) on 600 synthetic faces" in printed
+    assert "$ jaxalign train --config demo" in printed and "jaxalign prepare ibug_300w" in printed
+    fake("train", 2)
+    called.clear()
+    assert main(["demo"]) == 2 and [name for name, _ in called] == ["prepare", "train"]
 
 
 class TestNamesInMessages:
