@@ -15,7 +15,7 @@ import jaxalign
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
-from jaxalign.evaluation.model import Model
+from jaxalign.evaluation.model import Model, shown_maps
 from jaxalign.evaluation.report import write_report
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.tables import print_table, to_text
@@ -38,7 +38,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     print(f"{model.step}\non {model.source.name}, {crop.box} boxes{flip}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
-    maps = model.maps() if report else None
+    maps = shown_maps(model.system, model.variables) if report else None
     return _finish(results, model.protocol, about, report, crops, maps)
 
 

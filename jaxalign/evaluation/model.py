@@ -63,20 +63,6 @@ class Model:
             batch=self.batch, threads=self.recipe.data.threads, progress=True,
         )  # fmt: skip
 
-    def maps(self) -> Callable[[np.ndarray], dict[str, np.ndarray]] | None:
-        """crop -> the maps that the system shows over it, by name; None where it shows none."""
-        size = self.system.size
-        crop = jax.ShapeDtypeStruct((1, size, size, 3), np.uint8)
-        if not jax.eval_shape(self.system.shown, self.variables, crop):
-            return None
-        shown, variables = jax.jit(self.system.shown), jax.device_put(self.variables)
-
-        def mapped(crop):
-            maps = shown(variables, crop[None])
-            return {name: np.asarray(found[0], np.float32) for name, found in maps.items()}
-
-        return mapped
-
     def about(self, **more) -> dict:
         """Where its numbers come from, for a report."""
         return {
@@ -121,6 +107,22 @@ def open_model(
         raise InputError("the recipe names no test data; give --data NAME/SPLIT")
     source = open_source(spec, recipe.system.points, data_dir)
     return Model(recipe, variables, step, source, device, flip_test, batch)
+
+
+def shown_maps(
+    system: System, variables: dict
+) -> Callable[[np.ndarray], dict[str, np.ndarray]] | None:
+    """crop -> the maps that the system shows over it, by name; None where it shows none."""
+    crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
+    if not jax.eval_shape(system.shown, variables, crop):
+        return None
+    shown, variables = jax.jit(system.shown), jax.device_put(variables)
+
+    def mapped(crop):
+        maps = shown(variables, crop[None])
+        return {name: np.asarray(found[0], np.float32) for name, found in maps.items()}
+
+    return mapped
 
 
 def _overridden(recipe, settings, variables):
