@@ -7,14 +7,14 @@ REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.t
 .PHONY: demo test clean
 
 demo: $(VENV)/installed
-	$(RUN) -m jaxalign.commands.demo
+	$(VENV)/bin/jaxalign demo
 
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(RUN) -m pytest -q
 
-$(VENV)/installed: requirements.txt requirements-cuda12.txt
+$(VENV)/installed: requirements.txt requirements-cuda12.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "jaxalign needs Python 3.11 to 3.13: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip

@@ -1,4 +1,4 @@
-"""Score a checkpoint: see `python evaluate.py --help`."""
+"""`jaxalign evaluate` of a checkout: see `python evaluate.py --help`."""
 
 import sys
 
@@ -6,4 +6,4 @@ from jaxalign.commands.evaluate import main
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="evaluate.py"))

@@ -1,4 +1,4 @@
-"""Train a recipe: see `python train.py --help`."""
+"""`jaxalign train` of a checkout: see `python train.py --help`."""
 
 import sys
 
@@ -6,4 +6,4 @@ from jaxalign.commands.train import main
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="train.py"))

@@ -1,1 +1,1 @@
-"""A paper's tables, and what decoding costs: scripts run from the repository root."""
+"""What things cost, and how they compare with others: modules run from the repository root."""

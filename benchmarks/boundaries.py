@@ -3,7 +3,7 @@
 example:
   python -m benchmarks.boundaries --data ibug_300w/test --out boundaries.png
 
-needs: a data set made by prepare.py. Leaves the picture.
+needs: a data set made by jaxalign prepare. Leaves the picture.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from jaxalign.commands import run
+from jaxalign.commands import add_data_dir, run
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, crop_face
 from jaxalign.schemes import SCHEMES
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
+from jaxalign.sources import benchmark_of, open_source
 from jaxalign.targets import boundary_maps
 
 
@@ -30,9 +30,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
-                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")
+    add_data_dir(parser)
     parser.add_argument("--scheme", choices=SCHEMES,
                         help="whose points (default: the first of the data set)")  # fmt: skip
     parser.add_argument("--faces", type=int, default=16,

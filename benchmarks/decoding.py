@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 from jaxalign import parallel
-from jaxalign.commands import run
+from jaxalign.commands import add_device, run
 from jaxalign.errors import InputError
 from jaxalign.papers.decoding import SIDE, timed, variants
 
@@ -25,8 +25,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", default="1,32", help="faces at once (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=200,
                         help="timed runs of each (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
-                        help="refuse to run on anything else")  # fmt: skip
+    add_device(parser)
     parser.add_argument("--size", type=int, default=4 * SIDE,
                         help="side of the crops in pixels (default: %(default)s)")  # fmt: skip
     return parser

@@ -1,11 +1,11 @@
-"""How many faces predict.py's detector finds, and how its boxes lie about their landmarks.
+"""How many faces jaxalign predict's detector finds, and how its boxes lie about their landmarks.
 
 examples:
   python -m benchmarks.detectors --data ibug_300w/train --limit 400
   python -m benchmarks.detectors --data ibug_300w/test --detector-model yunet.onnx
   python -m benchmarks.detectors --data ibug_300w/test --ckpt runs/300w
 
-needs: a data set made by prepare.py. Leaves nothing but the printed lines.
+needs: a data set made by jaxalign prepare. Leaves nothing but the printed lines.
 
 A detector gives the square that it expects the landmarks to span (jaxalign/detection.py). A face is
 found where an IoU of 0.5 or more joins it to the square around the true landmarks; what else is
@@ -25,13 +25,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxalign import geometry, prediction
-from jaxalign.commands import add_system, import_system, run
+from jaxalign.commands import add_data_dir, add_import, import_files, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, decode
 from jaxalign.prediction import Aligner
 from jaxalign.prediction.detection import Cascade, Detector, YuNet
 from jaxalign.schemes import SCHEMES
-from jaxalign.sources import DEFAULT_DATA_DIR, open_source
+from jaxalign.sources import open_source
 
 
 FOUND = 0.5  # IoU of the two squares from which on a face is found
@@ -105,9 +105,8 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
-                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")
+    add_data_dir(parser)
     parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
                         help="whose points are boxed (default: %(default)s)")  # fmt: skip
     parser.add_argument("--limit", type=int, default=0, metavar="N",
@@ -116,9 +115,9 @@ def parser() -> argparse.ArgumentParser:
                         help="ONNX file of OpenCV's YuNet (default: OpenCV's "
                         "frontal cascade)")  # fmt: skip
     parser.add_argument("--ckpt", help="a run's work directory: what its model doubts")
-    add_system(parser)
-    parser.add_argument("--min-score", type=float, metavar="S", help="with --ckpt: as predict.py's "
-                        "(default: the checkpoint's)")  # fmt: skip
+    add_import(parser)
+    parser.add_argument("--min-score", type=float, metavar="S",
+                        help="with --ckpt: as to predict (default: the checkpoint's)")  # fmt: skip
     return parser
 
 
@@ -136,7 +135,7 @@ def _print(arguments):
     faces = replace(source, chosen=tuple(source.chosen[place] for place in places))
     detector = YuNet(arguments.detector_model) if arguments.detector_model else Cascade()
     print(f"{detector.name} on {len(faces)} of {len(source)} faces of {source.name}", flush=True)
-    import_system(arguments)
+    import_files(arguments)
     aligner = arguments.ckpt and prediction.load(arguments.ckpt, min_score=arguments.min_score)
     measured = measure(detector, faces, aligner)
     print("\n".join(lines(measured, detector.rule)))

@@ -4,14 +4,14 @@ example:
   python -m benchmarks.dlib_baseline --data ibug_300w/train --test ibug_300w/test --out runs/dlib
 
 needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt), and data made by
-prepare.py.
+jaxalign prepare.
 
 dlib gets the whole photo in grey and, in training and test alike, the square around the landmark
 box. It takes and gives whole pixels only: boxes and true points are rounded to train, errors are
 measured against the true points as they are. Papers score it on the faces that its own detector
 finds: their rates and NMEs are printed for each subset, with our boxes. Left in --out:
-predictor.dat, predictions.jsonl (for `evaluate.py --predictions` and `--compare`), detected.jsonl,
-the same of the found faces alone, and dlib.json, the numbers of the last lines.
+predictor.dat, predictions.jsonl (for `jaxalign evaluate --predictions` and `--compare`),
+detected.jsonl, the same of the found faces alone, and dlib.json, the numbers of the last lines.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from jaxalign import geometry
-from jaxalign.commands import evaluate, run
+from jaxalign.commands import add_data_dir, evaluate, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import percent
@@ -36,7 +36,7 @@ from jaxalign.pipeline import BoxRule, Crop, decode
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import override
 from jaxalign.schemes import SCHEMES
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, first, open_source
+from jaxalign.sources import benchmark_of, first, open_source
 
 
 FOUND = 0.3  # IoU with the landmark box from which a detection counts as the face
@@ -166,10 +166,11 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", required=True, help="NAME/SPLIT to train on, made by prepare.py")
+    parser.add_argument(
+        "--data", required=True, help="NAME/SPLIT to train on, made by jaxalign prepare"
+    )
     parser.add_argument("--test", required=True, help="NAME/SPLIT to score")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
-                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    add_data_dir(parser)
     parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
                         help="whose points (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", required=True, help="folder for the model and its predictions")
@@ -182,7 +183,7 @@ def parser() -> argparse.ArgumentParser:
                         help="the square's side over the landmark box's (default: 1)")  # fmt: skip
     parser.add_argument("--limit", type=int, default=0, metavar="N",
                         help="train on the first N faces (default: 0, all)")  # fmt: skip
-    parser.add_argument("--report", help="folder for evaluate.py's report (default: none)")
+    parser.add_argument("--report", help="folder for the evaluation's report (default: none)")
     return parser
 
 

@@ -4,7 +4,7 @@ examples:
   python -m benchmarks.prediction --ckpt runs/300w 300w/lfpw/testset
   python -m benchmarks.prediction me.jpg --config attention_ibug_300w --sides 512 1024 2048 4096
 
-needs: photos, and a checkpoint of train.py or a recipe. Leaves a printed table.
+needs: photos, and a checkpoint of jaxalign train or a recipe. Leaves a printed table.
 
 Medians in milliseconds, with their 10 and 90 % quantiles, of the photos on which a face is found:
 `crop`, `network` and `decode` of the largest face of each. Every call is waited for, and compiled
@@ -35,7 +35,7 @@ from PIL import Image
 
 from jaxalign import decoding, drawing, geometry, parallel, photos, prediction
 from jaxalign import recipe as recipes
-from jaxalign.commands import add_system, import_system, run
+from jaxalign.commands import add_device, add_import, import_files, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import warp
 from jaxalign.prediction.detection import Detection, Detector
@@ -168,12 +168,11 @@ def parser() -> argparse.ArgumentParser:
     weights = parser.add_mutually_exclusive_group(required=True)
     weights.add_argument("--ckpt", help="a run's work directory")
     weights.add_argument("--config", help="a recipe: its system with random weights")
-    add_system(parser)
+    add_import(parser)
     parser.add_argument("--sides", nargs="+", type=int, metavar="PX",
                         help="sides of the largest face's crop, pixels")  # fmt: skip
     parser.add_argument("--repeats", type=int, default=5, help="of a photo (default: %(default)s)")
-    parser.add_argument("--require", default="", choices=["cpu", "gpu", "tpu"],
-                        help="refuse to run on anything else")  # fmt: skip
+    add_device(parser)
     return parser
 
 
@@ -189,7 +188,7 @@ def _print(arguments):
     if arguments.sides and len(arguments.sides) > 1:
         return _each_side(arguments)
     print(f"device: {parallel.start(arguments.require)}", flush=True)
-    import_system(arguments)
+    import_files(arguments)
     if arguments.ckpt:
         aligner = prediction.load(arguments.ckpt)
     else:
@@ -232,7 +231,7 @@ def _each_side(arguments):
         print(f"\n{side} px", flush=True)
         options = [*weights, "--repeats", str(arguments.repeats), "--sides", str(side)]
         options += ["--require", arguments.require] if arguments.require else []
-        options += ["--system", arguments.system] if arguments.system else []
+        options += [part for file in arguments.imports for part in ("--import", file)]
         command = [sys.executable, "-m", "benchmarks.prediction", *arguments.photos, *options]
         if code := subprocess.run(command).returncode:
             return code

@@ -4,8 +4,8 @@ examples:
   python -m benchmarks.resolutions --ckpt runs/300w --data ibug_300w/test
   python -m benchmarks.resolutions --ckpt runs/attention runs/fan --data ibug_300w/test --out runs/r
 
-needs: checkpoints of train.py, and data made by prepare.py. Leaves two printed tables, and
-pck, mse and improvement, each as CSV and PNG, and corrections.png in --out.
+needs: checkpoints of jaxalign train, and data made by jaxalign prepare. Leaves two printed tables,
+and pck, mse and improvement, each as CSV and PNG, and corrections.png in --out.
 
 The study of the supplement to attention-driven cropping (Chandran et al., CVPR 2020, Fig. 1 to 4),
 whose system here is a reconstruction and whose numbers are known from pictures alone. Each face is
@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from jaxalign import checkpoints, geometry, metrics, parallel
-from jaxalign.commands import add_system, import_system, run
+from jaxalign.commands import add_data_dir, add_import, import_files, run
 from jaxalign.drawing import Tile, contact_sheet, draw_differences, draw_points
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
@@ -35,7 +35,7 @@ from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
 from jaxalign.metrics import NORMALISERS
 from jaxalign.pipeline import Crop, crop_face, decode, warp
 from jaxalign.prediction.predictor import Predictor, fitting_size
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
+from jaxalign.sources import benchmark_of, open_source
 from jaxalign.systems.interface import System
 
 
@@ -304,10 +304,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ckpt", nargs="+", required=True,
                         help="trained models; gains are those of the first")  # fmt: skip
-    add_system(parser)
-    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
-                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    add_import(parser)
+    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")
+    add_data_dir(parser)
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512, 1024, 2048],
                         metavar="PX", help="sides of the faces, pixels (default: 256 512 "
                         "1024 2048)")  # fmt: skip
@@ -335,7 +334,7 @@ def _study(arguments):
             raise InputError(f"--{name} {getattr(arguments, name)}: must be 1 or more")
     if min(arguments.sizes) < 1:
         raise InputError(f"--sizes {min(arguments.sizes)}: must be 1 or more")
-    import_system(arguments)
+    import_files(arguments)
     print(f"device: {parallel.start()}", flush=True)
     models, notes = [], []
     for path in dict.fromkeys(arguments.ckpt):

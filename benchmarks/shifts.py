@@ -4,8 +4,8 @@ examples:
   python -m benchmarks.shifts --ckpt runs/300w --data ibug_300w/test
   python -m benchmarks.shifts --ckpt runs/blur0 runs/blur3 --data wflw/test --out runs/shifts
 
-needs: checkpoints of train.py, and data made by prepare.py. Leaves a printed table, and shifts.csv
-and shifts.png in --out.
+needs: checkpoints of jaxalign train, and data made by jaxalign prepare. Leaves a printed table, and
+shifts.csv and shifts.png in --out.
 
 Each face is cropped with its square shifted by -2 to 2 pixels of the network's input, along x and
 along y; the photo is warped anew, so nothing is lost at the border. Points are taken back into the
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign import checkpoints, metrics, parallel
-from jaxalign.commands import add_system, import_system, run
+from jaxalign.commands import add_data_dir, add_import, import_files, run
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
@@ -32,7 +32,7 @@ from jaxalign.evaluation.tables import Table, percent, to_text, write_rows
 from jaxalign.pipeline import Crop
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
+from jaxalign.sources import benchmark_of, open_source
 
 
 STEPS = (-2, -1, 0, 1, 2)  # crop pixels
@@ -139,10 +139,9 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--ckpt", nargs="+", required=True, help="trained models")
-    add_system(parser)
-    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by prepare.py")
-    parser.add_argument("--data-dir", default=DEFAULT_DATA_DIR,
-                        help="that of prepare.py (default: %(default)s)")  # fmt: skip
+    add_import(parser)
+    parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")
+    add_data_dir(parser)
     parser.add_argument("--decoder", choices=DECODERS,
                         help="how maps become points (default: each model's own)")  # fmt: skip
     parser.add_argument("--out", default="runs/shifts", help="folder (default: %(default)s)")
@@ -159,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
 def _compare(arguments):
     if arguments.batch < 1:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
-    import_system(arguments)
+    import_files(arguments)
     print(f"device: {parallel.start()}", flush=True)
     drifts = []
     for path in arguments.ckpt:

@@ -1,7 +1,7 @@
 """Pixel-wise classification's hybrid model on 300W (Tables 1 and 2).
 
 `--set system.method=M system.discriminator=True` gives the other models of Table 2; all of them are
-`benchmarks/tables.py pixelwise --table 2`. As released: Gaussians around whole pixels, one step of
+`jaxalign paper pixelwise --table 2`. As released: Gaussians around whole pixels, one step of
 the discriminator to two of the detector, a validation each 1,000 such turns. Otherwise than
 released: crops about the points' mean (the paper's way), bilinear; validation on NME; at most 1,000
 epochs; classes start as rare as they are; the discriminator sees shares of the crop's side; DAN

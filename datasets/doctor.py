@@ -1,4 +1,4 @@
-"""`prepare.py --check`: what can be told of a download before anything is built from it.
+"""`jaxalign prepare NAME --check`: what can be told of a download before anything is built.
 
 Every face that the benchmark's reader yields is looked at once, every photo read, hashed and
 decoded once. FAIL is what stops a build or spoils every number; WARN is what a user should know

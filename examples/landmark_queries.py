@@ -5,10 +5,10 @@ the object queries of DETR do (Carion et al., ECCV 2020), and is read as a point
 its error: no maps, no decoding. Points learn by their distance, scales by the likelihood of that
 distance under Laplace's distribution (Kendall and Gal, NeurIPS 2017). Of none of the papers.
 
-python prepare.py synthetic_faces
-python train.py --config examples/landmark_queries.py --workdir runs/queries
-python evaluate.py --ckpt runs/queries --system examples/landmark_queries.py
-python predict.py --ckpt runs/queries --system examples/landmark_queries.py me.jpg
+jaxalign prepare synthetic_faces
+jaxalign train --config examples/landmark_queries.py --workdir runs/queries
+jaxalign evaluate --ckpt runs/queries --import examples/landmark_queries.py
+jaxalign predict --ckpt runs/queries --import examples/landmark_queries.py me.jpg
 """
 
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class QueryNetwork(nn.Module):
             tokens.append(norm(name=f"level{i}_norm")(jax.lax.collapse(y, 1, 3)))
         seen = jnp.concatenate(tokens, 1)
         queries = self.param("queries", nn.initializers.normal(1), (self.points, self.channels))
-        shape = images.shape[0], *queries.shape  # not len(images): export.py leaves it open
+        shape = images.shape[0], *queries.shape  # not len(images): jaxalign export leaves it open
         x = jnp.broadcast_to(queries[None].astype(self.dtype), shape)
         for i in range(1, self.layers + 1):
             x = x + attend(name=f"image{i}")(norm(name=f"image{i}_norm")(x), seen)

@@ -1,6 +1,6 @@
-"""The points of a face by a file of export.py, in fifteen lines. jaxalign is not needed, but jax,
-flatbuffers, numpy and opencv-python-headless are. The box is the rectangle around the points, in
-pixels of the photo.
+"""The points of a face by a file of `jaxalign export`, in fifteen lines. jaxalign is not needed,
+but jax, flatbuffers, numpy and opencv-python-headless are. The box is the rectangle around the
+points, in pixels of the photo.
 
 python run_exported.py model.stablehlo photo.jpg X0 Y0 X1 Y1
 """

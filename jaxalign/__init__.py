@@ -1,10 +1,29 @@
-"""Facial landmark detection in JAX and Flax."""
+"""Facial landmark detection in JAX and Flax.
+
+`jaxalign.load` gives a trained checkpoint as an Aligner, which finds the Faces of images. The names
+below are imported when they are asked for: to import jaxalign imports no JAX.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 
 __version__ = "0.1.0"
+__all__ = ["Aligner", "Face", "drawing", "load", "photos", "schemes"]
 
 
-def load(path, which: str = "best", **options):
-    """A trained checkpoint that finds points on photos: see jaxalign.prediction.load."""
-    from jaxalign import prediction  # here, for it imports JAX
+if TYPE_CHECKING:
+    from jaxalign import drawing, photos, schemes
+    from jaxalign.prediction import Aligner, Face, load
+else:
 
-    return prediction.load(path, which, **options)
+    def __getattr__(name):
+        if name in ("Aligner", "Face", "load"):
+            return getattr(import_module("jaxalign.prediction"), name)
+        if name in ("drawing", "photos", "schemes"):
+            return import_module(f"jaxalign.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,11 @@
-"""The one exception that is the user's to mend."""
+"""The one exception that is the user's to mend, and the commands that its messages name."""
+
+import sys
+from pathlib import Path
+
+
+PACKAGE = Path(__file__).resolve().parent
+SCRIPTS = ("train", "evaluate")  # the commands that a checkout has a script of, beside the package
 
 
 class InputError(Exception):
@@ -7,3 +14,18 @@ class InputError(Exception):
     The commands print it as a single line and exit with code 2; everything else is a bug and
     keeps its traceback.
     """
+
+
+def typed(command: str) -> str:
+    """A command's name as the user of this process types commands, to be named in messages.
+
+    `jaxalign evaluate`, which is that of library use too; `python -m jaxalign evaluate`; or, after
+    one of a checkout's SCRIPTS, the path of the other.
+    """
+    script = Path(sys.argv[0])
+    folder = script.resolve().parent
+    if script.name == "__main__.py" and folder == PACKAGE:
+        return f"python -m jaxalign {command}"
+    if script.stem in SCRIPTS and folder == PACKAGE.parent and command in SCRIPTS:
+        return f"python {script.with_name(f'{command}.py')}"
+    return f"jaxalign {command}"

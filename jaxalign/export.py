@@ -5,7 +5,7 @@ header, says in words and numbers how a face is cropped for it and what comes ou
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,18 +15,79 @@ import numpy as np
 from jax import export as jax_export
 
 import jaxalign
-from jaxalign import geometry
+from jaxalign import checkpoints, geometry, parallel
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
-from jaxalign.sources import Source
+from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, first, open_source
 from jaxalign.systems.interface import System
 
 
 PLATFORMS = ("cpu", "cuda")
 BATCH = 4  # faces at a time while comparing
+
+
+def export_checkpoint(
+    ckpt: Path | str,
+    out: Path | str,
+    *,
+    which: str = "best",
+    size: int | None = None,
+    data: str = "",
+    data_dir: Path | str = DEFAULT_DATA_DIR,
+    faces: int = 16,
+) -> "Parity":
+    """Writes a work directory's `which` step, or a step, to the file `out` and its header, reads
+    them back, and prints and returns how the two agree.
+
+    `size`: side of the crops, by default system.size. They are compared on the first `faces` of
+    `data` (NAME/SPLIT), by default of the recipe's test data, or drawn faces where that is not
+    prepared. Errors: InputError for what the user can mend.
+    """
+    out = Path(out)
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; name a file, such as {out}/model.stablehlo")
+    if faces < 1:
+        raise InputError(f"--faces {faces}: must be 1 or more")
+    step = checkpoints.find_step(ckpt, which)
+    print(f"device: {parallel.start()}\n{step}", flush=True)
+    recipe, variables, _ = checkpoints.load(step)
+    system = recipe.system
+    size = system.size if size is None else size
+    exported = lowered(system, variables, size)
+    source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
+    write(out, exported, header(recipe, step, size))
+    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {header_of(out)}", flush=True)
+    found = compare(out, system, variables, source, crop, size)
+    nme = [100 * r.nme(protocol.normaliser).mean() for r in (found.checkpoint, found.exported)]
+    print(
+        f"read back, and compared on {source.name}:\n"
+        f"  largest difference   {found.pixels:.6f} pixels of the {size} pixel crop, "
+        f"{found.scores:.6f} of a score\n"
+        f"  NME ({protocol.normaliser})   checkpoint {nme[0]:.4f} %, exported {nme[1]:.4f} %, "
+        f"difference {abs(nme[1] - nme[0]):.6f} %"
+    )
+    return found
+
+
+def _compared_on(recipe, data, data_dir, faces):
+    """The source, its crop, its protocol."""
+    scheme, crop = recipe.system.points, recipe.data.crop
+    spec = data or recipe.data.test or recipe.data.val
+    try:
+        source = first(open_source(spec, scheme, data_dir), faces)
+    except InputError as error:
+        if data:
+            raise
+        print(f"note: drawn faces are taken to compare on: {error}")
+        source = drawn(recipe.system, faces)
+        return source, replace(crop, box="landmarks"), protocol_for("synthetic_faces", scheme)
+    return source, crop, protocol_for(benchmark_of(spec), scheme)
 
 
 def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:

@@ -23,8 +23,9 @@ def start(require: str = "", distributed: bool = False) -> str:
 
     `distributed` calls jax.distributed.initialize, which finds its cluster by itself or through
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Errors: InputError where
-    `require` ("cpu", "gpu", "tpu") is not what JAX found.
+    `require` ("cpu", "gpu", "tpu") is not what JAX found; the CPU is chosen first.
     """
+    choose(require)
     if distributed:
         _initialize()
     if jax.config.jax_compilation_cache_dir is None:
@@ -41,6 +42,12 @@ def start(require: str = "", distributed: bool = False) -> str:
             "check the driver, or drop --require"
         )
     return line
+
+
+def choose(require: str):
+    """Where "cpu" is required, JAX looks for no accelerator: before it has looked for devices."""
+    if require == "cpu":
+        jax.config.update("jax_platforms", "cpu")
 
 
 def _initialize():

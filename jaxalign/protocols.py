@@ -59,7 +59,7 @@ PROTOCOLS = {
     "aflw": Protocol(
         "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 0}
     ),
-    # 3DDFA. The bins' sizes depend on the poses (prepare.py --set poses=...). Papers print the
+    # 3DDFA. The bins' sizes depend on the poses (`prepare --set poses=...`). Papers print the
     # unweighted mean of the bins: it is what drawing equally many faces of each bin estimates.
     "aflw2000_3d": Protocol(
         "box", _BY_EYES, limits=(0.07,),

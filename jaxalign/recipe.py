@@ -42,7 +42,7 @@ class Data(Settings):
     train: str = "ibug_300w/train"
     val: str = ""
     holdout: float = 0.05
-    test: str = ""  # what `evaluate.py` scores when it is not told; "" : val
+    test: str = ""  # what `jaxalign evaluate` scores when it is not told; "" : val
     crop: Crop = field(default_factory=Crop)
     augment: Augment = field(default_factory=Augment)
     augmented: bool = True
@@ -286,7 +286,7 @@ def _kind(name):
     if name not in found:
         raise InputError(
             f"unknown system {name!r}; this version has: {', '.join(SYSTEMS)}. If it is your own, "
-            "name its file with --system FILE; in Python, import it first"
+            "name its file with --import FILE; in Python, import it first"
         )
     return found[name]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
 from jaxalign.schemes import Scheme
 
@@ -87,7 +87,7 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
         settings = " --set KEY=VALUE" if config != "default" else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
-            f"python prepare.py {name}{origin} --data-dir {data_dir}{settings}"
+            f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"
         )
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)

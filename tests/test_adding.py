@@ -108,7 +108,7 @@ print(type(system) is landmark_queries.LandmarkQueries, system.channels)
         )  # fmt: skip
         refusal, loaded = found.stdout.splitlines()
         assert refusal.startswith("unknown system 'LandmarkQueries'; this version has: Stacked")
-        assert refusal.endswith("name its file with --system FILE; in Python, import it first")
+        assert refusal.endswith("name its file with --import FILE; in Python, import it first")
         assert loaded == "True 16"
 
     def test_going_on_from_it(self, queries, data_300w, tmp_path, capsys):
@@ -118,7 +118,8 @@ print(type(system) is landmark_queries.LandmarkQueries, system.channels)
         run = ["--config", EXAMPLE, "--workdir", resumed, *data, "--resume", "--set"]
         capsys.readouterr()
         assert call(train, *run, *SHRUNK) == 0
-        assert f"evaluate.py --ckpt {resumed} --system {EXAMPLE}" in capsys.readouterr().out
+        last = f"jaxalign evaluate --ckpt {resumed} --import {EXAMPLE} --data ibug_300w/test"
+        assert f"{last} --data-dir {data_300w}\n" in capsys.readouterr().out
         assert "resume with the same" in refused(capsys, train, *run, *SHRUNK, "system.layers=2")
         system = jaxalign.load(queries).system
         fresh = filled(jax.eval_shape(system.init, jax.random.key(0)))

@@ -45,7 +45,7 @@ def checkpoint(tmp_path_factory):
 
 
 def call(*arguments):
-    """Exit code and output of export.py."""
+    """Exit code and output of jaxalign export."""
     with redirect_stdout(io.StringIO()) as printed:
         code = command.main([*map(str, arguments)])
     return code, printed.getvalue()

@@ -79,7 +79,7 @@ def test_refused_specs(data_300w, spec, scheme, message):
 def test_unprepared_says_what_to_run(tmp_path):
     with pytest.raises(InputError) as raised:
         open_source("ibug_300w/test", IBUG68, tmp_path)
-    command = f"python prepare.py ibug_300w --from DIR --data-dir {tmp_path}"
+    command = f"jaxalign prepare ibug_300w --from DIR --data-dir {tmp_path}"
     assert str(raised.value).endswith(command)
 
 

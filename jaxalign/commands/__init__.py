@@ -1,25 +1,60 @@
-"""The commands, one module each, and what they share."""
+"""The commands, one module each, and what they share. They import JAX only when they work."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from jaxalign import __version__
 from jaxalign.errors import InputError
+from jaxalign.sources import DEFAULT_DATA_DIR
 
 
-def add_system(parser: argparse.ArgumentParser):
-    parser.add_argument("--system", metavar="FILE", help="a Python file of your own that defines "
-                        "the checkpoint's system, such as the one given to train.py --config; it "
-                        "is run before the checkpoint is read")  # fmt: skip
+def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
+    """An empty parser of the command of that name; `prog` where it is called by another."""
+    parser = argparse.ArgumentParser(
+        prog=prog or f"jaxalign {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"jaxalign {__version__}")
+    return parser
 
 
-def import_system(arguments: argparse.Namespace):
-    """Runs the file that --system names, if any. Errors: InputError where it cannot be run."""
-    if arguments.system:
-        from jaxalign.recipe import import_file  # here, for it imports JAX
+def add_import(parser: argparse.ArgumentParser):
+    parser.add_argument("--import", "--system", action="append", default=[], metavar="FILE",
+                        dest="imports", help="a Python file of your own that the recipe or the "
+                        "checkpoint needs, for its system, losses, optimisers, augmentations; it "
+                        "is run first (may be given again)")  # fmt: skip
 
-        import_file(arguments.system)
+
+def add_data_dir(parser: argparse.ArgumentParser):
+    parser.add_argument("--data-dir", "--data_dir", type=Path, metavar="D",
+                        default=DEFAULT_DATA_DIR,
+                        help="that of jaxalign prepare (default: %(default)s)")  # fmt: skip
+
+
+def add_device(parser: argparse.ArgumentParser):
+    parser.add_argument("--require", "--device", default="", choices=["cpu", "gpu", "tpu"],
+                        type=lambda name: "gpu" if name == "cuda" else name,
+                        help="refuse to run on anything else (cuda is gpu); cpu is taken even "
+                        "where there is an accelerator")  # fmt: skip
+
+
+def add_which(parser: argparse.ArgumentParser):
+    parser.add_argument("--which", default="best", choices=["best", "latest"],
+                        help="which step of a work directory (default: %(default)s)")  # fmt: skip
+
+
+def import_files(arguments: argparse.Namespace):
+    """Runs the files of --import, on the device that is asked for. Errors: InputError where one
+    cannot be run."""
+    from jaxalign import parallel, recipe  # here, for they import JAX
+
+    parallel.choose(getattr(arguments, "require", ""))
+    for file in arguments.imports:
+        recipe.import_file(file)
 
 
 def run(command: Callable[[], int | None]) -> int:

@@ -1,28 +1,45 @@
-"""The whole road once, on synthetic faces: prepare, train, evaluate, report (`make demo`)."""
+"""The whole road once, on synthetic faces: prepare, train, evaluate, report.
 
+example:
+  jaxalign demo
+
+needs: nothing; faces are drawn. It takes minutes; interrupted, it goes on when called again.
+leaves: the data set synthetic_faces, and the trained model and its report in the work directory.
+"""
+
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
-from jaxalign.commands import evaluate, prepare, train
+from jaxalign.commands import evaluate, new_parser, prepare, run, train
+from jaxalign.errors import typed
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
-WORKDIR = Path("runs/demo")
+def parser() -> argparse.ArgumentParser:
+    parser = new_parser("demo", __doc__)
+    parser.add_argument("--workdir", type=Path, default=Path("runs/demo"),
+                        help="where the run is kept (default: %(default)s)")  # fmt: skip
+    return parser
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _demonstrate(arguments.workdir))
+
+
+def _demonstrate(workdir):
     started = time.perf_counter()
-    report = WORKDIR / "report"
+    report = workdir / "report"
     steps = [
-        (train.main, ["--config", "demo", "--workdir", str(WORKDIR), "--resume"]),
-        (evaluate.main, ["--ckpt", str(WORKDIR), "--report", str(report)]),
+        (train.main, "train", ["--config", "demo", "--workdir", str(workdir), "--resume"]),
+        (evaluate.main, "evaluate", ["--ckpt", str(workdir), "--report", str(report)]),
     ]
     if not (DEFAULT_DATA_DIR / "synthetic_faces" / "default").is_dir():
-        steps.insert(0, (prepare.main, ["synthetic_faces"]))
-    for command, arguments in steps:
-        print(f"\n$ {command.__module__.rpartition('.')[2]}.py {' '.join(arguments)}", flush=True)
+        steps.insert(0, (prepare.main, "prepare", ["synthetic_faces"]))
+    for command, name, arguments in steps:
+        print(f"\n$ {typed(name)} {' '.join(arguments)}", flush=True)
         if code := command(arguments):
             return code
     summary = json.loads((report / "report.json").read_text(encoding="utf-8"))["summary"]
@@ -33,12 +50,8 @@ def main() -> int:
         f"\nreached: NME {nme:.2f} % ({summary['headline']}) on {row['faces']} synthetic faces, "
         f"{minutes:.1f} minutes after installing\n"
         f"report:  {report}/ (open report.html; tables, curves and pictures beside it)\n"
-        "next:    train on real faces: python prepare.py ibug_300w --from DIR, then\n"
-        "         python train.py --config configs/integral_ibug_300w.py --workdir runs/300w\n"
-        "         (.venv/bin/python runs them; README.md says where to get 300W)"
+        f"next:    train on real faces: {typed('prepare')} ibug_300w --from DIR, then\n"
+        f"         {typed('train')} --config integral_ibug_300w --workdir runs/300w\n"
+        f"         (`{typed('download')} ibug_300w` says where to get 300W; after `make demo`,\n"
+        "         `source .venv/bin/activate` first)"
     )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

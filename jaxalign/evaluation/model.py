@@ -1,11 +1,23 @@
 """A model on annotated faces: its points beside the true ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 
+import jax
+import numpy as np
+
+from jaxalign import checkpoints, parallel
+from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop
 from jaxalign.prediction.predictor import Predictor, predict_faces
+from jaxalign.protocols import Protocol, protocol_for
+from jaxalign.recipe import Recipe, override, to_json
+from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, open_source
+from jaxalign.systems.interface import System
 
 
 def predict_source(
@@ -14,3 +26,114 @@ def predict_source(
     """All faces of `source`, in its order. `options` are those of predict_faces."""
     truth = truth_of(source, "the source", predictor.system.points)
     return truth.with_predictions(*predict_faces(predictor, variables, source, crop, **options))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained checkpoint with the prepared faces that it is to be tried on."""
+
+    recipe: Recipe
+    variables: dict = field(repr=False)
+    step: Path  # the checkpoint's folder
+    source: Source
+    device: str  # what it computes on, in words
+    flip_test: bool = False  # average with the prediction on the mirrored crop
+    batch: int = 32  # faces at a time
+
+    @property
+    def system(self) -> System:
+        return self.recipe.system
+
+    @property
+    def benchmark(self) -> str:
+        return benchmark_of(self.source.name)
+
+    @property
+    def protocol(self) -> Protocol:
+        return protocol_for(self.benchmark, self.system.points)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        return Predictor(self.system, self.flip_test)
+
+    def predict(self, source: Sequence, crop: Crop) -> Results:
+        """All faces of `source` under this crop, with a bar of progress."""
+        return predict_source(
+            self.predictor, self.variables, source, crop,
+            batch=self.batch, threads=self.recipe.data.threads, progress=True,
+        )  # fmt: skip
+
+    def about(self, **more) -> dict:
+        """Where its numbers come from, for a report."""
+        return {
+            "checkpoint": str(self.step),
+            "note": self.system.note,
+            "data": self.source.name,
+            "benchmark": self.benchmark,
+            **more,
+            "flip_test": self.flip_test,
+            "device": self.device,
+            "recipe": to_json(self.recipe),
+        }
+
+
+def open_model(
+    ckpt: Path | str,
+    which: str = "best",
+    *,
+    data: str = "",
+    data_dir: Path | str = DEFAULT_DATA_DIR,
+    settings: Sequence[str] = (),
+    flip_test: bool = False,
+    batch: int = 32,
+    require: str = "",
+) -> Model:
+    """A work directory (its `which` step) or a step's folder, and NAME/SPLIT, by default the
+    recipe's test data -> Model. Prints the device, and what its system has to be noted.
+
+    `settings`, "key=value" each, replace fields of its recipe that leave the network as it is.
+    Errors: InputError for what is not there, or does not fit the weights.
+    """
+    device = parallel.start(require)
+    print(f"device: {device}", flush=True)
+    if batch < 1:
+        raise InputError(f"--batch {batch}: must be 1 or more")
+    recipe, variables, step = checkpoints.load(ckpt, which)
+    recipe = _overridden(recipe, list(settings), variables)
+    if recipe.system.note:
+        print(recipe.system.note)
+    spec = data or recipe.data.test or recipe.data.val
+    if not spec:
+        raise InputError("the recipe names no test data; give --data NAME/SPLIT")
+    source = open_source(spec, recipe.system.points, data_dir)
+    return Model(recipe, variables, step, source, device, flip_test, batch)
+
+
+def shown_maps(
+    system: System, variables: dict
+) -> Callable[[np.ndarray], dict[str, np.ndarray]] | None:
+    """crop -> the maps that the system shows over it, by name; None where it shows none."""
+    crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
+    if not jax.eval_shape(system.shown, variables, crop):
+        return None
+    shown, variables = jax.jit(system.shown), jax.device_put(variables)
+
+    def mapped(crop):
+        maps = shown(variables, crop[None])
+        return {name: np.asarray(found[0], np.float32) for name, found in maps.items()}
+
+    return mapped
+
+
+def _overridden(recipe, settings, variables):
+    """The recipe with those settings; InputError where `variables` are not its network's."""
+    if not settings:
+        return recipe
+    recipe = override(recipe, settings)
+    made = jax.eval_shape(recipe.system.init, jax.random.key(0))
+    if jax.tree.map(np.shape, made) != jax.tree.map(np.shape, variables):
+        raise InputError(
+            f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
+            "not fit; train it so, or set other fields"
+        )
+    return recipe

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign import metrics
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, typed
 from jaxalign.evaluation.exchange import numbers, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
@@ -127,7 +127,7 @@ class Results:
         numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
         faces = [_parse(line, f"{path}, line {n}") for n, line in numbered]
         if not faces:
-            raise InputError(f"{path}: holds no faces; write it again with evaluate.py")
+            raise InputError(f"{path}: holds no faces; write it again with {typed('evaluate')}")
         schemes = {face["scheme"].name: face["scheme"] for face in faces}
         if len(schemes) != 1:
             raise InputError(
@@ -198,7 +198,8 @@ def _parse(line, where):
     keys = ("id", "scheme", "subsets", "points", "truth")
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:
-        raise InputError(f"{where}: lacks {', '.join(lacking)}; write the file with evaluate.py")
+        lacks = f"{where}: lacks {', '.join(lacking)}"
+        raise InputError(f"{lacks}; write the file with {typed('evaluate')} --report")
     scheme = SCHEMES.get(str(record["scheme"]))
     if scheme is None:
         raise InputError(

@@ -1,6 +1,6 @@
-"""A paper's figure: curves of its variants as PNG and CSV. `tables.py --figure` makes the models.
+"""A paper's figure: curves of its variants as PNG and CSV.
 
-`work` is tables.Work: what trains and evaluates a figure's variants.
+`work` is work.Work: what trains and evaluates a figure's variants.
 """
 
 import json
@@ -84,7 +84,7 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
     if column.subset in LISTED:
         chosen = np.isin(results.ids, work.listed) == (column.subset == "listed")
         if not chosen.any():
-            raise InputError(f"{work.arguments.ids}: no face is {column.head}; mend the list")
+            raise InputError(f"{work.ids}: no face is {column.head}; mend the list")
     else:
         chosen = results.subset(column.subset)
     return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]

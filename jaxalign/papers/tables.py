@@ -1,111 +1,69 @@
-"""A table or a figure of a paper by one command: the paper's numbers beside ours.
+"""A paper's tables and figures, its numbers beside ours: `jaxalign paper`.
 
-examples:
-  jaxalign paper tab --table 1
-  jaxalign paper gaussian_vector --table 1 --ckpt runs/300w
-  jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
-  jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
-
-needs: for the paper's numbers nothing; for ours data made by prepare.py, and checkpoints of
-train.py, reports of evaluate.py, or the recipe of an ablation.
-leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
-
-An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
-when called again); what differs only in the evaluation is not trained. Every number of ours has its
-report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
+An ablation trains each of its variants once, what differs only in the evaluation is not trained;
+models and reports that are given follow as further lines or curves (see work.Work).
 """
 
-import argparse
-import contextlib
 import dataclasses
 import importlib
-import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from jaxalign import checkpoints
-from jaxalign import recipe as recipes
-from jaxalign.commands import evaluate, run, train
 from jaxalign.errors import InputError
-from jaxalign.evaluation.compare import Entry, open_entry
-from jaxalign.evaluation.exchange import read_text
-from jaxalign.evaluation.summary import statistics, summarise
+from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.tables import Table as Text
 from jaxalign.evaluation.tables import size_of, to_text, write_rows
-from jaxalign.papers import PAPERS, Column, Figure, Table, Variant, figures
-from jaxalign.pipeline import evaluation_batches
+from jaxalign.papers import Column, Table, Variant, figures
+from jaxalign.papers.work import Work
 from jaxalign.protocols import protocol_for
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
-from jaxalign.training import initial
-from jaxalign.training.loop import DEVICE_KEYS
+from jaxalign.sources import benchmark_of
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("paper", choices=PAPERS,
-        help="whose tables and figures")  # fmt: skip
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--table", type=int, metavar="N", help="by the paper's count")
-    what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
-    add("--config", help="recipe of an ablation's variants: a file, or its name in configs/")
-    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
-        help="replace fields of every variant's recipe")  # fmt: skip
-    add("--init-from", nargs="+", default=[], metavar="PATH",
-        help="as train.py's; a variant starts from the first that fits it")  # fmt: skip
-    add("--trainings", type=int, default=1, metavar="N",
-        help="train each variant N times, by the recipe's seed and the next ones: the numbers are "
-        "means (default: %(default)s)")  # fmt: skip
-    add("--ckpt", nargs="+", default=[], help="trained models")
-    add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
-    add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
-    add("--data-dir", default=DEFAULT_DATA_DIR,
-        help="that of prepare.py (default: %(default)s)")  # fmt: skip
-    add("--ids", metavar="FILE", help="for a figure of listed faces: their ids, one a line")
-    add("--workdir", help="folder of models and reports (default: runs/PAPER)")
-    add("--csv", metavar="FILE", help="the printed numbers, with the ends of their intervals")
-    return parser
+def make(
+    paper: str,
+    *,
+    table: int | None = None,
+    figure: int | None = None,
+    csv: Path | str = "",
+    ids: Path | str = "",
+    workdir: Path | str = "",
+    **options,
+) -> None:
+    """Prints a table of the paper, one of PAPERS, or draws a figure into `workdir`, by default
+    runs/PAPER; `table` or `figure` is its number in the paper.
 
-
-def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    return run(lambda: _make(arguments))
-
-
-def _make(arguments):
-    paper = importlib.import_module(f"jaxalign.papers.{arguments.paper}")
-    kind = "table" if arguments.table is not None else "figure"
-    number, known = getattr(arguments, kind), getattr(paper, f"{kind.upper()}S")
+    `csv`: a file for the printed numbers. `ids`: a file of faces, one id a line, for a figure that
+    parts the faces by a list. `options` are those of Work. Errors: InputError.
+    """
+    module = importlib.import_module(f"jaxalign.papers.{paper}")
+    kind = "table" if table is not None else "figure"
+    number, known = (table, module.TABLES) if kind == "table" else (figure, module.FIGURES)
     if number not in known:
         numbers = ", ".join(map(str, known)) or "none"
-        raise InputError(f"--{kind} {number}: there are of {paper.NAME}: {numbers}")
+        raise InputError(f"--{kind} {number}: there are of {module.NAME}: {numbers}")
     listed = kind == "figure" and known[number].listed
-    if listed and not arguments.ids:
+    if listed and not ids:
         raise InputError(f"--figure {number} needs --ids FILE, one id a line: {listed}")
-    if arguments.ids and not listed:
+    if ids and not listed:
         raise InputError("--ids is only for a figure that parts the faces by a list")
-    work = Work(arguments)
+    work = Work(workdir or f"runs/{paper}", ids=ids, **options)
     if kind == "figure":
-        return figures.draw(known[number], work, f"figure{number}")
-    if arguments.config and not known[number][0].ablation:
+        figures.draw(known[number], work, f"figure{number}")
+        return
+    if work.base and not known[number][0].ablation:
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:
         raise InputError(f"--table {number} is a grid of its own variants: give --config alone")
-    print(f"{paper.NAME}, Table {number}")
+    print(f"{module.NAME}, Table {number}")
     cells = [["block", "row", "by", "column", "value", "low", "high", "sd", "faces", "report"]]
-    for index, table in enumerate(known[number], 1):
-        lines = _lines(table, work)
-        print("\n" + _text(table, lines))
-        cells += [[index, *cell] for line in lines for cell in line.cells(table.columns)]
-    if arguments.csv:
-        write_rows(Path(arguments.csv), cells)
+    for index, block in enumerate(known[number], 1):
+        lines = _lines(block, work)
+        print("\n" + _text(block, lines))
+        cells += [[index, *cell] for line in lines for cell in line.cells(block.columns)]
+    if csv:
+        write_rows(Path(csv), cells)
 
 
 @dataclass(frozen=True)
@@ -134,128 +92,6 @@ class Line:
             if not isinstance(number, Number):
                 number = Number(number or "-")
             yield [self.label, self.by, column.head, *dataclasses.astuple(number), self.report]
-
-
-class Work:
-    """One recipe's variants, each trained once by every seed, and their evaluations, made once."""
-
-    def __init__(self, arguments):
-        self.arguments = arguments
-        self.folder = Path(arguments.workdir or f"runs/{arguments.paper}")
-        self.settings, self.base = arguments.settings, None
-        if arguments.config:
-            self.base = recipes.override(recipes.load(arguments.config), self.settings)
-        if arguments.trainings < 1:
-            raise InputError(f"--trainings {arguments.trainings}: must be 1 or more")
-        self.listed = []
-        if arguments.ids:
-            lines = read_text(Path(arguments.ids), "a list of faces").splitlines()
-            self.listed = [line.strip() for line in lines]
-        self.trained, self.entries = set(), {}
-
-    @property
-    def seeds(self) -> range:
-        first = self.base.training.seed
-        return range(first, first + self.arguments.trainings)
-
-    @property
-    def given(self) -> list[str]:
-        """Paths of the models and reports that the user names."""
-        return [*self.arguments.ckpt, *self.arguments.report]
-
-    def train(self, row: Variant, seed: int) -> Path:
-        """The work directory of the row's model; trains it, or what is left of its training."""
-        own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
-        workdir = self.folder / (_slug(own) or "base")
-        if seed != self.base.training.seed:
-            own.append(f"training.seed={seed}")
-            workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
-        if workdir not in self.trained:
-            settings = ["--set", *self.settings, *own] if self.settings or own else []
-            start = _fitting(recipes.override(self.base, own).system, self.arguments.init_from)
-            settings += ["--init-from", start] if start else []
-            self._call(train, "--config", self.arguments.config, "--workdir", workdir, "--resume",
-                       *settings)  # fmt: skip
-            self.trained.add(workdir)
-        return workdir
-
-    def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
-        """The row's model under the row's settings of evaluation."""
-        crop, settings = self.base.data.crop, list(row.test)
-        if row.shrink != 1:
-            side = getattr(crop, crop.box).enlarge * row.shrink
-            settings.append(f"data.crop.{crop.box}.enlarge={side:g}")
-        return self.score(self.train(row, seed), self._data(table), settings)
-
-    def score_given(self, table: Table | Figure) -> list[Entry]:
-        """Of `given`, in order. Beside variants `--set` is theirs, else of the models named."""
-        settings = [] if self.base else self.settings
-        made = [self.score(path, self._data(table), settings) for path in self.arguments.ckpt]
-        return made + [open_entry(path) for path in self.arguments.report]
-
-    def score(self, ckpt: Path | str, data: str, settings: list[str]) -> Entry:
-        path = Path(ckpt)
-        name = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
-        folder = self.folder / "reports" / _slug([str(name), data, *settings])
-        if folder not in self.entries:
-            more = ["--set", *settings] if settings else []
-            self._call(evaluate, "--ckpt", ckpt, "--data", data, "--report", folder, *more)
-            self.entries[folder] = open_entry(folder)
-        return self.entries[folder]
-
-    def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
-        """For columns that are methods of the system: name -> a number of each face."""
-        named = {column.statistic for column in table.columns} - set(statistics())
-        if not named:
-            return {}
-        recipe, variables, _ = checkpoints.load(self.train(row, seed))
-        source = open_source(self._data(table), recipe.system.points, self.arguments.data_dir)
-        batches = evaluation_batches(
-            source, recipe.system.points, recipe.data.crop, recipe.system.size, batch=32
-        )
-        methods = {name: jax.jit(getattr(recipe.system, name)) for name in named}
-        found = {name: [] for name in named}
-        for batch in batches:
-            on_device = {key: batch[key] for key in DEVICE_KEYS}
-            for name, method in methods.items():
-                found[name].append(np.asarray(method(variables, on_device)))
-        return {name: np.concatenate(parts)[: len(source)] for name, parts in found.items()}
-
-    def _data(self, table):
-        own = self.base.data.test if self.base else ""
-        first = table.data or own if isinstance(table, Figure) else own or table.data
-        return self.arguments.data or first
-
-    def _call(self, command, *arguments):
-        """A command as a user gives it; what it prints goes to stderr, to keep stdout for ours."""
-        line = [*map(str, arguments), "--data-dir", str(self.arguments.data_dir)]
-        with contextlib.redirect_stdout(sys.stderr):
-            print(f"\n$ {command.__name__.rpartition('.')[2]}.py {' '.join(line)}", flush=True)
-            code = command.main(line)
-        if code:
-            raise SystemExit(code)
-
-
-def _fitting(system, paths):
-    """The first of the paths that the system can start from, "" where it can from none."""
-    if not paths:
-        return ""
-    shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
-    for path in map(Path, paths):
-        if not path.exists():
-            raise InputError(f"--init-from {path}: no such file")
-        try:
-            if path.is_dir() or initial.from_file(system, shapes, path):
-                return str(path)
-        except InputError as error:
-            print(f"not from {path}: {error}", file=sys.stderr)
-    return ""
-
-
-def _slug(settings):
-    """Settings or paths -> a folder's name: "system.bands=(1,3)" -> "bands_1_3"."""
-    short = (s.removeprefix("system.").replace("()", "none") for s in settings)
-    return "-".join(re.sub(r"[^\w.]+", "_", text).strip("_.") for text in short)
 
 
 def _lines(table: Table, work: Work) -> list[Line]:
@@ -377,7 +213,3 @@ def _folded(grid):
     for label, numbers in grid.items():
         rows.setdefault(label.partition(" | ")[0], []).append(" / ".join(numbers))
     return [(label, *cells) for label, cells in rows.items()]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

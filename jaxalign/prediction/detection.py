@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from jaxalign import geometry, photos
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, typed
 from jaxalign.evaluation.exchange import numbers, read_text
 from jaxalign.pipeline import BoxRule
 
@@ -103,7 +103,7 @@ class YuNet:
         except cv2.error:
             fault = "not YuNet's ONNX file" if Path(model).is_file() else "no such file"
             raise InputError(
-                f"{model}: {fault}; download face_detection_yunet_2023mar.onnx of opencv_zoo"
+                f"{model}: {fault}; `{typed('download')} yunet` fetches it from opencv_zoo"
             ) from None
 
     def __call__(self, image: np.ndarray) -> list[Detection]:

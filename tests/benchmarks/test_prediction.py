@@ -78,7 +78,7 @@ def test_each_side_has_a_process_of_its_own(monkeypatch, capsys):
     commands, codes = [], iter([0, 2, 0])
 
     def started(command):
-        commands.append(times.parser().parse_args(command[2:]))
+        commands.append(times.parser().parse_args(command[3:]))
         return SimpleNamespace(returncode=next(codes))
 
     monkeypatch.setattr(times.subprocess, "run", started)

@@ -1,4 +1,4 @@
-"""train.py and evaluate.py as a user calls them: what they print, leave behind and refuse."""
+"""jaxalign train and evaluate as a user calls them: what they print, leave behind and refuse."""
 
 import ast
 import json
@@ -139,7 +139,7 @@ class TestRefusals:
             capsys, train, "--config", recipe_file, "--workdir", tmp_path / "w",
             "--data-dir", tmp_path,
         )  # fmt: skip
-        assert "python prepare.py ibug_300w --from DIR" in line
+        assert "jaxalign prepare ibug_300w --from DIR" in line
         assert not (tmp_path / "w").exists()
 
     def test_required_device(self, capsys, recipe_file, tmp_path, data_300w):
@@ -174,7 +174,7 @@ class TestRefusals:
         monkeypatch.setattr(recipes, "_subclasses", lambda cls: [])
         monkeypatch.delitem(SYSTEMS, "Integral")
         line = refused(capsys, evaluate, "--ckpt", trained)
-        assert "unknown system 'Integral'" in line and "--system FILE" in line
+        assert "unknown system 'Integral'" in line and "--import FILE" in line
 
     def test_box_that_is_not_there(self, capsys, trained, data_300w):
         line = refused(

@@ -1,4 +1,4 @@
-"""evaluate.py without a model: any tool's predictions, and runs side by side."""
+"""jaxalign evaluate without a model: any tool's predictions, and runs side by side."""
 
 import csv
 import json

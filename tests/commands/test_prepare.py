@@ -1,4 +1,4 @@
-"""`prepare.py`: its table, its complaints, and that nothing half-written stays."""
+"""`jaxalign prepare`: its table, its complaints, and that nothing half-written stays."""
 
 import os
 import signal
@@ -48,7 +48,7 @@ def test_partial_tree_builds(tmp_path, capsys):
     assert prepare(tmp_path) == 0
     out = capsys.readouterr().out
     assert ["train", "3148", "0", "3148", "missing"] in [line.split() for line in out.splitlines()]
-    assert out.splitlines()[-1].startswith("next: python evaluate.py")
+    assert out.splitlines()[-1].startswith("next: jaxalign evaluate")
     assert len(open_source("ibug_300w/common", IBUG68, tmp_path / "data")) == 1
     with pytest.raises(InputError, match="nothing called 'train' was prepared"):
         open_source("ibug_300w/train", IBUG68, tmp_path / "data")
@@ -264,8 +264,7 @@ def test_bad_from_the_reader_names_the_face(tmp_path):
         build(benchmark, None, tmp_path)
 
 
-def test_help_says_why_not_tfds_own_command():
-    command = [sys.executable, "prepare.py", "--help"]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "python prepare.py ibug_300w --from" in shown.stdout
-    assert "needs TensorFlow" in shown.stdout
+def test_help_says_why_not_tfds_own_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "needs TensorFlow" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`prepare.py --check`: what it finds in healthy and in damaged downloads, and that it says so."""
+"""`prepare --check`: what it finds in healthy and in damaged downloads, and that it says so."""
 
 import json
 import shutil

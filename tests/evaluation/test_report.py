@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jaxalign import drawing, metrics
-from jaxalign.commands import evaluate
 from jaxalign.errors import InputError
+from jaxalign.evaluation.model import shown_maps
 from jaxalign.evaluation.report import FILES, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
@@ -169,8 +169,8 @@ class Fake(System):
 
 def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
     variables = {"scale": jnp.float32(1 / 255)}
-    assert evaluate._maps(Fake(), variables) is None
-    maps = evaluate._maps(Fake(channels=(("boundaries", 16), ("attention", 40))), variables)
+    assert shown_maps(Fake(), variables) is None
+    maps = shown_maps(Fake(channels=(("boundaries", 16), ("attention", 40))), variables)
     picture = np.zeros((128, 128, 3), np.uint8)
     picture[40:44, 80:84] = 255
     found = maps(picture)

@@ -4,6 +4,7 @@ import csv
 import importlib
 import json
 import re
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,13 @@ import pytest
 from jaxalign import decoding
 from jaxalign import recipe as recipes
 from jaxalign.backbones import BACKBONES
+from jaxalign.commands import evaluate, paper
 from jaxalign.errors import InputError
+from jaxalign.evaluation.compare import Entry
 from jaxalign.evaluation.summary import statistics
-from jaxalign.papers import LISTED, Variant, figures, tables
+from jaxalign.papers import LISTED, Variant, figures, tables, work
 from jaxalign.papers import decoding as bench
+from jaxalign.papers.work import Work
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.protocols import PROTOCOLS
 from jaxalign.recipe import Data, Recipe, Training
@@ -172,26 +176,26 @@ def tiny():
 
 @pytest.fixture
 def command(tmp_path, data_300w):
-    """A call of tables.py; its recipe `config` and its `workdir`."""
+    """A call of jaxalign paper; its recipe `config` and its `workdir`; a Work of these alone."""
     file = tmp_path / "tiny.py"
-    file.write_text("from test_tables import tiny as config\n")
+    file.write_text("from tests.papers.test_tables import tiny as config\n")
     arguments = ["gaussian_vector", "--data-dir", data_300w, "--workdir", tmp_path / "w"]
 
     def call(*more):
-        return tables.main([*map(str, [*arguments, *more])])
+        return paper.main([*map(str, [*arguments, *more])])
 
     call.config, call.workdir = file, tmp_path / "w"
-    call.parsed = lambda *more: tables.parser().parse_args(list(map(str, [*arguments, *more])))
+    call.work = partial(Work, call.workdir, config=str(file), data_dir=data_300w)
     return call
 
 
 def test_a_model_is_trained_once_and_evaluated_for_every_row(
     command, monkeypatch, capsys, tmp_path
 ):
-    paper = PAPERS["gaussian_vector"]
-    (table,) = paper.TABLES[5]
-    monkeypatch.setitem(paper.TABLES, 5, (replace(table, rows=table.rows[2:]),))
-    monkeypatch.setitem(paper.FIGURES, 5, replace(paper.FIGURES[5], rows=table.rows[1:2]))
+    module = PAPERS["gaussian_vector"]
+    (table,) = module.TABLES[5]
+    monkeypatch.setitem(module.TABLES, 5, (replace(table, rows=table.rows[2:]),))
+    monkeypatch.setitem(module.FIGURES, 5, replace(module.FIGURES[5], rows=table.rows[1:2]))
     arguments = ["--table", 5, "--config", command.config, "--csv", tmp_path / "t.csv"]
     assert command(*arguments) == 0
     printed = capsys.readouterr().out
@@ -206,6 +210,9 @@ def test_a_model_is_trained_once_and_evaluated_for_every_row(
     used = [recipe_of(line["report"]) for line in lines[1::2]]
     assert [recipe["data"]["crop"]["landmarks"]["enlarge"] for recipe in used] == [0.99, 0.99]
     assert [recipe["system"]["beyond_box"] for recipe in used] == [False, True]
+    noted = json.loads((Path(lines[1]["report"]) / "report.json").read_text())["about"]["command"]
+    parts = shlex.split(noted.removeprefix("jaxalign evaluate "))
+    assert evaluate.parser().parse_args(parts).settings[0] == "system.beyond_box=False"
 
     def refuse(self, stretch):
         raise AssertionError("trained again")
@@ -226,23 +233,26 @@ def recipe_of(report):
     return json.loads((Path(report) / "report.json").read_text())["about"]["recipe"]
 
 
+def recorded(monkeypatch):
+    """The recipes that would be trained, one a call; nothing is."""
+    called = []
+    monkeypatch.setattr(
+        "jaxalign.training.train.train", lambda recipe, *_, **options: called.append(recipe)
+    )
+    return called
+
+
 def test_variants_of_all_tables_share_their_trainings(command, monkeypatch, tmp_path):
     """Tables 5 to 8: 39 rows, 15 models; where a row's settings are the recipe's, `base`."""
-    called = []
-
-    def record(self, command, *arguments):
-        called.append(list(map(str, arguments)))
-
-    monkeypatch.setattr(tables.Work, "_call", record)
-    more = ["--init-from", str(tmp_path), "--set", "training.seed=1"]
-    work = tables.Work(command.parsed("--table", 5, "--config", command.config, *more))
+    called = recorded(monkeypatch)
+    work = command.work(init_from=[str(tmp_path)], settings=["training.seed=1"])
     rows = [row for n in (5, 6, 7, 8) for row in PAPERS["gaussian_vector"].TABLES[n][0].rows]
     folders = [work.train(row, 1).name for row in rows]
     assert len(rows) == 39 and len(called) == len(set(folders)) == 15
     assert folders[:4] == ["bands_none", "base", "base", "base"]
     assert {"theta_0-tau_0.5", "bands_1", "bands_1_3"} < set(folders)
-    assert called[0][-5:] == ["--set", "training.seed=1", "system.bands=()",
-                              "--init-from", str(tmp_path)]  # fmt: skip
+    first = called[0].training
+    assert (first.seed, first.init_from, called[0].system.bands) == (1, str(tmp_path), ())
 
 
 def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
@@ -255,12 +265,12 @@ def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
     write_safetensors(tmp_path / "resnet50.safetensors", torch)
     (tmp_path / "other.pth").write_bytes(b"no weights")
     paths = [str(tmp_path / "other.pth"), str(tmp_path / "resnet50.safetensors")]
-    assert tables._fitting(stem, paths) == paths[1]
-    assert tables._fitting(TAB(stem="base"), paths) == ""
-    assert tables._fitting(None, []) == ""  # not even its shapes are asked for
+    assert work._fitting(stem, paths) == paths[1]
+    assert work._fitting(TAB(stem="base"), paths) == ""
+    assert work._fitting(None, []) == ""  # not even its shapes are asked for
     assert "other.pth" in capsys.readouterr().err
     with pytest.raises(InputError, match="no such file"):
-        tables._fitting(stem, ["nowhere.pth"])
+        work._fitting(stem, ["nowhere.pth"])
 
 
 def test_columns_that_are_methods_of_the_system(command, monkeypatch):
@@ -271,9 +281,9 @@ def test_columns_that_are_methods_of_the_system(command, monkeypatch):
             return variables * batch["points"].max((1, 2))
 
     fake = SimpleNamespace(system=Fake(), data=Data(crop=Crop()))
-    monkeypatch.setattr(tables.checkpoints, "load", lambda path: (fake, np.float32(2), None))
-    monkeypatch.setattr(tables.Work, "_call", lambda *_: None)
-    work = tables.Work(command.parsed("--table", 8, "--config", command.config))
+    monkeypatch.setattr("jaxalign.checkpoints.load", lambda path: (fake, np.float32(2), None))
+    recorded(monkeypatch)
+    work = command.work()
     (table,) = PAPERS["tab"].TABLES[8]
     found = work.per_face(Variant("", ()), table, 0)
     assert list(found) == ["boundary_mse"] and found["boundary_mse"].shape == (6,)
@@ -282,19 +292,16 @@ def test_columns_that_are_methods_of_the_system(command, monkeypatch):
 
 
 def test_each_training_has_its_seed_and_folder(command, monkeypatch):
-    called = []
-    monkeypatch.setattr(tables.Work, "_call", lambda self, *line: called.append(line[-2:]))
-    more = ["--config", command.config, "--set", "training.seed=3", "--trainings", 3]
-    work = tables.Work(command.parsed("--table", 5, *more))
+    called = recorded(monkeypatch)
+    work = command.work(settings=["training.seed=3"], trainings=3)
     heatmap, vector = PAPERS["gaussian_vector"].TABLES[5][0].rows[:2]
     folders = [work.train(row, seed).name for row in (heatmap, vector) for seed in work.seeds]
     assert folders == ["bands_none", "bands_none-seed4", "bands_none-seed5",
                        "base", "base-seed4", "base-seed5"]  # fmt: skip
-    assert called[0] == ("training.seed=3", "system.bands=()")
-    assert called[2] == ("system.bands=()", "training.seed=5")
-    assert called[5] == ("training.seed=3", "training.seed=5")
+    made = [(recipe.training.seed, recipe.system.bands == ()) for recipe in called]
+    assert made == [(3, True), (4, True), (5, True), (3, False), (4, False), (5, False)]
     with pytest.raises(InputError, match="1 or more"):
-        tables.Work(command.parsed("--table", 5, "--trainings", 0))
+        command.work(trainings=0)
 
 
 PARTS = {"helen_test": 3, "lfpw_test": 2, "indoor": 4, "outdoor": 1, "challenging": 2}
@@ -302,17 +309,14 @@ PARTS = {"helen_test": 3, "lfpw_test": 2, "indoor": 4, "outdoor": 1, "challengin
 
 def face_of_each_part(seed):
     names = [(part,) for part, faces in PARTS.items() for _ in range(faces)]
-    return tables.Entry(f"report{seed}", fake(12, seed=seed, subsets=names), "ibug_300w")
+    return Entry(f"report{seed}", fake(12, seed=seed, subsets=names), "ibug_300w")
 
 
 def test_numbers_are_means_over_the_trainings(command, monkeypatch):
     (table,) = PAPERS["pixelwise"].TABLES[2]
     table = replace(table, rows=table.rows[:3])
-    monkeypatch.setattr(tables.Work, "evaluate", lambda *given: face_of_each_part(given[-1]))
-    more = ["--config", command.config, "--trainings"]
-    one, three = (
-        tables._lines(table, tables.Work(command.parsed("--table", 1, *more, n))) for n in (1, 3)
-    )
+    monkeypatch.setattr(Work, "evaluate", lambda *given: face_of_each_part(given[-1]))
+    one, three = (tables._lines(table, command.work(trainings=n)) for n in (1, 3))
     assert [line.by for line in three] == ["paper", "paper", "paper", "ours"]
     every = [face_of_each_part(seed).results for seed in range(3)]
     total, eyes = three[3].numbers[-2:]
@@ -335,7 +339,7 @@ def test_numbers_are_means_over_the_trainings(command, monkeypatch):
 
 def test_reports_stand_below_an_ablation(command, tmp_path, capsys):
     face_of_each_part(0).results.save(tmp_path / "predictions.jsonl", "inter_ocular")
-    assert tables.main(["pixelwise", "--table", "2", "--report", str(tmp_path)]) == 0
+    assert paper.main(["pixelwise", "--table", "2", "--report", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert re.search(rf"hybrid\+disc +paper .*\n{tmp_path} +ours +0\.\d{{4}} ±", printed)
     assert command("--table", 6, "--report", tmp_path) == 2
@@ -349,7 +353,7 @@ def test_panels_of_a_figure(tmp_path):
     work = SimpleNamespace(
         seeds=range(2), evaluate=lambda row, figure, seed: entries[seed],
         given=["theirs"], score_given=lambda figure: entries[2:], listed=["face_001", "elsewhere"],
-        arguments=SimpleNamespace(ids="ids.txt"),
+        ids="ids.txt",
     )  # fmt: skip
     errors = [entry.results.normalised("inter_ocular") for entry in entries]
     levels, curves = figures.draw_ced(figure, work, tmp_path / "two.png")
@@ -376,16 +380,16 @@ def test_panels_of_a_figure(tmp_path):
 
 
 def test_faces_of_a_figure(command, capsys, tmp_path):
-    work = tables.Work(command.parsed("--figure", 5, "--config", command.config))
+    work = command.work()
     pixelwise = PAPERS["pixelwise"].FIGURES
     assert [work._data(pixelwise[n]) for n in (9, 14)] == ["ibug_300w/test", "cofw68/test"]
     assert work._data(PAPERS["propagationnet"].FIGURES[7]) == "ibug_300w/test"
     assert work._data(PAPERS["tab"].TABLES[1][0]) == "ibug_300w/test"
-    assert tables.main(["pixelwise", "--figure", "13"]) == 2
+    assert paper.main(["pixelwise", "--figure", "13"]) == 2
     assert "needs --ids FILE, one id a line: the occluded faces" in capsys.readouterr().err
-    assert tables.main(["pixelwise", "--figure", "13", "--ids", str(tmp_path / "no")]) == 2
+    assert paper.main(["pixelwise", "--figure", "13", "--ids", str(tmp_path / "no")]) == 2
     assert "name a list of faces" in capsys.readouterr().err
-    assert tables.main(["pixelwise", "--figure", "9", "--ids", "ids.txt"]) == 2
+    assert paper.main(["pixelwise", "--figure", "9", "--ids", "ids.txt"]) == 2
     assert "only for a figure" in capsys.readouterr().err
 
 
@@ -402,7 +406,7 @@ def test_the_papers_numbers_alone(command, capsys):
 
 def test_what_propagationnet_costs(capsys):
     """Of LAB, which is not ours, the paper's numbers alone."""
-    assert tables.main(["propagationnet", "--table", "8"]) == 0
+    assert paper.main(["propagationnet", "--table", "8"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"AWing +ours +24\.15 +26\.71\n", printed)
     assert re.search(r"PropNet +ours +36\.35 +42\.80\n", printed)

@@ -1,10 +1,8 @@
-"""Photos to points: in Python and by predict.py, with every status, frame and refusal."""
+"""Photos to points: in Python and by jaxalign predict, with every status, frame and refusal."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +17,7 @@ from jaxalign import prediction
 from jaxalign.commands import predict
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.prediction import files
 from jaxalign.prediction.detection import Detection
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
@@ -209,11 +208,6 @@ def test_three_lines_of_python(checkpoint):
     assert face.points.shape == (68, 2) and 0 <= face.score <= 1
 
 
-def test_importing_jaxalign_imports_no_jax():
-    code = "import sys, jaxalign; jaxalign.load; sys.exit('jax' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
 def call(checkpoint, *arguments):
     return predict.main(["--ckpt", *map(str, (checkpoint, *arguments))])
 
@@ -379,7 +373,7 @@ class TestCommand:
     def test_broken_off_work_leaves_whole_json(self, tmp_path, signals):
         before = signal.getsignal(signal.SIGTERM)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
-            with predict._writer(tmp_path, {"a": 1}, "photos") as write:
+            with files._writer(tmp_path, {"a": 1}, "photos") as write:
                 write({"b": 2})
                 write({"c": "ä"})
                 for number in signals:

@@ -372,7 +372,7 @@ def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stop
 def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
     """Each two steps of the first phase, each two turns of three of the second."""
     saved = []
-    monkeypatch.setattr(checkpoints.Checkpoints, "save", lambda *given: saved.append(given[3]))
+    monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(given[3]))
     errors = {2: 0.5, 4: 0.4, 6: 0.6, 8: 0.1, 12: 0.3}
     impatient(train, tmp_path, monkeypatch, errors, eval_steps=2, save_epochs=9.0).run()
     assert saved == [0.5, 0.4, 0.6, 0.3]

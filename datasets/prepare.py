@@ -1,0 +1,93 @@
+"""A benchmark by its name: its download examined, or built, with the tables that are printed."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxalign.datasets import BENCHMARKS, builder, doctor
+from jaxalign.datasets.faces import Benchmark
+from jaxalign.errors import InputError
+
+
+def named(name: str) -> Benchmark:
+    """The benchmark of that name. Errors: InputError that lists those there are."""
+    if name not in BENCHMARKS:
+        raise InputError(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def check(
+    name: str, root: Path | None = None, settings: Sequence[str] = (), json_file: Path | None = None
+) -> doctor.Examination:
+    """Prints what can be told of the download under `root` and builds nothing.
+
+    `settings`: the benchmark's options, "key=value" each. `json_file` gets the same as JSON.
+    Errors: InputError for a wrong name or option, or a file that cannot be written.
+    """
+    benchmark, options = _asked(name, root, settings)
+    examination = doctor.examine(benchmark, root, options)
+    print(examination.table())
+    if json_file is not None:
+        text = json.dumps(examination.as_json(), indent=1, ensure_ascii=False)
+        try:
+            json_file.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{json_file}: cannot be written ({error.strerror})") from None
+    return examination
+
+
+def prepare(
+    name: str,
+    root: Path | None,
+    data_dir: Path,
+    settings: Sequence[str] = (),
+    *,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> tuple[str, builder.Built]:
+    """Checks every face of the download under `root` and stores them in `data_dir`.
+
+    Prints the bad faces and how many of each split were found. Returns "NAME[:CONFIG]", what
+    recipes call the data set, and what was built. Errors: InputError where faces are bad and
+    `skip_bad` does not leave them out, or where it is prepared already and not to be overwritten.
+    """
+    benchmark, options = _asked(name, root, settings)
+    try:
+        built = builder.build(benchmark, root, data_dir, options, skip_bad, overwrite)
+    except builder.BadFaces as error:
+        _list_bad(error.faces)
+        raise
+    _list_bad(built.bad)
+    print(_table(benchmark.expected(options), built.found))
+    print(f"\nstored in {built.folder}")
+    config = benchmark.config(options)
+    return name if config == "default" else f"{name}:{config}", built
+
+
+def _asked(name, root, settings):
+    benchmark = named(name)
+    if benchmark.needs_root and root is None:
+        raise InputError(f"--from DIR is missing. {benchmark.instructions}")
+    if not benchmark.needs_root and root is not None:
+        raise InputError(f"{benchmark.name} is made by the program; leave out --from")
+    return benchmark, benchmark.parse_options(settings)
+
+
+def _list_bad(faces):
+    for bad in faces:
+        print(f"bad: {bad.path}: {bad.reason}", file=sys.stderr)
+    if faces:
+        print(f"{len(faces)} bad faces", file=sys.stderr)
+
+
+def _table(expected, found):
+    names = [*expected, *(name for name in found if name not in expected)]
+    rows = [("split or subset", "expected", "found", "")]
+    for name in names:
+        number, wanted = found.get(name, 0), expected.get(name)
+        missing = wanted is not None and number < wanted
+        remark = f"{wanted - number} missing" if missing else ""
+        rows.append((name, "-" if wanted is None else str(wanted), str(number), remark))
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(f"{a:{width}}  {b:>8}  {c:>8}  {d}".rstrip() for a, b, c, d in rows)

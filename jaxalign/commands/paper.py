@@ -1,0 +1,64 @@
+"""Make a table or a figure of a paper: its numbers beside ours.
+
+examples:
+  jaxalign paper tab --table 1
+  jaxalign paper gaussian_vector --table 1 --ckpt runs/300w
+  jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
+  jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
+
+needs: for the paper's numbers nothing; for ours data made by jaxalign prepare, and checkpoints of
+jaxalign train, reports of jaxalign evaluate, or the recipe of an ablation.
+leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
+
+An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
+when called again); what differs only in the evaluation is not trained. Every number of ours has its
+report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
+"""
+
+import argparse
+
+from jaxalign.commands import add_data_dir, add_import, import_files, new_parser, run
+from jaxalign.papers import PAPERS
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = new_parser("paper", __doc__)
+    add = parser.add_argument
+    add("paper", choices=PAPERS, help="whose tables and figures")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", type=int, metavar="N", help="by the paper's count")
+    what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
+    add("--config", default="", help="recipe of an ablation's variants: a file, or the name of a "
+        "recipe of the package")  # fmt: skip
+    add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
+        help="replace fields of every variant's recipe")  # fmt: skip
+    add("--init-from", nargs="+", default=[], metavar="PATH",
+        help="as for training; a variant starts from the first that fits it")  # fmt: skip
+    add("--trainings", type=int, default=1, metavar="N",
+        help="train each variant N times, by the recipe's seed and the next ones: the numbers are "
+        "means (default: %(default)s)")  # fmt: skip
+    add("--ckpt", nargs="+", default=[], help="trained models")
+    add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
+    add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
+    add_data_dir(parser)
+    add_import(parser)
+    add("--ids", default="", metavar="FILE",
+        help="for a figure of listed faces: their ids, one a line")  # fmt: skip
+    add("--workdir", default="", help="folder of models and reports (default: runs/PAPER)")
+    add("--csv", default="", metavar="FILE",
+        help="the printed numbers, with the ends of their intervals")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _paper(arguments))
+
+
+def _paper(arguments):
+    import_files(arguments)
+
+    from jaxalign.papers.tables import make
+
+    options = vars(arguments)
+    make(**{name: value for name, value in options.items() if name != "imports"})

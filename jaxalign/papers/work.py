@@ -1,0 +1,178 @@
+"""What a paper's tables and figures have trained and evaluated, each variant once."""
+
+import contextlib
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxalign import checkpoints
+from jaxalign import recipe as recipes
+from jaxalign.errors import InputError, typed
+from jaxalign.evaluation import evaluate
+from jaxalign.evaluation.compare import Entry, open_entry
+from jaxalign.evaluation.exchange import read_text
+from jaxalign.evaluation.model import open_model
+from jaxalign.evaluation.summary import statistics
+from jaxalign.papers import Figure, Table, Variant
+from jaxalign.pipeline import evaluation_batches
+from jaxalign.sources import DEFAULT_DATA_DIR, open_source
+from jaxalign.training import initial
+from jaxalign.training import train as training
+from jaxalign.training.loop import DEVICE_KEYS
+
+
+class Work:
+    """One recipe's variants, each trained once by every seed, and their evaluations, made once.
+
+    `folder`: where models and reports are left. `config`: a recipe's file or name, "" where only
+    finished models are asked for; `settings` ("key=value") replace fields of every variant's
+    recipe, or, without `config`, of the models in `ckpt`. `init_from`: files or work directories; a
+    variant starts from the first that fits it. `trainings`: of each variant, by the recipe's seed
+    and the next ones. `ckpt`, `report`: finished models, and the same by their reports. `data`:
+    NAME/SPLIT to evaluate, by default the recipe's or the table's. `ids`: a file of faces, one id a
+    line. Errors: InputError.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        config: str = "",
+        settings: Sequence[str] = (),
+        init_from: Sequence[str] = (),
+        trainings: int = 1,
+        ckpt: Sequence[str] = (),
+        report: Sequence[str] = (),
+        data: str = "",
+        data_dir: Path | str = DEFAULT_DATA_DIR,
+        ids: Path | str = "",
+    ):
+        self.folder, self.config, self.settings = Path(folder), config, list(settings)
+        self.init_from, self.trainings, self.ids = init_from, trainings, ids
+        self.ckpt, self.report, self.data, self.data_dir = ckpt, report, data, data_dir
+        self.base = recipes.override(recipes.load(config), self.settings) if config else None
+        if trainings < 1:
+            raise InputError(f"--trainings {trainings}: must be 1 or more")
+        self.listed = []
+        if ids:
+            lines = read_text(Path(ids), "a list of faces").splitlines()
+            self.listed = [line.strip() for line in lines]
+        self.trained, self.entries = set(), {}
+
+    @property
+    def seeds(self) -> range:
+        first = self.base.training.seed
+        return range(first, first + self.trainings)
+
+    @property
+    def given(self) -> list[str]:
+        """Paths of the models and reports that the user names."""
+        return [*self.ckpt, *self.report]
+
+    def train(self, row: Variant, seed: int) -> Path:
+        """The work directory of the row's model; trains it, or what is left of its training."""
+        own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
+        workdir = self.folder / (_slug(own) or "base")
+        if seed != self.base.training.seed:
+            own.append(f"training.seed={seed}")
+            workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
+        if workdir not in self.trained:
+            start = _fitting(recipes.override(self.base, own).system, self.init_from)
+            own += [f"training.init_from={start!r}"] if start else []
+            with self._told("train", "--config", self.config, "--workdir", workdir, "--resume",
+                            *_set([*self.settings, *own])):  # fmt: skip
+                recipe = recipes.override(self.base, own)
+                training.train(recipe, workdir, self.data_dir, resume=True)
+            self.trained.add(workdir)
+        return workdir
+
+    def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
+        """The row's model under the row's settings of evaluation."""
+        crop, settings = self.base.data.crop, list(row.test)
+        if row.shrink != 1:
+            side = getattr(crop, crop.box).enlarge * row.shrink
+            settings.append(f"data.crop.{crop.box}.enlarge={side:g}")
+        return self.score(self.train(row, seed), self._data(table), settings)
+
+    def score_given(self, table: Table | Figure) -> list[Entry]:
+        """Of `given`, in order. Beside variants the settings are theirs, else of the models."""
+        settings = [] if self.base else self.settings
+        made = [self.score(path, self._data(table), settings) for path in self.ckpt]
+        return made + [open_entry(path) for path in self.report]
+
+    def score(self, ckpt: Path | str, data: str, settings: list[str]) -> Entry:
+        """The evaluation of a checkpoint, whose report is left in the folder's reports."""
+        path = Path(ckpt)
+        name = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+        folder = self.folder / "reports" / _slug([str(name), data, *settings])
+        if folder not in self.entries:
+            with self._told("evaluate", "--ckpt", ckpt, "--data", data, "--report", folder,
+                            *_set(settings)) as command:  # fmt: skip
+                model = open_model(ckpt, data=data, data_dir=self.data_dir, settings=settings)
+                evaluate.score(model, report=folder, command=command)
+            self.entries[folder] = open_entry(folder)
+        return self.entries[folder]
+
+    def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
+        """For columns that are methods of the system: name -> a number of each face."""
+        named = {column.statistic for column in table.columns} - set(statistics())
+        if not named:
+            return {}
+        recipe, variables, _ = checkpoints.load(self.train(row, seed))
+        source = open_source(self._data(table), recipe.system.points, self.data_dir)
+        batches = evaluation_batches(
+            source, recipe.system.points, recipe.data.crop, recipe.system.size, batch=32
+        )
+        methods = {name: jax.jit(getattr(recipe.system, name)) for name in named}
+        found = {name: [] for name in named}
+        for batch in batches:
+            on_device = {key: batch[key] for key in DEVICE_KEYS}
+            for name, method in methods.items():
+                found[name].append(np.asarray(method(variables, on_device)))
+        return {name: np.concatenate(parts)[: len(source)] for name, parts in found.items()}
+
+    def _data(self, table):
+        own = self.base.data.test if self.base else ""
+        first = table.data or own if isinstance(table, Figure) else own or table.data
+        return self.data or first
+
+    @contextlib.contextmanager
+    def _told(self, command, *arguments):
+        """Gives, and tells, the command that would do the same; what is printed inside goes to
+        stderr, to keep stdout for the tables."""
+        line = shlex.join(map(str, [*arguments, "--data-dir", self.data_dir]))
+        line = f"{typed(command)} {line}"
+        with contextlib.redirect_stdout(sys.stderr):
+            print(f"\n$ {line}", flush=True)
+            yield line
+
+
+def _set(settings):
+    return ["--set", *settings] if settings else []
+
+
+def _fitting(system, paths):
+    """The first of the paths that the system can start from, "" where it can from none."""
+    if not paths:
+        return ""
+    shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"--init-from {path}: no such file")
+        try:
+            if path.is_dir() or initial.from_file(system, shapes, path):
+                return str(path)
+        except InputError as error:
+            print(f"not from {path}: {error}", file=sys.stderr)
+    return ""
+
+
+def _slug(settings):
+    """Settings or paths -> a folder's name: "system.bands=(1,3)" -> "bands_1_3"."""
+    short = (s.removeprefix("system.").replace("()", "none") for s in settings)
+    return "-".join(re.sub(r"[^\w.]+", "_", text).strip("_.") for text in short)

@@ -1,0 +1,68 @@
+"""A recipe trained on prepared data: opens the data, runs, and says what can be evaluated then."""
+
+import dataclasses
+from pathlib import Path
+
+from jaxalign import parallel
+from jaxalign.errors import InputError
+from jaxalign.recipe import Recipe
+from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, first, hold_out, open_source
+from jaxalign.training.loop import Run
+
+
+def train(
+    recipe: Recipe,
+    workdir: Path | str,
+    data_dir: Path | str = DEFAULT_DATA_DIR,
+    *,
+    resume: bool = False,
+    require: str = "",
+    distributed: bool = False,
+) -> None:
+    """Trains the recipe to its end in `workdir`; prints the device and the numbers of faces.
+
+    `resume` goes on from the last checkpoint there, if there is one; `require` and `distributed`
+    are those of parallel.start. Errors: InputError for data, devices or a folder that do not fit.
+    """
+    print(f"device: {parallel.start(require, distributed)}", flush=True)
+    train, val = faces(recipe, data_dir)
+    print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
+    benchmark = benchmark_of(recipe.data.train)
+    Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
+
+
+def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source, Source | list]:
+    """The faces that the recipe trains on, and those that it validates on, [] if none."""
+    data, scheme = recipe.data, recipe.system.points
+    train, val = open_source(data.train, scheme, data_dir), []
+    if data.val:
+        val = open_source(data.val, scheme, data_dir)
+    elif data.holdout:
+        train, val = hold_out(train, data.holdout)
+    if data.limit:
+        train, val = first(train, data.limit), val and first(val, data.limit)
+    return train, val
+
+
+def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
+    """NAME/SPLIT that a run of the recipe can be evaluated on with what is prepared there: its
+    test data, else what it was validated on, else what it was trained on."""
+    data = recipe.data
+    for spec in filter(None, (data.test, data.val)):
+        try:
+            open_source(spec, recipe.system.points, data_dir)
+        except InputError:
+            continue
+        return spec
+    return data.train
+
+
+def has_own_classes(part) -> bool:
+    """Whether the recipe (or a part of it) holds what the package does not define, so that its
+    file must be imported before a checkpoint of it is read."""
+    if isinstance(part, tuple | list):
+        return any(map(has_own_classes, part))
+    if not dataclasses.is_dataclass(part):
+        return False
+    values = [getattr(part, field.name) for field in dataclasses.fields(part)]
+    return type(part).__module__.split(".")[0] != "jaxalign" or has_own_classes(values)

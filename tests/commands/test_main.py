@@ -1,0 +1,221 @@
+"""`jaxalign COMMAND`: how it is called, what it calls itself, and what `import jaxalign` gives."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+import jaxalign
+from jaxalign import __main__, parallel, prediction
+from jaxalign.__main__ import COMMANDS, main
+from jaxalign.commands import add_device, evaluate, import_files, new_parser, prepare, train
+from jaxalign.errors import typed
+from tests.helpers import ROOT
+from tests.helpers.commands import refused
+
+
+def python(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+        env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+class TestOneCommand:
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+    def test_the_list(self, arguments, capsys):
+        assert main(arguments) == 0
+        lines = capsys.readouterr().out.splitlines()
+        listed = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
+        assert [name for name, _ in listed] == list(COMMANDS)
+        assert all(about.endswith(".") and len(about) < 90 for _, about in listed)
+
+    @pytest.mark.parametrize("name", ["", *COMMANDS])
+    def test_version(self, name, capsys):
+        try:
+            assert main([*filter(None, [name]), "--version"]) == 0
+        except SystemExit as end:
+            assert end.code == 0
+        assert capsys.readouterr().out == f"jaxalign {jaxalign.__version__}\n"
+
+    def test_an_unknown_command(self, capsys):
+        line = refused(capsys, __main__, "evalute", "--ckpt", "W")
+        assert "no command 'evalute'; did you mean evaluate?" in line and "download" in line
+        assert "did you mean" not in refused(capsys, __main__, "xyz")
+
+    def test_as_a_module_without_jax(self):
+        """The list and the help of all commands are shown, and JAX is not even imported."""
+        code = f"""
+import sys
+from jaxalign.__main__ import main
+main([])
+for name in {COMMANDS}:
+    try:
+        main([name, "--help"])
+    except SystemExit as end:
+        assert end.code == 0
+sys.exit(any(name in sys.modules for name in ("jax", "tensorflow_datasets", "matplotlib")))
+"""
+        found = python("-c", code)
+        assert found.returncode == 0, found.stderr
+        assert found.stdout.count("usage: jaxalign ") == 1 + len(COMMANDS)
+
+    def test_the_demo_only_helps(self):
+        """Asked for help, it does no work, as a module of its own neither."""
+        found = python("-m", "jaxalign", "demo", "--help")
+        assert found.returncode == 0 and found.stdout.startswith("usage: jaxalign demo ")
+        assert python("-m", "jaxalign.commands.demo", "--help").stdout == ""
+
+
+def test_the_demo_goes_the_whole_road(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxalign.commands.demo.DEFAULT_DATA_DIR", tmp_path)
+    called = []
+
+    def fake(name, code=0):
+        def run(arguments):
+            options = importlib.import_module(f"jaxalign.commands.{name}").parser()
+            called.append((name, options.parse_args(arguments)))
+            return code
+
+        monkeypatch.setattr(f"jaxalign.commands.{name}.main", run)
+
+    for name in ("prepare", "train", "evaluate"):
+        fake(name)
+    report = tmp_path / "runs/demo/report"
+    report.mkdir(parents=True)
+    row = {"subset": "all", "faces": 600, "box": {"nme": 0.025}}
+    summary = {"summary": {"headline": "box", "rows": [row]}}
+    (report / "report.json").write_text(json.dumps(summary))
+    assert main(["demo"]) == 0
+    assert [name for name, _ in called] == ["prepare", "train", "evaluate"]
+    assert called[1][1].resume and called[1][1].workdir == called[2][1].ckpt == "runs/demo"
+    printed = capsys.readouterr().out
+    assert "NME 2.50 % (box) on 600 synthetic faces" in printed
+    assert "$ jaxalign train --config demo" in printed and "jaxalign prepare ibug_300w" in printed
+    fake("train", 2)
+    called.clear()
+    assert main(["demo"]) == 2 and [name for name, _ in called] == ["prepare", "train"]
+
+
+class TestNamesInMessages:
+    """A message names commands as they were typed."""
+
+    @pytest.mark.parametrize(
+        ("called", "command", "expected"),
+        [
+            ("/usr/bin/jaxalign", "train", "jaxalign train"),
+            (ROOT / "jaxalign/__main__.py", "train", "python -m jaxalign train"),
+            (ROOT / "train.py", "evaluate", f"python {ROOT / 'evaluate.py'}"),
+            (ROOT / "train.py", "prepare", "jaxalign prepare"),
+            ("/elsewhere/train.py", "evaluate", "jaxalign evaluate"),
+            ("/elsewhere/__main__.py", "evaluate", "jaxalign evaluate"),
+            ("", "evaluate", "jaxalign evaluate"),
+        ],
+    )
+    def test_of_each_door(self, called, command, expected, monkeypatch):
+        monkeypatch.setattr(sys, "argv", [str(called)])
+        assert typed(command) == expected
+
+    def test_from_the_root(self, monkeypatch):
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+        assert typed("train") == "python train.py"
+
+    @pytest.mark.parametrize(
+        ("door", "expected"),
+        [
+            (["-m", "jaxalign", "evaluate"], "write it again with python -m jaxalign evaluate"),
+            (["evaluate.py"], "write it again with python evaluate.py"),
+        ],
+    )
+    def test_in_a_refusal(self, door, expected, tmp_path):
+        (tmp_path / "empty.jsonl").write_text("\n")
+        found = python(*door, "--predictions", tmp_path / "empty.jsonl")
+        assert found.returncode == 2 and found.stderr.rstrip().endswith(expected)
+
+    @pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+    def test_scripts_of_a_checkout(self, script):
+        found = python(script, "--help")
+        assert found.stdout.startswith(f"usage: {script} [-h] [--version]")
+
+
+class TestAliases:
+    def test_of_the_data_folder(self):
+        arguments = ["--data_dir", "D"]
+        for command, needed in ((train, ["--config", "c"]), (evaluate, ["--ckpt", "w"])):
+            assert command.parser().parse_args([*needed, *arguments]).data_dir == Path("D")
+        found = prepare.parser().parse_args(["wflw", "--manual_dir", "M", *arguments])
+        assert (found.root, found.data_dir) == (Path("M"), Path("D"))
+
+    def test_of_the_device(self, capsys):
+        parser = new_parser("any", "")
+        add_device(parser)
+        for name, meant in {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu", "tpu": "tpu"}.items():
+            for option in ("--require", "--device"):
+                assert parser.parse_args([option, name]).require == meant
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--device", "abacus"])
+        assert "abacus" in capsys.readouterr().err
+
+    def test_of_files_to_import(self):
+        found = evaluate.parser().parse_args(["--ckpt", "w", "--import", "a", "--system", "b"])
+        assert found.imports == ["a", "b"]
+
+
+class TestTheCPU:
+    def test_is_chosen_before_anything_is_looked_at(self, monkeypatch, tmp_path):
+        """By --device cpu, before a file of the user's runs; other devices are not chosen."""
+        told = []
+        monkeypatch.setattr(jax.config, "update", lambda *option: told.append(option))
+        (tmp_path / "mine.py").write_text("import jax\njax.config.update('mine', 1)\n")
+        files = [str(tmp_path / "mine.py")]
+        import_files(SimpleNamespace(require="cpu", imports=files))
+        assert told == [("jax_platforms", "cpu"), ("mine", 1)]
+        import_files(SimpleNamespace(require="gpu", imports=[]))
+        parallel.choose("")
+        assert len(told) == 2
+
+    def test_no_module_looks_at_devices_when_imported(self):
+        code = """
+import sys
+import jaxalign.recipe, jaxalign.export, jaxalign.papers.tables, jaxalign.prediction.files
+import jaxalign.training.train
+from jax._src import xla_bridge
+sys.exit(xla_bridge.backends_are_initialized())
+"""
+        found = python("-c", code)
+        assert found.returncode == 0, found.stderr
+
+
+class TestImport:
+    def test_imports_no_jax(self):
+        code = """
+import sys, jaxalign
+assert set(jaxalign.__all__) <= set(dir(jaxalign))
+assert "jax" not in sys.modules and "numpy" not in sys.modules
+from jaxalign import *
+assert "jax" in sys.modules and load is jaxalign.load and photos.read
+"""
+        found = python("-c", code)
+        assert found.returncode == 0, found.stderr
+
+    def test_names(self):
+        for name in jaxalign.__all__:
+            assert getattr(jaxalign, name) is not None
+        assert jaxalign.load is prediction.load and jaxalign.Face is prediction.Face
+        signature = inspect.signature(jaxalign.load)
+        assert signature.return_annotation is jaxalign.Aligner
+        assert "min_score" in signature.parameters
+
+    def test_a_name_that_is_not_there(self):
+        with pytest.raises(AttributeError, match="module 'jaxalign' has no attribute 'lode'"):
+            _ = jaxalign.lode
+        with pytest.raises(ImportError):
+            from jaxalign import lode  # noqa: F401

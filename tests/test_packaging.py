@@ -1,0 +1,43 @@
+"""What pyproject.toml and its neighbours say of the package is true."""
+
+import importlib
+import re
+import tomllib
+
+from jaxalign.__main__ import main
+from tests.helpers import ROOT
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_one_script():
+    assert list(PROJECT["scripts"]) == ["jaxalign"]
+    module, name = PROJECT["scripts"]["jaxalign"].split(":")
+    assert getattr(importlib.import_module(module), name) is main
+
+
+def test_pins_are_of_what_the_package_needs():
+    """Whatever it needs stands in requirements.txt too, which then installs the package itself."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if line and not line.startswith("#")]
+    pinned = {re.split(r"[<>=\[]", line)[0] for line in lines[:-1]}
+    needed = {re.split(r"[<>=\[]", line)[0] for line in PROJECT["dependencies"]}
+    assert needed <= pinned
+    assert lines[-1] == "-e .[test]" and "pytest" in str(PROJECT["optional-dependencies"]["test"])
+
+
+def test_the_source_distribution_names_what_there_is():
+    for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines():
+        kind, *names = line.split()
+        if kind in ("graft", "include"):
+            assert all((ROOT / name).exists() for name in names)
+
+
+def test_pictures_of_the_readme_are_seen_elsewhere():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", readme)
+    assert pictures
+    start = PROJECT["urls"]["Source"].replace("github.com", "raw.githubusercontent.com") + "/main/"
+    for address in pictures:
+        assert address.startswith(start) and (ROOT / address.removeprefix(start)).is_file()
