@@ -24,6 +24,11 @@ class Backbone:
 
 
 BACKBONES: dict[str, Backbone] = {
+    "resnet18": Backbone(
+        lambda dtype: resnet.ResNet((2, 2, 2, 2), resnet.Basic, dtype),
+        resnet.torchvision_name,
+        "torchvision's resnet18",
+    ),
     "resnet50_v2": Backbone(
         lambda dtype: resnet.ResNetV2(dtype=dtype), resnet.timm_name, "timm's resnetv2_50"
     ),

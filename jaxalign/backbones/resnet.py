@@ -1,4 +1,4 @@
-"""Residual networks of bottlenecks: v1 (He et al., CVPR 2016) and v2 (He et al., ECCV 2016), NHWC.
+"""Residual networks: v1 (He et al., CVPR 2016) and v2 (He et al., ECCV 2016), NHWC.
 
 Both put the stride of a bottleneck in its 3x3 convolution, as the public ImageNet weights do.
 """
@@ -10,6 +10,26 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
+
+
+class Basic(nn.Module):
+    """Two 3x3 convolutions, each then normalised, and a shortcut; `channels` come out."""
+
+    channels: int
+    stride: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
+        norm = partial(batch_norm, train, dtype=self.dtype)
+        y = conv(self.channels, (3, 3), strides=self.stride, padding=1, name="conv1")(x)
+        y = nn.relu(norm("bn1")(y))
+        y = norm("bn2")(conv(self.channels, (3, 3), padding=1, name="conv2")(y))
+        if x.shape != y.shape:
+            x = conv(self.channels, (1, 1), strides=self.stride, padding=0, name="shortcut")(x)
+            x = norm("shortcut_bn")(x)
+        return nn.relu(x + y)
 
 
 class Bottleneck(nn.Module):
@@ -81,14 +101,16 @@ WIDTHS = (64, 128, 256, 512)  # inner channels of the bottlenecks, by stage
 class ResNet(nn.Module):
     """v1: (B, S, S, 3) -> the features (B, S/4, S/4, 256), (B, S/8, S/8, 512), ... of as many
     stages as `blocks` names. torchvision's resnet50 without its classifier; 23,508,032 parameters.
+    With `block` Basic and two of them a stage its resnet18: 64, 128, ... channels; 11,176,512.
     """
 
     blocks: tuple[int, ...] = (3, 4, 6, 3)
+    block: type[nn.Module] = Bottleneck
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images, train: bool):
-        block = partial(Bottleneck, dtype=self.dtype)
+        block = partial(self.block, dtype=self.dtype)
         x = stem(images, train, self.dtype)
         return stages(x, train, block, WIDTHS[: len(self.blocks)], self.blocks)
 
@@ -118,7 +140,7 @@ def _in_block(path: str) -> tuple[int, int, str] | None:
 
 
 def torchvision_name(path: str) -> str | None:
-    """The layer of a ResNet in torchvision's resnet50, resnet101 or resnet152."""
+    """The layer of a ResNet in torchvision's resnet18 to resnet152."""
     if place := _in_block(path):
         stage, block, layer = place
         layer = {"shortcut": "downsample.0", "shortcut_bn": "downsample.1"}.get(layer, layer)

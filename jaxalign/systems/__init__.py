@@ -4,6 +4,7 @@ from jaxalign.systems.attention_cropping import AttentionCropping
 from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
+from jaxalign.systems.pipnet import PIPNet
 from jaxalign.systems.pixelwise import PixelWise
 from jaxalign.systems.propagationnet import PropagationNet
 from jaxalign.systems.tab import TAB
@@ -18,6 +19,7 @@ SYSTEMS = {
         PropagationNet,
         PixelWise,
         AttentionCropping,
+        PIPNet,
         Integral,
     )
 }

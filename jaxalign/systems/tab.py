@@ -78,7 +78,7 @@ class SCBE(nn.Module):
         width = self.channels // 4
         stem = {
             "vgg": partial(VGG16BNStem, width),
-            "resnet": partial(ResNet, (3,)),
+            "resnet": partial(ResNet, blocks=(3,)),
             "base": partial(BaseStem, width),
         }[self.stem]
         (x,) = stem(dtype=self.dtype, name="stem")(images, train)
