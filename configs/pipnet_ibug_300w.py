@@ -1,8 +1,8 @@
 """PIPNet with ResNet-18 on 300W.
 
 Data: ibug_300w, crops 1.1 times the landmarks' rectangle, as released, but square (the released
-code stretches the rectangle), and shifts of every face, not of each second one. Start: torchvision's
-resnet18 of ImageNet (`--init-from resnet18.pth`).
+code stretches the rectangle), and shifts of every face, not of each second one. Start:
+torchvision's resnet18 of ImageNet (`--init-from resnet18.pth`).
 Cost: 11,978,844 parameters, 2.42 G multiply-adds a face.
 Reached: not trained here yet.
 """

@@ -16,7 +16,7 @@ def config() -> Recipe:
             size=128,
             backbone="light_w64",
             stride=16,
-            epochs=60,
+            epochs=30,
             optimizer=Optimizer(
                 "adamw", 2e-3, "cosine", floor=0.005, warmup=2, weight_decay=0.05, clip=5.0
             ),
