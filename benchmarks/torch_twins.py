@@ -53,20 +53,36 @@ class Bottleneck(nn.Module):
         return F.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
+class Basic(nn.Module):
+    def __init__(self, inputs, width, stride=1):
+        super().__init__()
+        self.conv1, self.bn1 = convolution(inputs, width, 3, stride), nn.BatchNorm2d(width)
+        self.conv2, self.bn2 = convolution(width, width, 3), nn.BatchNorm2d(width)
+        self.downsample = None
+        if stride > 1 or inputs != width:
+            shortcut = convolution(inputs, width, 1, stride)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(width))
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
 STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))  # inner channels and blocks of ResNet-50
 
 
-class ResNet50(nn.Module):
-    """torchvision's resnet50 without its classifier."""
+class ResNet(nn.Module):
+    """torchvision's, without its classifier; a block's output has `times` its inner channels."""
 
-    def __init__(self):
+    def __init__(self, block=Bottleneck, times=4, counts=(3, 4, 6, 3)):
         super().__init__()
         self.conv1, self.bn1 = convolution(3, 64, 7, 2), nn.BatchNorm2d(64)
         inputs = 64
-        for stage, (width, count) in enumerate(STAGES, 1):
-            first = Bottleneck(inputs, width, stride=1 if stage == 1 else 2)
-            inputs = 4 * width
-            others = [Bottleneck(inputs, width) for _ in range(count - 1)]
+        for stage, (width, count) in enumerate(zip((64, 128, 256, 512), counts, strict=True), 1):
+            first = block(inputs, width, stride=1 if stage == 1 else 2)
+            inputs = times * width
+            others = [block(inputs, width) for _ in range(count - 1)]
             self.add_module(f"layer{stage}", nn.Sequential(first, *others))
 
     def forward(self, x):
@@ -289,7 +305,8 @@ class HRNetV2(nn.Module):
 
 TWINS = {
     "resnet50_v2": ResNetV2,
-    "resnet50": ResNet50,
+    "resnet18": partial(ResNet, Basic, 1, (2, 2, 2, 2)),
+    "resnet50": ResNet,
     "hrnet_w18": partial(HRNetV2, 18),
     "hrnet_w32": partial(HRNetV2, 32),
     "mobilenetv3_small": partial(MobileNetV3, "small"),

@@ -53,6 +53,7 @@ RESNET_WIDTHS = (256, 512, 1024, 2048)
     [
         ("resnet50_v2", RESNET_WIDTHS),
         ("resnet50", RESNET_WIDTHS),
+        ("resnet18", (64, 128, 256, 512)),
         ("vgg16_bn", (256,)),
         ("light_w32", (32, 64, 128, 128)),
         ("light_w64", (64, 128, 256, 256)),
@@ -81,6 +82,12 @@ def test_resnet50_v2_is_gluons():
 def test_resnet50_is_torchvisions():
     _, variables, _ = backbone("resnet50")
     assert costs.count(variables["params"]) == 23_508_032
+
+
+def test_resnet18_is_torchvisions():
+    _, variables, _ = backbone("resnet18")
+    assert costs.count(variables["params"]) == 11_689_512 - (512 * 1000 + 1000)  # the classifier
+    assert "shortcut" not in variables["params"]["stage1_block1"]  # 64 channels in and out
 
 
 def test_the_first_stage_of_a_resnet_is_a_stem():
@@ -140,6 +147,16 @@ def torch_names(key):
                 "stage2_block1/shortcut": "layer2.0.downsample.0",
                 "stage2_block1/shortcut_bn": "layer2.0.downsample.1",
                 "stage4_block3/bn3": "layer4.2.bn3",
+            },
+        ),
+        (
+            "resnet18",
+            2 + 2 * 8 * 2 + 3 * 2,
+            set(),
+            {
+                "stage1_block2/conv2": "layer1.1.conv2",
+                "stage2_block1/shortcut_bn": "layer2.0.downsample.1",
+                "stage4_block2/bn2": "layer4.1.bn2",
             },
         ),
         ("vgg16_bn", 14, set(), {"conv1": "features.0", "bn2": "features.4"}),
