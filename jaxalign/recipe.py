@@ -305,7 +305,13 @@ def _fill(default, values, path):
     if unknown := sorted(set(values) - known):
         raise InputError(f"unknown recipe key {path + unknown[0]!r} in the checkpoint")
     parts = {n: _fill(getattr(default, n), v, f"{path}{n}.") for n, v in values.items()}
-    return dataclasses.replace(default, **parts)
+    try:
+        return dataclasses.replace(default, **parts)
+    except InputError as error:
+        raise InputError(
+            f"{path}{str(error).removeprefix(default.where)}. If that is an entry of your own, name "
+            "its file with --import FILE; in Python, import it first"
+        ) from None
 
 
 def check_readable(recipe: Recipe):

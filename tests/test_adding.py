@@ -1,4 +1,4 @@
-"""What README says of adding a system, a backbone, a benchmark, a recipe, a scheme: done here."""
+"""What docs/extending.md says of adding a system, a loss, a backbone, ...: done here."""
 
 import json
 import re
@@ -15,9 +15,9 @@ import pytest
 from flax import linen as nn
 
 import jaxalign
-from jaxalign import backbones, protocols, schemes
+from jaxalign import backbones, losses, protocols, schemes
 from jaxalign import recipe as recipes
-from jaxalign.augment import Augment
+from jaxalign.augment import PIXELS, Augment
 from jaxalign.backbones.light import patches
 from jaxalign.commands import evaluate, export, predict, prepare, train
 from jaxalign.datasets import BENCHMARKS
@@ -26,6 +26,7 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import truth_of
+from jaxalign.optimizers import OPTIMIZERS
 from jaxalign.pipeline import Crop, crop_face
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.recipe import Recipe
@@ -177,6 +178,55 @@ class Postponed(System):
         with pytest.raises(InputError, match="test_adding.Integral: jaxalign has a system of that"):
             Recipe(impostor())
         assert type(recipes.from_json(recipes.to_json(Recipe(Integral()))).system) is Integral
+
+
+FORK = """
+from dataclasses import replace
+
+import jax.numpy as jnp
+import optax
+
+from jaxalign import augment, losses, optimizers, recipe
+
+
+def squared(maps, label):
+    return jnp.square(maps - label.maps).sum((1, 2))
+
+
+def darker(crop, rng):
+    return crop // 2
+
+
+losses.LOSSES["squared"] = losses.MapLoss(squared)
+augment.PIXELS["darker"] = darker
+optimizers.OPTIMIZERS["adam98"] = lambda learning_rate: optax.adam(learning_rate, b2=0.98)
+
+
+def config():
+    return recipe.override(recipe.load("fan_ibug_300w"), [
+        "system.criterion=squared", "system.optimizer.kind=adam98", "system.stacks=1",
+        "system.channels=8", "system.size=64", "system.epochs=1", "data.augment.pixels=('darker',)",
+        "data.val=ibug_300w/test", "training.batch=4",
+    ])
+"""
+
+
+def test_a_loss_an_optimiser_and_an_augmentation(data_300w, tmp_path, capsys):
+    """Entries of a fork's own file, which train and evaluate take; without it one line says so."""
+    fork, workdir = tmp_path / "fork.py", tmp_path / "w"
+    fork.write_text(FORK)
+    data = ["--data-dir", data_300w]
+    assert call(train, "--config", fork, "--workdir", workdir, *data) == 0
+    stored = json.loads((workdir / "recipe.json").read_text())
+    assert stored["system"]["criterion"] == "squared" and str(fork) not in str(stored)
+    own = losses.LOSSES.pop("squared"), PIXELS.pop("darker"), OPTIMIZERS.pop("adam98")
+    assert all(own)
+    scored = ["--ckpt", workdir, *data, "--data", "ibug_300w/test"]
+    line = refused(capsys, evaluate, *scored)
+    assert "optimizer.kind='adam98': one of adam, adamw, sgd" in line and "--import FILE" in line
+    assert call(evaluate, *scored, "--import", fork) == 0
+    for table in (losses.LOSSES, PIXELS, OPTIMIZERS):
+        table.popitem()
 
 
 class FourPatches(nn.Module):

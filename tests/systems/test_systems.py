@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxalign import costs
+from jaxalign import costs, losses
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS
 from jaxalign.schemes import SCHEMES
@@ -47,9 +47,8 @@ def test_variables_are_float32_and_named_by_network(kind):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@every_system
-def test_phases_train_networks_with_losses_per_face(kind):
-    system = SYSTEMS[kind]()
+def losses_of(system):
+    """Of every phase and objective: (objective, values, parts, stats), shapes on one device."""
     variables, points = variables_of(system), system.points.num_points
     batch = {
         "image": crops(system, 2),
@@ -58,24 +57,63 @@ def test_phases_train_networks_with_losses_per_face(kind):
         "attributes": jax.ShapeDtypeStruct((2, 6), jnp.uint8),
         "weight": jax.ShapeDtypeStruct((2,), jnp.float32),
     }
-    key = jax.random.key(0)
-    assert system.phases
+    batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), batch)
     for phase in system.phases:
         assert phase.epochs > 0 and phase.cycle
         for objective in phase.cycle:
-            assert set(objective.trains) <= set(variables["params"]) and objective.trains
-            values, parts, stats = jax.eval_shape(
-                jax.vmap(objective.loss, (None, None, 0, None), axis_name=AXIS),
-                variables["params"],
-                variables["batch_stats"],
-                jax.tree.map(lambda s: jax.ShapeDtypeStruct((1, *s.shape), s.dtype), batch),
-                key,
-            )
-            assert values.shape == (1, 2) and parts
-            assert all(part.shape == (1, 2) for part in parts.values())
-            assert set(stats) <= set(variables["batch_stats"])
-            before = {name: variables["batch_stats"][name] for name in stats}
-            assert jax.tree.structure(stats) == jax.tree.structure(before)
+            loss = jax.vmap(objective.loss, (None, None, 0, None), axis_name=AXIS)
+            given = variables["params"], variables["batch_stats"], batch, jax.random.key(0)
+            yield objective, *jax.eval_shape(loss, *given)
+
+
+@every_system
+def test_phases_train_networks_with_losses_per_face(kind):
+    system = SYSTEMS[kind]()
+    variables = variables_of(system)
+    assert system.phases
+    for objective, values, parts, stats in losses_of(system):
+        assert set(objective.trains) <= set(variables["params"]) and objective.trains
+        assert values.shape == (1, 2) and parts
+        assert all(part.shape == (1, 2) for part in parts.values())
+        assert set(stats) <= set(variables["batch_stats"])
+        before = {name: variables["batch_stats"][name] for name in stats}
+        assert jax.tree.structure(stats) == jax.tree.structure(before)
+
+
+HEATMAPS = {  # system -> what makes it one of landmark heatmaps, and quick to trace
+    "StackedHourglass": {"stacks": 1},
+    "TAB": {"stacks": 1, "stem": "base"},
+    "GaussianVector": {"bands": (), "backbone": "light_w32"},
+    "PropagationNet": {"stacks": 1},
+    "PixelWise": {"method": "distribution", "discriminator": False},
+    "AttentionCropping": {"share_eyes": True},
+    "Integral": {},
+}
+
+
+def test_every_heatmap_system_takes_a_loss_by_name():
+    named = {kind for kind in SYSTEMS if hasattr(SYSTEMS[kind], "criterion")}
+    assert named == set(HEATMAPS)
+
+
+@pytest.mark.parametrize("kind", HEATMAPS)
+def test_the_loss_by_name_is_the_loss(kind, monkeypatch):
+    """STAR, and one of a fork's own, which sees the landmark maps and their label."""
+    seen = []
+
+    def own(maps, label):
+        seen.append((maps.shape, label.points.shape, label.maps.shape))
+        return jnp.zeros((maps.shape[0], maps.shape[-1]))
+
+    monkeypatch.setitem(losses.LOSSES, "own", losses.MapLoss(own, logits=True))
+    for name in ("star", "own"):
+        system = SYSTEMS[kind](criterion=name, **HEATMAPS[kind])
+        assert all(values.shape == (1, 2) for _, values, _, _ in losses_of(system))
+        points, score = jax.eval_shape(system.predict, variables_of(system), crops(system, 2))
+        assert points.shape == (2, 68, 2) and score.shape == (2, 68)
+    assert seen
+    for maps, points, label in seen:
+        assert maps == label and points == (maps[0], maps[-1], 2)
 
 
 @pytest.mark.parametrize(
