@@ -7,11 +7,10 @@ examples:
 needs: photos, and a checkpoint of jaxalign train or a recipe. Leaves a printed table.
 
 Medians in milliseconds, with their 10 and 90 % quantiles, of the photos on which a face is found:
-`crop`, `network` and `decode` of the largest face of each. Every call is waited for, and compiled
-before. `decode` is what follows the maps, where a system decodes maps; elsewhere it is part of
-`network`. `all` is the whole way in one call, `aligner(photos.read(path))`, of all faces of the
-photo; `draw` is the PNG with their points. What a system costs does not depend on its weights:
-`--config` takes random ones.
+`crop`, `network` and `decode` of the largest face of each, the last two a system's `maps` and
+`decode`. Every call is waited for, and compiled before. `all` is the whole way in one call,
+`aligner(photos.read(path))`, of all faces of the photo; `draw` is the PNG with their points. What a
+system costs does not depend on its weights: `--config` takes random ones.
 
 With --sides each photo is first brought to the size at which its largest face's crop has so many
 pixels, each size in a process of its own, whose peak resident memory stands beside its times. The
@@ -27,47 +26,21 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest import mock
 
 import jax
 import numpy as np
 from PIL import Image
 
-from jaxalign import decoding, drawing, geometry, parallel, photos, prediction
+from jaxalign import drawing, geometry, parallel, photos, prediction
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import warp
 from jaxalign.prediction.detection import Detection, Detector
 from jaxalign.prediction.predictor import fitting_size
-from jaxalign.systems.interface import System
 
 
 PARTS = ("read", "detect", "crop", "network", "decode", "draw", "all")
-
-
-def halves(system: System):
-    """A system's `predict` in two: (variables, images) -> maps, and maps -> points; None for the
-    second where no map is decoded, the first then gives the points."""
-    name = getattr(system, "decoder", None)
-    if name not in decoding.DECODERS:
-        return jax.jit(system.predict), None
-    decode = decoding.DECODERS[name]
-
-    def maps(variables, images):
-        seen = []
-
-        def look(found):
-            seen.append(found)
-            return decode(found)
-
-        with mock.patch.dict(decoding.DECODERS, {name: look}):
-            points = system.predict(variables, images)
-        return seen[-1] if seen else points  # the decoding traced with it is dead code to XLA
-
-    crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
-    found = jax.eval_shape(maps, jax.eval_shape(system.init, jax.random.key(0)), crop)
-    return jax.jit(maps), None if isinstance(found, tuple) else jax.jit(decode)
 
 
 class Clock:
@@ -85,8 +58,8 @@ class Clock:
 
 def measure(aligner: prediction.Aligner, paths: list[Path], repeats: int) -> dict[str, np.ndarray]:
     """Part -> milliseconds, one number for each photo with a face: the median of the repeats."""
-    network, decode = halves(aligner.system)
-    variables = jax.device_put(aligner._variables, jax.local_devices()[0])
+    network, decode = jax.jit(aligner.system.maps), jax.jit(aligner.system.decode)
+    variables = jax.device_put(aligner.variables, jax.local_devices()[0])
     found = defaultdict(list)
     for path in paths:
         for turn in range(-1, repeats):  # the first compiles and warms
@@ -98,8 +71,7 @@ def measure(aligner: prediction.Aligner, paths: list[Path], repeats: int) -> dic
             crop = clock("crop", lambda image=image, box=boxes[0].box: _crop(aligner, image, box))
             crop = jax.device_put(crop[None])
             maps = clock("network", lambda crop=crop: network(variables, crop))
-            if decode:
-                clock("decode", lambda maps=maps: decode(maps))
+            clock("decode", lambda maps=maps: decode(maps))
             faces = clock("all", lambda path=path: aligner(photos.read(path)))
             clock("draw", lambda image=image, faces=faces: _draw(aligner, image, faces))
             if turn >= 0:

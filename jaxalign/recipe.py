@@ -309,8 +309,8 @@ def _fill(default, values, path):
         return dataclasses.replace(default, **parts)
     except InputError as error:
         raise InputError(
-            f"{path}{str(error).removeprefix(default.where)}. If that is an entry of your own, name "
-            "its file with --import FILE; in Python, import it first"
+            f"{path}{str(error).removeprefix(default.where)}. If that is an entry of your own, "
+            "name its file with --import FILE; in Python, import it first"
         ) from None
 
 

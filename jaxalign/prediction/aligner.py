@@ -64,7 +64,7 @@ class Aligner:
         self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
         self.min_score = min_score
         self._predictor = Predictor(system)
-        self._variables = parallel.replicate(variables, local=True)
+        self.variables = parallel.replicate(variables, local=True)
         self._shapes = set()
 
     @property
@@ -127,7 +127,7 @@ class Aligner:
                 for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
                     crops[row] = warp(faces[place][0], matrix, size)
                 self._shapes.add(crops.shape)
-                found, score = self._predictor(self._variables, crops)
+                found, score = self._predictor(self.variables, crops)
                 inverse = geometry.invert(np.stack(matrices))
                 points[part] = geometry.transform(inverse, found[: len(part)].astype(np.float64))
                 scores[part] = score[: len(part)]

@@ -12,7 +12,7 @@ from jaxalign import geometry, photos
 from jaxalign.pipeline import Crop
 from jaxalign.prediction import Aligner
 from jaxalign.prediction.detection import Detection
-from jaxalign.systems import Integral, PixelWise, StackedHourglass
+from jaxalign.systems import StackedHourglass
 from tests.helpers.small import filled
 
 
@@ -40,19 +40,6 @@ def album(tmp_path):
     for name, image in (("a.png", pixels), ("b.png", 0 * pixels)):
         Image.fromarray(image).save(tmp_path / name)
     return sorted(tmp_path.glob("*.png"))
-
-
-def test_halves_are_the_prediction(aligner):
-    network, decode = times.halves(aligner.system)
-    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
-    maps = network(aligner._variables, images)
-    assert maps.shape == (1, 16, 16, 68)
-    points, scores = decode(maps)
-    expected, sure = aligner.system.predict(aligner._variables, images)
-    np.testing.assert_allclose(geometry.from_map(points, 4), expected, atol=1e-4)
-    np.testing.assert_allclose(scores, sure, atol=1e-5)
-    for whole in (Integral(), PixelWise(method="direct", size=32, width=2, top=8)):
-        assert times.halves(whole)[1] is None  # the second has a decoder that it does not use
 
 
 def test_every_part_of_every_photo_with_a_face(aligner, album):
