@@ -20,12 +20,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
 
-from jaxalign.augment import Augment
+from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
+from jaxalign.losses import LOSSES
+from jaxalign.optimizers import OPTIMIZERS, SCHEDULES
 from jaxalign.pipeline import Crop
 from jaxalign.settings import Settings
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.interface import System
+
+
+TABLES = (LOSSES, OPTIMIZERS, SCHEDULES, PIXELS)  # that a file of one's own may add entries to
+_SHIPPED = [frozenset(table) for table in TABLES]
 
 
 @dataclass(frozen=True)
@@ -312,6 +318,17 @@ def _fill(default, values, path):
             f"{path}{str(error).removeprefix(default.where)}. If that is an entry of your own, "
             "name its file with --import FILE; in Python, import it first"
         ) from None
+
+
+def has_own_parts(part) -> bool:
+    """Whether the recipe (or a part of it) holds a class that the package does not define, or a
+    table an entry, so that its file must be imported before a checkpoint of it is read."""
+    if any(set(table) - shipped for table, shipped in zip(TABLES, _SHIPPED, strict=True)):
+        return True
+    if not dataclasses.is_dataclass(part):
+        return False
+    values = [getattr(part, field.name) for field in dataclasses.fields(part)]
+    return type(part).__module__.split(".")[0] != "jaxalign" or any(map(has_own_parts, values))
 
 
 def check_readable(recipe: Recipe):

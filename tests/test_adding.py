@@ -217,6 +217,7 @@ def test_a_loss_an_optimiser_and_an_augmentation(data_300w, tmp_path, capsys):
     fork.write_text(FORK)
     data = ["--data-dir", data_300w]
     assert call(train, "--config", fork, "--workdir", workdir, *data) == 0
+    assert f"--ckpt {workdir} --import {fork} --data" in capsys.readouterr().out
     stored = json.loads((workdir / "recipe.json").read_text())
     assert stored["system"]["criterion"] == "squared" and str(fork) not in str(stored)
     own = losses.LOSSES.pop("squared"), PIXELS.pop("darker"), OPTIMIZERS.pop("adam98")

@@ -62,8 +62,8 @@ def _train(arguments):
     if arguments.init_from:
         settings = [*settings, f"training.init_from={arguments.init_from!r}"]
     recipe = recipes.override(recipes.load(arguments.config), settings)
-    if recipe.system.note:
-        print(recipe.system.note)
+    for line in filter(None, [recipe.system.note, *recipes.notes(recipe)]):
+        print(line)
     if arguments.dry_run:
         print(costs.table(recipe.system))
         return
@@ -76,7 +76,7 @@ def _train(arguments):
         recipe, arguments.workdir, arguments.data_dir, resume=arguments.resume,
         require=arguments.require, distributed=arguments.distributed,
     )  # fmt: skip
-    own = [arguments.config] if train.has_own_classes(recipe) else []
+    own = [arguments.config] if recipes.has_own_parts(recipe) else []
     options = ["--ckpt", arguments.workdir]
     for file in dict.fromkeys([*arguments.imports, *own]):
         options += ["--import", file]

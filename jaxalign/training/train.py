@@ -1,6 +1,5 @@
 """A recipe trained on prepared data: opens the data, runs, and says what can be evaluated then."""
 
-import dataclasses
 from pathlib import Path
 
 from jaxalign import parallel
@@ -55,14 +54,3 @@ def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
             continue
         return spec
     return data.train
-
-
-def has_own_classes(part) -> bool:
-    """Whether the recipe (or a part of it) holds what the package does not define, so that its
-    file must be imported before a checkpoint of it is read."""
-    if isinstance(part, tuple | list):
-        return any(map(has_own_classes, part))
-    if not dataclasses.is_dataclass(part):
-        return False
-    values = [getattr(part, field.name) for field in dataclasses.fields(part)]
-    return type(part).__module__.split(".")[0] != "jaxalign" or has_own_classes(values)

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from jaxalign.commands import evaluate, prepare, train
+from jaxalign.losses import LOSSES
+from jaxalign.recipe import has_own_parts
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.systems.integral import Integral
-from jaxalign.training.train import evaluable, faces, has_own_classes
+from jaxalign.training.train import evaluable, faces
 from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
 from tests.helpers.trees import make_300w
@@ -121,11 +123,12 @@ def test_faces_of_a_recipe(data_300w):
     assert held + rest == whole and held > 0
 
 
-def test_what_needs_its_file():
+def test_what_needs_its_file(monkeypatch):
     recipe = small_recipe()
-    assert not has_own_classes(recipe)
-    assert has_own_classes(replace(recipe, system=Own()))
-    assert has_own_classes((1, [Own()]))
+    assert not has_own_parts(recipe)
+    assert has_own_parts(replace(recipe, system=Own()))
+    monkeypatch.setitem(LOSSES, "own", LOSSES["mse"])
+    assert has_own_parts(recipe)
 
 
 def test_a_file_that_is_not_there(config, capsys):
