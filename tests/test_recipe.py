@@ -210,3 +210,26 @@ def test_a_file_without_config_is_refused(tmp_path):
     path.write_text("answer = 42\n")
     with pytest.raises(InputError, match=r"empty.py: a recipe must define config\(\)"):
         recipes.load(str(path))
+
+
+OLDER = json.loads((ROOT / "tests/helpers/recipes_0_1.json").read_text())  # as 0.1.0 stored them
+THEN = {
+    "fan_ibug_300w": ["system.channels=16", "system.size=64", "system.stacks=2"],
+    "tab_light_ibug_300w": ["system.channels=16", "system.base_width=8", "system.size=64",
+                            "system.stacks=1", "system.scbe_epochs=1", "system.balt_epochs=1",
+                            "training.seed=0"],
+    "pixelwise_light_ibug_300w": ["system.width=2", "system.top=8", "system.size=32",
+                                  "system.discriminator=True"],
+    "integral_ibug_300w": ["system.width=8", "system.size=32"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", OLDER)
+def test_recipes_of_older_checkpoints_mean_what_they_meant(config):
+    settings = [*THEN[config], "training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
+    if "tab" not in config:
+        settings.append("system.epochs=1")
+    expected = recipes.override(recipes.load(config), settings)
+    read = recipes.from_json(OLDER[config])
+    assert recipes.idle(read) == recipes.idle(expected)
+    assert read == expected

@@ -57,3 +57,8 @@ BACKBONES: dict[str, Backbone] = {
     "light_w32": Backbone(lambda dtype: light.Light(32, dtype=dtype)),
     "light_w64": Backbone(lambda dtype: light.Light(64, dtype=dtype)),
 }
+
+
+def encoders() -> list[str]:
+    """The names of whole encoders, of four features; vgg16_bn is a stem."""
+    return [name for name in BACKBONES if name != "vgg16_bn"]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
-from jaxalign.backbones import BACKBONES
+from jaxalign.backbones import BACKBONES, encoders
 from jaxalign.backbones.hrnet import HRNet, HRNetHead
 from jaxalign.layers.band_pooling import band_pool
 from jaxalign.layers.fpn import FPN
@@ -71,8 +71,7 @@ class GaussianVector(SingleNetwork):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32)
-        encoders = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
-        self.check_choices(backbone=encoders, criterion=losses.LOSSES)
+        self.check_choices(backbone=encoders(), criterion=losses.LOSSES)
         if len(self.bands) > 2 or not all(type(n) is int and n > 0 and n % 2 for n in self.bands):
             self.refuse("bands", "up to two odd numbers above 0")
         if self.exponent not in (1, 2):

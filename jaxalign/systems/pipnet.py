@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign.backbones import BACKBONES
+from jaxalign.backbones import BACKBONES, encoders
 from jaxalign.layers.facts import mean_shape
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.transposed import TransposedConv
@@ -85,8 +85,7 @@ class PIPNet(SingleNetwork):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32)
-        encoders = [name for name in BACKBONES if name != "vgg16_bn"]  # that is a stem
-        self.check_choices(backbone=encoders, stride=(16, 32))
+        self.check_choices(backbone=encoders(), stride=(16, 32))
         self.check_least(map_weight=0)
         if not 0 < self.neighbours < self.points.num_points:
             self.refuse("neighbours", "must be 1 or more, and fewer than there are points")
