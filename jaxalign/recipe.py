@@ -13,12 +13,12 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
@@ -167,9 +167,10 @@ def import_file(file: Path | str) -> ModuleType:
     return module
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
+def override(recipe: Recipe, settings: Sequence[str], idle_too: bool = False) -> Recipe:
     """["a.b=value", ...] -> the recipe with those fields replaced, all at once; of two settings of
-    one field the later counts. Errors: InputError, also where the result would ignore a setting."""
+    one field the later counts. Errors: InputError, also where the result would ignore a setting,
+    unless `idle_too`."""
     changes = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -177,7 +178,7 @@ def override(recipe: Recipe, settings: list[str]) -> Recipe:
             raise InputError(f"--set {setting}: write key=value")
         _plan(recipe, changes, key.split("."), _literal(text), key)
     changed = _changed(recipe, changes, "")
-    for setting in settings:
+    for setting in () if idle_too else settings:
         key = setting.partition("=")[0]
         for name, why in idle(changed).items():
             if f"{key}.".startswith(f"{name}."):
@@ -251,15 +252,20 @@ def idle(node: Settings, path: str = "") -> dict[str, str]:
     return found
 
 
+def value_at(recipe: Recipe, path: str) -> Any:
+    """The field at a path such as "system.optimizer.rate"."""
+    node = recipe
+    for name in path.split("."):
+        node = getattr(node, name)
+    return node
+
+
 def notes(recipe: Recipe) -> list[str]:
     """What a recipe says in vain: a line for each idle field that is not at its default."""
     lines = []
     for path, why in idle(recipe).items():
-        *parents, name = path.split(".")
-        node = recipe
-        for parent in parents:
-            node = getattr(node, parent)
-        value, default = getattr(node, name), _default(type(node), name)
+        parent, _, name = path.rpartition(".")
+        value, default = value_at(recipe, path), _default(type(value_at(recipe, parent)), name)
         if value != default:
             lines.append(f"{path}={value} has no effect: {why}")
     return lines

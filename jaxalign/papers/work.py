@@ -55,7 +55,9 @@ class Work:
         self.folder, self.config, self.settings = Path(folder), config, list(settings)
         self.init_from, self.trainings, self.ids = init_from, trainings, ids
         self.ckpt, self.report, self.data, self.data_dir = ckpt, report, data, data_dir
-        self.base = recipes.override(recipes.load(config), self.settings) if config else None
+        self.base = None
+        if config:  # a setting that the recipe leaves idle may be a variant's
+            self.base = recipes.override(recipes.load(config), self.settings, idle_too=True)
         if trainings < 1:
             raise InputError(f"--trainings {trainings}: must be 1 or more")
         self.listed = []
@@ -76,7 +78,9 @@ class Work:
 
     def train(self, row: Variant, seed: int) -> Path:
         """The work directory of the row's model; trains it, or what is left of its training."""
-        own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
+        varied, paths = recipes.override(self.base, row.train), [_path(s) for s in row.train]
+        values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.base)]
+        own = [s for s, new, old in zip(row.train, *values, strict=True) if new != old]
         workdir = self.folder / (_slug(own) or "base")
         if seed != self.base.training.seed:
             own.append(f"training.seed={seed}")
@@ -170,6 +174,10 @@ def _fitting(system, paths):
         except InputError as error:
             print(f"not from {path}: {error}", file=sys.stderr)
     return ""
+
+
+def _path(setting):
+    return setting.partition("=")[0]
 
 
 def _slug(settings):
