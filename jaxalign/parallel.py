@@ -83,8 +83,14 @@ def training(step):
 
 
 def prediction(predict):
-    """predict(variables, images) -> arrays, on this host's devices; outputs keep a device axis."""
-    return jax.pmap(predict, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
+    """predict(variables, images (B, ...)) -> arrays (B, ...): the same on this host's devices, of
+    which B is a multiple, from numpy to numpy; variables as `replicate` leaves them, local."""
+    mapped = jax.pmap(predict, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
+
+    def call(variables, images):
+        return jax.tree.map(_join, mapped(variables, split(images)))
+
+    return call
 
 
 def local_devices() -> int:
@@ -104,7 +110,7 @@ def split(array: np.ndarray) -> np.ndarray:
     return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
 
 
-def join(array) -> np.ndarray:
+def _join(array):
     """(local devices, b, ...) -> (B, ...), on the host."""
     array = np.asarray(array)
     return array.reshape(-1, *array.shape[2:])

@@ -25,8 +25,7 @@ class Predictor:
 
         Points in crop pixels, numpy.
         """
-        points, score = self.call(variables, parallel.split(images))
-        return parallel.join(points), parallel.join(score)
+        return self.call(variables, images)
 
 
 def _with_flip(system):
