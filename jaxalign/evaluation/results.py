@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError, typed
-from jaxalign.evaluation.exchange import numbers, read_text
+from jaxalign.records import numbers, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 

@@ -15,11 +15,11 @@ from jaxalign import recipe as recipes
 from jaxalign.errors import InputError, typed
 from jaxalign.evaluation import evaluate
 from jaxalign.evaluation.compare import Entry, open_entry
-from jaxalign.evaluation.exchange import read_text
 from jaxalign.evaluation.model import open_model
 from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
+from jaxalign.records import read_text
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.training import initial
 from jaxalign.training import train as training

@@ -19,8 +19,8 @@ import numpy as np
 
 from jaxalign import geometry, photos
 from jaxalign.errors import InputError, typed
-from jaxalign.evaluation.exchange import numbers, read_text
 from jaxalign.pipeline import BoxRule
+from jaxalign.records import numbers, read_text
 
 
 CORNERS = ("x0", "y0", "x1", "y1")
