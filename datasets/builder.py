@@ -21,8 +21,9 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import ATTRIBUTES, BOX_KINDS, Bad, Benchmark, Face, check_face, record
+from jaxalign.datasets.faces import Bad, Benchmark, Face, check_face, record
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
 

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
 
-ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
-BOX_KINDS = ("dataset", "detector")
 UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign.datasets.faces import ATTRIBUTES, Bad, Benchmark, Face
+from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import places
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import WFLW98
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxalign import geometry
 from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
+from jaxalign.samples import Batch, Sample
 from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
 
@@ -47,7 +48,7 @@ class Crop(Settings):
         super().__post_init__()
         self.check_choices(box=[f.name for f in fields(self) if f.type is BoxRule])
 
-    def square(self, sample: dict) -> tuple[np.ndarray, float]:
+    def square(self, sample: Sample) -> tuple[np.ndarray, float]:
         """Sample -> centre (2,) and side of the square its box asks for."""
         box = sample["boxes"].get(self.box)
         if box is None:
@@ -96,17 +97,15 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def crop_face(
-    sample: dict,
+    sample: Sample,
     scheme: Scheme,
     crop: Crop,
     size: int,
     augment: Augment | None = None,
     rng: np.random.Generator | None = None,
-) -> dict:
-    """One sample of a source -> one row of a batch.
-
-    Returns image (size, size, 3) uint8 RGB; points (K, 2) float32, crop frame; visible (K,) bool;
-    attributes (6,) uint8; matrix (2, 3) float64 image -> crop. `augment` draws from `rng`.
+) -> dict[str, np.ndarray]:
+    """One sample of a source -> its row of image, points, visible, attributes and matrix in a
+    samples.Batch. `augment` draws from `rng`.
     """
     centre, side = crop.square(sample)
     pose = draw_pose(augment, rng) if augment else Pose()
@@ -157,7 +156,7 @@ class _TrainingRows:
 
 
 def training_batches(
-    source: Sequence,
+    source: Sequence[Sample],
     scheme: Scheme,
     crop: Crop,
     size: int,
@@ -170,11 +169,11 @@ def training_batches(
     process: int = 0,
     processes: int = 1,
     threads: int = 2,
-) -> Iterator[dict]:
+) -> Iterator[Batch]:
     """Batches number first to last - 1 of the training order, read ahead by Grain's threads.
 
-    `batch` faces a step over all processes, of which this one gets its share. Each batch is a
-    dict of arrays with a leading axis: crop_face's, `index` (into the source) and `weight` (ones).
+    `batch` faces a step over all processes, of which this one gets its share. Their
+    `weight` is 1.
     """
     import grain
 
@@ -188,7 +187,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    source: Sequence,
+    source: Sequence[Sample],
     scheme: Scheme,
     crop: Crop,
     size: int,
@@ -196,7 +195,7 @@ def evaluation_batches(
     batch: int,
     threads: int = 2,
     faces: Sequence[int] | None = None,
-) -> Iterator[dict]:
+) -> Iterator[Batch]:
     """Every face of the source once, in order, or those of the indices `faces`, in theirs;
     unaugmented; the last batch padded to full size.
 

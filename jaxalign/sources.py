@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
+from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 
 
@@ -17,13 +18,10 @@ DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 
 
 @dataclass(frozen=True)
-class Source(Sequence):
+class Source(Sequence[Sample]):
     """Faces of a prepared data set or of a folder; safe to read from several threads.
 
-    An item is a dict: photo (encoded bytes), points (K, 2) float32, visible (K,) bool, boxes
-    {"landmarks" | "dataset" | "detector": (4,) float32} with the kinds known for this face,
-    norm_box (4,) float32 (NaN where there is none), attributes (6,) uint8, subsets (tuple of
-    str), yaw (degrees or NaN), id, group. All coordinates are in the image frame.
+    Items are samples.Sample. A photo's file is read as it is asked for.
     """
 
     name: str  # the spec it was opened by, or a part of it
@@ -35,7 +33,7 @@ class Source(Sequence):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Sample:
         record = self.records[self.chosen[index]]
         photo, points = record["image"], record["points"][self.scheme.name]
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}

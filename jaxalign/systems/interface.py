@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.optimizers import Optimizer
+from jaxalign.samples import DeviceBatch
 from jaxalign.schemes import SCHEMES, Scheme
 from jaxalign.settings import Settings
 
@@ -173,7 +174,7 @@ class SingleNetwork(System):
     def network(self) -> nn.Module:
         raise NotImplementedError
 
-    def errors(self, outputs, batch: dict) -> tuple[jax.Array, dict]:
+    def errors(self, outputs, batch: DeviceBatch[jax.Array]) -> tuple[jax.Array, dict]:
         raise NotImplementedError
 
     @property
@@ -189,7 +190,7 @@ class SingleNetwork(System):
         images = normalise(images, self.dtype)
         return forward(self.network, "network", variables, images)[0]
 
-    def loss(self, params, batch_stats, batch, key):
+    def loss(self, params, batch_stats, batch: DeviceBatch[jax.Array], key):
         variables = {"params": params, "batch_stats": batch_stats}
         images = normalise(batch["image"], self.dtype)
         outputs, stats = forward(self.network, "network", variables, images, train=True)

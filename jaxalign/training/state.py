@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxalign.layers.norm import AXIS
+from jaxalign.samples import DeviceBatch
 from jaxalign.systems.interface import Objective, Phase, System
 
 
@@ -58,7 +59,14 @@ def trained(objective: Objective, params: dict) -> dict:
 
 
 def train_step(
-    state: TrainState, batch: dict, *, objective: Objective, rate, first: int, seed: int, ema: float
+    state: TrainState,
+    batch: DeviceBatch[jax.Array],
+    *,
+    objective: Objective,
+    rate,
+    first: int,
+    seed: int,
+    ema: float,
 ):
     """One step of one objective, on one of AXIS's devices. Returns (state, metrics).
 
