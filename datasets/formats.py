@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def places(root: Path) -> list[Path]:
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
-def listing(folder: Path, suffix: str, name=str) -> list[tuple[str, dict[str, Path]]]:
+def listing(
+    folder: Path, suffix: str, name: Callable[[str], str] = str
+) -> list[tuple[str, dict[str, Path]]]:
     """(name, {extension: path}) of everything in `folder` with a file of this extension, sorted.
 
     `name` makes a face's name of a file's stem; extensions are given and returned in small letters.

@@ -118,9 +118,9 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
 
     records = []
     for face in faces(Path(root), scheme=scheme.name, split=split, **options):
-        bad = face if isinstance(face, Bad) else check_face(face)
-        if bad:
-            raise InputError(f"{bad.path}: {bad.reason}; mend it or leave the face out")
+        face = face if isinstance(face, Bad) else check_face(face) or face
+        if isinstance(face, Bad):
+            raise InputError(f"{face.path}: {face.reason}; mend it or leave the face out")
         if face.split == split:
             records.append(record(face))
     if not records:
