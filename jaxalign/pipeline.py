@@ -108,11 +108,12 @@ def crop_face(
     samples.Batch. `augment` draws from `rng`.
     """
     centre, side = crop.square(sample)
-    pose = draw_pose(augment, rng) if augment else Pose()
+    assert augment is None or rng is not None
+    pose = draw_pose(augment, rng) if augment and rng else Pose()
     centre = centre + side * np.asarray(pose.shift)
     matrix = geometry.crop_matrix(centre, side * pose.zoom, size, pose.degrees, pose.flip)
     image = warp(decode(sample["photo"], sample["id"]), matrix, size)
-    if augment:
+    if augment and rng:
         image = photometric(image, augment, rng)
     order = list(scheme.flip) if pose.flip else slice(None)
     return {
@@ -129,6 +130,7 @@ def _epoch_order(seed, epoch, length):
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
+@dataclass(frozen=True)
 class _TrainingRows:
     """Random access to the endless training order: position -> augmented face.
 
@@ -137,22 +139,30 @@ class _TrainingRows:
     threads, hosts or on where training was resumed.
     """
 
-    def __init__(self, source, scheme, crop, size, augment, seed, length, slots):
-        self.source, self.scheme, self.crop, self.size = source, scheme, crop, size
-        self.augment, self.seed, self.length, self.slots = augment, seed, length, slots
+    source: Sequence[Sample]
+    scheme: Scheme
+    crop: Crop
+    size: int
+    augment: Augment | None
+    seed: int
+    length: int
+    local: int  # rows of a batch that are this process's
+    process: int
+    processes: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, row):
-        local, process, processes = self.slots
-        batch, place = divmod(row, local)
-        epoch, nth = divmod((batch * processes + process) * local + place, len(self.source))
-        index = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
-        sample = self.source[index]
-        rng = np.random.default_rng((self.seed, epoch, index + 1))  # 0 is the epoch's order
+    def __getitem__(self, index: int) -> dict:
+        batch, place = divmod(index, self.local)
+        epoch, nth = divmod(
+            (batch * self.processes + self.process) * self.local + place, len(self.source)
+        )
+        face = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
+        sample = self.source[face]
+        rng = np.random.default_rng((self.seed, epoch, face + 1))  # 0 is the epoch's order
         row = crop_face(sample, self.scheme, self.crop, self.size, self.augment, rng)
-        return row | {"index": index}
+        return row | {"index": face}
 
 
 def training_batches(
@@ -178,8 +188,18 @@ def training_batches(
     import grain
 
     local = batch // processes
-    slots = (local, process, processes)
-    rows = _TrainingRows(source, scheme, crop, size, augment, seed, last * local, slots)
+    rows = _TrainingRows(
+        source=source,
+        scheme=scheme,
+        crop=crop,
+        size=size,
+        augment=augment,
+        seed=seed,
+        length=last * local,
+        local=local,
+        process=process,
+        processes=processes,
+    )
     dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     for rows in dataset.to_iter_dataset(options):

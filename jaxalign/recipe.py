@@ -13,13 +13,14 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from jaxalign import configs
 from jaxalign.augment import Augment
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
@@ -121,7 +122,7 @@ class Recipe(Settings):
 
 def configs_folder() -> Path:
     """Where the shipped recipes are."""
-    return Path(importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0])
+    return Path(configs.__path__[0])
 
 
 def load(path: str) -> Recipe:
@@ -146,7 +147,9 @@ def import_file(file: Path | str) -> ModuleType:
         raise InputError(f"{file}: no such file; give a Python file")
     name = f"file_{file.stem}"
     loader = SourceFileLoader(name, str(file))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None  # there is a loader
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         loader.exec_module(module)
@@ -161,7 +164,7 @@ def import_file(file: Path | str) -> ModuleType:
     return module
 
 
-def override(recipe: Recipe, settings: list[str]) -> Recipe:
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """["a.b=value", ...] -> the recipe with those fields replaced, all at once; of two settings of
     one field the later counts. Errors: InputError, also where the result would ignore a setting."""
     changes = {}
@@ -265,7 +268,7 @@ def _default(kind, name):
     return field_.default if made is dataclasses.MISSING else made()
 
 
-def to_json(node):
+def to_json(node) -> Any:
     """Dataclass tree -> plain JSON values. The system carries its class's name."""
     if dataclasses.is_dataclass(node):
         values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
@@ -297,7 +300,7 @@ def _subclasses(cls) -> Iterator[type[System]]:
         yield from _subclasses(one)
 
 
-def _fill(default, values, path):
+def _fill(default, values, path) -> Any:
     if not isinstance(default, Settings):
         return tuple(values) if isinstance(default, tuple) else values
     values = type(default).from_older(values)

@@ -50,7 +50,7 @@ class Jittered(Sequence[Sample]):
         step = self.shift * 2 * half.max() * np.array([np.cos(angle), np.sin(angle)])
         centre = np.array([x0 + x1, y0 + y1]) / 2 + step
         box = np.concatenate([centre - self.scale * half, centre + self.scale * half])
-        return sample | {"boxes": sample["boxes"] | {"landmarks": box.astype(np.float32)}}
+        return {**sample, "boxes": sample["boxes"] | {"landmarks": box.astype(np.float32)}}
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def sensitivity(
     the first row, "change_interval"}, by the headline normaliser; rows of jitter have "shift" or
     "scale", and both curves hold the landmark box itself.
     """
-    runs = [({"kind": kind}, source, kind) for kind in kinds if kind != "jitter"]
+    runs: list[tuple[dict, Sequence[Sample], str]] = [
+        ({"kind": kind}, source, kind) for kind in kinds if kind != "jitter"
+    ]
     if "jitter" in kinds:
         for key, values in (("shift", SHIFTS), ("scale", sorted((*SCALES, 1.0)))):
             for value in values:

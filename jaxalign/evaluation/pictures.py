@@ -206,7 +206,7 @@ def write_maps(
         _write(folder / f"maps_{name}.png", sheet)
 
 
-def write_boxes(path: Path, rows: list[dict], normaliser: str) -> None:
+def write_boxes(path: Path, rows: Sequence[dict], normaliser: str) -> None:
     """What the box is worth: NME under each kind of box, and along shift and scale of one.
 
     `rows` are those of evaluation.boxes.sensitivity; the bars and bands are their intervals.

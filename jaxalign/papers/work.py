@@ -19,6 +19,7 @@ from jaxalign.evaluation.model import open_model
 from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
+from jaxalign.recipe import Recipe
 from jaxalign.records import read_text
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.training import initial
@@ -65,8 +66,14 @@ class Work:
         self.trained, self.entries = set(), {}
 
     @property
+    def recipe(self) -> Recipe:
+        """What variants are made of; only with `config`."""
+        assert self.base is not None
+        return self.base
+
+    @property
     def seeds(self) -> range:
-        first = self.base.training.seed
+        first = self.recipe.training.seed
         return range(first, first + self.trainings)
 
     @property
@@ -76,24 +83,24 @@ class Work:
 
     def train(self, row: Variant, seed: int) -> Path:
         """The work directory of the row's model; trains it, or what is left of its training."""
-        own = [s for s in row.train if recipes.override(self.base, [s]) != self.base]
+        own = [s for s in row.train if recipes.override(self.recipe, [s]) != self.recipe]
         workdir = self.folder / (_slug(own) or "base")
-        if seed != self.base.training.seed:
+        if seed != self.recipe.training.seed:
             own.append(f"training.seed={seed}")
             workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
         if workdir not in self.trained:
-            start = _fitting(recipes.override(self.base, own).system, self.init_from)
+            start = _fitting(recipes.override(self.recipe, own).system, self.init_from)
             own += [f"training.init_from={start!r}"] if start else []
             with self._told("train", "--config", self.config, "--workdir", workdir, "--resume",
                             *_set([*self.settings, *own])):  # fmt: skip
-                recipe = recipes.override(self.base, own)
+                recipe = recipes.override(self.recipe, own)
                 training.train(recipe, workdir, self.data_dir, resume=True)
             self.trained.add(workdir)
         return workdir
 
     def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
         """The row's model under the row's settings of evaluation."""
-        crop, settings = self.base.data.crop, list(row.test)
+        crop, settings = self.recipe.data.crop, list(row.test)
         if row.shrink != 1:
             side = getattr(crop, crop.box).enlarge * row.shrink
             settings.append(f"data.crop.{crop.box}.enlarge={side:g}")

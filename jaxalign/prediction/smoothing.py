@@ -25,7 +25,7 @@ class OneEuro:
 
     def __call__(self, seconds: float, values: np.ndarray) -> np.ndarray:
         """The values at that time, smoothed; a time not after the last one returns the last."""
-        if self._value is None:
+        if self._time is None or self._value is None:
             self._time, self._value = seconds, np.asarray(values, np.float64)
         step = seconds - self._time
         if step > 0:

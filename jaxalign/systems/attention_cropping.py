@@ -10,7 +10,8 @@ regions, how maps make a crop, losses and schedule. Its numbers do not stand for
 """
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -120,7 +121,9 @@ class AttentionCropping(System):
     def readers(self) -> dict[str, tuple[str, ...]]:
         """Each regional network, with the regions that it sees."""
         eyes = "left_eye", "right_eye"
-        pairs = {"eye": eyes} if self.share_eyes else {eye: (eye,) for eye in eyes}
+        pairs: dict[str, tuple[str, ...]] = (
+            {"eye": eyes} if self.share_eyes else {eye: (eye,) for eye in eyes}
+        )
         return pairs | {"nose": ("nose",), "mouth": ("mouth",)}
 
     @property
@@ -275,10 +278,10 @@ class AttentionCropping(System):
         label = losses.Label(geometry.to_map(placed, STRIDE), target)
         loss = losses.LOSSES[self.criterion]
         if loss.logits:
-            by_map = sum(loss.call(self.temperature * maps, label) for maps in seen.maps)
+            by_map = reduce(add, (loss.call(self.temperature * maps, label) for maps in seen.maps))
         else:
             pixels = target.shape[1] * target.shape[2]
-            by_map = sum(loss.call(maps, label) for maps in seen.maps) * pixels
+            by_map = reduce(add, (loss.call(maps, label) for maps in seen.maps)) * pixels
         on = targets.inside(placed, size) & targets.inside(truth, self.size)
         return distance, by_map, on.astype(jnp.float32)
 

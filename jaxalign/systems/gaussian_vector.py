@@ -88,7 +88,9 @@ class GaussianVector(SingleNetwork):
         vectors = "alpha", "theta", "exponent", "beyond_box", "tau", "beyond_sigma"
         if not self.bands:
             return dict.fromkeys(vectors, "bands=() trains heatmaps")
-        found = dict.fromkeys(("criterion", "weight_map"), f"bands={self.bands} trains vectors")
+        found: dict[str, str] = dict.fromkeys(
+            ("criterion", "weight_map"), f"bands={self.bands} trains vectors"
+        )
         if len(self.bands) == 1:
             found["alpha"] = "there is one band"
         if not self.beyond_box:

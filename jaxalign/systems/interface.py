@@ -146,7 +146,9 @@ def select(variables: dict, network: str) -> dict:
     return {kind: tree[network] for kind, tree in variables.items()}
 
 
-def forward(module: nn.Module, network: str, variables: dict, *inputs, train: bool = False):
+def forward(
+    module: nn.Module, network: str, variables: dict, *inputs, train: bool = False
+) -> tuple[Any, dict]:
     """A network of the system on its inputs -> its outputs, and {network: its new statistics}, {}
     where it is not training."""
     own = select(variables, network)

@@ -43,7 +43,7 @@ class Log:
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):
         """Numbers after `step` steps, as one line and as TensorBoard scalars."""
-        if self.file is None:
+        if self.file is None or self.board is None:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
@@ -61,7 +61,7 @@ class Log:
 
     def close(self):
         self.bar.close()
-        if self.file is not None:
+        if self.file is not None and self.board is not None:
             self.file.close()
             self.board.close()
 

@@ -297,6 +297,7 @@ class Run:
             batch=batch,
             threads=data.threads,
         )
+        assert results.score is not None  # a predictor gives scores
         nme = float(np.mean(results.nme(self.normaliser)))
         self.log.write(self.step, phase.name, {"val_nme": nme})
         epoch = self.step / self.per_epoch
