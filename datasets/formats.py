@@ -48,7 +48,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     Errors: InputError naming the file where it is missing, cut short, of another format, or has
     no such variable.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # here: slow, and most readers go without
 
     try:
         stored = io.BytesIO(path.read_bytes())

@@ -231,7 +231,9 @@ def _flat(path, where, entry, count):
     boxed = any(entry.get(key) not in (None, "") for key in BOX)
     points = _array([entry.get(key) for key in _columns(count)], (2 * count,)).reshape(-1, 2)
     box = _array([entry.get(key) for key in BOX], (4,)) if boxed else None
-    return _Row(path, where, file or name, points, name, split, box)
+    return _Row(
+        path=path, where=where, photo=file or name, points=points, id=name, split=split, box=box
+    )
 
 
 def _columns(count):

@@ -111,7 +111,9 @@ def crop_face(
     assert augment is None or rng is not None
     pose = draw_pose(augment, rng) if augment and rng else Pose()
     centre = centre + side * np.asarray(pose.shift)
-    matrix = geometry.crop_matrix(centre, side * pose.zoom, size, pose.degrees, pose.flip)
+    matrix = geometry.crop_matrix(
+        centre, side * pose.zoom, size, degrees=pose.degrees, flip=pose.flip
+    )
     image = warp(decode(sample["photo"], sample["id"]), matrix, size)
     if augment and rng:
         image = photometric(image, augment, rng)
@@ -185,7 +187,7 @@ def training_batches(
     `batch` faces a step over all processes, of which this one gets its share. Their
     `weight` is 1.
     """
-    import grain
+    import grain  # here: it takes seconds, and crops of single photos go without
 
     local = batch // processes
     rows = _TrainingRows(
@@ -221,7 +223,7 @@ def evaluation_batches(
 
     As training_batches; `weight` is 0 for padding rows, which repeat the last face.
     """
-    import grain
+    import grain  # here: it takes seconds, and crops of single photos go without
 
     faces = range(len(source)) if faces is None else faces
 

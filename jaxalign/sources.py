@@ -67,7 +67,7 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     test has no subset of that name, as ibug_300w's afw).
     Errors: InputError that lists what there is, or says how to prepare what there is not.
     """
-    from jaxalign.datasets import BENCHMARKS, builder
+    from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
 
     data_dir = Path(data_dir)
     dataset, slash, split = spec.partition("/")
@@ -96,7 +96,13 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
         )
     stored, chosen = parts[split]
     _check_scheme(spec, dataset, scheme, stored.schemes)
-    return Source(spec, scheme, stored.records, stored.groups, tuple(chosen))
+    return Source(
+        name=spec,
+        scheme=scheme,
+        records=stored.records,
+        groups=stored.groups,
+        chosen=tuple(chosen),
+    )
 
 
 def _check_scheme(spec, dataset, scheme, schemes):
@@ -113,6 +119,7 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     reader's layout and base. Every photo is checked now and read again as it is asked for.
     Errors: InputError for files that cannot be read, or naming the first unusable face.
     """
+    # here, for what all the readers import would slow down every --help
     from jaxalign.datasets.faces import Bad, check_face, record
     from jaxalign.datasets.image_folder import faces
 
@@ -126,7 +133,13 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     if not records:
         raise InputError(f"{root}: holds no face of the split {split!r}")
     groups = [record["group"] for record in records]
-    return Source(f"{root}/{split}", scheme, records, groups, tuple(range(len(records))))
+    return Source(
+        name=f"{root}/{split}",
+        scheme=scheme,
+        records=records,
+        groups=groups,
+        chosen=tuple(range(len(records))),
+    )
 
 
 def first(source: Source, faces: int) -> Source:

@@ -107,7 +107,15 @@ def open_model(
     if not spec:
         raise InputError("the recipe names no test data; give --data NAME/SPLIT")
     source = open_source(spec, recipe.system.points, data_dir)
-    return Model(recipe, variables, step, source, device, flip_test, batch)
+    return Model(
+        recipe=recipe,
+        variables=variables,
+        step=step,
+        source=source,
+        device=device,
+        flip_test=flip_test,
+        batch=batch,
+    )
 
 
 def shown_maps(

@@ -52,7 +52,13 @@ def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
     ids, points, visible, subsets, norm_box = zip(*rows, strict=True)
     return Truth(
-        name, scheme, ids, np.stack(points), np.stack(visible), subsets, np.stack(norm_box)
+        name=name,
+        scheme=scheme,
+        ids=ids,
+        points=np.stack(points),
+        visible=np.stack(visible),
+        subsets=subsets,
+        norm_box=np.stack(norm_box),
     )
 
 

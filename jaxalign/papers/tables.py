@@ -144,7 +144,7 @@ def _scored(label, entry, table, per_face=None):
     own = benchmark == benchmark_of(table.data)
     numbers = [_number(column, entry, summary, own, per_face or {}) for column in table.columns]
     note = "" if own else f"{benchmark}, by {summary['headline']}: not the paper's faces"
-    return Line(label, "ours", tuple(numbers), entry.name, note)
+    return Line(label, "ours", numbers=tuple(numbers), report=entry.name, note=note)
 
 
 def _number(column, entry, summary, own, per_face):

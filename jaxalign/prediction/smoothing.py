@@ -101,7 +101,13 @@ class Tracks:
 
     def _begin(self, box, seconds):
         unit = float(max(box[2] - box[0], box[3] - box[1]))
-        track = _Track(self._next, box, seconds, OneEuro(self.cutoff, self.slope), unit)
+        track = _Track(
+            id=self._next,
+            box=box,
+            seen=seconds,
+            filter=OneEuro(self.cutoff, self.slope),
+            unit=unit,
+        )
         self._tracks.append(track)
         self._next += 1
         return track

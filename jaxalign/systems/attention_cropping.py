@@ -171,7 +171,13 @@ class AttentionCropping(System):
         for region, seen in regional.items():
             own = np.array(self.regions[region])
             points, scores = points.at[:, own].set(seen.points), scores.at[:, own].set(seen.scores)
-        return Stages(whole.points, whole.scores, points, scores, squares)
+        return Stages(
+            global_points=whole.points,
+            global_scores=whole.scores,
+            points=points,
+            scores=scores,
+            squares=squares,
+        )
 
     def global_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}

@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 
@@ -24,8 +25,6 @@ class Log:
         path = workdir / "metrics.jsonl"
         _drop_after(path, first)
         self.file = path.open("a", buffering=1, encoding="utf-8")
-        from tensorboardX import SummaryWriter
-
         self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
 
     def step(self):
