@@ -7,13 +7,15 @@ Cost: 6,605,724 parameters, 0.46 G multiply-adds a face.
 from dataclasses import replace
 
 from jaxalign.configs import integral_ibug_300w
+from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Recipe
 from jaxalign.systems.pipnet import PIPNet
 
 
 def config() -> Recipe:
     base = integral_ibug_300w.config()
-    system = PIPNet(
-        size=128, backbone="light_w64", stride=16, epochs=30, optimizer=base.system.optimizer
+    schedule = Optimizer(
+        "adamw", 2e-3, "cosine", floor=0.005, warmup=2, weight_decay=0.05, clip=5.0
     )
+    system = PIPNet(size=128, backbone="light_w64", stride=16, epochs=30, optimizer=schedule)
     return replace(base, system=system)

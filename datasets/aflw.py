@@ -87,8 +87,8 @@ def _face(photos, info, split, row, values):
     photo = _photo(photos / name)
     if photo is None:
         return Bad(identity, photos / name, f"there is no such photo (row {row} of {info.name})")
-    points = np.float64(values["data"]).reshape(2, -1).T
-    left, right, top, bottom = np.float64(values["bbox"])
+    points = np.asarray(values["data"], np.float64).reshape(2, -1).T
+    left, right, top, bottom = np.asarray(values["bbox"], np.float64)
     box = np.array([left, top, right, bottom])
     if not (np.isfinite(points).all() and np.isfinite(box).all()):
         return Bad(identity, info, f"row {row}: a coordinate is NaN or infinite")
@@ -99,10 +99,10 @@ def _face(photos, info, split, row, values):
         split=split,
         id=identity,
         photo=photo,
-        points={AFLW19.name: np.float32(points)},
+        points={AFLW19.name: points.astype(np.float32)},
         visible={AFLW19.name: visible},
-        boxes={"dataset": np.float32(box)},
-        norm_box=np.float32(box),
+        boxes={"dataset": box.astype(np.float32)},
+        norm_box=box.astype(np.float32),
         subsets=("full", *frontal) if split == "test" else (),
         group=str(name.with_suffix("")),
     )

@@ -77,7 +77,7 @@ class _Lists:
 
     def row(self, model, place):
         """The row of the face with these `pt3d_68`, the `place`-th by name; None: not listed."""
-        return place if self.rows is None else self.rows.get(np.float32(model).tobytes())
+        return place if self.rows is None else self.rows.get(model.astype(np.float32).tobytes())
 
 
 def _find(tree, name):
@@ -85,7 +85,7 @@ def _find(tree, name):
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
-def _load(path, shape):
+def _load(path: Path | None, shape) -> np.ndarray | None:
     """A released list, float32, or None where it was not found."""
     if path is None:
         return None
@@ -95,7 +95,7 @@ def _load(path, shape):
             raise ValueError(f"of shape {rows.shape}, or with numbers that are not finite")
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: not the released list ({error}); download it again") from None
-    return np.float32(rows)
+    return rows.astype(np.float32)
 
 
 def _face(stem, files, place, lists):
@@ -117,7 +117,7 @@ def _face(stem, files, place, lists):
         split="test",
         id=stem,
         photo=photo,
-        points={IBUG68.name: np.float32(points)},
+        points={IBUG68.name: points.astype(np.float32)},
         subsets=(_bin(yaw),),
         yaw=yaw,
     )

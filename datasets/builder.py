@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,8 +22,9 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import ATTRIBUTES, BOX_KINDS, Bad, Benchmark, Face, check_face, record
+from jaxalign.datasets.faces import Bad, Benchmark, Face, check_face, record
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
 
@@ -67,7 +69,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
         self.skip_bad = keywords.pop("skip_bad", False)
-        self.name, self.VERSION = benchmark.name, tfds.core.Version(benchmark.version)
+        self.index = tfds.core.MetadataDict()  # groups and subsets of each split
+        self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
+        self.VERSION = tfds.core.Version(benchmark.version)
         config = tfds.core.BuilderConfig(name=benchmark.config(options))
         super().__init__(config=config, file_format="array_record", **keywords)
 
@@ -98,7 +102,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     "group": tfds.features.Text(),
                 }
             ),
-            metadata=tfds.core.MetadataDict(),
+            metadata=self.index,
             disable_shuffling=True,
         )
 
@@ -112,9 +116,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
                 bar.update()
-                bad = face if isinstance(face, Bad) else check_face(face)
-                if bad:
-                    self.bad.append(bad)
+                face = face if isinstance(face, Bad) else check_face(face) or face
+                if isinstance(face, Bad):
+                    self.bad.append(face)
                 elif self.skip_bad or not self.bad:
                     if face.split not in writers:
                         writers[face.split] = stack.enter_context(self._writer(face.split))
@@ -125,7 +129,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
-        self.info.metadata.update({name: writer.index for name, writer in writers.items()})
+        self.index.update({name: writer.index for name, writer in writers.items()})
 
     def _writer(self, split):
         return _SplitWriter(split, self._get_filename_template(split), self.info.features)
@@ -201,7 +205,7 @@ def build(
         raise InputError(f"{folder} is already prepared; --overwrite builds it again")
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
-    root = Path(root) if benchmark.needs_root else None
+    root = Path(root) if root and benchmark.needs_root else None
     try:
         with _quiet():
             builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=aside)
@@ -255,7 +259,7 @@ def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, 
 
 
 def _splits(folder):
-    builder = tfds.builder_from_directory(folder)
+    builder: Any = tfds.builder_from_directory(folder)  # TFDS types it as more than it can be
     schemes = tuple(builder.info.features["points"])
     decoders = {"image": tfds.decode.SkipDecoding()}
     for name in builder.info.splits:

@@ -70,9 +70,9 @@ def _face(path, split, number, photo, mark, box):
         split=split,
         id=identity,
         photo=encoded,
-        points={COFW29.name: np.float32(np.stack([x, y], 1) - 1)},
+        points={COFW29.name: (np.stack([x, y], 1) - 1).astype(np.float32)},
         visible={COFW29.name: occluded == 0},
-        boxes={"dataset": np.float32([x0 - 1, y0 - 1, x0 - 1 + width, y0 - 1 + height])},
+        boxes={"dataset": np.array([x0 - 1, y0 - 1, x0 - 1 + width, y0 - 1 + height], np.float32)},
     )
 
 
@@ -104,8 +104,8 @@ def png(mat: h5py.File, photo: h5py.Reference) -> bytes:
     Errors: ValueError where it is damaged or is no photo.
     """
     try:
-        pixels = mat[photo][()].T
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        pixels = _array(mat, photo).T
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"its photo cannot be read ({error})") from None
     if pixels.dtype != np.uint8 or 0 in pixels.shape or pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"its photo is {pixels.dtype} of shape {pixels.shape}")
@@ -119,14 +119,21 @@ def _table(mat, name, path, shape):
         raise InputError(
             f"{path}: {name} appears as {table.shape}, it should be {shape}; download it again"
         )
-    return np.float64(table.T)
+    return table.T.astype(np.float64)
 
 
 def _read(mat, name, path):
     try:
-        return mat[name][()]
-    except (OSError, KeyError, ValueError, RuntimeError, AttributeError, TypeError):
+        return _array(mat, name)
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError):
         raise InputError(f"{path}: {name} cannot be read from it; download it again") from None
+
+
+def _array(mat: h5py.File, key: str | h5py.Reference) -> np.ndarray:
+    stored = mat[key]
+    if not isinstance(stored, h5py.Dataset):
+        raise TypeError(f"{stored} is no array")
+    return np.asarray(stored[()])
 
 
 BENCHMARK = Benchmark(

@@ -52,7 +52,7 @@ def _data_folder(root):
 
 def _boxes(path):
     """`cofw68_test_bboxes.mat` -> (N, 4) corners, 0-based; stored as x, y, width, height."""
-    boxes = np.float64(read_mat(path, ("bboxes",))["bboxes"])
+    boxes = read_mat(path, ("bboxes",))["bboxes"].astype(np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InputError(f"{path}: bboxes of shape {boxes.shape}, there must be 4 columns")
     corner, size = boxes[:, :2] - 1, boxes[:, 2:]
@@ -75,7 +75,7 @@ def _face(photos_file, photo, number, path, box):
         photo=encoded,
         points={IBUG68.name: points},
         visible={IBUG68.name: visible},
-        boxes={"detector": np.float32(box)},
+        boxes={"detector": box.astype(np.float32)},
     )
 
 
@@ -94,7 +94,7 @@ def read_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     if not (np.isfinite(points).all() and np.isin(occluded, (0, 1)).all()):
         raise InputError(f"{path}: its points hold NaN, or flags not 0 or 1")
-    return np.float32(points - 1), occluded == 0
+    return (points - 1).astype(np.float32), occluded == 0
 
 
 BENCHMARK = Benchmark(

@@ -111,7 +111,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
     benchmark = benchmark.under(options)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
-    arguments = {"root": Path(root), **options} if benchmark.needs_root else options
+    arguments = {"root": Path(root), **options} if root and benchmark.needs_root else options
     expected = benchmark.expected(options)
     total = expected.get("train", 0) + expected.get("test", 0) or None
     seen = _Seen(Path(root) if root else None)

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
 
-ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
-BOX_KINDS = ("dataset", "detector")
 UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 
 
@@ -108,11 +107,11 @@ def record(face: Face) -> dict:
     seen = {name: np.ones(len(points), np.bool_) for name, points in face.points.items()}
     return {
         "image": face.photo,
-        "points": {name: np.float32(points) for name, points in face.points.items()},
+        "points": {name: np.asarray(points, np.float32) for name, points in face.points.items()},
         "visible": {name: np.asarray(face.visible.get(name, seen[name]), bool) for name in seen},
-        "boxes": {kind: np.float32(face.boxes.get(kind, UNKNOWN_BOX)) for kind in BOX_KINDS},
-        "norm_box": UNKNOWN_BOX if face.norm_box is None else np.float32(face.norm_box),
-        "attributes": np.uint8(face.attributes),
+        "boxes": {k: np.asarray(face.boxes.get(k, UNKNOWN_BOX), np.float32) for k in BOX_KINDS},
+        "norm_box": UNKNOWN_BOX if face.norm_box is None else np.asarray(face.norm_box, np.float32),
+        "attributes": np.array(face.attributes, np.uint8),
         "subsets": list(face.subsets),
         "yaw": face.yaw,
         "id": face.id,

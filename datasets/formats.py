@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     Errors: InputError naming the file where it is missing, cut short, of another format, or has
     no such variable.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # here: slow, and most readers go without
 
     try:
         stored = io.BytesIO(path.read_bytes())
@@ -71,7 +72,9 @@ def places(root: Path) -> list[Path]:
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
-def listing(folder: Path, suffix: str, name=str) -> list[tuple[str, dict[str, Path]]]:
+def listing(
+    folder: Path, suffix: str, name: Callable[[str], str] = str
+) -> list[tuple[str, dict[str, Path]]]:
     """(name, {extension: path}) of everything in `folder` with a file of this extension, sorted.
 
     `name` makes a face's name of a file's stem; extensions are given and returned in small letters.

@@ -123,7 +123,7 @@ def _official_boxes(root):
 
 
 def _cells(path):
-    from scipy.io import loadmat
+    from scipy.io import loadmat  # here: slow, and most readers go without
 
     fields = {"imgName": (), "bb_ground_truth": (4,), "bb_detector": (4,)}
     try:

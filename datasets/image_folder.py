@@ -63,7 +63,7 @@ def faces(
         if value not in known[option]:
             raise InputError(f"image_folder: {option}={value}; it is {', '.join(known[option])}")
     layout = _layout(root) if layout == "auto" else layout
-    base = (1 if layout == "pts" else 0) if base == "auto" else int(base)
+    origin = (1 if layout == "pts" else 0) if base == "auto" else int(base)
     rows = _pts(root, count) if layout == "pts" else _rows(_single(root, layout), layout, count)
     shown, ids = Counter(), set()
     for row in rows:
@@ -73,7 +73,7 @@ def faces(
             row.id = row.id or (row.photo if number == 1 else f"{row.photo}#{number}")
             repeated = row.id in ids
             ids.add(row.id)
-            row = _face(root, row, scheme, base, split, repeated)
+            row = _face(root, row, scheme, origin, split, repeated)
         yield row
 
 
@@ -107,7 +107,7 @@ def _single(root, layout):
     return found[0]
 
 
-def _face(root, row, scheme, base, split, repeated):
+def _face(root, row, scheme, origin, split, repeated):
     photo, box, split = _photo(root, row.photo), row.box, row.split or split
     if photo is None:
         return Bad(row.id, root / row.photo, f"no such photo ({row.where} of {row.path.name})")
@@ -124,9 +124,9 @@ def _face(root, row, scheme, base, split, repeated):
         split=split,
         id=row.id,
         photo=photo,
-        points={scheme: np.float32(row.points - base)},
+        points={scheme: (row.points - origin).astype(np.float32)},
         visible={} if row.visible is None else {scheme: row.visible},
-        boxes={} if box is None else {"dataset": np.float32(box - base)},
+        boxes={} if box is None else {"dataset": (box - origin).astype(np.float32)},
         group=row.photo,
     )
 
@@ -231,7 +231,9 @@ def _flat(path, where, entry, count):
     boxed = any(entry.get(key) not in (None, "") for key in BOX)
     points = _array([entry.get(key) for key in _columns(count)], (2 * count,)).reshape(-1, 2)
     box = _array([entry.get(key) for key in BOX], (4,)) if boxed else None
-    return _Row(path, where, file or name, points, name, split, box)
+    return _Row(
+        path=path, where=where, photo=file or name, points=points, id=name, split=split, box=box
+    )
 
 
 def _columns(count):

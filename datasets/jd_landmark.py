@@ -55,7 +55,7 @@ def _face(root, folder, name, path, boxes):
         points = read_counted(path, LAPA106.num_points)
         known = {} if box is None else {"dataset": read_rect(box)}
     except InputError as error:
-        wrong = path if str(error).startswith(f"{path}: ") else box
+        wrong = path if box is None or str(error).startswith(f"{path}: ") else box
         return Bad.of(identity, wrong, error)
     parts = [part.lower() for part in place.parts or (root.name,)]
     return Face(

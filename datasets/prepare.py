@@ -54,7 +54,9 @@ def prepare(
     """
     benchmark, options = _asked(name, root, settings)
     try:
-        built = builder.build(benchmark, root, data_dir, options, skip_bad, overwrite)
+        built = builder.build(
+            benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite
+        )
     except builder.BadFaces as error:
         _list_bad(error.faces)
         raise

@@ -63,7 +63,7 @@ def _face(root, folder, stem, files):
         split="train",
         id=identity,
         photo=photo,
-        points={IBUG68.name: np.float32(points - 1)},
+        points={IBUG68.name: (points - 1).astype(np.float32)},
         subsets=(folder.removesuffix("_Flip").lower(),),
         yaw=yaw,
         group=photo_group(stem),
@@ -80,7 +80,7 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
         raise InputError(f"{path}: {name} of shape {stored.shape}, it must be {shape} numbers")
     if not np.isfinite(stored).all():
         raise InputError(f"{path}: {name} holds NaN or infinity")
-    return np.float64(stored)
+    return stored.astype(np.float64)
 
 
 def read_yaw(path: Path) -> float:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign.datasets.faces import ATTRIBUTES, Bad, Benchmark, Face
+from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import places
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import WFLW98
 
 
@@ -75,8 +76,8 @@ def _face(root, split, path, number, line):
         split=split,
         id=identity,
         photo=photo,
-        points={WFLW98.name: np.float32(numbers[:COORDINATES]).reshape(-1, 2)},
-        boxes={"dataset": np.float32(numbers[COORDINATES : COORDINATES + 4])},
+        points={WFLW98.name: numbers[:COORDINATES].reshape(-1, 2).astype(np.float32)},
+        boxes={"dataset": numbers[COORDINATES : COORDINATES + 4].astype(np.float32)},
         attributes=attributes,
         subsets=subsets if split == "test" else (),
         group=name,

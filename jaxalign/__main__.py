@@ -42,7 +42,7 @@ def _listed():
         "commands:",
     ]
     for name in COMMANDS:
-        about = import_module(f"jaxalign.commands.{name}").__doc__.partition("\n")[0]
+        about = (import_module(f"jaxalign.commands.{name}").__doc__ or "").partition("\n")[0]
         lines.append(f"  {name:9}  {about}")
     lines += ["", "`jaxalign COMMAND --help` tells its options, `jaxalign --version` the version."]
     return "\n".join(lines)

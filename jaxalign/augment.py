@@ -1,7 +1,7 @@
 """Augmentations: geometric ones change the one crop matrix, photometric ones the finished crop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import cv2
@@ -16,7 +16,9 @@ def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return crop
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(10, 91))]
     encoded = cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR), quality)[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None  # it was encoded here
+    return decoded
 
 
 # Name -> (crop (S, S, 3) uint8 RGB, the face's generator) -> a crop of the same shape. It must not
@@ -80,7 +82,7 @@ class Augment(Settings):
 def geometric(**strengths: float) -> Augment:
     """Only what is named, and Augment's rotation, scale, shift and flip."""
     off = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
-    return Augment(**dict.fromkeys(off, 0.0) | strengths)
+    return replace(Augment(), **dict.fromkeys(off, 0.0) | strengths)
 
 
 @dataclass(frozen=True)

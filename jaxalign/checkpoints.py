@@ -6,6 +6,7 @@ A step holds `variables` (what predicts), `training` (what only resuming needs) 
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -60,8 +61,9 @@ def load(path: Path | str, which: str = "best") -> tuple[Recipe, dict, Path]:
         recipe = handler.restore(step, ocp.args.Composite(recipe=ocp.args.JsonRestore()))["recipe"]
         recipe = recipes.from_json(recipe)
         shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
-        stored = ocp.StandardCheckpointer().metadata(step / "variables").item_metadata.tree
-        item = ocp.args.StandardRestore(empty(stored))
+        # without metadata, where it is damaged, None: an AttributeError below
+        stored: Any = ocp.StandardCheckpointer().metadata(step / "variables").item_metadata
+        item = ocp.args.StandardRestore(empty(stored.tree))
         variables = handler.restore(step, ocp.args.Composite(variables=item))["variables"]
     except InputError:
         raise

@@ -4,13 +4,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
+
+Maps = Float[Array, "B h w K"]
+Found = tuple[Float[Array, "B K 2"], Float[Array, "B K"]]  # points, scores
 
 # Full float32: accelerators else round the factors to 8 or 11 bits, which moves points.
 _einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
-def argmax(maps, quarter: bool = True):
+def argmax(maps: Maps, quarter: bool = True) -> Found:
     """Integer argmax, moved by a quarter pixel towards the higher neighbour on each axis.
 
     The quarter shift is applied where the peak is not on the border (Newell et al., 2016, as in
@@ -33,7 +37,7 @@ def argmax(maps, quarter: bool = True):
     return position, jnp.clip(at(y, x), 0, 1)
 
 
-def soft_argmax(logits):
+def soft_argmax(logits: Maps) -> Found:
     """Mean position under softmax(logits) over the map (Sun et al., 2018, "integral regression").
 
     The score is the probability within one pixel of the mean on each axis, up to rounding to the
@@ -51,7 +55,7 @@ def soft_argmax(logits):
     return jnp.stack([x, y], -1), score
 
 
-def local_soft_argmax(maps, radius: int = 4):
+def local_soft_argmax(maps: Maps, radius: int = 4) -> Found:
     """Centre of mass of the positive part of the map within `radius` of its argmax.
 
     The sub-pixel decoding of maps trained as Gaussians; the score is argmax's. A window that cuts
@@ -76,13 +80,19 @@ DECODERS = {
 }
 
 
-def read(maps, decoder: str, logits: bool = False):
+def read(maps: Maps, decoder: str, logits: bool = False) -> Found:
     """Maps by one of DECODERS; where they are `logits`, by the mean under their softmax."""
     maps = maps.astype(jnp.float32)
     return soft_argmax(maps) if logits else DECODERS[decoder](maps)
 
 
-def vectors(x, y, peak: float, tau: float = 0.0, sigma: float = 2.0):
+def vectors(
+    x: Float[Array, "B w K"],
+    y: Float[Array, "B h K"],
+    peak: float,
+    tau: float = 0.0,
+    sigma: float = 2.0,
+) -> Found:
     """Vectors x (B, w, K), y (B, h, K) -> points, scores: Gaussian Vector's O(N) decoding.
 
     On each axis the argmax, moved by a quarter pixel towards the higher neighbour. `tau` > 0 turns

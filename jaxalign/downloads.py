@@ -30,12 +30,12 @@ class Download:
 
 FILES = {
     "yunet": Download(
-        "YuNet, a face detector for --detector-model (MIT licence, OpenCV Zoo)",
+        about="YuNet, a face detector for --detector-model (MIT licence, OpenCV Zoo)",
+        name="face_detection_yunet_2023mar.onnx",
+        url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
         "face_detection_yunet_2023mar.onnx",
-        "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
-        "face_detection_yunet_2023mar.onnx",
-        232_589,
-        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        size=232_589,
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     ),
 }
 

@@ -132,8 +132,8 @@ def annotated(
         colour = ALARM if doubt else PREDICTED
         those, (low, high) = ((p + 0.5) * zoom - 0.5 for p in (those, box.reshape(2, 2)))
         thickness = max(1, round(np.max(high - low) / 150))
-        ends = [tuple(corner) for corner in _fixed([low, high]).tolist()]
-        cv2.rectangle(picture, *ends, PAPER, thickness, cv2.LINE_AA, _SHIFT)
+        start, end = _fixed([low, high]).tolist()
+        cv2.rectangle(picture, start, end, PAPER, thickness, cv2.LINE_AA, _SHIFT)
         draw_curves(picture, those, scheme, colour, thickness)
         draw_points(picture, those, colour, 1.5 * thickness)
     return picture
@@ -145,7 +145,7 @@ def contact_sheet(
     title: str,
     side: int = 232,
     columns: int = 8,
-    legend: Sequence[tuple[str, tuple[int, int, int]]] = POINTS_LEGEND,
+    legend: Sequence[tuple[str, tuple[int, ...]]] = POINTS_LEGEND,
 ) -> np.ndarray:
     """A sheet of faces, (H, W, 3) RGB: a legend line, then each section's heading and its tiles.
 

@@ -16,6 +16,8 @@ from jax import export as jax_export
 
 import jaxalign
 from jaxalign import checkpoints, geometry, parallel
+from jaxalign.datasets import synthetic_faces
+from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
@@ -160,14 +162,19 @@ def header_of(path: Path) -> Path:
 
 def drawn(system: System, faces: int) -> Source:
     """So many synthetic faces, the first of the test split, where no data set is prepared."""
-    from jaxalign.datasets.faces import record
-    from jaxalign.datasets.synthetic_faces import BENCHMARK, face
-
-    if system.scheme not in BENCHMARK.schemes:
+    if system.scheme not in synthetic_faces.BENCHMARK.schemes:
         raise InputError(f"faces with {system.scheme} points cannot be drawn; give --data")
-    records = [record(face("test", index, size=256, seed=0)) for index in range(faces)]
+    records = [
+        record(synthetic_faces.face("test", index, size=256, seed=0)) for index in range(faces)
+    ]
     groups = [record["group"] for record in records]
-    return Source(f"{faces} drawn faces", system.points, records, groups, tuple(range(faces)))
+    return Source(
+        name=f"{faces} drawn faces",
+        scheme=system.points,
+        records=records,
+        groups=groups,
+        chosen=tuple(range(faces)),
+    )
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,27 @@ Frames (x first, pixel centres at integers in all of them):
 A matrix takes column vectors (x, y, 1) of one frame to (x, y) of the next.
 """
 
+from typing import Any
+
 import numpy as np
+from jaxtyping import Float, Real
 
 
-def landmark_box(points: np.ndarray) -> np.ndarray:
+def landmark_box(points: Real[np.ndarray, "*faces K 2"]) -> Real[np.ndarray, "*faces 4"]:
     """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them."""
     return np.concatenate([points.min(-2), points.max(-2)], -1)
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> float:
+def iou(one: Real[np.ndarray, "4"], other: Real[np.ndarray, "4"]) -> float:
     """Two boxes x0, y0, x1, y1 -> the area of their overlap over that of their union."""
     overlap = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     both = np.prod(np.maximum(overlap, 0))
     return float(both / (np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both))
 
 
-def square(box: np.ndarray, enlarge: float, down: float = 0.0) -> tuple[np.ndarray, float]:
+def square(
+    box: Real[np.ndarray, "4"], enlarge: float, down: float = 0.0
+) -> tuple[Float[np.ndarray, "2"], float]:
     """(4,) box -> centre (2,) and side of its square crop, image frame.
 
     The side is `enlarge` times the box's longer side; the centre is the box's, moved down by
@@ -34,8 +39,12 @@ def square(box: np.ndarray, enlarge: float, down: float = 0.0) -> tuple[np.ndarr
 
 
 def crop_matrix(
-    centre: np.ndarray, side: float, size: int, degrees: float = 0.0, flip: bool = False
-) -> np.ndarray:
+    centre: Real[np.ndarray, "2"],
+    side: float,
+    size: int,
+    degrees: float = 0.0,
+    flip: bool = False,
+) -> Float[np.ndarray, "2 3"]:
     """(2, 3) float64 matrix image -> crop of the square (centre, side) turned by `degrees`.
 
     Positive angles turn the picture clockwise as seen (the y axis points down). `flip` mirrors
@@ -51,22 +60,24 @@ def crop_matrix(
     return matrix
 
 
-def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform(
+    matrix: Float[np.ndarray, "*faces 2 3"], points: Real[np.ndarray, "*faces K 2"]
+) -> Float[np.ndarray, "*faces K 2"]:
     """(..., K, 2) points of the matrix's first frame -> the same in its second, float64."""
     return points @ matrix[..., :2].swapaxes(-1, -2) + matrix[..., None, :, 2]
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
+def invert(matrix: Float[np.ndarray, "*faces 2 3"]) -> Float[np.ndarray, "*faces 2 3"]:
     """(..., 2, 3) matrix -> the matrix of the way back."""
     linear = np.linalg.inv(matrix[..., :2])
     return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
 
 
-def to_map(points, stride: int):
+def to_map(points: Float[Any, "*shape"], stride: float) -> Float[Any, "*shape"]:
     """Crop pixels -> map pixels (numpy or JAX)."""
     return (points + 0.5) / stride - 0.5
 
 
-def from_map(points, stride: int):
+def from_map(points: Float[Any, "*shape"], stride: float) -> Float[Any, "*shape"]:
     """Map pixels -> crop pixels (numpy or JAX)."""
     return (points + 0.5) * stride - 0.5

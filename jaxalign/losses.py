@@ -9,21 +9,37 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num
 
 
-def weighted_mean(values, weights, axis=None):
+def weighted_mean(
+    values: Float[Array, "*shape"], weights: Float[Array, "*shape"], axis: int | None = None
+) -> Float[Array, "..."]:
     """Mean of `values` under `weights` of the same shape; 0 where all weights are 0."""
     total = weights.sum(axis)
     return (values * weights).sum(axis) / jnp.where(total > 0, total, 1)
 
 
-def mse_maps(predicted, target, weights=1.0):
+def mse_maps(
+    predicted: Float[Array, "B *place K"],
+    target: Float[Array, "B *place K"],
+    weights: Float[Array, "B *place K"] | float = 1.0,
+) -> Float[Array, "B K"]:
     """(B, h, w, K) maps or (B, w, K) vectors -> (B, K): mean of weights x squared error."""
     errors = weights * jnp.square(predicted.astype(jnp.float32) - target)
     return errors.mean(tuple(range(1, errors.ndim - 1)))
 
 
-def adaptive_wing(predicted, target, weights=1.0, *, alpha=2.1, omega=14.0, epsilon=1.0, theta=0.5):
+def adaptive_wing(
+    predicted: Float[Array, "B h w K"],
+    target: Float[Array, "B h w K"],
+    weights: Float[Array, "B h w K"] | float = 1.0,
+    *,
+    alpha: float = 2.1,
+    omega: float = 14.0,
+    epsilon: float = 1.0,
+    theta: float = 0.5,
+) -> Float[Array, "B K"]:
     """Adaptive Wing loss (Wang et al., ICCV 2019): (B, h, w, K) maps -> (B, K), the mean of
     weights x loss; in the target's precision.
 
@@ -42,7 +58,9 @@ def adaptive_wing(predicted, target, weights=1.0, *, alpha=2.1, omega=14.0, epsi
 FOCAL = ("per_sample", "literal", "masked")
 
 
-def focal_factor(attributes, weight, reading: str, axis: str | None = None):
+def focal_factor(
+    attributes: Num[Array, "B C"], weight: Float[Array, " B"], reading: str, axis: str | None = None
+) -> Float[Array, " B"]:
     """Focal factor of each face (PropagationNet, Eq. 2 and 3): attributes (B, C) of 0 and 1, weight
     (B,), 0 for padding rows -> (B,).
 
@@ -64,7 +82,9 @@ def focal_factor(attributes, weight, reading: str, axis: str | None = None):
     return jnp.where(has > 0, sigma, 1).mean(-1)
 
 
-def cross_entropy_maps(logits, target):
+def cross_entropy_maps(
+    logits: Float[Array, "B h w K"], target: Float[Array, "B h w K"]
+) -> Float[Array, "B K"]:
     """Cross-entropy of softmax(logits) over the pixels with the target maps summed to 1.
 
     (B, h, w, K) -> (B, K). A target of zeros (its point is far outside) gives 0.
@@ -74,7 +94,9 @@ def cross_entropy_maps(logits, target):
     return -(target * log_prob).sum((1, 2)) / jnp.where(total > 0, total, 1)
 
 
-def cross_entropy_pixels(logits, classes):
+def cross_entropy_pixels(
+    logits: Float[Array, "B h w C"], classes: Int[Array, "B h w"]
+) -> Float[Array, " B"]:
     """(B, h, w, C) logits, (B, h, w) classes -> (B,): the mean over pixels of the cross-entropy of
     each pixel's softmax over the classes."""
     logits = logits.astype(jnp.float32)
@@ -83,7 +105,12 @@ def cross_entropy_pixels(logits, classes):
     return (jax.nn.logsumexp(logits, -1) - chosen).mean((1, 2))
 
 
-def wing(predicted, target, width: float, curvature: float):
+def wing(
+    predicted: Float[Array, "B K 2"],
+    target: Float[Array, "B K 2"],
+    width: float,
+    curvature: float,
+) -> Float[Array, "B K"]:
     """Wing loss (Feng et al., 2018, Eq. 5), summed over x and y: (B, K, 2) -> (B, K).
 
     width * ln(1 + |d| / curvature) for |d| < width, |d| - C beyond; in the points' own unit.
@@ -94,7 +121,13 @@ def wing(predicted, target, width: float, curvature: float):
     return jnp.where(distance < width, small, distance - offset).sum(-1)
 
 
-def star(logits, points, restriction: float = 1.0, scale: float = 0.01, least: float = 1e-5):
+def star(
+    logits: Float[Array, "B h w K"],
+    points: Float[Array, "B K 2"],
+    restriction: float = 1.0,
+    scale: float = 0.01,
+    least: float = 1e-5,
+) -> Float[Array, "B K"]:
     """STAR loss (Zhou et al., CVPR 2023, Eq. 4 to 6): logits (B, h, w, K) of a point's place, true
     points (B, K, 2) in map pixels -> (B, K).
 
@@ -141,9 +174,9 @@ def star(logits, points, restriction: float = 1.0, scale: float = 0.01, least: f
 class Label(NamedTuple):
     """What landmark maps (B, h, w, K) are held against."""
 
-    points: jax.Array | None  # (B, K, 2) in map pixels; None where the maps are of no points
-    maps: jax.Array  # (B, h, w, K): a Gaussian around each point, peak 1
-    weights: jax.Array | float = 1.0  # of the pixels, as `maps`
+    points: Float[Array, "B K 2"] | None  # map pixels; None where the maps are of no points
+    maps: Float[Array, "B h w K"]  # a Gaussian around each point, peak 1
+    weights: Float[Array, "B h w K"] | float = 1.0  # of the pixels
 
 
 @dataclass(frozen=True)
@@ -151,7 +184,7 @@ class MapLoss:
     """`call(maps, label)` -> (B, K). `logits`: the maps are those of a point's place, read by the
     mean under their softmax; else they are heights, read by the system's decoder."""
 
-    call: Callable[[jax.Array, Label], jax.Array]
+    call: Callable[..., Array]
     logits: bool = False
 
 

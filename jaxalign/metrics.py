@@ -101,7 +101,7 @@ def distances(
         known = [*NORMALISERS, "norm_box"]
         raise InputError(f"unknown normaliser {normaliser!r}; choose one of {known}")
     if not np.all(found > 0):
-        names = [str(i) if ids is None else ids[i] for i in np.flatnonzero(~(found > 0))]
+        names = [str(i) if ids is None else ids[i] for i in np.flatnonzero(~(found > 0)).tolist()]
         raise InputError(fault.format(listed(names, 5)))
     return found
 

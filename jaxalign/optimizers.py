@@ -133,6 +133,7 @@ class Optimizer(Settings):
     def build(self, rate: optax.Schedule) -> optax.GradientTransformation:
         """The transformation of gradients at this rate."""
         maker = find_optimizer(self.kind)
+        assert maker is not None  # __post_init__ refused others
         options, known = {}, inspect.signature(maker).parameters
         if "weight_decay" in known:
             options["weight_decay"] = self.weight_decay

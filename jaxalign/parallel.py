@@ -28,7 +28,8 @@ def start(require: str = "", distributed: bool = False) -> str:
     choose(require)
     if distributed:
         _initialize()
-    if jax.config.jax_compilation_cache_dir is None:
+    # JAX makes these attributes as it is imported, where no type checker sees them
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         # by host: what XLA compiles for one processor need not run on another
         cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
         jax.config.update("jax_compilation_cache_dir", str(cache))

@@ -42,7 +42,7 @@ def read(path: Path | str) -> np.ndarray:
     except UnidentifiedImageError:
         reason = "no photo that can be read here; convert it to JPEG or PNG"
     except Image.DecompressionBombError:
-        limit = 2 * Image.MAX_IMAGE_PIXELS // 10**6
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         reason = f"more than {limit} million pixels; reduce it"
     except Exception as error:  # Pillow's readers raise whatever they stumble over
         reason = getattr(error, "strerror", None) or f"damaged or cut short ({error})"

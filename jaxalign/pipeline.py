@@ -11,6 +11,7 @@ import numpy as np
 from jaxalign import geometry
 from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
+from jaxalign.samples import Batch, Sample
 from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
 
@@ -47,7 +48,7 @@ class Crop(Settings):
         super().__post_init__()
         self.check_choices(box=[f.name for f in fields(self) if f.type is BoxRule])
 
-    def square(self, sample: dict) -> tuple[np.ndarray, float]:
+    def square(self, sample: Sample) -> tuple[np.ndarray, float]:
         """Sample -> centre (2,) and side of the square its box asks for."""
         box = sample["boxes"].get(self.box)
         if box is None:
@@ -96,24 +97,25 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def crop_face(
-    sample: dict,
+    sample: Sample,
     scheme: Scheme,
     crop: Crop,
     size: int,
     augment: Augment | None = None,
     rng: np.random.Generator | None = None,
-) -> dict:
-    """One sample of a source -> one row of a batch.
-
-    Returns image (size, size, 3) uint8 RGB; points (K, 2) float32, crop frame; visible (K,) bool;
-    attributes (6,) uint8; matrix (2, 3) float64 image -> crop. `augment` draws from `rng`.
+) -> dict[str, np.ndarray]:
+    """One sample of a source -> its row of image, points, visible, attributes and matrix in a
+    samples.Batch. `augment` draws from `rng`.
     """
     centre, side = crop.square(sample)
-    pose = draw_pose(augment, rng) if augment else Pose()
+    assert augment is None or rng is not None
+    pose = draw_pose(augment, rng) if augment and rng else Pose()
     centre = centre + side * np.asarray(pose.shift)
-    matrix = geometry.crop_matrix(centre, side * pose.zoom, size, pose.degrees, pose.flip)
+    matrix = geometry.crop_matrix(
+        centre, side * pose.zoom, size, degrees=pose.degrees, flip=pose.flip
+    )
     image = warp(decode(sample["photo"], sample["id"]), matrix, size)
-    if augment:
+    if augment and rng:
         image = photometric(image, augment, rng)
     order = list(scheme.flip) if pose.flip else slice(None)
     return {
@@ -130,6 +132,7 @@ def _epoch_order(seed, epoch, length):
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
+@dataclass(frozen=True)
 class _TrainingRows:
     """Random access to the endless training order: position -> augmented face.
 
@@ -138,26 +141,34 @@ class _TrainingRows:
     threads, hosts or on where training was resumed.
     """
 
-    def __init__(self, source, scheme, crop, size, augment, seed, length, slots):
-        self.source, self.scheme, self.crop, self.size = source, scheme, crop, size
-        self.augment, self.seed, self.length, self.slots = augment, seed, length, slots
+    source: Sequence[Sample]
+    scheme: Scheme
+    crop: Crop
+    size: int
+    augment: Augment | None
+    seed: int
+    length: int
+    local: int  # rows of a batch that are this process's
+    process: int
+    processes: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, row):
-        local, process, processes = self.slots
-        batch, place = divmod(row, local)
-        epoch, nth = divmod((batch * processes + process) * local + place, len(self.source))
-        index = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
-        sample = self.source[index]
-        rng = np.random.default_rng((self.seed, epoch, index + 1))  # 0 is the epoch's order
+    def __getitem__(self, index: int) -> dict:
+        batch, place = divmod(index, self.local)
+        epoch, nth = divmod(
+            (batch * self.processes + self.process) * self.local + place, len(self.source)
+        )
+        face = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
+        sample = self.source[face]
+        rng = np.random.default_rng((self.seed, epoch, face + 1))  # 0 is the epoch's order
         row = crop_face(sample, self.scheme, self.crop, self.size, self.augment, rng)
-        return row | {"index": index}
+        return row | {"index": face}
 
 
 def training_batches(
-    source: Sequence,
+    source: Sequence[Sample],
     scheme: Scheme,
     crop: Crop,
     size: int,
@@ -170,17 +181,27 @@ def training_batches(
     process: int = 0,
     processes: int = 1,
     threads: int = 2,
-) -> Iterator[dict]:
+) -> Iterator[Batch]:
     """Batches number first to last - 1 of the training order, read ahead by Grain's threads.
 
-    `batch` faces a step over all processes, of which this one gets its share. Each batch is a
-    dict of arrays with a leading axis: crop_face's, `index` (into the source) and `weight` (ones).
+    `batch` faces a step over all processes, of which this one gets its share. Their
+    `weight` is 1.
     """
-    import grain
+    import grain  # here: it takes seconds, and crops of single photos go without
 
     local = batch // processes
-    slots = (local, process, processes)
-    rows = _TrainingRows(source, scheme, crop, size, augment, seed, last * local, slots)
+    rows = _TrainingRows(
+        source=source,
+        scheme=scheme,
+        crop=crop,
+        size=size,
+        augment=augment,
+        seed=seed,
+        length=last * local,
+        local=local,
+        process=process,
+        processes=processes,
+    )
     dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     for rows in dataset.to_iter_dataset(options):
@@ -188,7 +209,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    source: Sequence,
+    source: Sequence[Sample],
     scheme: Scheme,
     crop: Crop,
     size: int,
@@ -196,13 +217,13 @@ def evaluation_batches(
     batch: int,
     threads: int = 2,
     faces: Sequence[int] | None = None,
-) -> Iterator[dict]:
+) -> Iterator[Batch]:
     """Every face of the source once, in order, or those of the indices `faces`, in theirs;
     unaugmented; the last batch padded to full size.
 
     As training_batches; `weight` is 0 for padding rows, which repeat the last face.
     """
-    import grain
+    import grain  # here: it takes seconds, and crops of single photos go without
 
     faces = range(len(source)) if faces is None else faces
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from jaxalign.datasets.faces import ATTRIBUTES
 from jaxalign.metrics import NORMALISERS, supports
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import Scheme
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+from jaxalign import configs
 from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
 from jaxalign.losses import LOSSES
@@ -127,7 +128,7 @@ class Recipe(Settings):
 
 def configs_folder() -> Path:
     """Where the shipped recipes are."""
-    return Path(importlib.util.find_spec("jaxalign.configs").submodule_search_locations[0])
+    return Path(configs.__path__[0])
 
 
 def load(path: str) -> Recipe:
@@ -152,7 +153,9 @@ def import_file(file: Path | str) -> ModuleType:
         raise InputError(f"{file}: no such file; give a Python file")
     name = f"file_{file.stem}"
     loader = SourceFileLoader(name, str(file))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec is not None  # there is a loader
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         loader.exec_module(module)
@@ -277,7 +280,7 @@ def _default(kind, name):
     return field_.default if made is dataclasses.MISSING else made()
 
 
-def to_json(node):
+def to_json(node) -> Any:
     """Dataclass tree -> plain JSON values. The system carries its class's name."""
     if dataclasses.is_dataclass(node):
         values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
@@ -309,7 +312,7 @@ def _subclasses(cls) -> Iterator[type[System]]:
         yield from _subclasses(one)
 
 
-def _fill(default, values, path):
+def _fill(default, values, path) -> Any:
     if not isinstance(default, Settings):
         return tuple(values) if isinstance(default, tuple) else values
     values = type(default).from_older(values)

@@ -98,7 +98,9 @@ def _scheme(name, flip, curves, eye_corners, pupils, dots=""):
     curves = {curve: tuple(int(i) for i in points.split(",")) for curve, points in named}
     assert tuple(curves) == CURVES, f"{name}: the curves must be the fifteen of CURVES, in order"
     dots = {dot: int(point) for dot, point in (part.split("=") for part in dots.split())}
-    return Scheme(name, flip, curves, eye_corners, pupils, dots)
+    return Scheme(
+        name=name, flip=flip, curves=curves, eye_corners=eye_corners, pupils=pupils, dots=dots
+    )
 
 
 _JAW33 = ",".join(str(i) for i in range(33))

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from jaxalign.errors import InputError
 
@@ -36,7 +36,7 @@ class Settings:
         """The fields as an older version stored them -> as this one names them."""
         return values
 
-    def refuse(self, name: str, reason: str):
+    def refuse(self, name: str, reason: str) -> NoReturn:
         """Raises the InputError of a field's value."""
         raise InputError(f"{self.where}{name}={getattr(self, name)!r}: {reason}")
 

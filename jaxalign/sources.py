@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
+from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 
 
@@ -17,13 +18,10 @@ DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 
 
 @dataclass(frozen=True)
-class Source(Sequence):
+class Source(Sequence[Sample]):
     """Faces of a prepared data set or of a folder; safe to read from several threads.
 
-    An item is a dict: photo (encoded bytes), points (K, 2) float32, visible (K,) bool, boxes
-    {"landmarks" | "dataset" | "detector": (4,) float32} with the kinds known for this face,
-    norm_box (4,) float32 (NaN where there is none), attributes (6,) uint8, subsets (tuple of
-    str), yaw (degrees or NaN), id, group. All coordinates are in the image frame.
+    Items are samples.Sample. A photo's file is read as it is asked for.
     """
 
     name: str  # the spec it was opened by, or a part of it
@@ -35,7 +33,7 @@ class Source(Sequence):
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Sample:
         record = self.records[self.chosen[index]]
         photo, points = record["image"], record["points"][self.scheme.name]
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
@@ -69,7 +67,7 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     test has no subset of that name, as ibug_300w's afw).
     Errors: InputError that lists what there is, or says how to prepare what there is not.
     """
-    from jaxalign.datasets import BENCHMARKS, builder
+    from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
 
     data_dir = Path(data_dir)
     dataset, slash, split = spec.partition("/")
@@ -98,7 +96,13 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
         )
     stored, chosen = parts[split]
     _check_scheme(spec, dataset, scheme, stored.schemes)
-    return Source(spec, scheme, stored.records, stored.groups, tuple(chosen))
+    return Source(
+        name=spec,
+        scheme=scheme,
+        records=stored.records,
+        groups=stored.groups,
+        chosen=tuple(chosen),
+    )
 
 
 def _check_scheme(spec, dataset, scheme, schemes):
@@ -115,20 +119,27 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     reader's layout and base. Every photo is checked now and read again as it is asked for.
     Errors: InputError for files that cannot be read, or naming the first unusable face.
     """
+    # here, for what all the readers import would slow down every --help
     from jaxalign.datasets.faces import Bad, check_face, record
     from jaxalign.datasets.image_folder import faces
 
     records = []
     for face in faces(Path(root), scheme=scheme.name, split=split, **options):
-        bad = face if isinstance(face, Bad) else check_face(face)
-        if bad:
-            raise InputError(f"{bad.path}: {bad.reason}; mend it or leave the face out")
+        face = face if isinstance(face, Bad) else check_face(face) or face
+        if isinstance(face, Bad):
+            raise InputError(f"{face.path}: {face.reason}; mend it or leave the face out")
         if face.split == split:
             records.append(record(face))
     if not records:
         raise InputError(f"{root}: holds no face of the split {split!r}")
     groups = [record["group"] for record in records]
-    return Source(f"{root}/{split}", scheme, records, groups, tuple(range(len(records))))
+    return Source(
+        name=f"{root}/{split}",
+        scheme=scheme,
+        records=records,
+        groups=groups,
+        chosen=tuple(range(len(records))),
+    )
 
 
 def first(source: Source, faces: int) -> Source:

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxalign import geometry
 from jaxalign.schemes import Scheme
 
 
-def inside(points, size: int):
+def inside(points: Float[Array, "B K 2"], size: int) -> Bool[Array, "B K"]:
     """(B, K, 2) crop pixels -> (B, K) bool: the point lies on the crop.
 
     A point that is not a number counts as inside: its loss must not be masked away.
@@ -17,7 +18,9 @@ def inside(points, size: int):
     return ~((points <= -0.5) | (points >= size - 0.5)).any(-1)
 
 
-def gaussian_maps(points, stride: int, size: int, sigma: float, cut: float = 0.0):
+def gaussian_maps(
+    points: Float[Array, "B K 2"], stride: int, size: int, sigma: float, cut: float = 0.0
+) -> Float[Array, "B h w K"]:
     """Landmark maps: exp(-d^2 / (2 sigma^2)) around each point, peak 1 (Newell et al., 2016).
 
     points (B, K, 2) crop pixels -> (B, size/stride, size/stride, K); `sigma` in map pixels. The
@@ -33,7 +36,7 @@ def gaussian_maps(points, stride: int, size: int, sigma: float, cut: float = 0.0
     return gy[:, :, None] * gx[:, None]
 
 
-def class_map(points, size: int):
+def class_map(points: Float[Array, "B K 2"], size: int) -> Int[Array, "B h w"]:
     """(B, K, 2) crop pixels -> (B, size, size) int32: k at the pixel nearest to point k, K
     elsewhere (the background). Points off the crop are left out; of two on a pixel the later stays.
     """
@@ -45,7 +48,7 @@ def class_map(points, size: int):
     return jnp.where(marked < 0, count, marked)
 
 
-def weight_map(maps, easy: float = 0.1):
+def weight_map(maps: Float[Array, "B h w K"], easy: float = 0.1) -> Float[Array, "B h w K"]:
     """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
 
     Near is where the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
@@ -56,7 +59,14 @@ def weight_map(maps, easy: float = 0.1):
     return jnp.where(dilated > 0.2, 1.0, easy)
 
 
-def vectors(points, stride: int, size: int, sigma: float, theta: float, exponent: int = 2):
+def vectors(
+    points: Float[Array, "B K 2"],
+    stride: int,
+    size: int,
+    sigma: float,
+    theta: float,
+    exponent: int = 2,
+) -> tuple[Float[Array, "B w K"], Float[Array, "B h K"]]:
     """Vector labels (Gaussian Vector, Eq. 2): points (B, K, 2) crop pixels -> x (B, w, K), y.
 
     1 + theta at the map pixel nearest to the point, exp(-d^exponent / (2 sigma^2)) at distance d
@@ -72,7 +82,7 @@ def vectors(points, stride: int, size: int, sigma: float, theta: float, exponent
     return label[..., 0], label[..., 1]
 
 
-def whole_pixels(points, stride: int):
+def whole_pixels(points: Float[Array, "B K 2"], stride: int) -> Float[Array, "B K 2"]:
     """(B, K, 2) crop pixels -> the map pixel that holds each point, truncated towards 0.
 
     The labels of the released codes of HRNet for faces and TAB are centred on it.
@@ -81,14 +91,14 @@ def whole_pixels(points, stride: int):
 
 
 def boundary_maps(
-    points,
+    points: Float[Array, "B K 2"],
     scheme: Scheme,
     stride: int,
     size: int,
     sigma: float = 1.5,
     cut: float = 0.0,
     integer: bool = False,
-):
+) -> Float[Array, "B h w 16"]:
     """Boundary maps (LAB, Wu et al., CVPR 2018; TAB): exp(-D^2 / (2 sigma^2)) at distance D from
     the polyline of each of the scheme's 15 curves, and as the 16th map from all of them together.
 
@@ -132,7 +142,7 @@ def _squared_distance(line, side, positive):
     return jax.lax.scan(nearest, start, (line[:-1], line[1:]))[0]
 
 
-def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> np.ndarray:
+def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> Float[np.ndarray, "16"]:
     """(16,) weights of the boundary maps in a loss: 0 for curves that the scheme cannot draw, and,
     with `mask_duplicates`, for those that repeat an earlier one (the lower brows of 68 points)."""
     weights, seen = [], set()

@@ -10,7 +10,17 @@ os.environ.setdefault(
 )
 
 import jax  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
+
+from tests.helpers import shapes  # noqa: E402
+
+
+# Before they are imported: the shapes that these modules' signatures name are checked.
+jaxtyping.install_import_hook(
+    [f"jaxalign.{name}" for name in ("geometry", "targets", "decoding", "losses")],
+    f"{shapes.__name__}.checked",
+)
 
 from jaxalign.datasets import BENCHMARKS  # noqa: E402
 from tests.helpers.trees import make_300w  # noqa: E402

@@ -67,8 +67,8 @@ def test_invert_is_the_way_back_for_stacks_of_matrices():
 )
 def test_map_pixels_are_blocks_of_crop_pixels(crop, stride, on_map):
     """Map pixel 0 at stride 4 covers crop pixels 0 to 3, whose middle is 1.5."""
-    assert geometry.to_map(crop, stride) == on_map
-    assert geometry.from_map(on_map, stride) == crop
+    assert geometry.to_map(np.float64(crop), stride) == on_map
+    assert geometry.from_map(np.float64(on_map), stride) == crop
 
 
 @pytest.mark.parametrize(

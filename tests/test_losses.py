@@ -145,7 +145,7 @@ def test_adaptive_wing_of_coarse_predictions_is_float32():
 
 
 # Five faces, three attributes: two faces have the first, one the second, none the third.
-ATTRIBUTES = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], np.uint8)
+ATTRIBUTES = jnp.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_focal_factor_by_hand(reading, expected):
 
 @pytest.mark.parametrize("reading", losses.FOCAL)
 def test_focal_factor_is_one_without_attributes(reading):
-    factor = losses.focal_factor(np.zeros((4, 6), np.uint8), jnp.ones(4), reading)
+    factor = losses.focal_factor(jnp.zeros((4, 6), jnp.uint8), jnp.ones(4), reading)
     np.testing.assert_array_equal(factor, np.ones(4))
 
 
@@ -172,7 +172,7 @@ def test_focal_factor_of_an_attribute_goes_with_how_rare_it_is():
     """Of 8 faces one has the first attribute and four the second: 8 and 2, and 1 else."""
     attributes = np.zeros((8, 2), np.uint8)
     attributes[0, 0] = attributes[4:, 1] = 1
-    factor = losses.focal_factor(attributes, jnp.ones(8), "per_sample")
+    factor = losses.focal_factor(jnp.array(attributes), jnp.ones(8), "per_sample")
     np.testing.assert_allclose(factor, [4.5, 1, 1, 1, 1.5, 1.5, 1.5, 1.5])
 
 
@@ -183,14 +183,14 @@ def test_focal_factor_of_four_devices_is_that_of_one(reading):
     attributes = (rng.random((8, 6)) < 0.2).astype(np.uint8)
     weight = np.array([1, 1, 1, 1, 1, 0, 0, 0], np.float32)
     attributes[5:] = 1
-    one = losses.focal_factor(attributes[:5], jnp.ones(5), reading)
+    one = losses.focal_factor(jnp.array(attributes[:5]), jnp.ones(5), reading)
 
     def factor(attributes, weight):
         return losses.focal_factor(attributes, weight, reading, "devices")
 
     shared = jax.pmap(factor, "devices")(attributes.reshape(4, 2, 6), weight.reshape(4, 2))
     np.testing.assert_allclose(shared.ravel()[:5], one, rtol=1e-6)
-    alone = losses.focal_factor(attributes[:2], jnp.ones(2), reading)
+    alone = losses.focal_factor(jnp.array(attributes[:2]), jnp.ones(2), reading)
     assert abs(alone - one[:2]).max() > 0.01
 
 

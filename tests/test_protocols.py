@@ -1,9 +1,9 @@
 import pytest
 
 from jaxalign.datasets import BENCHMARKS
-from jaxalign.datasets.faces import ATTRIBUTES
 from jaxalign.metrics import supports
 from jaxalign.protocols import DEFAULT, PROTOCOLS, protocol_for
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import AFLW19, COFW29, IBUG68, LAPA106, SCHEMES, WFLW98
 
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from jaxalign.datasets.faces import ATTRIBUTES, Benchmark, Face
+from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES
 
 from .curves import INDICES, TOTAL, USED
 from .head import Head

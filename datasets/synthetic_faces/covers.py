@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from .backdrop import fixed, polygon
+from .camera import Camera
 from .curves import START, USED
 from .head import Head
 from .paint import hairline, mask_top
@@ -20,10 +21,9 @@ HAND = np.array(
 )  # fmt: skip
 
 
-def hand_capsules(scene: Scene) -> np.ndarray:
-    """(N, 5) in unit coordinates: both ends and the radius of every part of the hand."""
-    x, y, angle, size = scene.covers.hand
-    camera = scene.camera
+def hand_capsules(held: tuple[float, float, float, float], camera: Camera) -> np.ndarray:
+    """Covers.hand -> (N, 5) in unit coordinates: both ends and the radius of each of its parts."""
+    x, y, angle, size = held
     turn = np.radians(angle + camera.roll)
     rotate = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
     place = camera.pixels(np.array([x, y, 1.0]), 1) + 0.5
@@ -39,7 +39,7 @@ def hand(image: np.ndarray, scene: Scene) -> None:
     light, size = scene.light, len(image)
     tone = light.ambient + 0.65 * light.strength
     skin = scene.look.skin * tone * np.asarray(light.colour)
-    parts = hand_capsules(scene)
+    parts = hand_capsules(scene.covers.hand, scene.camera)
     # Each part is drawn from its dark rim inwards: share of the radius, shade, shift to the light.
     layers = ((1.0, 0.62, 0.0), (0.88, 0.82, 0.05), (0.66, 0.95, 0.14), (0.35, 1.03, 0.2))
     for group in (parts[:4], parts[4:]):  # palm and wrist, fingers
@@ -108,7 +108,7 @@ def hidden(scene: Scene, head: Head) -> np.ndarray:
     if covers.mask is not None:
         found |= y > mask_top(x)
     if covers.hand is not None:
-        parts = hand_capsules(scene)
+        parts = hand_capsules(covers.hand, camera)
         start, arm = parts[:, :2], parts[:, 2:4] - parts[:, :2]
         away = seen[:, None] - start
         along = np.clip((away * arm).sum(-1) / (arm**2).sum(-1), 0, 1)

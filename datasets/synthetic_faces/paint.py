@@ -31,7 +31,7 @@ TURNS = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 CIRCLE = np.stack([np.cos(TURNS), np.sin(TURNS)], 1)
 
 
-def disc(x, y, rx, ry=None) -> np.ndarray:
+def disc(x: float, y: float, rx: float, ry: float | None = None) -> np.ndarray:
     return CIRCLE * (rx, ry or rx) + (x, y)
 
 
@@ -228,7 +228,7 @@ def _nostrils(canvas):
 def _eye(canvas, scene, side, index):
     look, curves = scene.look, canvas.head.curves
     up, low = curves[f"{side}eye_up"], curves[f"{side}eye_lo"]
-    pupil = curves[f"{side}pupil"][0]
+    pupil_x, pupil_y = curves[f"{side}pupil"][0]
     sign = -1 if side == "l" else 1
     crease = up + (0, -0.05 - 0.02 * max(0, -scene.shape.lids[index]))
     if look.shadow is not None:
@@ -242,12 +242,12 @@ def _eye(canvas, scene, side, index):
     def ball():
         canvas.fill(opening, white)
         canvas.veil(ribbon(up + (0, 0.01), 0.03), white * 0.35, 0.55, 0.012)
-        canvas.fill(disc(*pupil, 0.088), look.iris * 0.45)
-        canvas.fill(disc(*pupil, 0.072), look.iris)
-        canvas.fill(disc(pupil[0], pupil[1] + 0.045, 0.04, 0.02), look.iris * 1.2)
-        canvas.fill(disc(*pupil, 0.036), DARK * 0.6)
+        canvas.fill(disc(pupil_x, pupil_y, 0.088), look.iris * 0.45)
+        canvas.fill(disc(pupil_x, pupil_y, 0.072), look.iris)
+        canvas.fill(disc(pupil_x, pupil_y + 0.045, 0.04, 0.02), look.iris * 1.2)
+        canvas.fill(disc(pupil_x, pupil_y, 0.036), DARK * 0.6)
         light = scene.light.direction
-        canvas.fill(disc(pupil[0] + 0.04 * light[0], pupil[1] + 0.05 * light[1], 0.014), [245] * 3)
+        canvas.fill(disc(pupil_x + 0.04 * light[0], pupil_y + 0.05 * light[1], 0.014), [245] * 3)
 
     canvas.clipped(opening, ball, 0.1)
     corner = low[57:] if side == "l" else low[:4]

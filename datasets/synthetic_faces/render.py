@@ -75,8 +75,8 @@ def _paste(image, texture, pixels, depth, grid):
     found = texture_map(pixels, depth, len(image), grid)
     if found is None:
         return
-    (x, y), places, covered = found
-    drawn = cv2.remap(texture, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    (x, y), (columns, rows), covered = found
+    drawn = cv2.remap(texture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     target = image[y : y + covered.shape[0], x : x + covered.shape[1]]
     cv2.copyTo(drawn, covered.view(np.uint8), target)
     solid = covered.view(np.uint8)

@@ -33,6 +33,7 @@ class Look:
     skin: np.ndarray
     hair: np.ndarray
     iris: np.ndarray
+    shirt: np.ndarray
     style: str = "short"  # bald, short, long or tied
     hairline: float = 0.0  # higher forehead above 0
     parting: float = 0.0
@@ -47,7 +48,6 @@ class Look:
     shadow: np.ndarray | None = None  # on the lids
     liner: float = 0.0
     blush: float = 0.0
-    shirt: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,13 @@ def _camera(rng, posed):
     else:
         yaw, pitch = rng.normal(0, 18), rng.normal(0, 9)
         yaw = np.clip(yaw, -40, 40)
-    return {
-        "yaw": float(yaw),
-        "pitch": float(np.clip(pitch, -30, 30)),
-        "roll": float(np.clip(rng.normal(0, 10), -35, 35)),
-        "scale": float(rng.uniform(0.2, 0.29)),
-        "distance": float(rng.uniform(7, 20)),
-    }, rng.normal(0, 0.025, 2)
+    return Camera(
+        yaw=float(yaw),
+        pitch=float(np.clip(pitch, -30, 30)),
+        roll=float(np.clip(rng.normal(0, 10), -35, 35)),
+        scale=float(rng.uniform(0.2, 0.29)),
+        distance=float(rng.uniform(7, 20)),
+    ), rng.normal(0, 0.025, 2)
 
 
 def _look(rng, made_up):
@@ -203,9 +203,13 @@ def _light(rng, harsh):
     direction = np.array([x, y, depth])
     direction /= np.linalg.norm(direction)
     return Light(
-        tuple(direction), float(ambient), float(strength), tuple(np.clip(colour, 0.6, 1.4)),
-        float(gain * rng.uniform(0.85, 1.1)), float(rng.uniform(0.05, 0.3)),
-    )  # fmt: skip
+        direction=tuple(direction),
+        ambient=float(ambient),
+        strength=float(strength),
+        colour=tuple(np.clip(colour, 0.6, 1.4)),
+        gain=float(gain * rng.uniform(0.85, 1.1)),
+        shine=float(rng.uniform(0.05, 0.3)),
+    )
 
 
 def _covers(rng, covered):
@@ -244,7 +248,7 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     return Scene(
         shape=shape,
-        camera=Camera(**camera),
+        camera=camera,
         look=look,
         light=light,
         covers=covers,

@@ -10,6 +10,7 @@ leaves: the data set synthetic_faces, and the trained model and its report in th
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxalign.commands import evaluate, new_parser, prepare, run, train
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
 def _demonstrate(workdir):
     started = time.perf_counter()
     report = workdir / "report"
-    steps = [
+    steps: list[tuple[Callable[[list[str]], int], str, list[str]]] = [
         (train.main, "train", ["--config", "demo", "--workdir", str(workdir), "--resume"]),
         (evaluate.main, "evaluate", ["--ckpt", str(workdir), "--report", str(report)]),
     ]

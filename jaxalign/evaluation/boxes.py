@@ -16,6 +16,7 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import DECIMALS, per_face, statistics
 from jaxalign.evaluation.tables import Table, heading, to_markdown, with_interval, write_rows
 from jaxalign.protocols import Protocol
+from jaxalign.samples import Sample
 
 
 KINDS = ("landmarks", "dataset", "detector", "jitter")
@@ -25,14 +26,14 @@ FILES = ("boxes.md", "boxes.csv", "boxes.json", "boxes.png")
 
 
 @dataclass(frozen=True)
-class Jittered(Sequence):
+class Jittered(Sequence[Sample]):
     """A source whose landmark boxes are shifted and scaled; its points stay as they are.
 
     Each face's box moves by `shift` times its longer side in a direction drawn from `seed` and the
     face's id, the same for every shift, and is scaled by `scale` about its centre.
     """
 
-    source: Sequence
+    source: Sequence[Sample]
     shift: float = 0.0
     scale: float = 1.0
     seed: int = 0
@@ -40,7 +41,7 @@ class Jittered(Sequence):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Sample:
         sample = self.source[index]
         x0, y0, x1, y1 = np.asarray(sample["boxes"]["landmarks"], np.float64)
         half = np.array([x1 - x0, y1 - y0]) / 2
@@ -49,20 +50,20 @@ class Jittered(Sequence):
         step = self.shift * 2 * half.max() * np.array([np.cos(angle), np.sin(angle)])
         centre = np.array([x0 + x1, y0 + y1]) / 2 + step
         box = np.concatenate([centre - self.scale * half, centre + self.scale * half])
-        return sample | {"boxes": sample["boxes"] | {"landmarks": box.astype(np.float32)}}
+        return {**sample, "boxes": sample["boxes"] | {"landmarks": box.astype(np.float32)}}
 
 
 @dataclass(frozen=True)
-class Chosen(Sequence):
+class Chosen(Sequence[Sample]):
     """Some faces of a source, by their places in it."""
 
-    source: Sequence
+    source: Sequence[Sample]
     places: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> Sample:
         return self.source[self.places[index]]
 
 
@@ -75,7 +76,9 @@ def parse_kinds(text: str) -> tuple[str, ...]:
     return tuple(kind for kind in KINDS if kind in asked)
 
 
-def comparable(source: Sequence, kinds: Sequence[str]) -> tuple[Sequence, tuple[str, ...], list]:
+def comparable(
+    source: Sequence[Sample], kinds: Sequence[str]
+) -> tuple[Sequence[Sample], tuple[str, ...], list]:
     """-> (the faces that have all kinds, the kinds, what was left out, in words).
 
     A kind that no face has is left out; then every face that lacks one of the others, from all
@@ -103,9 +106,9 @@ def comparable(source: Sequence, kinds: Sequence[str]) -> tuple[Sequence, tuple[
 
 
 def sensitivity(
-    source: Sequence,
+    source: Sequence[Sample],
     kinds: Sequence[str],
-    predict: Callable[[Sequence, str], Results],
+    predict: Callable[[Sequence[Sample], str], Results],
     protocol: Protocol,
     seed: int = 0,
 ) -> list[dict]:
@@ -116,7 +119,9 @@ def sensitivity(
     the first row, "change_interval"}, by the headline normaliser; rows of jitter have "shift" or
     "scale", and both curves hold the landmark box itself.
     """
-    runs = [({"kind": kind}, source, kind) for kind in kinds if kind != "jitter"]
+    runs: list[tuple[dict, Sequence[Sample], str]] = [
+        ({"kind": kind}, source, kind) for kind in kinds if kind != "jitter"
+    ]
     if "jitter" in kinds:
         for key, values in (("shift", SHIFTS), ("scale", sorted((*SCALES, 1.0)))):
             for value in values:

@@ -215,10 +215,13 @@ def _write_curves(folder, entries, protocol):
         for name, share in curves.items()
     ]
     pictures.write_curves(
-        folder / "comparison_ced.png", LEVELS, lines, protocol.limits,
-        f"normalised mean error of a face, % of {pictures.NAMES[protocol.normaliser]}",
-        "faces with no larger error, %",
-    )  # fmt: skip
+        folder / "comparison_ced.png",
+        LEVELS,
+        lines,
+        limits=protocol.limits,
+        across=f"normalised mean error of a face, % of {pictures.NAMES[protocol.normaliser]}",
+        up="faces with no larger error, %",
+    )
 
 
 def _write_pages(folder, comparison, tables, about):

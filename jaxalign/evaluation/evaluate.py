@@ -39,7 +39,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
-    return _finish(results, model.protocol, about, report, crops, maps)
+    return _finish(results, model.protocol, about, report=report, crops=crops, maps=maps)
 
 
 def score_predictions(
@@ -82,7 +82,8 @@ def score_predictions(
         "benchmark": benchmark,
         **_circumstances(command),
     }
-    return _finish(results, protocol_for(benchmark, results.scheme), about, report, crops)
+    protocol = protocol_for(benchmark, results.scheme)
+    return _finish(results, protocol, about, report=report, crops=crops)
 
 
 def compare_runs(
@@ -128,12 +129,12 @@ def try_boxes(
     return rows
 
 
-def _finish(results, protocol, about, report, crops, maps=None):
+def _finish(results, protocol, about, *, report, crops, maps=None):
     """Prints the protocol's rows; writes the report where one is asked for."""
     summary = summarise(results, protocol)
     print(print_table(summary))
     if report:
-        write_report(report, results, protocol, about, crops, summary, maps)
+        write_report(report, results, protocol, about, crops=crops, summary=summary, maps=maps)
         print(f"\nreport: {Path(report) / 'report.html'}")
     return summary
 

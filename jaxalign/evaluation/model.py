@@ -16,12 +16,13 @@ from jaxalign.pipeline import Crop
 from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import Recipe, override, to_json
+from jaxalign.samples import Sample
 from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, open_source
 from jaxalign.systems.interface import System
 
 
 def predict_source(
-    predictor: Predictor, variables: dict, source: Sequence, crop: Crop, **options
+    predictor: Predictor, variables: dict, source: Sequence[Sample], crop: Crop, **options
 ) -> Results:
     """All faces of `source`, in its order. `options` are those of predict_faces."""
     truth = truth_of(source, "the source", predictor.system.points)
@@ -56,7 +57,7 @@ class Model:
     def predictor(self) -> Predictor:
         return Predictor(self.system, self.flip_test)
 
-    def predict(self, source: Sequence, crop: Crop) -> Results:
+    def predict(self, source: Sequence[Sample], crop: Crop) -> Results:
         """All faces of `source` under this crop, with a bar of progress."""
         return predict_source(
             self.predictor, self.variables, source, crop,
@@ -106,7 +107,15 @@ def open_model(
     if not spec:
         raise InputError("the recipe names no test data; give --data NAME/SPLIT")
     source = open_source(spec, recipe.system.points, data_dir)
-    return Model(recipe, variables, step, source, device, flip_test, batch)
+    return Model(
+        recipe=recipe,
+        variables=variables,
+        step=step,
+        source=source,
+        device=device,
+        flip_test=flip_test,
+        batch=batch,
+    )
 
 
 def shown_maps(

@@ -108,7 +108,9 @@ def figure(path: Path, caption: str) -> str:
     """A picture inside the page; photographs as JPEG, for they are large."""
     photos = path.name.startswith(("faces", "maps"))
     if photos:
-        data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
+        picture = cv2.imread(str(path))
+        assert picture is not None  # it was written by the report
+        data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 88])[1]
         kind, data = "jpeg", data.tobytes()
     else:
         kind, data = "png", path.read_bytes()

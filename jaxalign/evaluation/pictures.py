@@ -38,20 +38,26 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
     groups = _groups(curves, sizes)
     lines = [(curve_label(names, summary), share, "all" in names) for names, share in groups]
     write_curves(
-        path, levels, lines, summary["limits"],
-        f"normalised mean error of a face, % of {NAMES[summary['headline']]}",
-        "faces with no larger error, %",
-    )  # fmt: skip
+        path,
+        levels,
+        lines,
+        limits=summary["limits"],
+        across=f"normalised mean error of a face, % of {NAMES[summary['headline']]}",
+        up="faces with no larger error, %",
+    )
 
 
 def write_pck(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
     """Share of landmarks with no larger error, for all of them and for each region."""
     lines = [(" = ".join(names), share, "all" in names) for names, share in _groups(curves, {})]
     write_curves(
-        path, levels, lines, (),
-        f"error of a landmark, % of {NAMES[summary['headline']]}",
-        "landmarks with no larger error, %",
-    )  # fmt: skip
+        path,
+        levels,
+        lines,
+        limits=(),
+        across=f"error of a landmark, % of {NAMES[summary['headline']]}",
+        up="landmarks with no larger error, %",
+    )
 
 
 def write_curves(
@@ -206,7 +212,7 @@ def write_maps(
         _write(folder / f"maps_{name}.png", sheet)
 
 
-def write_boxes(path: Path, rows: list[dict], normaliser: str) -> None:
+def write_boxes(path: Path, rows: Sequence[dict], normaliser: str) -> None:
     """What the box is worth: NME under each kind of box, and along shift and scale of one.
 
     `rows` are those of evaluation.boxes.sensitivity; the bars and bands are their intervals.

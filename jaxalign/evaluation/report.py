@@ -56,7 +56,7 @@ def write_report(
         pictures.write_landmarks(partial / "landmarks.png", results, summary)
         errors = results.nme(protocol.normaliser)
         pictures.write_faces(partial / "faces.png", results, errors, crops)
-        if maps:
+        if maps and crops:
             pictures.write_maps(partial, results, errors, crops, maps)
         results.save(partial / "predictions.jsonl", protocol.normaliser)
         write_page(partial, summary, about, sorted(path.name for path in partial.glob(MAPS)))

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError, typed
-from jaxalign.evaluation.exchange import numbers, read_text
+from jaxalign.records import numbers, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -81,12 +82,16 @@ class Results:
     def take(self, indices: Sequence[int]) -> "Results":
         """The faces of these indices, in that order."""
         indices = list(indices)
-        rows = {
-            name: None if getattr(self, name) is None else getattr(self, name)[indices]
-            for name in ("predicted", "truth", "score", "visible", "norm_box")
-        }
-        names = {key: [getattr(self, key)[i] for i in indices] for key in ("ids", "subsets")}
-        return Results(**names, **rows, scheme=self.scheme)
+        return Results(
+            ids=tuple(self.ids[i] for i in indices),
+            predicted=self.predicted[indices],
+            truth=self.truth[indices],
+            score=None if self.score is None else self.score[indices],
+            visible=self.visible[indices],
+            subsets=tuple(self.subsets[i] for i in indices),
+            scheme=self.scheme,
+            norm_box=None if self.norm_box is None else self.norm_box[indices],
+        )
 
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of the list of faces and of their true points, whatever the faces' order.
@@ -133,7 +138,9 @@ class Results:
             raise InputError(
                 f"{path}: holds faces of {len(schemes)} schemes; keep one scheme to a file"
             )
-        columns = {key: [face[key] for face in faces] for key in faces[0] if key != "scheme"}
+        columns: dict[str, Any] = {
+            key: [face[key] for face in faces] for key in faces[0] if key != "scheme"
+        }
         unscored = [face["ids"] for face in faces if face["score"] is None]
         if len(unscored) == len(faces):
             columns["score"] = None

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.errors import InputError
-from jaxalign.evaluation.exchange import read_records
 from jaxalign.evaluation.results import Results
 from jaxalign.metrics import listed
+from jaxalign.records import read_records
+from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 
 
@@ -43,20 +44,26 @@ class Truth:
         )
 
 
-def truth_of(source: Sequence, name: str, scheme: Scheme) -> Truth:
-    """The annotations of a source's samples (see sources.Source); its photos are passed over."""
+def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
+    """The annotations of a source's samples (see samples.Sample); its photos are passed over."""
     keys = ("id", "points", "visible", "subsets", "norm_box")
     rows = [[sample[key] for key in keys] for sample in source]
     if not rows:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
     ids, points, visible, subsets, norm_box = zip(*rows, strict=True)
     return Truth(
-        name, scheme, ids, np.stack(points), np.stack(visible), subsets, np.stack(norm_box)
+        name=name,
+        scheme=scheme,
+        ids=ids,
+        points=np.stack(points),
+        visible=np.stack(visible),
+        subsets=subsets,
+        norm_box=np.stack(norm_box),
     )
 
 
 def read_truth(path: Path | str, scheme: Scheme) -> Truth:
-    """Annotations from a file of exchange.read_records; of predictions.jsonl its true points."""
+    """Annotations from a file of records.read_records; of predictions.jsonl its true points."""
     records = read_records(path, scheme, ("truth", "points", "landmarks"))
     visible = np.ones((len(records), scheme.num_points), bool)
     norm_box = np.full((len(records), 4), np.nan)
@@ -76,7 +83,7 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
 
 
 def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Results:
-    """Predictions of a file of exchange.read_records, scored against `truth`; with `found_only` of
+    """Predictions of a file of records.read_records, scored against `truth`; with `found_only` of
     the faces alone that the file has.
 
     Raises InputError that lists the ids of either side which the other lacks.

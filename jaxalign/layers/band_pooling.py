@@ -1,5 +1,8 @@
 """The Band Pooling Module: heatmaps to a pair of vectors (Xiong et al., ACCV 2020, Section 3.3)."""
 
+from functools import reduce
+from operator import add
+
 import jax.numpy as jnp
 
 
@@ -21,7 +24,8 @@ def band_pool(maps, bands: tuple[int, ...], alpha: float = 0.5):
     def slide(means):
         padded = jnp.pad(means, ((0, 0), (reach, reach), (0, 0)))
         length = means.shape[1]
-        return sum(weight * padded[:, i : i + length] for i, weight in enumerate(weights))
+        moved = (weight * padded[:, i : i + length] for i, weight in enumerate(weights))
+        return reduce(add, moved)
 
     maps = maps.astype(jnp.float32)
     return slide(maps.mean(1)), slide(maps.mean(2))

@@ -5,6 +5,9 @@ A square is its centre x, y and its side, in pixels of the picture, as in geomet
 R lies at centre + (i + 1/2 - R/2) side / R.
 """
 
+from functools import reduce
+from operator import add
+
 import jax.numpy as jnp
 
 from jaxalign.layers.warping import bilinear
@@ -18,7 +21,7 @@ def pyramid(images, least: int):
     levels = [jnp.asarray(images)]
     while levels[-1].shape[1] >= 2 * least:
         corners = (levels[-1][:, y::2, x::2] for y in (0, 1) for x in (0, 1))
-        total = sum(corner.astype(jnp.uint16) for corner in corners)
+        total = reduce(add, (corner.astype(jnp.uint16) for corner in corners))
         odd = (total >> 2) & 1  # halves go to the even neighbour, so that no level is brighter
         levels.append(((total + 1 + odd) >> 2).astype(jnp.uint8))
     return levels
@@ -35,7 +38,7 @@ def sample_squares(levels, squares, size: int):
     wanted = jnp.clip(jnp.log2(side / size), 0, len(levels) - 1)
     steps = (jnp.arange(size, dtype=jnp.float32) + 0.5) / size - 0.5
     places = centre[..., None, :] + steps[None, None, :, None] * side[..., None, None]
-    sampled = 0
+    sampled = jnp.float32(0)
     for level, values in enumerate(levels):
         share = jnp.maximum(1 - abs(wanted - level), 0)
         own = (places + 0.5) / 2**level - 0.5  # (B, n, size, 2)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.dtypes import promote_dtype
 
 
 class TransposedConv(nn.Module):
@@ -28,7 +29,7 @@ class TransposedConv(nn.Module):
         )  # LeCun's: of the kernel's 4 s^2 C weights an output is made of 4 C
         kernel = self.param("kernel", init, (2 * s, 2 * s, inputs, self.channels))
         bias = self.param("bias", self.bias_init, (self.channels,))
-        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
 
         # block b of the outputs, moved by s/2, is made of pixel b - 1 by the kernel's second half
         # and of pixel b by its first

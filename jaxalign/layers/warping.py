@@ -53,7 +53,7 @@ def bilinear(maps, x, y):
     """maps (B, h, w, C) at places x and y, of shapes (B, ...) that broadcast -> (B, ..., C),
     float32; zeros outside."""
     batch, height, width, _ = maps.shape
-    face, sampled = jnp.arange(batch).reshape(batch, *[1] * (x.ndim - 1)), 0
+    face, sampled = jnp.arange(batch).reshape(batch, *[1] * (x.ndim - 1)), jnp.float32(0)
     for row, of_row in _neighbours(y, height):
         for column, of_column in _neighbours(x, width):
             found = maps[face, row, column].astype(jnp.float32)

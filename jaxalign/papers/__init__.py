@@ -7,7 +7,7 @@ number stands as the paper prints it, slips too: these are named in `notes`.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxalign.datasets.faces import ATTRIBUTES
+from jaxalign.samples import ATTRIBUTES
 
 
 PAPERS = ("gaussian_vector", "pixelwise", "propagationnet", "tab")

@@ -139,8 +139,9 @@ def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_smal
 
         return lambda: jax.block_until_ready(call(*arguments)), fetch
 
-    found = {("forward", name, ""): ready(call, variables, images)
-             for name, call in forward.items()}  # fmt: skip
+    found: dict[tuple, tuple[Callable, Callable]] = {
+        ("forward", name, ""): ready(call, variables, images) for name, call in forward.items()
+    }
     ways = {"argmax": flat, **WAYS}
     on_device = {"library": decode_maps, **{k: jax.jit(v) for k, v in ways.items()}}
     for name, call in on_device.items():

@@ -69,9 +69,9 @@ def make(
 @dataclass(frozen=True)
 class Number:
     value: float
-    low: float | str = ""  # of its interval, "" where it has none
-    high: float | str = ""
-    sd: float | str = ""  # of its trainings, "" of one alone
+    low: float | None = None  # of its interval, None where it has none
+    high: float | None = None
+    sd: float | None = None  # of its trainings, None of one alone
     faces: str = ""
 
 
@@ -89,9 +89,9 @@ class Line:
     def cells(self, columns: tuple[Column, ...]):
         """[label, by, column, value, low, high, sd, faces, report] of each number."""
         for column, number in zip(columns, self.numbers, strict=True):
-            if not isinstance(number, Number):
-                number = Number(number or "-")
-            yield [self.label, self.by, column.head, *dataclasses.astuple(number), self.report]
+            printed = (number or "-", None, None, None, "")
+            cells = dataclasses.astuple(number) if isinstance(number, Number) else printed
+            yield [self.label, self.by, column.head, *cells, self.report]
 
 
 def _lines(table: Table, work: Work) -> list[Line]:
@@ -123,10 +123,14 @@ def _averaged(trainings: list[Line]) -> Line:
         mean = found[0]
         if mean is not None:
             values = [number.value for number in found]
-            ends = [(number.low, number.high) for number in found]
-            ends = ("", "") if mean.low == "" else map(float, np.mean(ends, axis=0))
-            sd = float(np.std(values, ddof=1))
-            mean = Number(float(np.mean(values)), *ends, sd, mean.faces)
+            known = mean.low is not None
+            mean = Number(
+                value=float(np.mean(values)),
+                low=float(np.mean([number.low for number in found])) if known else None,
+                high=float(np.mean([number.high for number in found])) if known else None,
+                sd=float(np.std(values, ddof=1)),
+                faces=mean.faces,
+            )
         numbers.append(mean)
     reports = " ".join(line.report for line in trainings)
     return dataclasses.replace(
@@ -140,7 +144,7 @@ def _scored(label, entry, table, per_face=None):
     own = benchmark == benchmark_of(table.data)
     numbers = [_number(column, entry, summary, own, per_face or {}) for column in table.columns]
     note = "" if own else f"{benchmark}, by {summary['headline']}: not the paper's faces"
-    return Line(label, "ours", tuple(numbers), entry.name, note)
+    return Line(label, "ours", numbers=tuple(numbers), report=entry.name, note=note)
 
 
 def _number(column, entry, summary, own, per_face):
@@ -170,7 +174,7 @@ def _text(table: Table, lines: list[Line]) -> str:
         if not isinstance(number, Number):
             return number or "-"
         value = f"{number.value:.{column.decimals}f}"
-        if table.grid or number.low == "":
+        if table.grid or number.low is None or number.high is None:
             return value
         return value, f"±{(number.high - number.low) / 2:.{column.decimals}f}"
 
@@ -201,7 +205,7 @@ def _deviations(table, lines):
     largest = []
     for place, column in enumerate(table.columns):
         found = [number.sd for number in (line.numbers[place] for line in lines)
-                 if isinstance(number, Number) and number.sd != ""]  # fmt: skip
+                 if isinstance(number, Number) and number.sd is not None]  # fmt: skip
         if found:
             largest.append(f"{column.head} {max(found):.{column.decimals}f}")
     return f"largest standard deviation among them: {', '.join(largest)}"

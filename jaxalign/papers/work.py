@@ -15,11 +15,12 @@ from jaxalign import recipe as recipes
 from jaxalign.errors import InputError, typed
 from jaxalign.evaluation import evaluate
 from jaxalign.evaluation.compare import Entry, open_entry
-from jaxalign.evaluation.exchange import read_text
 from jaxalign.evaluation.model import open_model
 from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
+from jaxalign.recipe import Recipe
+from jaxalign.records import read_text
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.training import initial
 from jaxalign.training import train as training
@@ -67,8 +68,14 @@ class Work:
         self.trained, self.entries = set(), {}
 
     @property
+    def recipe(self) -> Recipe:
+        """What variants are made of; only with `config`."""
+        assert self.base is not None
+        return self.base
+
+    @property
     def seeds(self) -> range:
-        first = self.base.training.seed
+        first = self.recipe.training.seed
         return range(first, first + self.trainings)
 
     @property
@@ -78,26 +85,26 @@ class Work:
 
     def train(self, row: Variant, seed: int) -> Path:
         """The work directory of the row's model; trains it, or what is left of its training."""
-        varied, paths = recipes.override(self.base, row.train), [_path(s) for s in row.train]
-        values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.base)]
+        varied, paths = recipes.override(self.recipe, row.train), [_path(s) for s in row.train]
+        values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.recipe)]
         own = [s for s, new, old in zip(row.train, *values, strict=True) if new != old]
         workdir = self.folder / (_slug(own) or "base")
-        if seed != self.base.training.seed:
+        if seed != self.recipe.training.seed:
             own.append(f"training.seed={seed}")
             workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
         if workdir not in self.trained:
-            start = _fitting(recipes.override(self.base, own).system, self.init_from)
+            start = _fitting(recipes.override(self.recipe, own).system, self.init_from)
             own += [f"training.init_from={start!r}"] if start else []
             with self._told("train", "--config", self.config, "--workdir", workdir, "--resume",
                             *_set([*self.settings, *own])):  # fmt: skip
-                recipe = recipes.override(self.base, own)
+                recipe = recipes.override(self.recipe, own)
                 training.train(recipe, workdir, self.data_dir, resume=True)
             self.trained.add(workdir)
         return workdir
 
     def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
         """The row's model under the row's settings of evaluation."""
-        crop, settings = self.base.data.crop, list(row.test)
+        crop, settings = self.recipe.data.crop, list(row.test)
         if row.shrink != 1:
             side = getattr(crop, crop.box).enlarge * row.shrink
             settings.append(f"data.crop.{crop.box}.enlarge={side:g}")

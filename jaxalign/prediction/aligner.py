@@ -107,7 +107,10 @@ class Aligner:
         ):
             score = float(scores.mean())
             status = "ok" if score >= self.min_score else "low_confidence"
-            faces[place].append(Face(points, scores, box, origin, score, status))
+            face = Face(
+                points=points, scores=scores, box=box, origin=origin, score=score, status=status
+            )
+            faces[place].append(face)
         return faces
 
     def _points(self, faces):

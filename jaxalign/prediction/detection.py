@@ -12,15 +12,16 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import cv2
+import cv2.data
 import numpy as np
 
 from jaxalign import geometry, photos
 from jaxalign.errors import InputError, typed
-from jaxalign.evaluation.exchange import numbers, read_text
 from jaxalign.pipeline import BoxRule
+from jaxalign.records import numbers, read_text
 
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -51,7 +52,7 @@ class Cascade:
     close-up. The score is the number of neighbouring windows that agreed, at least 5.
     """
 
-    name: ClassVar[str] = "cascade"
+    name: str = "cascade"
     # As `python -m benchmarks.detectors --data ibug_300w/train --limit 400` measures it.
     rule: ClassVar[BoxRule] = BoxRule(enlarge=0.89, down=0.159)
     longest: ClassVar[int] = 960
@@ -69,7 +70,8 @@ class Cascade:
         boxes, scores = self._found(grey)
         if not len(boxes):
             frame = round(self.frame * max(grey.shape))
-            boxes, scores = self._found(cv2.copyMakeBorder(grey, *[frame] * 4, cv2.BORDER_CONSTANT))
+            framed = cv2.copyMakeBorder(grey, frame, frame, frame, frame, cv2.BORDER_CONSTANT)
+            boxes, scores = self._found(framed)
             boxes = boxes - [frame, frame, 0, 0]
         return _detections(boxes, scores, image, small, self.rule)
 
@@ -78,8 +80,9 @@ class Cascade:
         boxes, scores = self._cascade.detectMultiScale2(
             grey, 1.1, self.neighbours, minSize=(self.least, self.least)
         )
-        scores = np.float32(scores)
-        kept = np.int64(cv2.dnn.NMSBoxes(boxes, scores, 0, 0.3))  # the best of nested ones
+        scores = np.asarray(scores, np.float32)
+        best = cv2.dnn.NMSBoxes(boxes, scores.tolist(), 0, 0.3)  # of nested ones
+        kept = np.asarray(best, np.int64)
         return np.reshape(boxes, (-1, 4))[kept], scores[kept]
 
 
@@ -90,7 +93,7 @@ class YuNet:
     is a probability, at least 0.9 (OpenCV's default). Errors: InputError naming the file.
     """
 
-    name: ClassVar[str] = "yunet"
+    name: str = "yunet"
     # Inferred, not measured: WIDER FACE, which it learned from, frames a face with its forehead,
     # a fifth of the box's height.
     rule: ClassVar[BoxRule] = BoxRule(enlarge=0.82, down=0.1)
@@ -98,7 +101,7 @@ class YuNet:
 
     def __init__(self, model: Path | str):
         try:
-            self._net = cv2.FaceDetectorYN_create(str(model), "", (self.longest, self.longest))
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (self.longest, self.longest))
             self(np.zeros((64, 64, 3), np.uint8))
         except cv2.error:
             fault = "not YuNet's ONNX file" if Path(model).is_file() else "no such file"
@@ -146,7 +149,7 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
     return {photo: np.array(those, np.float32) for photo, those in boxes.items()}
 
 
-def _csv_boxes(text, path) -> Iterator[tuple[str, str, list]]:
+def _csv_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     if lacking := [name for name in ("photo", *CORNERS) if name not in (reader.fieldnames or ())]:
         raise InputError(f"{path}: its first line lacks the column {lacking[0]}; photo,x0,y0,x1,y1")
@@ -154,7 +157,7 @@ def _csv_boxes(text, path) -> Iterator[tuple[str, str, list]]:
         yield f"{path}, line {reader.line_num}", row["photo"], [row[name] for name in CORNERS]
 
 
-def _json_boxes(text, path) -> Iterator[tuple[str, str, list]]:
+def _json_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:

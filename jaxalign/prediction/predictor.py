@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from jaxalign import geometry, parallel
 from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.samples import Sample
 from jaxalign.systems.interface import System
 
 
@@ -43,7 +44,7 @@ def _with_flip(system):
 def predict_faces(
     predictor: Predictor,
     variables: dict,
-    source: Sequence,
+    source: Sequence[Sample],
     crop: Crop,
     *,
     batch: int = 32,

@@ -25,7 +25,7 @@ class OneEuro:
 
     def __call__(self, seconds: float, values: np.ndarray) -> np.ndarray:
         """The values at that time, smoothed; a time not after the last one returns the last."""
-        if self._value is None:
+        if self._time is None or self._value is None:
             self._time, self._value = seconds, np.asarray(values, np.float64)
         step = seconds - self._time
         if step > 0:
@@ -101,7 +101,13 @@ class Tracks:
 
     def _begin(self, box, seconds):
         unit = float(max(box[2] - box[0], box[3] - box[1]))
-        track = _Track(self._next, box, seconds, OneEuro(self.cutoff, self.slope), unit)
+        track = _Track(
+            id=self._next,
+            box=box,
+            seen=seconds,
+            filter=OneEuro(self.cutoff, self.slope),
+            unit=unit,
+        )
         self._tracks.append(track)
         self._next += 1
         return track

@@ -10,7 +10,8 @@ regions, how maps make a crop, losses and schedule. Its numbers do not stand for
 """
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -120,7 +121,9 @@ class AttentionCropping(System):
     def readers(self) -> dict[str, tuple[str, ...]]:
         """Each regional network, with the regions that it sees."""
         eyes = "left_eye", "right_eye"
-        pairs = {"eye": eyes} if self.share_eyes else {eye: (eye,) for eye in eyes}
+        pairs: dict[str, tuple[str, ...]] = (
+            {"eye": eyes} if self.share_eyes else {eye: (eye,) for eye in eyes}
+        )
         return pairs | {"nose": ("nose",), "mouth": ("mouth",)}
 
     @property
@@ -168,7 +171,13 @@ class AttentionCropping(System):
         for region, seen in regional.items():
             own = np.array(self.regions[region])
             points, scores = points.at[:, own].set(seen.points), scores.at[:, own].set(seen.scores)
-        return Stages(whole.points, whole.scores, points, scores, squares)
+        return Stages(
+            global_points=whole.points,
+            global_scores=whole.scores,
+            points=points,
+            scores=scores,
+            squares=squares,
+        )
 
     def global_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
@@ -275,10 +284,10 @@ class AttentionCropping(System):
         label = losses.Label(geometry.to_map(placed, STRIDE), target)
         loss = losses.LOSSES[self.criterion]
         if loss.logits:
-            by_map = sum(loss.call(self.temperature * maps, label) for maps in seen.maps)
+            by_map = reduce(add, (loss.call(self.temperature * maps, label) for maps in seen.maps))
         else:
             pixels = target.shape[1] * target.shape[2]
-            by_map = sum(loss.call(maps, label) for maps in seen.maps) * pixels
+            by_map = reduce(add, (loss.call(maps, label) for maps in seen.maps)) * pixels
         on = targets.inside(placed, size) & targets.inside(truth, self.size)
         return distance, by_map, on.astype(jnp.float32)
 

@@ -87,7 +87,9 @@ class GaussianVector(SingleNetwork):
         vectors = "alpha", "theta", "exponent", "beyond_box", "tau", "beyond_sigma"
         if not self.bands:
             return dict.fromkeys(vectors, "bands=() trains heatmaps")
-        found = dict.fromkeys(("criterion", "weight_map"), f"bands={self.bands} trains vectors")
+        found: dict[str, str] = dict.fromkeys(
+            ("criterion", "weight_map"), f"bands={self.bands} trains vectors"
+        )
         if len(self.bands) == 1:
             found["alpha"] = "there is one band"
         if not self.beyond_box:
@@ -112,7 +114,9 @@ class GaussianVector(SingleNetwork):
         if self.bands:
             x, y = band_pool(maps, self.bands, self.alpha)
             tau = self.tau if self.beyond_box else 0.0
-            points, score = decoding.vectors(x, y, 1 + self.theta, tau, self.beyond_sigma)
+            points, score = decoding.vectors(
+                x, y, peak=1 + self.theta, tau=tau, sigma=self.beyond_sigma
+            )
         else:
             logits = losses.LOSSES[self.criterion].logits
             points, score = decoding.read(maps, "quarter", logits)
@@ -122,7 +126,12 @@ class GaussianVector(SingleNetwork):
         points = batch["points"]
         if self.bands:
             label = targets.vectors(
-                points, STRIDE, self.size, self.sigma, self.theta, self.exponent
+                points,
+                STRIDE,
+                self.size,
+                sigma=self.sigma,
+                theta=self.theta,
+                exponent=self.exponent,
             )
             pairs = zip(band_pool(outputs, self.bands, self.alpha), label, strict=True)
             x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.optimizers import Optimizer
+from jaxalign.samples import DeviceBatch
 from jaxalign.schemes import SCHEMES, Scheme
 from jaxalign.settings import Settings
 
@@ -145,7 +146,9 @@ def select(variables: dict, network: str) -> dict:
     return {kind: tree[network] for kind, tree in variables.items()}
 
 
-def forward(module: nn.Module, network: str, variables: dict, *inputs, train: bool = False):
+def forward(
+    module: nn.Module, network: str, variables: dict, *inputs, train: bool = False
+) -> tuple[Any, dict]:
     """A network of the system on its inputs -> its outputs, and {network: its new statistics}, {}
     where it is not training."""
     own = select(variables, network)
@@ -173,7 +176,7 @@ class SingleNetwork(System):
     def network(self) -> nn.Module:
         raise NotImplementedError
 
-    def errors(self, outputs, batch: dict) -> tuple[jax.Array, dict]:
+    def errors(self, outputs, batch: DeviceBatch[jax.Array]) -> tuple[jax.Array, dict]:
         raise NotImplementedError
 
     @property
@@ -189,7 +192,7 @@ class SingleNetwork(System):
         images = normalise(images, self.dtype)
         return forward(self.network, "network", variables, images)[0]
 
-    def loss(self, params, batch_stats, batch, key):
+    def loss(self, params, batch_stats, batch: DeviceBatch[jax.Array], key):
         variables = {"params": params, "batch_stats": batch_stats}
         images = normalise(batch["image"], self.dtype)
         outputs, stats = forward(self.network, "network", variables, images, train=True)

@@ -276,7 +276,7 @@ class PixelWise(System):
         return (Phase("train", 1.5 * self.epochs, (judge, detector, detector)),)
 
     def init(self, key):
-        networks = {"network": self.network}
+        networks: dict[str, nn.Module] = {"network": self.network}
         inputs = {"network": (jnp.zeros((1, self.size, self.size, 1), self.dtype),)}
         if self.discriminator:
             networks["discriminator"] = Discriminator()

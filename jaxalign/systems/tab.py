@@ -278,9 +278,9 @@ class TAB(System):
             self.points,
             STRIDE,
             self.size,
-            self.boundary_sigma,
-            self.boundary_cut,
-            self.integer_labels,
+            sigma=self.boundary_sigma,
+            cut=self.boundary_cut,
+            integer=self.integer_labels,
         )
         weights = targets.boundary_weights(self.points, self.mask_duplicates)[None]
         errors = [losses.mse_maps(maps, target) for maps in boundaries]

@@ -35,7 +35,8 @@ class Checkpoints:
         )
         self.manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
         self.best_step = self.manager.best_step() or 0
-        self.best_val = self.manager.metrics(self.best_step)["val"] if self.best_step else math.inf
+        best = self.manager.metrics(self.best_step) if self.best_step else None
+        self.best_val = best["val"] if best else math.inf
 
     def save(self, state: TrainState, recipe: Recipe, val: float, low_score: float = 0.0):
         """Start saving; `state` may be donated as soon as this returns. `low_score`: see there."""

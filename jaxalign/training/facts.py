@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from jaxalign.pipeline import Crop
+from jaxalign.samples import Sample
 
 
-def mean_shape(source: Sequence, crop: Crop) -> np.ndarray:
+def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     """The mean of the faces' points (K, 2), unaugmented, shares of the crop's side: 0 at the outer
     edge of its first pixel, 1 at that of its last."""
     shapes = []
@@ -21,10 +22,10 @@ def mean_shape(source: Sequence, crop: Crop) -> np.ndarray:
     return np.mean(shapes, 0)
 
 
-FACTS: dict[str, Callable[[Sequence, Crop], np.ndarray]] = {"mean_shape": mean_shape}
+FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {"mean_shape": mean_shape}
 
 
-def told(batch_stats: dict, source: Sequence, crop: Crop) -> dict:
+def told(batch_stats: dict, source: Sequence[Sample], crop: Crop) -> dict:
     """Fresh statistics -> the same, with the facts that they ask for."""
     measured = {}
 

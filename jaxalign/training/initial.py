@@ -1,5 +1,6 @@
 """Where training starts from: published weights, other jaxalign checkpoints, or at random."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -57,7 +58,7 @@ def _key(path):
     return tuple(entry.key for entry in path)
 
 
-def torch_names(torch_name, keys) -> dict[tuple[str, ...], str]:
+def torch_names(torch_name, keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     """Keys of arrays inside a backbone, ("params", module, ..., "kernel") -> their names in its
     published file; arrays that it does not have are left out."""
     layers = {key: torch_name("/".join(key[1:-1])) for key in keys}
@@ -81,7 +82,9 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
         backbone, inside = BACKBONES[name], tuple(place.split("/"))
         size = len(inside)
         # without the place: as inside the backbone
-        leaves = {(k[0], *k[size + 1 :]): k for k in own if k[1 : size + 1] == inside}
+        leaves: dict[tuple[str, ...], tuple[str, ...]] = {
+            (k[0], *k[size + 1 :]): k for k in own if k[1 : size + 1] == inside
+        }
         names = torch_names(backbone.torch_name, leaves)
         found = {key: name for key, name in names.items() if name in arrays}
         if 2 * len(found) < len(names):

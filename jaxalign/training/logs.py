@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 
@@ -24,8 +25,6 @@ class Log:
         path = workdir / "metrics.jsonl"
         _drop_after(path, first)
         self.file = path.open("a", buffering=1, encoding="utf-8")
-        from tensorboardX import SummaryWriter
-
         self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
 
     def step(self):
@@ -43,7 +42,7 @@ class Log:
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):
         """Numbers after `step` steps, as one line and as TensorBoard scalars."""
-        if self.file is None:
+        if self.file is None or self.board is None:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
@@ -61,7 +60,7 @@ class Log:
 
     def close(self):
         self.bar.close()
-        if self.file is not None:
+        if self.file is not None and self.board is not None:
             self.file.close()
             self.board.close()
 

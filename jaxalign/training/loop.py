@@ -19,6 +19,7 @@ from jaxalign.pipeline import training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
+from jaxalign.samples import Sample
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
 from jaxalign.training import state as states
@@ -65,7 +66,7 @@ def _completed(text):
 class Run:
     """One run of a recipe in a work directory.
 
-    `train` and `val` are any sequences of samples (sources.py); `val` may be empty, then the
+    `train` and `val` are any sequences of samples (samples.py); `val` may be empty, then the
     newest checkpoint counts as the best. Same recipe and data, same run, bit for bit on one
     machine; a resumed run equals an uninterrupted one.
     """
@@ -73,8 +74,8 @@ class Run:
     def __init__(
         self,
         recipe: Recipe,
-        train: Sequence,
-        val: Sequence,
+        train: Sequence[Sample],
+        val: Sequence[Sample],
         workdir: Path,
         *,
         benchmark: str = "",
@@ -296,6 +297,7 @@ class Run:
             batch=batch,
             threads=data.threads,
         )
+        assert results.score is not None  # a predictor gives scores
         nme = float(np.mean(results.nme(self.normaliser)))
         self.log.write(self.step, phase.name, {"val_nme": nme})
         epoch = self.step / self.per_epoch

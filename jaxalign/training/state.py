@@ -1,18 +1,19 @@
 """What training carries from step to step, and the step itself."""
 
 from functools import partial
+from typing import cast
 
-import flax
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from jaxalign.layers.norm import AXIS
+from jaxalign.samples import DeviceBatch
 from jaxalign.systems.interface import Objective, Phase, System
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     step: jax.Array  # () int32, steps taken over all phases
     params: dict
     batch_stats: dict
@@ -58,7 +59,14 @@ def trained(objective: Objective, params: dict) -> dict:
 
 
 def train_step(
-    state: TrainState, batch: dict, *, objective: Objective, rate, first: int, seed: int, ema: float
+    state: TrainState,
+    batch: DeviceBatch[jax.Array],
+    *,
+    objective: Objective,
+    rate,
+    first: int,
+    seed: int,
+    ema: float,
 ):
     """One step of one objective, on one of AXIS's devices. Returns (state, metrics).
 
@@ -80,7 +88,7 @@ def train_step(
 
     optimizer = objective.optimizer.build(lambda count: rate(state.step - first))
     updates, optimizer_state = optimizer.update(grads, state.optimizers[objective.name], params)
-    params = state.params | optax.apply_updates(params, updates)
+    params = state.params | cast(dict, optax.apply_updates(params, updates))
     if ema:
         taken = state.step - first  # steps of this phase
         decay = jnp.minimum(ema, (1 + taken) / (10 + taken))

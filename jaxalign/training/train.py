@@ -1,10 +1,12 @@
 """A recipe trained on prepared data: opens the data, runs, and says what can be evaluated then."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxalign import parallel
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
+from jaxalign.samples import Sample
 from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, first, hold_out, open_source
 from jaxalign.training.loop import Run
 
@@ -30,17 +32,17 @@ def train(
     Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
 
 
-def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source, Source | list]:
+def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source, Sequence[Sample]]:
     """The faces that the recipe trains on, and those that it validates on, [] if none."""
     data, scheme = recipe.data, recipe.system.points
-    train, val = open_source(data.train, scheme, data_dir), []
+    train, val = open_source(data.train, scheme, data_dir), None
     if data.val:
         val = open_source(data.val, scheme, data_dir)
     elif data.holdout:
         train, val = hold_out(train, data.holdout)
     if data.limit:
         train, val = first(train, data.limit), val and first(val, data.limit)
-    return train, val
+    return train, val or []
 
 
 def evaluable(recipe: Recipe, data_dir: Path | str) -> str:

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxalign.datasets.faces import ATTRIBUTES
 from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, scene
 from jaxalign.datasets.synthetic_faces.camera import Camera, visible
 from jaxalign.datasets.synthetic_faces.curves import INDICES, USED
@@ -14,6 +13,7 @@ from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
 from jaxalign.datasets.synthetic_faces.render import draw, seen
 from jaxalign.datasets.synthetic_faces.scene import Covers, Light, Look, Scene
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import SCHEMES
 
 

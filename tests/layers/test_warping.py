@@ -9,7 +9,12 @@ from jaxalign.layers import warping
 
 RNG = np.random.default_rng(0)
 SHAPE = RNG.uniform(0, 60, (9, 2)).astype(np.float32)
-TURNED = np.stack([geometry.crop_matrix((20, 30), 40, 64, 25), geometry.crop_matrix((9, 8), 20, 9)])
+TURNED = np.stack(
+    [
+        geometry.crop_matrix(np.array([20, 30]), 40, 64, 25),
+        geometry.crop_matrix(np.array([9, 8]), 20, 9),
+    ]
+)
 
 
 def test_a_similarity_is_found_again():

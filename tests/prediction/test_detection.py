@@ -1,6 +1,7 @@
 """Detectors give landmark squares in the photo's pixels; files of boxes are read or refused."""
 
 import json
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -80,7 +81,7 @@ class TestYuNet:
                 large[:4], large[14] = (100, 20, 80, 100), 0.9
                 return 1, np.float32([small, large])
 
-        monkeypatch.setattr(cv2, "FaceDetectorYN_create", lambda *_: Net())
+        monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
         image = np.full((640, 1280, 3), (1, 2, 3), np.uint8)
         first, second = YuNet("any.onnx")(image)
         assert (first.score, second.score) == (pytest.approx(0.9), pytest.approx(0.95))
@@ -93,7 +94,7 @@ class TestYuNet:
             setInputSize = staticmethod(lambda size: None)
             detect = staticmethod(lambda image: (1, None))
 
-        monkeypatch.setattr(cv2, "FaceDetectorYN_create", lambda *_: Net())
+        monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
         assert YuNet("any.onnx")(np.zeros((9, 9, 3), np.uint8)) == []
 
     def test_foreign_file(self, tmp_path):

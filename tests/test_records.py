@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from jaxalign.errors import InputError
-from jaxalign.evaluation.exchange import read_records
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import match, read_results, read_truth, truth_of
 from jaxalign.protocols import DEFAULT
+from jaxalign.records import read_records
 from jaxalign.schemes import AFLW19, IBUG68
 from tests.helpers.fakes import fake
 

@@ -1,0 +1,44 @@
+"""Faces as they travel: what a source yields, and the batches that are made of it."""
+
+from typing import Generic, TypedDict, TypeVar
+
+import numpy as np
+
+
+ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
+BOX_KINDS = ("dataset", "detector")  # that annotations may give; the landmarks' own is made of them
+
+
+class Sample(TypedDict):
+    """One face of a source. Frame: image; K points of the source's scheme."""
+
+    photo: bytes  # encoded
+    points: np.ndarray  # (K, 2) float32
+    visible: np.ndarray  # (K,) bool
+    boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32
+    norm_box: np.ndarray  # (4,) float32, NaN where there is none
+    attributes: np.ndarray  # (6,) uint8, 0 or 1 in the order of ATTRIBUTES
+    subsets: tuple[str, ...]  # of its benchmark
+    yaw: float  # degrees, or NaN
+    id: str
+    group: str  # shared by faces of one photo, or person
+
+
+Array = TypeVar("Array")  # np.ndarray on the host, jax.Array on the device
+
+
+class DeviceBatch(TypedDict, Generic[Array]):
+    """What a training step reads. Frame: crop, a square of side S."""
+
+    image: Array  # (B, S, S, 3) uint8 RGB
+    points: Array  # (B, K, 2) float32
+    visible: Array  # (B, K) bool
+    attributes: Array  # (B, 6) uint8, in the order of ATTRIBUTES
+    weight: Array  # (B,) float32, 0 for padding rows, else 1
+
+
+class Batch(DeviceBatch[np.ndarray]):
+    """What a pipeline yields, on the host."""
+
+    matrix: np.ndarray  # (B, 2, 3) float64, image -> crop
+    index: np.ndarray  # (B,) int, which face of the source
