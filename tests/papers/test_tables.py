@@ -214,11 +214,12 @@ def test_a_model_is_trained_once_and_evaluated_for_every_row(
     parts = shlex.split(noted.removeprefix("jaxalign evaluate "))
     assert evaluate.parser().parse_args(parts).settings[0] == "system.beyond_box=False"
 
-    def refuse(self, stretch):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("jaxalign.training.loop.Run._run_stretch", refuse)
+    metrics = command.workdir / "base/metrics.jsonl"
+    trained = metrics.read_text()  # with the time of each line
     assert command("--figure", 5, "--config", command.config) == 0
+    assert metrics.read_text() == trained
+    assert not any((path / "checkpoints").exists() for path in command.workdir.iterdir()
+                   if path.name != "base")  # fmt: skip
     heads = (command.workdir / "figure5.csv").read_text().splitlines()[0]
     assert heads.startswith("error,BPM: NME")
     assert (command.workdir / "figure5.png").stat().st_size > 10_000

@@ -1,6 +1,7 @@
 """Pixel-wise classification and its peers: counts, losses by hand, the adversarial phase."""
 
 import json
+import signal
 from dataclasses import replace
 from functools import cache, partial
 
@@ -361,14 +362,11 @@ def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_
     for name in ("network", "discriminator"):
         assert abs(at(last, PATHS[name]) - at(first, PATHS[name])).max() > 0
 
-    stopped = Run(recipe, train, [], tmp_path / "stopped")
-    check = stopped._check
+    def interrupt(run):
+        if run.step == 4:
+            signal.raise_signal(signal.SIGINT)
 
-    def stop(step, *arguments):
-        check(step, *arguments)
-        stopped.stop_signal = 2 if step == 4 else None
-
-    stopped._check = stop
+    stopped = Run(recipe, train, [], tmp_path / "stopped", on_step=interrupt)
     with pytest.raises(SystemExit):
         stopped.run()
     resumed = Run(recipe, train, [], tmp_path / "stopped", resume=True)
