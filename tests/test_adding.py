@@ -220,9 +220,17 @@ def five_faces(root):
 
 
 def test_a_benchmark(monkeypatch, tmp_path, capsys):
-    made = Benchmark("five", (COFW29.name,), five_faces, {"train": 3, "test": 2}, "Ask for it.")
+    made = Benchmark(
+        name="five",
+        schemes=(COFW29.name,),
+        faces=five_faces,
+        counts={"train": 3, "test": 2},
+        instructions="Ask for it.",
+    )
     monkeypatch.setitem(BENCHMARKS, "five", made)
-    rule = protocols.Protocol("inter_pupil", ("box",), limits=(0.08,), subsets={"night": 1})
+    rule = protocols.Protocol(
+        normaliser="inter_pupil", others=("box",), limits=(0.08,), subsets={"night": 1}
+    )
     monkeypatch.setitem(protocols.PROTOCOLS, "five", rule)
 
     places = ["--from", tmp_path, "--data-dir", tmp_path / "data"]
@@ -233,7 +241,7 @@ def test_a_benchmark(monkeypatch, tmp_path, capsys):
     source = open_source("five/test", COFW29, tmp_path / "data")
     assert [sample["id"] for sample in source] == ["3", "4"]
 
-    recipe = recipes.override(Recipe(Centre(COFW29.name, 32)), ["data.test=five/test"])
+    recipe = recipes.override(Recipe(Centre(scheme=COFW29.name, size=32)), ["data.test=five/test"])
     results = predict_source(Predictor(recipe.system), {}, source, recipe.data.crop, batch=4)
     protocol = protocols.protocol_for("five", source.scheme)
     rows = {row["subset"]: row for row in summarise(results, protocol)["rows"]}

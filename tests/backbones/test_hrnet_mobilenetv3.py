@@ -293,9 +293,13 @@ def test_squeezed_channels(channels, squeezed):
 @pytest.mark.parametrize(
     "row",
     [
-        Row(5, 4, 6, 4, True, "HS", 1),  # with the shortcut
-        Row(3, 4, 6, 4, False, "RE", 2),
-        Row(3, 4, 4, 5, True, "RE", 1),  # nothing to expand
+        Row(
+            kernel=5, inputs=4, expanded=6, outputs=4, squeeze=True, nonlinearity="HS", stride=1
+        ),  # with the shortcut
+        Row(kernel=3, inputs=4, expanded=6, outputs=4, squeeze=False, nonlinearity="RE", stride=2),
+        Row(
+            kernel=3, inputs=4, expanded=4, outputs=5, squeeze=True, nonlinearity="RE", stride=1
+        ),  # nothing to expand
     ],
     ids=["shortcut", "stride", "narrow"],
 )

@@ -62,7 +62,7 @@ def source():
     return faces
 
 
-CROP = Crop("landmarks", BoxRule(1.0))  # 64 pixels of the photo on 32 of the crop
+CROP = Crop(box="landmarks", landmarks=BoxRule(1.0))  # 64 pixels of the photo on 32 of the crop
 
 
 def test_the_content_moves_and_nothing_is_lost(source):

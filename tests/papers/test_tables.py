@@ -310,7 +310,9 @@ PARTS = {"helen_test": 3, "lfpw_test": 2, "indoor": 4, "outdoor": 1, "challengin
 
 def face_of_each_part(seed):
     names = [(part,) for part, faces in PARTS.items() for _ in range(faces)]
-    return Entry(f"report{seed}", fake(12, seed=seed, subsets=names), "ibug_300w")
+    return Entry(
+        name=f"report{seed}", results=fake(12, seed=seed, subsets=names), benchmark="ibug_300w"
+    )
 
 
 def test_numbers_are_means_over_the_trainings(command, monkeypatch):

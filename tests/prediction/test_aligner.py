@@ -84,7 +84,9 @@ class TestAligner:
         assert face.score == pytest.approx(face.scores.mean())
 
     def test_the_crop_is_the_rule_for_landmark_boxes(self):
-        crop = Crop("dataset", BoxRule(2.0, 0.25), BoxRule(9.0), BoxRule(9.0))
+        crop = Crop(
+            box="dataset", landmarks=BoxRule(2.0, 0.25), dataset=BoxRule(9.0), detector=BoxRule(9.0)
+        )
         system = Brightest()
         image = photo((150, 100))  # the corner of the crop about (130, 80) + (0, 10), 80 wide
         box = np.float32([110, 60, 150, 100])

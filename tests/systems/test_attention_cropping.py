@@ -165,7 +165,9 @@ def test_a_square_is_the_region_enlarged(crop):
     rng = np.random.default_rng(0)
     points = jnp.asarray(rng.uniform(20, 100, (1, 68, 2)), jnp.float32)
     maps = jnp.asarray(rng.normal(size=(1, 16, 16, 68)), jnp.float32)
-    squares = system._squares(attention_cropping.Seen([maps], points, None), 128, None)
+    squares = system._squares(
+        attention_cropping.Seen(maps=[maps], points=points, scores=None), 128, None
+    )
     for square, own in zip(squares[0], system.regions.values(), strict=True):
         own = np.array(own)
         cut = attention_cropping.CROPS[crop]
@@ -175,7 +177,9 @@ def test_a_square_is_the_region_enlarged(crop):
         assert square[2] > 0.25 * 128
     close = points.at[:, np.array(system.regions["nose"])].set(64.0)
     if crop == "extent":
-        squares = system._squares(attention_cropping.Seen([maps], close, None), 128, None)
+        squares = system._squares(
+            attention_cropping.Seen(maps=[maps], points=close, scores=None), 128, None
+        )
         assert squares[0, list(system.regions).index("nose")].tolist() == [64, 64, 32]
 
 
