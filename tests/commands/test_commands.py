@@ -16,7 +16,6 @@ from jaxalign.commands import evaluate, train
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.evaluation.report import FILES
 from jaxalign.sources import benchmark_of
-from jaxalign.systems import SYSTEMS
 from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
 
@@ -170,11 +169,12 @@ class TestRefusals:
                 file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
         assert str(workdir) in refused(capsys, evaluate, "--ckpt", workdir)
 
-    def test_checkpoint_of_another_system(self, capsys, trained, tmp_path, monkeypatch):
-        monkeypatch.setattr(recipes, "_subclasses", lambda cls: [])
-        monkeypatch.delitem(SYSTEMS, "Integral")
-        line = refused(capsys, evaluate, "--ckpt", trained)
-        assert "unknown system 'Integral'" in line and "--import FILE" in line
+    def test_checkpoint_of_another_system(self, capsys, trained, tmp_path):
+        shutil.copytree(trained, tmp_path / "w")
+        for file in tmp_path.glob("w/checkpoints/*/recipe/metadata"):
+            file.write_text(file.read_text().replace('"Integral"', '"Differential"'))
+        line = refused(capsys, evaluate, "--ckpt", tmp_path / "w")
+        assert "unknown system 'Differential'" in line and "--import FILE" in line
 
     def test_box_that_is_not_there(self, capsys, trained, data_300w):
         line = refused(
