@@ -1,18 +1,27 @@
 # make demo: everything from an empty folder to a report. make test: ruff and the test suite.
+# make quick: ruff and the tests that neither train nor compile a network. JOBS=4: so many at once.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.txt || echo requirements.txt)
 
-.PHONY: demo test clean
+JOBS ?= 2
+TESTS = $(RUN) -m pytest -q -n $(JOBS) --dist loadfile
+
+.PHONY: demo test quick ruff clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/jaxalign demo
 
-test: $(VENV)/installed
+test: ruff
+	$(TESTS)
+
+quick: ruff
+	$(TESTS) -m "not slow and not heavy"
+
+ruff: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(RUN) -m pytest -q
 
 $(VENV)/installed: requirements.txt requirements-cuda12.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "jaxalign needs Python 3.11 to 3.13: make PYTHON=python3.12 ...")'

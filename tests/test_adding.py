@@ -68,6 +68,7 @@ class Centre(System):
 
 
 class TestSystem:
+    @pytest.mark.heavy
     def test_the_example_learns(self, queries):
         lines = (queries / "metrics.jsonl").read_text().splitlines()
         rows = [row for row in map(json.loads, lines) if "loss" in row]
@@ -76,6 +77,7 @@ class TestSystem:
             first, last = (np.mean([row[part] for row in few]) for few in (rows[:4], rows[-4:]))
             assert last < 0.7 * first, part
 
+    @pytest.mark.heavy
     def test_the_commands_take_its_file(self, queries, data_300w, tmp_path, capsys):
         own = ["--ckpt", queries, "--system", EXAMPLE]
         data = ["--data-dir", data_300w]
@@ -89,6 +91,7 @@ class TestSystem:
         assert call(export, *own, *data, "--faces", 2, "--out", tmp_path / "m.stablehlo") == 0
         assert "1 photos: 1 ok" in capsys.readouterr().out
 
+    @pytest.mark.heavy
     def test_another_process_needs_the_file(self, queries):
         """The class is looked for among those imported, and no registry is kept."""
         code = f"""
@@ -111,6 +114,7 @@ print(type(system) is landmark_queries.LandmarkQueries, system.channels)
         assert refusal.endswith("name its file with --import FILE; in Python, import it first")
         assert loaded == "True 16"
 
+    @pytest.mark.heavy
     def test_going_on_from_it(self, queries, data_300w, tmp_path, capsys):
         """Resuming, and starting from, a run whose system is outside the package."""
         resumed, data = tmp_path / "w", ["--data-dir", data_300w]
@@ -277,6 +281,7 @@ FIVE = Scheme(
 )
 
 
+@pytest.mark.heavy
 def test_a_scheme(monkeypatch, tmp_path):
     """Points from a file, mirrored crops, a system and its score, with the entry alone."""
     monkeypatch.setitem(schemes.SCHEMES, "five", FIVE)

@@ -50,6 +50,7 @@ WIDTHS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("key", "size", "dtype"),
     [
@@ -70,6 +71,7 @@ def test_features(key, size, dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("key", "body", "totals"),
     [
@@ -226,6 +228,7 @@ def convolve(x, kernel, stride=1):
     )
 
 
+@pytest.mark.heavy
 def test_fusion_of_three_branches_by_hand():
     rng = np.random.default_rng(5)
     shapes = ((8, 8, 2), (4, 4, 3), (2, 2, 4))

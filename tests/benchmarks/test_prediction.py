@@ -42,6 +42,7 @@ def album(tmp_path):
     return sorted(tmp_path.glob("*.png"))
 
 
+@pytest.mark.heavy
 def test_halves_are_the_prediction(aligner):
     network, decode = times.halves(aligner.system)
     images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
@@ -55,6 +56,7 @@ def test_halves_are_the_prediction(aligner):
         assert times.halves(whole)[1] is None  # the second has a decoder that it does not use
 
 
+@pytest.mark.heavy
 def test_every_part_of_every_photo_with_a_face(aligner, album):
     found = times.measure(aligner, album, 2)
     assert set(found) == set(times.PARTS)
@@ -63,6 +65,7 @@ def test_every_part_of_every_photo_with_a_face(aligner, album):
         times.measure(aligner, album[1:], 1)
 
 
+@pytest.mark.heavy
 def test_a_photo_is_brought_to_the_side_asked_for(aligner, album, tmp_path):
     copy, face = times.brought_to(aligner, album[0], 200, tmp_path)
     image = photos.read(copy)

@@ -102,6 +102,7 @@ def lines(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.heavy
 def test_command(source, tmp_path, monkeypatch, capsys):
     systems = {"two": TwoStages(), "one": OneStage()}
     recipes = {name: SimpleNamespace(system=system, data=Data(crop=CROP))

@@ -100,6 +100,7 @@ def test_a_detector_that_shifts_along_does_not_drift(source):
     assert shifts.summary(drift)["spread"] < 1e-3
 
 
+@pytest.mark.heavy
 def test_command(data_300w, tmp_path, monkeypatch, capsys):
     recipe = SimpleNamespace(system=Fixed(), data=Data())
     monkeypatch.setattr(shifts.checkpoints, "load", lambda path: (recipe, np.float32(0), None))

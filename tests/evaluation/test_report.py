@@ -77,6 +77,7 @@ def test_predictions_read_back_give_the_same_numbers(tmp_path):
     assert all(round(x, 3) == x for point in first["points"] for x in point)
 
 
+@pytest.mark.heavy
 def test_failed_report_leaves_the_old_one(tmp_path):
     write_report(tmp_path / "report", fake(5), PROTOCOL, {"run": 1}, crops)
     old = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
@@ -183,6 +184,7 @@ class Fake(System):
         return {name: grey[..., :count] for name, count in self.channels}
 
 
+@pytest.mark.heavy
 def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
     variables = {"scale": jnp.float32(1 / 255)}
     assert shown_maps(Fake(), variables) is None

@@ -189,6 +189,7 @@ def command(tmp_path, data_300w):
     return call
 
 
+@pytest.mark.heavy
 def test_a_model_is_trained_once_and_evaluated_for_every_row(
     command, monkeypatch, capsys, tmp_path
 ):
@@ -256,6 +257,7 @@ def test_variants_of_all_tables_share_their_trainings(command, monkeypatch, tmp_
     assert (first.seed, first.init_from, called[0].system.bands) == (1, str(tmp_path), ())
 
 
+@pytest.mark.heavy
 def test_each_variant_starts_from_the_weights_that_fit_it(tmp_path, capsys):
     stem = TAB(stem="resnet")
     shapes = arrays_of(jax.eval_shape(stem.init, jax.random.key(0)))
@@ -407,6 +409,7 @@ def test_the_papers_numbers_alone(command, capsys):
     assert "there are of Gaussian Vector: 1, 2" in capsys.readouterr().err
 
 
+@pytest.mark.heavy
 def test_what_propagationnet_costs(capsys):
     """Of LAB, which is not ours, the paper's numbers alone."""
     assert paper.main(["propagationnet", "--table", "8"]) == 0
@@ -464,6 +467,7 @@ def test_all_ways_to_decode_agree():
         np.testing.assert_allclose(bench.vectors(x, y, np, equals), expected, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_times_of_the_papers_table(monkeypatch):
     forward = {"heatmap": lambda *_: jnp.zeros(1), "vector": lambda *_: jnp.zeros(1)}
     monkeypatch.setattr(bench, "networks", lambda *_: (forward, {}))

@@ -31,6 +31,7 @@ def crops(system, batch=1):
     return jax.ShapeDtypeStruct((batch, system.size, system.size, 3), jnp.uint8)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "parameters", "giga"),
     [
@@ -55,6 +56,7 @@ def test_the_propagation_module_has_its_parameters():
     }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{"blur": 0}, {"blur": 5}, {"pool": "average"}])
 def test_down_sampling_has_no_parameters(settings):
     assert variables_of(small(**settings)) == variables_of(small())
@@ -123,6 +125,7 @@ def batch_of(system, faces):
 QUICKLY = {"xla_backend_optimization_level": 0}  # to compile
 
 
+@pytest.mark.heavy
 def test_attention_works_on_the_next_hourglass_and_the_last_on_none():
     system = small()
     variables = filled(variables_of(system))
@@ -166,6 +169,7 @@ def test_attention_starts_at_one_half():
     assert merge["kernel"].all()
 
 
+@pytest.mark.heavy
 def test_shown_is_what_there_is():
     def names(**settings):
         system = small(**settings)
@@ -192,6 +196,7 @@ def errors(system, batch, maps):
     return values[0], {name: part[0] for name, part in parts.items()}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{}, AWING])
 def test_the_loss_is_that_of_equation_5(settings):
     system, batch, maps = told(**settings)
@@ -244,6 +249,7 @@ def test_the_factor_of_a_face_does_not_depend_on_the_devices():
     np.testing.assert_allclose(values[:3], expected, rtol=1e-5)
 
 
+@pytest.mark.heavy
 def test_a_few_steps_lower_the_loss():
     system = small(stacks=1)
     variables = filled(variables_of(system))

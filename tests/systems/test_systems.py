@@ -27,6 +27,7 @@ def crops(system, batch):
     return jax.ShapeDtypeStruct((batch, system.size, system.size, 3), jnp.uint8)
 
 
+@pytest.mark.heavy
 @every_system
 @pytest.mark.parametrize(("scheme", "dtype"), [("wflw98", "float32"), ("cofw29", "bfloat16")])
 def test_predict_shapes(kind, scheme, dtype):
@@ -47,6 +48,7 @@ def test_variables_are_float32_and_named_by_network(kind):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.heavy
 @every_system
 def test_phases_train_networks_with_losses_per_face(kind):
     system = SYSTEMS[kind]()

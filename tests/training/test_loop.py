@@ -81,6 +81,7 @@ def uninterrupted(tmp_path_factory, data_300w):
     return folder / "run"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
     run = tmp_path / "run"
@@ -104,6 +105,7 @@ def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.heavy
 def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
     Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w").run()
     with pytest.raises(checkpoints.InputError, match="--resume"):
@@ -112,6 +114,7 @@ def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
         Run(small_recipe(epochs=2), train, test, tmp_path, benchmark="ibug_300w", resume=True)
 
 
+@pytest.mark.heavy
 def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
     """It is the score that 99 % of the faces reached, and of a checkpoint without it 0."""
     run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
@@ -128,6 +131,7 @@ def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
     assert checkpoints.low_score(step) == 0
 
 
+@pytest.mark.heavy
 def test_latest_and_best_are_kept(train, tmp_path):
     errors = iter([0.5, 0.2, 0.3, 0.4])
     recipe = two_phases(eval_epochs=1)  # an epoch is one step
@@ -150,6 +154,7 @@ def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
             Run(*arguments, benchmark="ibug_300w", resume=True)
 
 
+@pytest.mark.heavy
 def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
     samples = [train[i] for i in range(len(train))]
     samples[1] = samples[1] | {"points": samples[1]["points"] * np.float32(np.nan)}
@@ -162,6 +167,7 @@ def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
 
 
+@pytest.mark.heavy
 def test_light_model_overfits_four_faces(train, tmp_path):
     few = [train[i] for i in range(4)]
     recipe = override(
@@ -173,6 +179,7 @@ def test_light_model_overfits_four_faces(train, tmp_path):
     assert errors[-1] < 0.5 * errors[0]
 
 
+@pytest.mark.heavy
 def test_hourglass_learns_maps_and_not_only_their_mean(train, tmp_path):
     few = [train[i] for i in range(4)]
     system = StackedHourglass(
@@ -302,6 +309,7 @@ def stop_at(step):
     return lambda run: signal.raise_signal(signal.SIGTERM) if run.step == step else None
 
 
+@pytest.mark.heavy
 def test_resumes_at_the_border_of_two_phases(train, tmp_path):
     samples = [train[i % len(train)] for i in range(12)]
     whole = Run(two_phases(), samples, [], tmp_path / "whole")
@@ -324,6 +332,7 @@ def impatient(train, workdir, errors, *, resume=False, on_step=None, **training)
     return Run(recipe, samples, samples[:1], workdir, resume=resume, **hooks)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("errors", "best", "last"),
     [
@@ -348,6 +357,7 @@ def test_the_last_phase_stops_early(train, tmp_path, capsys, errors, best, last)
     assert (told in capsys.readouterr().out) == (last < 12)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stopped", [9, 10])
 def test_patience_counts_over_an_interruption(train, tmp_path, stopped):
     """Validated after 8 (the best) and 10; stopped by a signal between them, or after 10."""
