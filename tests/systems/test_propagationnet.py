@@ -122,9 +122,6 @@ def batch_of(system, faces):
     }
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}  # to compile
-
-
 @pytest.mark.heavy
 def test_attention_works_on_the_next_hourglass_and_the_last_on_none():
     system = small()
@@ -132,7 +129,7 @@ def test_attention_works_on_the_next_hourglass_and_the_last_on_none():
     images = batch_of(system, 1)["image"]
     network = variables["params"]["network"]
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def run(biases):
         """With these biases of the two attentions; also what is shown."""
         changed = {}
@@ -191,7 +188,7 @@ def told(seed=0, faces=4, **settings):
 
 def errors(system, batch, maps):
     """On one device."""
-    call = jax.jit(jax.vmap(system.errors, axis_name=AXIS), compiler_options=QUICKLY)
+    call = jax.jit(jax.vmap(system.errors, axis_name=AXIS))
     values, parts = call(*jax.tree.map(lambda a: a[None], (maps, batch)))
     return values[0], {name: part[0] for name, part in parts.items()}
 
@@ -202,7 +199,7 @@ def test_the_loss_is_that_of_equation_5(settings):
     system, batch, maps = told(**settings)
     values, parts = errors(system, batch, maps)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def expected(points):
         landmarks = targets.gaussian_maps(points, 4, 64, 1.75, 2)
         boundaries = targets.boundary_maps(points, system.points, 4, 64, 1.0)
@@ -266,7 +263,7 @@ def test_a_few_steps_lower_the_loss():
         updates, state = optimizer.update(grads, state)
         return optax.apply_updates(params, updates), stats, state, loss, grads
 
-    step = jax.jit(step, compiler_options=QUICKLY)
+    step = jax.jit(step)
     params, stats = variables["params"], variables["batch_stats"]
     state, found = optimizer.init(params), []
     for _ in range(4):
