@@ -1,19 +1,27 @@
-# make demo: everything from an empty folder to a report. make test: ruff, types and the test suite.
+# make demo: everything from an empty folder to a report. make test: ruff, types and all tests.
+# make quick: the same, but of the tests those that neither train nor compile a network. JOBS=4: so
+# many tests at once.
 PYTHON ?= python3
+JOBS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.txt || echo requirements.txt)
+TESTS = $(RUN) -m pytest -q -n $(JOBS) --dist loadfile
 
-.PHONY: demo test types clean
+.PHONY: demo test quick ruff types clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/jaxalign demo
 
-test: $(VENV)/installed
+test: ruff types
+	$(TESTS)
+
+quick: ruff types
+	$(TESTS) -m "not slow and not heavy"
+
+ruff: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/basedpyright --pythonpath $(RUN)
-	$(RUN) -m pytest -q
 
 types: $(VENV)/installed
 	$(VENV)/bin/basedpyright --pythonpath $(RUN)

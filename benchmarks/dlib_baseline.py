@@ -36,6 +36,7 @@ from jaxalign.pipeline import BoxRule, Crop, decode
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import override
 from jaxalign.schemes import SCHEMES
+from jaxalign.settings import Settings
 from jaxalign.sources import benchmark_of, first, open_source
 
 
@@ -43,7 +44,7 @@ FOUND = 0.3  # IoU with the landmark box from which a detection counts as the fa
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """dlib.shape_predictor_training_options with its defaults, and whether the mirrored photos are
     trained on too."""
 

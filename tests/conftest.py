@@ -31,6 +31,17 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Tests spend their time on compiling, not on computing: tiny networks, each run a few times. An XLA
+# that knows one of these no longer says so and ends; then it goes.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def pytest_configure(config):
+    """XLA compiles without optimising, in the processes that tests start too (it reads its flags
+    at the first computation); networks of the papers' size are worth optimising."""
+    if config.option.markexpr != "slow":
+        os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
+
 
 @pytest.fixture(scope="session")
 def data_300w(tmp_path_factory):

@@ -69,6 +69,7 @@ class Centre(System):
 
 
 class TestSystem:
+    @pytest.mark.heavy
     def test_the_example_learns(self, queries):
         lines = (queries / "metrics.jsonl").read_text().splitlines()
         rows = [row for row in map(json.loads, lines) if "loss" in row]
@@ -77,6 +78,7 @@ class TestSystem:
             first, last = (np.mean([row[part] for row in few]) for few in (rows[:4], rows[-4:]))
             assert last < 0.7 * first, part
 
+    @pytest.mark.heavy
     def test_the_commands_take_its_file(self, queries, data_300w, tmp_path, capsys):
         own = ["--ckpt", queries, "--system", EXAMPLE]
         data = ["--data-dir", data_300w]
@@ -90,6 +92,7 @@ class TestSystem:
         assert call(export, *own, *data, "--faces", 2, "--out", tmp_path / "m.stablehlo") == 0
         assert "1 photos: 1 ok" in capsys.readouterr().out
 
+    @pytest.mark.heavy
     def test_another_process_needs_the_file(self, queries):
         """The class is looked for among those imported, and no registry is kept."""
         code = f"""
@@ -112,6 +115,7 @@ print(type(system) is landmark_queries.LandmarkQueries, system.channels)
         assert refusal.endswith("name its file with --import FILE; in Python, import it first")
         assert loaded == "True 16"
 
+    @pytest.mark.heavy
     def test_going_on_from_it(self, queries, data_300w, tmp_path, capsys):
         """Resuming, and starting from, a run whose system is outside the package."""
         resumed, data = tmp_path / "w", ["--data-dir", data_300w]
@@ -271,9 +275,17 @@ def five_faces(root):
 
 
 def test_a_benchmark(monkeypatch, tmp_path, capsys):
-    made = Benchmark("five", (COFW29.name,), five_faces, {"train": 3, "test": 2}, "Ask for it.")
+    made = Benchmark(
+        name="five",
+        schemes=(COFW29.name,),
+        faces=five_faces,
+        counts={"train": 3, "test": 2},
+        instructions="Ask for it.",
+    )
     monkeypatch.setitem(BENCHMARKS, "five", made)
-    rule = protocols.Protocol("inter_pupil", ("box",), limits=(0.08,), subsets={"night": 1})
+    rule = protocols.Protocol(
+        normaliser="inter_pupil", others=("box",), limits=(0.08,), subsets={"night": 1}
+    )
     monkeypatch.setitem(protocols.PROTOCOLS, "five", rule)
 
     places = ["--from", tmp_path, "--data-dir", tmp_path / "data"]
@@ -284,7 +296,7 @@ def test_a_benchmark(monkeypatch, tmp_path, capsys):
     source = open_source("five/test", COFW29, tmp_path / "data")
     assert [sample["id"] for sample in source] == ["3", "4"]
 
-    recipe = recipes.override(Recipe(Centre(COFW29.name, 32)), ["data.test=five/test"])
+    recipe = recipes.override(Recipe(Centre(scheme=COFW29.name, size=32)), ["data.test=five/test"])
     results = predict_source(Predictor(recipe.system), {}, source, recipe.data.crop, batch=4)
     protocol = protocols.protocol_for("five", source.scheme)
     rows = {row["subset"]: row for row in summarise(results, protocol)["rows"]}
@@ -320,6 +332,7 @@ FIVE = Scheme(
 )
 
 
+@pytest.mark.heavy
 def test_a_scheme(monkeypatch, tmp_path):
     """Points from a file, mirrored crops, a system and its score, with the entry alone."""
     monkeypatch.setitem(schemes.SCHEMES, "five", FIVE)

@@ -19,7 +19,14 @@ def lines(*curves):
     """A scheme whose first curves are these."""
     count = 1 + max(max(curve, default=0) for curve in curves)
     padded = [*curves, *[()] * (len(CURVES) - len(curves))]
-    return Scheme("lines", tuple(range(count)), dict(zip(CURVES, padded, strict=True)), (), (), {})
+    return Scheme(
+        name="lines",
+        flip=tuple(range(count)),
+        curves=dict(zip(CURVES, padded, strict=True)),
+        eye_corners=(),
+        pupils=(),
+        dots={},
+    )
 
 
 def maps_of(scheme, points, side=12, **settings):

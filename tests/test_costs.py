@@ -63,6 +63,7 @@ def test_count_takes_scalars_and_nesting():
     assert costs.count({"a": jnp.zeros((2, 3)), "b": {"c": jnp.zeros(4), "d": jnp.zeros(())}}) == 11
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_the_table_adds_up(kind):
     lines = costs.table(SYSTEMS[kind]()).splitlines()[1:]

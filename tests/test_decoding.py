@@ -83,6 +83,7 @@ def log_gaussian(points, sigma):
     return jnp.log(targets.gaussian_maps(points, STRIDE, SIZE, sigma) + 1e-30)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("decode", "encode", "error"),
     [

@@ -103,6 +103,7 @@ def test_another_checkpoint_is_noticed(exported):
     assert abs(found.exported.predicted - found.checkpoint.predicted).max() > found.pixels
 
 
+@pytest.mark.heavy
 def test_drawn_faces_where_nothing_is_prepared(checkpoint, tmp_path):
     arguments = "--ckpt", checkpoint, "--data-dir", tmp_path, "--faces", 2
     code, printed = call(*arguments, "--out", tmp_path / "m")
@@ -110,6 +111,7 @@ def test_drawn_faces_where_nothing_is_prepared(checkpoint, tmp_path):
     assert "ibug_300w is not prepared" in printed
 
 
+@pytest.mark.heavy
 def test_the_example_runs_without_jaxalign(exported, tmp_path):
     """And finds what jaxalign finds, where the crop is made from a photo averaged down by four."""
     photo = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (240, 320, 3)), (0, 0), 9)
@@ -167,6 +169,7 @@ SHRUNK = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_system_can_be_exported(name):
     """Nothing in its prediction needs to know the number of faces; each size it takes will do."""

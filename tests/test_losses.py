@@ -233,6 +233,7 @@ class TestStar:
         )
         assert across > 2 * along
 
+    @pytest.mark.heavy
     def test_gradients_are_finite_and_lead_to_the_point(self):
         """From an even map, whose distribution is round and whose mean may be the point itself."""
         for point in ([4.0, 4.0], [6.0, 1.0]):

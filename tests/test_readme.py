@@ -28,6 +28,7 @@ COMMANDS = sorted(
 )
 
 
+@pytest.mark.heavy
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
     (example,) = [block for language, block in BLOCKS if language == "python"]
     assert len(example.splitlines()) <= 15

@@ -13,23 +13,27 @@ import numpy as np
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_BLOCK = 4_000_000  # draws held in memory at once
+AT_ONCE = 4_000_000
 
 
 def resampled_means(
-    values: np.ndarray, ids: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    values: np.ndarray,
+    ids: Sequence[str],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    *,
+    at_once: int = AT_ONCE,
 ) -> np.ndarray:
     """(N, S) numbers of N faces -> (resamples, S) means of resamples of the faces.
 
     The draws depend on `seed` and on `ids`, whatever their order: two runs on the same faces are
     resampled alike, so that the means of their differences are the differences of their means.
+    `at_once`: how many draws are held in memory.
     """
     order = sorted(range(len(ids)), key=ids.__getitem__)
     values = np.asarray(values, np.float64)[order]
-    blocks = [
-        counts @ values / len(ids) for counts in _draws([ids[i] for i in order], resamples, seed)
-    ]
-    return np.concatenate(blocks)
+    draws = _draws([ids[i] for i in order], resamples, seed, at_once)
+    return np.concatenate([counts @ values / len(ids) for counts in draws])
 
 
 def intervals(means: np.ndarray) -> np.ndarray:
@@ -38,12 +42,12 @@ def intervals(means: np.ndarray) -> np.ndarray:
     return np.percentile(means, (tail, 100 - tail), axis=0).T
 
 
-def _draws(ids, resamples, seed) -> Iterator[np.ndarray]:
+def _draws(ids, resamples, seed, at_once) -> Iterator[np.ndarray]:
     """How often each face is drawn, (rows, N) float64, block by block."""
     faces = len(ids)
     name = hashlib.sha256("\n".join(ids).encode()).digest()
     rng = np.random.default_rng((seed, int.from_bytes(name[:8], "little")))
-    block = max(1, _BLOCK // faces)
+    block = max(1, at_once // faces)
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = rng.integers(faces, size=(rows, faces)) + faces * np.arange(rows)[:, None]

@@ -3,7 +3,7 @@
 import json
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,6 +69,11 @@ class Run:
     `train` and `val` are any sequences of samples (samples.py); `val` may be empty, then the
     newest checkpoint counts as the best. Same recipe and data, same run, bit for bit on one
     machine; a resumed run equals an uninterrupted one.
+
+    `validate(run)` judges the present weights on `run.val_faces`: the NME, by which the best
+    checkpoint is kept, and the score that 99 % of the faces reach. `on_step(run)` is called after
+    each update, on every host: `run.step` updates are done, and `run.state` is what they led to;
+    copy what is to outlive the next one, which takes its memory.
     """
 
     def __init__(
@@ -80,8 +85,11 @@ class Run:
         *,
         benchmark: str = "",
         resume: bool = False,
+        validate: "Callable[[Run], tuple[float, float]] | None" = None,
+        on_step: "Callable[[Run], object] | None" = None,
     ):
         check_readable(recipe)
+        self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
         parallel.check_batch(recipe.training.batch)
@@ -201,6 +209,8 @@ class Run:
             self.step += 1
             previous = (self.step, metrics, batch["index"])
             self.log.step()
+            if self.on_step:
+                self.on_step(self)
 
             done = self.step == self.last
             evaluating = self.step % evaluate_every == 0 or done
@@ -280,26 +290,28 @@ class Run:
         val, low_score = math.inf, 0.0
         evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):
-            val, low_score = self._validate(phase)
+            val, low_score = self.validate(self)
+            self.log.write(self.step, phase.name, {"val_nme": val})
+            told = f"epoch {self.step / self.per_epoch:.1f}: validation NME"
+            self.log.say(f"{told} ({self.normaliser}) {100 * val:.3f} %")
         elif evaluating:
             val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score)
         self.log.restart_clock()
 
-    def _validate(self, phase):
-        """NME, and the score that 99 % of the faces reach."""
-        data, batch = self.recipe.data, self.recipe.training.batch
-        results = predict_source(
-            self.predictor,
-            parallel.to_host(self.state.variables()),
-            self.val_faces,
-            data.crop,
-            batch=batch,
-            threads=data.threads,
-        )
-        assert results.score is not None  # a predictor gives scores
-        nme = float(np.mean(results.nme(self.normaliser)))
-        self.log.write(self.step, phase.name, {"val_nme": nme})
-        epoch = self.step / self.per_epoch
-        self.log.say(f"epoch {epoch:.1f}: validation NME ({self.normaliser}) {100 * nme:.3f} %")
-        return nme, float(np.quantile(results.score.mean(1), 0.01))
+
+def nme_and_low_score(run: Run) -> tuple[float, float]:
+    """The NME of a run's present weights on its `val_faces`, and the score that 99 % of them
+    reach."""
+    data = run.recipe.data
+    results = predict_source(
+        run.predictor,
+        parallel.to_host(run.state.variables()),
+        run.val_faces,
+        data.crop,
+        batch=run.recipe.training.batch,
+        threads=data.threads,
+    )
+    assert results.score is not None  # a predictor gives scores
+    nme = float(np.mean(results.nme(run.normaliser)))
+    return nme, float(np.quantile(results.score.mean(1), 0.01))

@@ -47,6 +47,7 @@ def giga(module, variables, *inputs, **settings):
 RESNET_WIDTHS = (256, 512, 1024, 2048)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("size", [64, 256])
 @pytest.mark.parametrize(
     ("key", "widths"),

@@ -50,6 +50,7 @@ WIDTHS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("key", "size", "dtype"),
     [
@@ -70,6 +71,7 @@ def test_features(key, size, dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("key", "body", "totals"),
     [
@@ -226,6 +228,7 @@ def convolve(x, kernel, stride=1):
     )
 
 
+@pytest.mark.heavy
 def test_fusion_of_three_branches_by_hand():
     rng = np.random.default_rng(5)
     shapes = ((8, 8, 2), (4, 4, 3), (2, 2, 4))
@@ -293,9 +296,13 @@ def test_squeezed_channels(channels, squeezed):
 @pytest.mark.parametrize(
     "row",
     [
-        Row(5, 4, 6, 4, True, "HS", 1),  # with the shortcut
-        Row(3, 4, 6, 4, False, "RE", 2),
-        Row(3, 4, 4, 5, True, "RE", 1),  # nothing to expand
+        Row(
+            kernel=5, inputs=4, expanded=6, outputs=4, squeeze=True, nonlinearity="HS", stride=1
+        ),  # with the shortcut
+        Row(kernel=3, inputs=4, expanded=6, outputs=4, squeeze=False, nonlinearity="RE", stride=2),
+        Row(
+            kernel=3, inputs=4, expanded=4, outputs=5, squeeze=True, nonlinearity="RE", stride=1
+        ),  # nothing to expand
     ],
     ids=["shortcut", "stride", "narrow"],
 )

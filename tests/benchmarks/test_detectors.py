@@ -59,6 +59,7 @@ def test_what_a_model_doubts():
     assert detectors.measure(Known(), faces, aligner).doubted == (1, 0)
 
 
+@pytest.mark.heavy
 def test_command(data_300w, capsys):
     arguments = ["--data", "ibug_300w/train", "--data-dir", str(data_300w)]
     assert detectors.main([*arguments, "--limit", "3"]) == 0

@@ -42,6 +42,7 @@ def album(tmp_path):
     return sorted(tmp_path.glob("*.png"))
 
 
+@pytest.mark.heavy
 def test_every_part_of_every_photo_with_a_face(aligner, album):
     found = times.measure(aligner, album, 2)
     assert set(found) == set(times.PARTS)
@@ -50,6 +51,7 @@ def test_every_part_of_every_photo_with_a_face(aligner, album):
         times.measure(aligner, album[1:], 1)
 
 
+@pytest.mark.heavy
 def test_a_photo_is_brought_to_the_side_asked_for(aligner, album, tmp_path):
     copy, face = times.brought_to(aligner, album[0], 200, tmp_path)
     image = photos.read(copy)

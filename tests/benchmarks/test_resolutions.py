@@ -35,7 +35,13 @@ class TwoStages:
         )
         scores, move = jnp.ones((faces, 68)), jnp.array([[[OFF * side, 0.0]]])
         squares = jnp.broadcast_to(jnp.array([[[0.5, 0.5, 0.3]]]) * side, (faces, 2, 3))
-        return Stages(points + move + variables, scores, points, scores, squares)
+        return Stages(
+            global_points=points + move + variables,
+            global_scores=scores,
+            points=points,
+            scores=scores,
+            squares=squares,
+        )
 
     def predict(self, variables, images):
         found = self.stages(variables, images)
@@ -96,6 +102,7 @@ def lines(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.heavy
 def test_command(source, tmp_path, monkeypatch, capsys):
     systems = {"two": TwoStages(), "one": OneStage()}
     recipes = {name: SimpleNamespace(system=system, data=Data(crop=CROP))

@@ -62,7 +62,7 @@ def source():
     return faces
 
 
-CROP = Crop("landmarks", BoxRule(1.0))  # 64 pixels of the photo on 32 of the crop
+CROP = Crop(box="landmarks", landmarks=BoxRule(1.0))  # 64 pixels of the photo on 32 of the crop
 
 
 def test_the_content_moves_and_nothing_is_lost(source):
@@ -100,6 +100,7 @@ def test_a_detector_that_shifts_along_does_not_drift(source):
     assert shifts.summary(drift)["spread"] < 1e-3
 
 
+@pytest.mark.heavy
 def test_command(data_300w, tmp_path, monkeypatch, capsys):
     recipe = SimpleNamespace(system=Fixed(), data=Data())
     monkeypatch.setattr(shifts.checkpoints, "load", lambda path: (recipe, np.float32(0), None))

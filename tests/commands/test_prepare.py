@@ -249,7 +249,14 @@ def test_reader_failing_midway_leaves_nothing(tmp_path):
         yield from drawn(2, 0, 64)
         raise InputError("the archive ends here")
 
-    benchmark = Benchmark("broken", ("ibug68",), faces, {}, "", needs_root=False)
+    benchmark = Benchmark(
+        name="broken",
+        schemes=("ibug68",),
+        faces=faces,
+        counts={},
+        instructions="",
+        needs_root=False,
+    )
     with pytest.raises(InputError, match="the archive ends here"):
         build(benchmark, None, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -257,9 +264,11 @@ def test_reader_failing_midway_leaves_nothing(tmp_path):
 
 def test_bad_from_the_reader_names_the_face(tmp_path):
     def faces():
-        yield Bad("x/1", Path("x/1.pts"), "is odd")
+        yield Bad(id="x/1", path=Path("x/1.pts"), reason="is odd")
 
-    benchmark = Benchmark("odd", ("ibug68",), faces, {}, "", needs_root=False)
+    benchmark = Benchmark(
+        name="odd", schemes=("ibug68",), faces=faces, counts={}, instructions="", needs_root=False
+    )
     with pytest.raises(InputError, match=r"1 bad faces \(first: x/1.pts: is odd\)"):
         build(benchmark, None, tmp_path)
 

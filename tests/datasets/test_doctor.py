@@ -30,7 +30,13 @@ def check(faces, notes=(), **counts):
     """The doctor's lines on these faces, by the name of the check."""
     schemes = tuple({name for one in faces if isinstance(one, Face) for name in one.points})
     benchmark = Benchmark(
-        "made", schemes, lambda: iter(faces), counts, "", needs_root=False, notes=notes
+        name="made",
+        schemes=schemes,
+        faces=lambda: iter(faces),
+        counts=counts,
+        instructions="",
+        needs_root=False,
+        notes=notes,
     )
     return {line.check: line for line in examine(benchmark, None).lines}
 
@@ -255,8 +261,15 @@ def test_coordinate_base(offset, values, verdict, words):
 
 
 def test_long_lists_are_cut_in_the_table_only():
-    bad = [Bad(str(n), Path(f"{n}.pts"), "is odd") for n in range(20)]
-    benchmark = Benchmark("odd", ("ibug68",), lambda: iter(bad), {}, "", needs_root=False)
+    bad = [Bad(id=str(n), path=Path(f"{n}.pts"), reason="is odd") for n in range(20)]
+    benchmark = Benchmark(
+        name="odd",
+        schemes=("ibug68",),
+        faces=lambda: iter(bad),
+        counts={},
+        instructions="",
+        needs_root=False,
+    )
     report = examine(benchmark, None)
     assert report.table().count("is odd") == 8 and "and 12 more" in report.table()
     assert json.dumps(report.as_json()).count("is odd") == 20

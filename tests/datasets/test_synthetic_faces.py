@@ -26,7 +26,14 @@ def plain(camera, shape=None, **look):
     colours = {"skin": (150, 180, 222), "hair": (30, 30, 35), "iris": (120, 80, 40)}
     look = Look(**({k: np.array(v, float) for k, v in colours.items()} | look),
                 shirt=np.array([120.0, 60, 60]))  # fmt: skip
-    return Scene(shape or HeadShape(), camera, look, Light(), Covers(), noise=0.0)
+    return Scene(
+        shape=shape or HeadShape(),
+        camera=camera,
+        look=look,
+        light=Light(),
+        covers=Covers(),
+        noise=0.0,
+    )
 
 
 def test_same_seed_same_bytes_and_other_seed_other_face():

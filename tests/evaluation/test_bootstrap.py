@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from jaxalign.evaluation import bootstrap
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
 
 
@@ -70,7 +69,6 @@ def test_differences_are_drawn_with_the_runs():
     np.testing.assert_allclose(change[:, 0], means[:, 1] - means[:, 0], atol=1e-12)
 
 
-def test_blocks_do_not_leave_faces_or_resamples_out(monkeypatch):
-    monkeypatch.setattr(bootstrap, "_BLOCK", 100)
-    means = resampled_means(np.ones((30, 1)), names(30), 10)
+def test_blocks_do_not_leave_faces_or_resamples_out():
+    means = resampled_means(np.ones((30, 1)), names(30), 10, at_once=100)
     np.testing.assert_allclose(means, np.ones((10, 1)))

@@ -37,7 +37,15 @@ def predict(source, kind):
     ids = [sample["id"] for sample in samples]
     predicted = truth + (crops - true)[:, None]
     nothing = [()] * len(ids)
-    return Results(ids, predicted, truth, None, np.ones(truth.shape[:2]), nothing, IBUG68)
+    return Results(
+        ids=ids,
+        predicted=predicted,
+        truth=truth,
+        score=None,
+        visible=np.ones(truth.shape[:2]),
+        subsets=nothing,
+        scheme=IBUG68,
+    )
 
 
 def test_jitter_moves_by_the_share_of_the_side_and_scales_about_the_centre():

@@ -26,9 +26,14 @@ SUBSETS = [("common", "full")] * 30 + [("challenging", "full")] * 10
 def with_errors(results, factor):
     predicted = results.truth + factor * (results.predicted - results.truth)
     return Results(
-        results.ids, predicted, results.truth, None, results.visible, results.subsets,
-        results.scheme,
-    )  # fmt: skip
+        ids=results.ids,
+        predicted=predicted,
+        truth=results.truth,
+        score=None,
+        visible=results.visible,
+        subsets=results.subsets,
+        scheme=results.scheme,
+    )
 
 
 def rows_of(comparison, run):

@@ -77,6 +77,7 @@ def test_predictions_read_back_give_the_same_numbers(tmp_path):
     assert all(round(x, 3) == x for point in first["points"] for x in point)
 
 
+@pytest.mark.heavy
 def test_failed_report_leaves_the_old_one(tmp_path):
     write_report(tmp_path / "report", fake(5), PROTOCOL, {"run": 1}, crops)
     old = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
@@ -113,9 +114,15 @@ def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
     truth = np.zeros((2, 19, 2))
     truth[:, 0] = 40
     results = Results(
-        ("a", "b"), truth + (6, 8), truth, None, np.ones((2, 19)), [("full", "frontal"), ("full",)],
-        AFLW19, norm_box=[(0, 0, 100, 100), (0, 0, 50, 200)],
-    )  # fmt: skip
+        ids=("a", "b"),
+        predicted=truth + (6, 8),
+        truth=truth,
+        score=None,
+        visible=np.ones((2, 19)),
+        subsets=[("full", "frontal"), ("full",)],
+        scheme=AFLW19,
+        norm_box=[(0, 0, 100, 100), (0, 0, 50, 200)],
+    )
     protocol = protocol_for("aflw", AFLW19)
     rows = rows_of(write_report(tmp_path / "b", results, protocol, {}))
     assert rows["full"]["norm_box"]["nme"] == rows["frontal"]["norm_box"]["nme"] == 0.1
@@ -125,8 +132,18 @@ def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
     assert again.score is None
     assert rows_of(summarise(again, protocol)) == rows
     with pytest.raises(InputError, match="no normalising box is known for a, b"):
-        summarise(Results(results.ids, truth, truth, None, np.ones((2, 19)), [(), ()], AFLW19),
-                  protocol)  # fmt: skip
+        summarise(
+            Results(
+                ids=results.ids,
+                predicted=truth,
+                truth=truth,
+                score=None,
+                visible=np.ones((2, 19)),
+                subsets=[(), ()],
+                scheme=AFLW19,
+            ),
+            protocol,
+        )
 
 
 def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
@@ -167,6 +184,7 @@ class Fake(System):
         return {name: grey[..., :count] for name, count in self.channels}
 
 
+@pytest.mark.heavy
 def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
     variables = {"scale": jnp.float32(1 / 255)}
     assert shown_maps(Fake(), variables) is None
@@ -242,7 +260,15 @@ def test_mean_of_many_maps_is_stretched():
 def test_fingerprints_are_those_of_the_stated_text():
     truth = np.zeros((2, 19, 2))
     truth[:, 0] = (1.5, -0.0)
-    results = Results(("b", "a"), truth, truth, None, np.ones((2, 19)), [(), ()], AFLW19)
+    results = Results(
+        ids=("b", "a"),
+        predicted=truth,
+        truth=truth,
+        score=None,
+        visible=np.ones((2, 19)),
+        subsets=[(), ()],
+        scheme=AFLW19,
+    )
     found = results.fingerprints()
     assert found["ids"] == hashlib.sha256(b"a\nb\n").hexdigest()
     numbers = "1.500 0.000" + " 0.000" * 36
@@ -345,8 +371,14 @@ def test_curves_join_points_in_order_and_single_points_draw_none():
 def test_contact_sheet_holds_every_tile_with_its_label_cut_to_fit():
     picture = np.full((64, 64, 3), 120, np.uint8)
     points = np.random.default_rng(0).uniform(5, 60, (106, 2))
-    tile = drawing.Tile(picture, "3.10 %", points, points + 1, "a/very/long/name" * 5)
-    marked = drawing.Tile(picture, "9.99 %", points, marked=True)
+    tile = drawing.Tile(
+        picture=picture,
+        label="3.10 %",
+        predicted=points,
+        truth=points + 1,
+        name="a/very/long/name" * 5,
+    )
+    marked = drawing.Tile(picture=picture, label="9.99 %", predicted=points, marked=True)
     sheet = drawing.contact_sheet([("Some", [tile] * 5), ("Worst", [marked])], LAPA106, "T", 100, 3)
     # Legend 34; two headings of 34; two rows and one, each 100 + 20 + 6.
     assert sheet.shape == (34 + 2 * 34 + 3 * 126, 560, 3)

@@ -19,7 +19,15 @@ def test_summary_by_hand():
     truth[:, 16], truth[:, 17] = (20, 0), (70, 0)  # inter-pupil 50
     predicted = truth + np.array([[[3.0, 0]], [[0, 9.0]]])
     ones = np.ones((2, 29))
-    results = Results(("a", "b"), predicted, truth, ones, ones, [(), ("mine",)], COFW29)
+    results = Results(
+        ids=("a", "b"),
+        predicted=predicted,
+        truth=truth,
+        score=ones,
+        visible=ones,
+        subsets=[(), ("mine",)],
+        scheme=COFW29,
+    )
     summary = summarise(results, protocol_for("other", COFW29))
     assert summary["headline"] == "inter_ocular"
     rows = rows_of(summary)
@@ -69,9 +77,14 @@ def test_noise_of_the_hardware_does_not_show():
     results = fake(60)
     noise = np.random.default_rng(4).normal(size=results.predicted.shape) * 1e-6
     noisy = Results(
-        results.ids, results.predicted + noise, results.truth, results.score, results.visible,
-        results.subsets, IBUG68,
-    )  # fmt: skip
+        ids=results.ids,
+        predicted=results.predicted + noise,
+        truth=results.truth,
+        score=results.score,
+        visible=results.visible,
+        subsets=results.subsets,
+        scheme=IBUG68,
+    )
     np.testing.assert_array_equal(noisy.predicted, results.predicted)
     assert summarise(noisy, PROTOCOL) == summarise(results, PROTOCOL)
 
@@ -108,7 +121,15 @@ def test_regions_and_landmarks_by_hand():
     visible = np.ones((2, 68), bool)
     visible[1, 40] = False
     subsets = [("common",), ("challenging",)]
-    results = Results(("a", "b"), predicted, truth, None, visible, subsets, IBUG68)
+    results = Results(
+        ids=("a", "b"),
+        predicted=predicted,
+        truth=truth,
+        score=None,
+        visible=visible,
+        subsets=subsets,
+        scheme=IBUG68,
+    )
     summary = summarise(results, PROTOCOL)
     regions = {row["region"]: row for row in summary["regions"]}
     assert list(regions) == ["contour", "brows", "eyes", "nose", "mouth", "eye_anchors"]

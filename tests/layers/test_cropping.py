@@ -50,6 +50,7 @@ def test_a_crop_that_is_not_reduced_is_the_pipeline_s(side):
     assert side < 60 or (found[:, -1] == 0).all()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_reduction_by_a_power_of_two_is_that_level(level):
     """Aligned to it, a sample is the mean of 2^level x 2^level pixels and of no others."""
@@ -60,6 +61,7 @@ def test_reduction_by_a_power_of_two_is_that_level(level):
     np.testing.assert_allclose(found, wanted, atol=1e-2)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("side", [256, 512, 1024, 2048, 4096])
 def test_corners_of_a_checkerboard_stay_in_place(side):
     """To 0.05 px of the sample at every resolution, enlarged or reduced.
@@ -104,6 +106,7 @@ def test_squares_of_several_pictures():
         np.testing.assert_allclose(found[face, number], wanted, atol=1e-3)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("side", [50.3, 150.7])
 def test_gradients_are_differences(side):
     """Of centre and side, through the bilinear weights and the blend of two levels."""

@@ -58,6 +58,7 @@ def test_without_blur_it_is_plain():
     assert down_sampling("max", 0) is max_pool and down_sampling("average", 0) is average_pool
 
 
+@pytest.mark.heavy
 def test_stripes_of_one_pixel_vanish_wherever_they_stand():
     """Plain pooling gives 1 of them, or 0 or 1 by where they stand; their mean is 1/2."""
     stripes = jnp.tile(jnp.array([0.0, 1.0]), 8).reshape(1, 1, 16, 1)

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxalign import geometry
 from jaxalign.layers import warping
@@ -50,6 +51,7 @@ def test_a_shape_of_no_extent_gives_finite_numbers():
     assert np.isfinite(matrix).all() and np.isfinite(warping.invert(matrix)).all()
 
 
+@pytest.mark.heavy
 def test_a_warp_moves_pixels_and_mixes_neighbours():
     maps = jnp.arange(24.0).reshape(1, 4, 3, 2)
     shift = jnp.array([[[1.0, 0, 0.5], [0, 1, -1]]])  # reads half a pixel right, one above

@@ -17,7 +17,6 @@ from jaxalign import prediction
 from jaxalign.commands import predict
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
-from jaxalign.prediction import files
 from jaxalign.prediction.detection import Detection
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
@@ -84,7 +83,9 @@ class TestAligner:
         assert face.score == pytest.approx(face.scores.mean())
 
     def test_the_crop_is_the_rule_for_landmark_boxes(self):
-        crop = Crop("dataset", BoxRule(2.0, 0.25), BoxRule(9.0), BoxRule(9.0))
+        crop = Crop(
+            box="dataset", landmarks=BoxRule(2.0, 0.25), dataset=BoxRule(9.0), detector=BoxRule(9.0)
+        )
         system = Brightest()
         image = photo((150, 100))  # the corner of the crop about (130, 80) + (0, 10), 80 wide
         box = np.float32([110, 60, 150, 100])
@@ -314,6 +315,7 @@ class TestCommand:
         assert "1 of its names are of no photo given, such as gone.png" in printed
         assert [r["status"] for r in written(tmp_path / "o")["photos"]] == ["ok", "no_face"]
 
+    @pytest.mark.heavy
     @pytest.mark.parametrize("name", [os.fsdecode(b"latin\xe9.png"), 250 * "a" + ".png"])
     def test_awkward_names(self, checkpoint, tmp_path, name):
         Image.fromarray(photo((200, 120))).save(tmp_path / name)
@@ -328,6 +330,7 @@ class TestCommand:
         assert (tmp_path / "o" / record["picture"]).is_file()
         assert call(checkpoint, tmp_path / "b.png", "--boxes", boxes, "--out", tmp_path / "o") == 0
 
+    @pytest.mark.heavy
     def test_video(self, checkpoint, tmp_path, monkeypatch, capsys):
         path = str(tmp_path / "clip.avi")
         video = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 25, (96, 96))
@@ -369,17 +372,32 @@ class TestCommand:
         assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
         assert "says it holds 8 frames; it may be cut short" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("signals", [(), (signal.SIGTERM,)])
-    def test_broken_off_work_leaves_whole_json(self, tmp_path, signals):
-        before = signal.getsignal(signal.SIGTERM)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            with files._writer(tmp_path, {"a": 1}, "photos") as write:
-                write({"b": 2})
-                write({"c": "ä"})
-                for number in signals:
-                    os.kill(os.getpid(), number)
+    @pytest.mark.parametrize("by_signal", [False, True])
+    def test_broken_off_work_leaves_whole_json(self, checkpoint, tmp_path, monkeypatch, by_signal):
+        """Broken off, by Ctrl-C or SIGTERM, while the last of three photos is looked at."""
+        paths, looked = [tmp_path / f"{name}.png" for name in "aäc"], []
+        for path in paths:
+            Image.fromarray(photo((60, 60))).save(path)
+
+        def find(self, image):
+            looked.append(image)
+            if len(looked) == len(paths):
+                if by_signal:
+                    signal.raise_signal(signal.SIGTERM)
                 raise KeyboardInterrupt
-        assert written(tmp_path) == {"a": 1, "photos": [{"b": 2}, {"c": "ä"}]}
+            return []
+
+        monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", find)
+        before = signal.getsignal(signal.SIGTERM)
+        command = [checkpoint, *paths, "--batch", 1, "--out", tmp_path / "o"]
+        if by_signal:
+            with pytest.raises(SystemExit):
+                call(*command)
+        else:
+            assert call(*command) == 130
+        assert [entry["photo"] for entry in written(tmp_path / "o")["photos"]] == [
+            str(path) for path in paths[:2]
+        ]
         assert signal.getsignal(signal.SIGTERM) is before
 
     def test_whose_confidence_is_low_is_said(self, checkpoint, album, tmp_path, capsys):

@@ -66,6 +66,7 @@ class Peaked(Bright):
         return [jnp.repeat((light - low) / (high - low), self.points, -1)]
 
 
+@pytest.mark.heavy
 def test_it_has_the_reconstruction_s_size():
     parameters, madds = (int(line.split()[-1]) for line in
                          costs.table(AttentionCropping()).splitlines()[-2:])  # fmt: skip
@@ -116,6 +117,7 @@ def looked(system, crop):
     return jax.tree.map(np.asarray, jax.jit(system.stages)(variables, crop))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{}, {"share_eyes": True}, {"crop": "moments"}])
 @pytest.mark.parametrize("side", [64, 256, 1024])
 def test_regional_points_are_exact_where_the_global_ones_are_not(settings, side, monkeypatch):
@@ -165,7 +167,9 @@ def test_a_square_is_the_region_enlarged(crop):
     rng = np.random.default_rng(0)
     points = jnp.asarray(rng.uniform(20, 100, (1, 68, 2)), jnp.float32)
     maps = jnp.asarray(rng.normal(size=(1, 16, 16, 68)), jnp.float32)
-    squares = system._squares(attention_cropping.Seen([maps], points, None), 128, None)
+    squares = system._squares(
+        attention_cropping.Seen(maps=[maps], points=points, scores=None), 128, None
+    )
     for square, own in zip(squares[0], system.regions.values(), strict=True):
         own = np.array(own)
         cut = attention_cropping.CROPS[crop]
@@ -175,7 +179,9 @@ def test_a_square_is_the_region_enlarged(crop):
         assert square[2] > 0.25 * 128
     close = points.at[:, np.array(system.regions["nose"])].set(64.0)
     if crop == "extent":
-        squares = system._squares(attention_cropping.Seen([maps], close, None), 128, None)
+        squares = system._squares(
+            attention_cropping.Seen(maps=[maps], points=close, scores=None), 128, None
+        )
         assert squares[0, list(system.regions).index("nose")].tolist() == [64, 64, 32]
 
 
@@ -191,6 +197,7 @@ def test_what_a_crop_is_made_of():
     np.testing.assert_allclose(side, 1.1547 * 4 * np.sqrt(12**2 - 1), rtol=1e-4)
 
 
+@pytest.mark.heavy
 def test_moments_have_gradients_even_where_all_light_is_on_one_pixel():
     slope = jax.grad(lambda logits: sum(part.sum() for part in moments(None, logits, 4.0)))
     logits = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
@@ -242,6 +249,7 @@ def losses(tiny):
     return lambda name, batch, key=0: run(variables, batch, key)[name]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("settings", "stop"), [({}, False), ({"stacking": True}, True)])
 def test_regional_errors_reach_the_global_stage_unless_stopped(tiny, batch, settings, stop):
     system, variables = tiny(stop_gradient=stop, **settings)
@@ -260,6 +268,7 @@ def test_regional_errors_reach_the_global_stage_unless_stopped(tiny, batch, sett
     assert min(sizes.values()) > 0
 
 
+@pytest.mark.heavy
 def test_the_loss_is_its_parts(losses, batch):
     (alone, first), (joint, parts) = (losses(name, batch) for name in ("global", "joint"))
     assert set(first) == {"global_points", "global_maps"}
@@ -282,6 +291,7 @@ def test_distances_are_in_pixels_of_the_global_stage(tiny, losses, batch):
     np.testing.assert_allclose(losses("global", batch)[1]["global_points"], wanted, rtol=1e-4)
 
 
+@pytest.mark.heavy
 def test_labels_lie_where_the_regional_networks_see_the_points(monkeypatch):
     """Of maps that are Gaussians about the points, on squares that were jittered."""
     monkeypatch.setattr(attention_cropping, "HourglassNetwork", Peaked)
@@ -313,6 +323,7 @@ def test_crops_are_jittered_in_training(losses, batch):
     assert (one["regional_points"] != other["regional_points"]).all()
 
 
+@pytest.mark.heavy
 def test_cost_and_memory_do_not_grow_but_for_the_pyramid(tiny):
     system, variables = tiny()
 
@@ -327,6 +338,7 @@ def test_cost_and_memory_do_not_grow_but_for_the_pyramid(tiny):
     assert memory - small_memory < 1.5 * (1024**2 - 512**2)  # a third of the crops' bytes is 1
 
 
+@pytest.mark.heavy
 def test_both_phases_train(tiny, data_300w, tmp_path):
     shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
     shrunk += ["system.global_epochs=1", "system.joint_epochs=1", "system.share_eyes=True"]

@@ -64,12 +64,14 @@ def test_vector_labels():
     assert literal[0, 10, 0] == 4 and literal[0, 16, 0] == 0
 
 
+@pytest.mark.heavy
 def test_a_point_that_is_no_number_is_not_hidden_by_the_label():
     x, y = targets.vectors(jnp.full((1, 1, 2), jnp.nan), 4, 64, 2.0, 3.0)
     assert jnp.isnan(x).all() and jnp.isnan(y).all()
     assert jnp.isnan(targets.gaussian_maps(jnp.full((1, 1, 2), jnp.nan), 4, 64, 2.0, 3)).all()
 
 
+@pytest.mark.heavy
 def test_decoding_is_within_half_a_quarter_shift_of_the_labels_point():
     points = jnp.asarray(np.random.default_rng(1).uniform(8, 247, (4, 68, 2)), jnp.float32)
     centre = geometry.to_map(points, 4)
@@ -100,6 +102,7 @@ def test_beyond_box_recovers_points_outside(axis, high, outside):
     assert float(plain[0, 0, axis]) == (63 if high else 0)
 
 
+@pytest.mark.heavy
 def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     ends = jnp.zeros((1, 64, 3)).at[0, 0].set(jnp.array([4.0, -1.0, 0.0])).at[0, 63, 1].set(-0.5)
     found, _ = decoding.vectors(ends, ends, peak=4.0, tau=2.0, sigma=2.0)
@@ -107,6 +110,7 @@ def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     assert jnp.isfinite(found).all() and float(abs(found).max()) < 63 + 7.5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "parameters", "giga"),
     [
@@ -148,6 +152,7 @@ def batch():
     return {"points": jnp.asarray(np.random.default_rng(0).uniform(8, 56, (2, 68, 2)), jnp.float32)}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{}, {"bands": ()}, {"bands": (), "weight_map": True}])
 def test_maps_that_follow_the_loss_lead_to_the_points(settings, batch):
     """Gradient descent on free maps: the loss falls, and they are read as the batch's points."""
@@ -180,6 +185,7 @@ def test_the_weight_map_is_refused_for_vectors():
         jax.eval_shape(GaussianVector(weight_map=True).init, jax.random.key(0))
 
 
+@pytest.mark.heavy
 def test_the_weight_map_stresses_the_surroundings_of_points(batch):
     label = targets.gaussian_maps(batch["points"], 4, 64, 2.0, cut=3)
     weights = targets.weight_map(label)

@@ -1,6 +1,7 @@
 """Pixel-wise classification and its peers: counts, losses by hand, the adversarial phase."""
 
 import json
+import signal
 from dataclasses import replace
 from functools import cache, partial
 
@@ -60,6 +61,7 @@ def step(system, batch, objective=None):
     return jax.tree.map(lambda a: a[0], (result, grads))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("method", "parameters", "giga"),
     [
@@ -115,6 +117,7 @@ def test_transposed_convolution(stride):
     np.testing.assert_allclose(module.apply(variables, x), expected, atol=1e-4)
 
 
+@pytest.mark.heavy
 def test_transposed_convolution_keeps_the_variance():
     x = jax.random.normal(jax.random.key(0), (4, 8, 8, 64))
     out, _ = TransposedConv(64, 8).init_with_output(jax.random.key(1), x)
@@ -135,6 +138,7 @@ def test_cross_entropy_of_pixels():
     np.testing.assert_allclose(found, [-(np.log(0.25) + np.log(0.75)) / 2], rtol=1e-6)
 
 
+@pytest.mark.heavy
 @every_method
 def test_losses_of_right_and_wrong_points(method):
     """By outputs made by hand: those that say the truth lose less than those of another face."""
@@ -155,6 +159,7 @@ def test_losses_of_right_and_wrong_points(method):
         np.testing.assert_allclose(moved, 5, rtol=1e-6)  # Eq. 1: not squared
 
 
+@pytest.mark.heavy
 @every_method
 def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
     system = small(method=method)
@@ -167,6 +172,7 @@ def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
     assert np.isnan(values[1])
 
 
+@pytest.mark.heavy
 def test_the_released_hybrid_has_the_gradient_of_pixel_wise_classification():
     """Its points are found by argmax, through which nothing passes."""
     batch = faces(small())
@@ -184,12 +190,14 @@ def at(tree, path):
     return tree
 
 
+@pytest.mark.heavy
 def test_the_weights_of_the_hybrid():
     system = small(alpha=2.0, beta=3.0)
     (values, parts, _), _ = step(system, faces(system))
     np.testing.assert_allclose(values, 2 * parts["pixels"] + 3 * parts["points"], rtol=1e-5)
 
 
+@pytest.mark.heavy
 def test_alpha_weighs_the_pixels_of_pwc_too():
     system = small(method="pwc", alpha=2.0)
     outputs = jax.random.normal(jax.random.key(0), (2, 32, 32, 30))
@@ -197,6 +205,7 @@ def test_alpha_weighs_the_pixels_of_pwc_too():
     np.testing.assert_allclose(values, 2 * parts["pixels"], rtol=1e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["pwc", "heatmap_regression", "distribution"])
 def test_soft_coordinates_are_means_under_what_is_decoded(method):
     system = small(method=method)
@@ -226,6 +235,7 @@ def test_points_start_as_rare_as_they_are(method):
     np.testing.assert_allclose(bias, [-np.log(1024)] * 29 + [0], rtol=1e-6)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("peak", "height"), [("sum1", 1 / (2 * np.pi * 1.5**2)), ("peak1", 1.0)])
 def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, height):
     """Outputs that put all on the background are wrong by the Gaussian and by what it takes."""
@@ -248,6 +258,7 @@ def test_labels_around_whole_pixels():
     assert whole == rounded != exact
 
 
+@pytest.mark.heavy
 def test_dan_starts_from_the_mean_shape():
     """Stages that correct nothing leave it where it was told, and training does not move it."""
     system = small(method="dan")
@@ -269,6 +280,7 @@ def dan_variables(system, mean):
     return {"params": variables["params"], "batch_stats": {"network": statistics}}
 
 
+@pytest.mark.heavy
 def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
     """The first stage finds the mean shape turned, larger and moved; the second is shown the image
     brought back and the points at the mean shape's places, and its corrections go the same way."""
@@ -326,6 +338,7 @@ def test_decoding_finds_the_highest_place(method):
     np.testing.assert_array_equal(found[alone], points[alone])
 
 
+@pytest.mark.heavy
 def test_the_discriminator_learns_signs():
     """-log D(true) - log(1 - D(found)), ascended in the released code; the detector's -log D."""
     system = small(discriminator=True)
@@ -345,6 +358,7 @@ def test_the_discriminator_learns_signs():
     assert set(stats) == {"network"}
 
 
+@pytest.mark.heavy
 def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_path):
     """One step of the discriminator, two of the detector, stopped behind the fourth of six."""
     train = open_source("ibug_300w/train", IBUG68, data_300w)
@@ -361,14 +375,11 @@ def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_
     for name in ("network", "discriminator"):
         assert abs(at(last, PATHS[name]) - at(first, PATHS[name])).max() > 0
 
-    stopped = Run(recipe, train, [], tmp_path / "stopped")
-    check = stopped._check
+    def interrupt(run):
+        if run.step == 4:
+            signal.raise_signal(signal.SIGINT)
 
-    def stop(step, *arguments):
-        check(step, *arguments)
-        stopped.stop_signal = 2 if step == 4 else None
-
-    stopped._check = stop
+    stopped = Run(recipe, train, [], tmp_path / "stopped", on_step=interrupt)
     with pytest.raises(SystemExit):
         stopped.run()
     resumed = Run(recipe, train, [], tmp_path / "stopped", resume=True)

@@ -31,6 +31,7 @@ def crops(system, batch=1):
     return jax.ShapeDtypeStruct((batch, system.size, system.size, 3), jnp.uint8)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "parameters", "giga"),
     [
@@ -55,6 +56,7 @@ def test_the_propagation_module_has_its_parameters():
     }  # fmt: skip
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{"blur": 0}, {"blur": 5}, {"pool": "average"}])
 def test_down_sampling_has_no_parameters(settings):
     assert variables_of(small(**settings)) == variables_of(small())
@@ -120,16 +122,14 @@ def batch_of(system, faces):
     }
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}  # to compile
-
-
+@pytest.mark.heavy
 def test_attention_works_on_the_next_hourglass_and_the_last_on_none():
     system = small()
     variables = filled(variables_of(system))
     images = batch_of(system, 1)["image"]
     network = variables["params"]["network"]
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def run(biases):
         """With these biases of the two attentions; also what is shown."""
         changed = {}
@@ -166,6 +166,7 @@ def test_attention_starts_at_one_half():
     assert merge["kernel"].all()
 
 
+@pytest.mark.heavy
 def test_shown_is_what_there_is():
     def names(**settings):
         system = small(**settings)
@@ -187,17 +188,18 @@ def told(seed=0, faces=4, **settings):
 
 def errors(system, batch, maps):
     """On one device."""
-    call = jax.jit(jax.vmap(system.errors, axis_name=AXIS), compiler_options=QUICKLY)
+    call = jax.jit(jax.vmap(system.errors, axis_name=AXIS))
     values, parts = call(*jax.tree.map(lambda a: a[None], (maps, batch)))
     return values[0], {name: part[0] for name, part in parts.items()}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("settings", [{}, AWING])
 def test_the_loss_is_that_of_equation_5(settings):
     system, batch, maps = told(**settings)
     values, parts = errors(system, batch, maps)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def expected(points):
         landmarks = targets.gaussian_maps(points, 4, 64, 1.75, 2)
         boundaries = targets.boundary_maps(points, system.points, 4, 64, 1.0)
@@ -244,6 +246,7 @@ def test_the_factor_of_a_face_does_not_depend_on_the_devices():
     np.testing.assert_allclose(values[:3], expected, rtol=1e-5)
 
 
+@pytest.mark.heavy
 def test_a_few_steps_lower_the_loss():
     system = small(stacks=1)
     variables = filled(variables_of(system))
@@ -260,7 +263,7 @@ def test_a_few_steps_lower_the_loss():
         updates, state = optimizer.update(grads, state)
         return optax.apply_updates(params, updates), stats, state, loss, grads
 
-    step = jax.jit(step, compiler_options=QUICKLY)
+    step = jax.jit(step)
     params, stats = variables["params"], variables["batch_stats"]
     state, found = optimizer.init(params), []
     for _ in range(4):

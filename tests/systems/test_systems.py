@@ -27,6 +27,7 @@ def crops(system, batch):
     return jax.ShapeDtypeStruct((batch, system.size, system.size, 3), jnp.uint8)
 
 
+@pytest.mark.heavy
 @every_system
 @pytest.mark.parametrize(("scheme", "dtype"), [("wflw98", "float32"), ("cofw29", "bfloat16")])
 def test_predict_shapes(kind, scheme, dtype):
@@ -66,6 +67,7 @@ def losses_of(system):
             yield objective, *jax.eval_shape(loss, *given)
 
 
+@pytest.mark.heavy
 @every_system
 def test_phases_train_networks_with_losses_per_face(kind):
     system = SYSTEMS[kind]()
@@ -96,6 +98,7 @@ def test_every_heatmap_system_takes_a_loss_by_name():
     assert named == set(HEATMAPS)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", HEATMAPS)
 def test_the_loss_by_name_is_the_loss(kind, monkeypatch):
     """STAR, and one of a fork's own, which sees the landmark maps and their label."""

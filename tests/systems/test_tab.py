@@ -76,6 +76,7 @@ def test_tab_has_the_paper_s_size(stacks, parameters, mebibytes, giga):
     assert sum(madds.values()) == pytest.approx(giga * 1e9, rel=0.01)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("settings", "number"), [({}, 4), ({"features": "ss"}, 1), ({"stacks": 2}, 4)]
 )
@@ -202,6 +203,7 @@ def faces(system, number=2):
     }
 
 
+@pytest.mark.heavy
 def test_each_phase_trains_one_network():
     """The loss of the first and a step of the second, in one program: both run SCBE alike."""
     system = small(scheme="cofw29", optimizer=Optimizer("sgd"))
@@ -244,6 +246,7 @@ def traced(system, phase):
     return jax.eval_shape(loss, variables["params"], variables["batch_stats"], batch, key)
 
 
+@pytest.mark.heavy
 def test_statistics_follow_the_switch():
     assert set(traced(small(), 1)[2]) == {"scbe", "balt"}
     assert set(traced(small(scbe_statistics="frozen"), 1)[2]) == {"balt"}

@@ -65,11 +65,13 @@ def summary(out):
     return json.loads((out / "report.json").read_text())["summary"]
 
 
+@pytest.mark.heavy
 def test_four_devices_equal_one(one_device, data_8, tmp_path):
     finish(start(tmp_path, data_8, "--devices", 4))
     assert_equal_runs(one_device, tmp_path)
 
 
+@pytest.mark.heavy
 def test_two_processes_equal_one(one_device, data_8, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -205,6 +205,7 @@ def test_networks_that_cannot_be_taken(earlier, monkeypatch):
         initial.start(heir(path), random_variables(heir(path)))
 
 
+@pytest.mark.heavy
 def test_only_a_fresh_run_needs_what_it_starts_from(earlier, tmp_path, monkeypatch):
     path, theirs = earlier
     zeros = jax.tree.map(np.zeros_like, theirs)  # the random numbers are slow to compile

@@ -81,6 +81,7 @@ def uninterrupted(tmp_path_factory, data_300w):
     return folder / "run"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
     run = tmp_path / "run"
@@ -104,6 +105,7 @@ def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.heavy
 def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
     Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w").run()
     with pytest.raises(checkpoints.InputError, match="--resume"):
@@ -112,6 +114,7 @@ def test_a_work_directory_is_not_overwritten(train, test, tmp_path):
         Run(small_recipe(epochs=2), train, test, tmp_path, benchmark="ibug_300w", resume=True)
 
 
+@pytest.mark.heavy
 def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
     """It is the score that 99 % of the faces reached, and of a checkpoint without it 0."""
     run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
@@ -128,10 +131,11 @@ def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
     assert checkpoints.low_score(step) == 0
 
 
-def test_latest_and_best_are_kept(train, test, tmp_path, monkeypatch):
+@pytest.mark.heavy
+def test_latest_and_best_are_kept(train, tmp_path):
     errors = iter([0.5, 0.2, 0.3, 0.4])
-    monkeypatch.setattr(Run, "_validate", lambda self, phase: (next(errors), 0.0))
-    Run(small_recipe(epochs=4), train, test, tmp_path, benchmark="ibug_300w").run()
+    recipe = two_phases(eval_epochs=1)  # an epoch is one step
+    Run(recipe, train, train, tmp_path, validate=lambda run: (next(errors), 0.0)).run()
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["2", "4"]
     assert checkpoints.find_step(tmp_path, "best").name == "2"
     assert checkpoints.find_step(tmp_path, "latest").name == "4"
@@ -150,6 +154,7 @@ def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
             Run(*arguments, benchmark="ibug_300w", resume=True)
 
 
+@pytest.mark.heavy
 def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
     samples = [train[i] for i in range(len(train))]
     samples[1] = samples[1] | {"points": samples[1]["points"] * np.float32(np.nan)}
@@ -162,6 +167,7 @@ def test_non_finite_loss_names_step_and_faces(train, test, tmp_path):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
 
 
+@pytest.mark.heavy
 def test_light_model_overfits_four_faces(train, tmp_path):
     few = [train[i] for i in range(4)]
     recipe = override(
@@ -173,6 +179,7 @@ def test_light_model_overfits_four_faces(train, tmp_path):
     assert errors[-1] < 0.5 * errors[0]
 
 
+@pytest.mark.heavy
 def test_hourglass_learns_maps_and_not_only_their_mean(train, tmp_path):
     few = [train[i] for i in range(4)]
     system = StackedHourglass(
@@ -237,20 +244,24 @@ def two_phases(**training):
 
 def test_phases_train_only_their_networks_and_cycles_alternate(train, tmp_path):
     samples = [train[i % len(train)] for i in range(12)]  # 3 steps an epoch
-    run = Run(two_phases(), samples, [], tmp_path)
-    assert [(s.first, s.last) for s in run.stretches] == [(0, 6), (6, 12)]
-    seen = []
+    seen = {}
 
-    def record(step, *_):
+    def record(run):
         params = run.state.params
-        seen.append({name: float(params[name]["scale"]) for name in params})
+        seen[run.step] = {name: float(params[name]["scale"]) for name in params}
 
-    run._check = record
+    run = Run(two_phases(), samples, [], tmp_path, on_step=record)
+    assert [(s.first, s.last) for s in run.stretches] == [(0, 6), (6, 12)]
     run.run()
-    first = [row["first"] for row in seen]
-    assert first[4] != 1.0 and all(row["second"] == row["judge"] == 1.0 for row in seen[:5])
+    assert list(seen) == [*range(1, 13)]
+    first = [row["first"] for row in seen.values()]
+    assert len(set(first[:6])) == 6
+    assert all(seen[step]["second"] == seen[step]["judge"] == 1.0 for step in range(1, 7))
+    assert set(first[5:]) == {first[5]}  # frozen, bit for bit, through the second phase
     final = {name: float(value["scale"]) for name, value in run.state.params.items()}
-    assert final["first"] == first[-1]  # frozen, bit for bit, through the second phase
+    assert final == seen[12]
+    steps = [[name for name in final if seen[i][name] != seen[i - 1][name]] for i in range(7, 13)]
+    assert steps == 2 * [["judge"], ["second"], ["second"]]
     # SGD with momentum on (s - 3)^2: two steps of judge, four of second
     assert final["judge"] == pytest.approx(expected_scale(2), abs=1e-5)
     assert final["second"] == pytest.approx(expected_scale(4), abs=1e-5)
@@ -270,14 +281,13 @@ def test_a_phase_that_cannot_predict_is_not_validated(train, tmp_path, monkeypat
 def test_averages_begin_anew_and_go_on_from_the_average(train, tmp_path):
     """A later phase trains on the averaged weights of the one before, which do not move then."""
     samples = [train[i % len(train)] for i in range(12)]
-    run = Run(two_phases(ema=0.9), samples, [], tmp_path)
     at_border = {}
 
-    def record(step, *_):
-        if step == run.stretches[0].last:
+    def record(run):
+        if run.step == run.stretches[0].last:
             at_border.update(jax.tree.map(float, run.state.ema))
 
-    run._check = record
+    run = Run(two_phases(ema=0.9), samples, [], tmp_path, on_step=record)
     run.run()
     final = run.state.variables()["params"]
     assert float(run.state.params["first"]["scale"]) == at_border["first"]["scale"]
@@ -294,34 +304,35 @@ def expected_scale(steps, rate=0.1):
     return scale
 
 
+def stop_at(step):
+    """An on_step that sends the process SIGTERM behind this step."""
+    return lambda run: signal.raise_signal(signal.SIGTERM) if run.step == step else None
+
+
+@pytest.mark.heavy
 def test_resumes_at_the_border_of_two_phases(train, tmp_path):
     samples = [train[i % len(train)] for i in range(12)]
     whole = Run(two_phases(), samples, [], tmp_path / "whole")
     whole.run()
-    part = Run(two_phases(), samples, [], tmp_path / "part")
-    original = part._run_stretch
-
-    def only_the_first(stretch):
-        if stretch.first == 0:
-            original(stretch)
-
-    part._run_stretch = only_the_first
-    part.run()
-    assert part.checkpoints.latest() == 6
+    part = Run(two_phases(), samples, [], tmp_path / "part", on_step=stop_at(6))
+    with pytest.raises(SystemExit):
+        part.run()
     again = Run(two_phases(), samples, [], tmp_path / "part", resume=True)
+    assert again.step == part.step == again.stretches[1].first == 6
     again.run()
     jax.tree.map(np.testing.assert_array_equal, again.state.params, whole.state.params)
     assert lines(tmp_path / "part") == lines(tmp_path / "whole")
 
 
-def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
+def impatient(train, workdir, errors, *, resume=False, on_step=None, **training):
     """A run of two phases, steps 1 to 6 and 7 to 12, whose validation after step s says errors[s],
     1 where it says nothing."""
-    monkeypatch.setattr(Run, "_validate", lambda self, phase: (errors.get(self.step, 1.0), 0.0))
-    samples = [train[i % len(train)] for i in range(12)]
-    return Run(two_phases(**training), samples, samples[:1], workdir, resume=resume)
+    samples, recipe = [train[i % len(train)] for i in range(12)], two_phases(**training)
+    hooks = {"validate": lambda run: (errors.get(run.step, 1.0), 0.0), "on_step": on_step}
+    return Run(recipe, samples, samples[:1], workdir, resume=resume, **hooks)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("errors", "best", "last"),
     [
@@ -332,50 +343,54 @@ def impatient(train, workdir, monkeypatch, errors, resume=False, **training):
         ({8: 0.2, 10: 0.1}, 10, 12),  # out of patience where the run ends anyway
     ],
 )
-def test_the_last_phase_stops_early(train, tmp_path, monkeypatch, capsys, errors, best, last):
-    impatient(train, tmp_path, monkeypatch, errors, eval_epochs=1 / 3, patience=2).run()
+def test_the_last_phase_stops_early(train, tmp_path, capsys, errors, best, last):
+    impatient(train, tmp_path, errors, eval_epochs=1 / 3, patience=2).run()
     before = lines(tmp_path)
     assert before[-1]["step"] == last
     assert checkpoints.find_step(tmp_path, "best").name == str(best)
     assert checkpoints.find_step(tmp_path, "latest").name == str(last)
     told = f"stopped early at step {last}: 2 validations without gain; the best checkpoint is step"
     assert (f"{told} {best}" in capsys.readouterr().out) == (last < 12)
-    again = impatient(train, tmp_path, monkeypatch, {}, True, eval_epochs=1 / 3, patience=2)
+    again = impatient(train, tmp_path, {}, resume=True, eval_epochs=1 / 3, patience=2)
     again.run()
     assert again.step == last and lines(tmp_path) == before
     assert (told in capsys.readouterr().out) == (last < 12)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stopped", [9, 10])
-def test_patience_counts_over_an_interruption(train, tmp_path, monkeypatch, stopped):
+def test_patience_counts_over_an_interruption(train, tmp_path, stopped):
     """Validated after 8 (the best) and 10; stopped by a signal between them, or after 10."""
     errors = {2: 0.3, 8: 0.2}
     settings = {"eval_epochs": 2 / 3, "patience": 1}
-    impatient(train, tmp_path / "whole", monkeypatch, errors, **settings).run()
-    part = impatient(train, tmp_path / "part", monkeypatch, errors, **settings)
-    check = part._check
-
-    def stop(step, *rest):
-        check(step, *rest)
-        if part.step == stopped:
-            part.stop_signal = signal.SIGTERM
-
-    part._check = stop
+    impatient(train, tmp_path / "whole", errors, **settings).run()
+    part = impatient(train, tmp_path / "part", errors, on_step=stop_at(stopped), **settings)
     with pytest.raises(SystemExit):
         part.run()
     assert part.step == stopped
-    impatient(train, tmp_path / "part", monkeypatch, errors, True, **settings).run()
+    impatient(train, tmp_path / "part", errors, resume=True, **settings).run()
     assert lines(tmp_path / "part") == lines(tmp_path / "whole")
     assert checkpoints.find_step(tmp_path / "part", "latest").name == "10"
 
 
-def test_eval_steps_validate_and_save(train, tmp_path, monkeypatch):
+def test_eval_steps_validate_and_save(train, tmp_path):
     """Each two steps of the first phase, each two turns of three of the second."""
-    saved = []
-    monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(given[3]))
     errors = {2: 0.5, 4: 0.4, 6: 0.6, 8: 0.1, 12: 0.3}
-    impatient(train, tmp_path, monkeypatch, errors, eval_steps=2, save_epochs=9.0).run()
-    assert saved == [0.5, 0.4, 0.6, 0.3]
+    kept = {}
+
+    def watch(run):
+        kept[run.step] = run.checkpoints.latest()
+
+    run = impatient(train, tmp_path, errors, on_step=watch, eval_steps=2, save_epochs=9.0)
+    run.run()
+    rows = [row for row in lines(tmp_path) if "val_nme" in row]
+    assert [(row["step"], row["val_nme"]) for row in rows] == [
+        (2, 0.5), (4, 0.4), (6, 0.6), (12, 0.3)
+    ]  # fmt: skip
+    saved = (None, None, 2, 2, 4, 4, 6, 6, 6, 6, 6, 6)  # as the next step finds it
+    assert tuple(kept.values()) == saved
+    assert checkpoints.find_step(tmp_path, "latest").name == "12"
+    assert checkpoints.find_step(tmp_path, "best").name == "12"
 
 
 def test_patience_needs_faces_to_validate_on(train, tmp_path):
