@@ -14,6 +14,7 @@ from benchmarks import (
     parity,
     prediction,
     resolutions,
+    rooms,
     shifts,
 )
 from jaxalign.__main__ import COMMANDS, main
@@ -28,6 +29,7 @@ BENCHMARKS = (
     parity,
     prediction,
     resolutions,
+    rooms,
     shifts,
 )
 

@@ -95,8 +95,6 @@ def test_settings_are_keys_of_the_recipe_and_make_different_variants(name):
         rows = [row for row in rows if isinstance(row, Variant)]
         made = [(recipes.override(base, [*row.train, *row.test]), row.shrink) for row in rows]
         assert len(set(map(str, made))) == len(made)
-        for setting in {setting for row in rows for setting in row.train}:
-            recipes.override(base, [setting])  # also alone, as Work.train tries it
 
 
 def own_rows(table, statistics):

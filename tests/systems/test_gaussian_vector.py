@@ -134,7 +134,7 @@ def test_counts(settings, parameters, giga):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backbone": "resnet18"}, "one of resnet50_v2"),
+        ({"backbone": "vgg16_bn"}, "one of resnet18, resnet50_v2"),
         ({"bands": (4,)}, "odd numbers"),
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),

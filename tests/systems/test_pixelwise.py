@@ -326,7 +326,7 @@ def test_nearness():
 def test_decoding_finds_the_highest_place(method):
     system = small(method=method)
     points = np.round(faces(system)["points"])
-    logits = 40 * np.array(targets.gaussian_maps(points, 1, 32, 0.3))
+    logits = 40 * np.array(targets.gaussian_maps(jnp.asarray(points), 1, 32, 0.3))
     if method != "distribution":
         logits = np.concatenate([logits, np.full((3, 32, 32, 1), 20, np.float32)], -1)
     alone = [np.unique(face, axis=0).shape[0] == 29 for face in points]

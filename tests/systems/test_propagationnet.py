@@ -226,8 +226,8 @@ def test_plain_squares_without_weights():
     system, batch, maps = told(**plain)
     values, parts = errors(system, batch, maps)
     assert set(parts) == {"landmarks"}
-    label = targets.gaussian_maps(batch["points"], 4, 64, 1.75, 2)
-    expected = sum(losses.mse_maps(found, label).sum(-1) for found in maps[0])
+    label = targets.gaussian_maps(jnp.asarray(batch["points"]), 4, 64, 1.75, 2)
+    expected = sum(losses.mse_maps(jnp.asarray(found), label).sum(-1) for found in maps[0])
     np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 

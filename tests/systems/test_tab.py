@@ -1,5 +1,6 @@
 """TAB: counts by shapes, its switches, and one step of each phase of a shrunken one."""
 
+import inspect
 from functools import cache, partial
 
 import jax
@@ -284,7 +285,7 @@ def told(monkeypatch):
     """A batch, and boundary maps of two stacks: zeros, and the true ones but for one that is 1/2
     too high. The true ones are made up."""
     truth = np.random.default_rng(0).uniform(size=(2, 8, 8, 16)).astype(np.float32)
-    monkeypatch.setattr(targets, "boundary_maps", lambda *_: jnp.array(truth))
+    monkeypatch.setattr(targets, "boundary_maps", lambda *_, **__: jnp.array(truth))
     high = truth.copy()
     high[..., 2] += 0.5
     return {"image": None, "points": None}, [np.zeros_like(truth), high]
@@ -311,12 +312,22 @@ def test_intermediate_supervision_adds_the_first_stack(told, intermediate):
 
 def test_targets_are_made_as_the_recipe_says(told, monkeypatch):
     batch, maps = told
-    asked = []
-    monkeypatch.setattr(targets, "boundary_maps", lambda *a: asked.append(a[1:]) or maps[1])
+    asked, signature = [], inspect.signature(targets.boundary_maps)
+
+    def made(*given, **named):
+        asked.append(signature.bind(*given, **named).arguments)
+        return maps[1]
+
+    monkeypatch.setattr(targets, "boundary_maps", made)
     Known(boundary_sigma=1.0, boundary_cut=3, integer_labels=True).boundary_mse(
         {"params": maps}, batch
     )
-    assert asked == [(SCHEMES["ibug68"], 4, 256, 1.0, 3, True)]
+    (options,) = asked
+    del options["points"]
+    assert options == {
+        "scheme": SCHEMES["ibug68"], "stride": 4, "size": 256, "sigma": 1.0, "cut": 3,
+        "integer": True,
+    }  # fmt: skip
 
 
 def test_shown_boundaries_are_between_0_and_1(told):
