@@ -4,10 +4,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
-Maps = Float[Array, "B h w K"]
+Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do too
+Maps = Float[Given, "B h w K"]
 Found = tuple[Float[Array, "B K 2"], Float[Array, "B K"]]  # points, scores
 
 # Full float32: accelerators else round the factors to 8 or 11 bits, which moves points.
@@ -87,8 +89,8 @@ def read(maps: Maps, decoder: str, logits: bool = False) -> Found:
 
 
 def vectors(
-    x: Float[Array, "B w K"],
-    y: Float[Array, "B h K"],
+    x: Float[Given, "B w K"],
+    y: Float[Given, "B h K"],
     peak: float,
     tau: float = 0.0,
     sigma: float = 2.0,

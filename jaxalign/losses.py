@@ -9,11 +9,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 
+Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do too
+
+
 def weighted_mean(
-    values: Float[Array, "*shape"], weights: Float[Array, "*shape"], axis: int | None = None
+    values: Float[Given, "*shape"], weights: Float[Given, "*shape"], axis: int | None = None
 ) -> Float[Array, "..."]:
     """Mean of `values` under `weights` of the same shape; 0 where all weights are 0."""
     total = weights.sum(axis)
@@ -21,9 +25,9 @@ def weighted_mean(
 
 
 def mse_maps(
-    predicted: Float[Array, "B *place K"],
-    target: Float[Array, "B *place K"],
-    weights: Float[Array, "B *place K"] | float = 1.0,
+    predicted: Float[Given, "B *place K"],
+    target: Float[Given, "B *place K"],
+    weights: Num[Given, "B *place K"] | float = 1.0,
 ) -> Float[Array, "B K"]:
     """(B, h, w, K) maps or (B, w, K) vectors -> (B, K): mean of weights x squared error."""
     errors = weights * jnp.square(predicted.astype(jnp.float32) - target)
@@ -31,9 +35,9 @@ def mse_maps(
 
 
 def adaptive_wing(
-    predicted: Float[Array, "B h w K"],
-    target: Float[Array, "B h w K"],
-    weights: Float[Array, "B h w K"] | float = 1.0,
+    predicted: Float[Given, "B h w K"],
+    target: Float[Given, "B h w K"],
+    weights: Num[Given, "B h w K"] | float = 1.0,
     *,
     alpha: float = 2.1,
     omega: float = 14.0,
@@ -59,7 +63,7 @@ FOCAL = ("per_sample", "literal", "masked")
 
 
 def focal_factor(
-    attributes: Num[Array, "B C"], weight: Float[Array, " B"], reading: str, axis: str | None = None
+    attributes: Num[Given, "B C"], weight: Float[Given, " B"], reading: str, axis: str | None = None
 ) -> Float[Array, " B"]:
     """Focal factor of each face (PropagationNet, Eq. 2 and 3): attributes (B, C) of 0 and 1, weight
     (B,), 0 for padding rows -> (B,).
@@ -83,7 +87,7 @@ def focal_factor(
 
 
 def cross_entropy_maps(
-    logits: Float[Array, "B h w K"], target: Float[Array, "B h w K"]
+    logits: Float[Given, "B h w K"], target: Float[Given, "B h w K"]
 ) -> Float[Array, "B K"]:
     """Cross-entropy of softmax(logits) over the pixels with the target maps summed to 1.
 
@@ -95,7 +99,7 @@ def cross_entropy_maps(
 
 
 def cross_entropy_pixels(
-    logits: Float[Array, "B h w C"], classes: Int[Array, "B h w"]
+    logits: Float[Given, "B h w C"], classes: Int[Given, "B h w"]
 ) -> Float[Array, " B"]:
     """(B, h, w, C) logits, (B, h, w) classes -> (B,): the mean over pixels of the cross-entropy of
     each pixel's softmax over the classes."""
@@ -106,8 +110,8 @@ def cross_entropy_pixels(
 
 
 def wing(
-    predicted: Float[Array, "B K 2"],
-    target: Float[Array, "B K 2"],
+    predicted: Float[Given, "B K 2"],
+    target: Float[Given, "B K 2"],
     width: float,
     curvature: float,
 ) -> Float[Array, "B K"]:
@@ -122,8 +126,8 @@ def wing(
 
 
 def star(
-    logits: Float[Array, "B h w K"],
-    points: Float[Array, "B K 2"],
+    logits: Float[Given, "B h w K"],
+    points: Float[Given, "B K 2"],
     restriction: float = 1.0,
     scale: float = 0.01,
     least: float = 1e-5,
@@ -174,9 +178,9 @@ def star(
 class Label(NamedTuple):
     """What landmark maps (B, h, w, K) are held against."""
 
-    points: Float[Array, "B K 2"] | None  # map pixels; None where the maps are of no points
-    maps: Float[Array, "B h w K"]  # a Gaussian around each point, peak 1
-    weights: Float[Array, "B h w K"] | float = 1.0  # of the pixels
+    points: Float[Given, "B K 2"] | None  # map pixels; None where the maps are of no points
+    maps: Float[Given, "B h w K"]  # a Gaussian around each point, peak 1
+    weights: Num[Given, "B h w K"] | float = 1.0  # of the pixels
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,19 @@ from jaxalign import geometry
 from jaxalign.schemes import Scheme
 
 
-def inside(points: Float[Array, "B K 2"], size: int) -> Bool[Array, "B K"]:
+Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do too
+
+
+def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
     """(B, K, 2) crop pixels -> (B, K) bool: the point lies on the crop.
 
     A point that is not a number counts as inside: its loss must not be masked away.
     """
-    return ~((points <= -0.5) | (points >= size - 0.5)).any(-1)
+    return ~jnp.any((points <= -0.5) | (points >= size - 0.5), -1)
 
 
 def gaussian_maps(
-    points: Float[Array, "B K 2"], stride: int, size: int, sigma: float, cut: float = 0.0
+    points: Float[Given, "B K 2"], stride: int, size: int, sigma: float, cut: float = 0.0
 ) -> Float[Array, "B h w K"]:
     """Landmark maps: exp(-d^2 / (2 sigma^2)) around each point, peak 1 (Newell et al., 2016).
 
@@ -36,7 +39,7 @@ def gaussian_maps(
     return gy[:, :, None] * gx[:, None]
 
 
-def class_map(points: Float[Array, "B K 2"], size: int) -> Int[Array, "B h w"]:
+def class_map(points: Float[Given, "B K 2"], size: int) -> Int[Array, "B h w"]:
     """(B, K, 2) crop pixels -> (B, size, size) int32: k at the pixel nearest to point k, K
     elsewhere (the background). Points off the crop are left out; of two on a pixel the later stays.
     """
@@ -48,7 +51,7 @@ def class_map(points: Float[Array, "B K 2"], size: int) -> Int[Array, "B h w"]:
     return jnp.where(marked < 0, count, marked)
 
 
-def weight_map(maps: Float[Array, "B h w K"], easy: float = 0.1) -> Float[Array, "B h w K"]:
+def weight_map(maps: Float[Given, "B h w K"], easy: float = 0.1) -> Float[Array, "B h w K"]:
     """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
 
     Near is where the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
@@ -60,7 +63,7 @@ def weight_map(maps: Float[Array, "B h w K"], easy: float = 0.1) -> Float[Array,
 
 
 def vectors(
-    points: Float[Array, "B K 2"],
+    points: Float[Given, "B K 2"],
     stride: int,
     size: int,
     sigma: float,
@@ -82,7 +85,7 @@ def vectors(
     return label[..., 0], label[..., 1]
 
 
-def whole_pixels(points: Float[Array, "B K 2"], stride: int) -> Float[Array, "B K 2"]:
+def whole_pixels(points: Float[Given, "B K 2"], stride: int) -> Float[Array, "B K 2"]:
     """(B, K, 2) crop pixels -> the map pixel that holds each point, truncated towards 0.
 
     The labels of the released codes of HRNet for faces and TAB are centred on it.
@@ -91,7 +94,7 @@ def whole_pixels(points: Float[Array, "B K 2"], stride: int) -> Float[Array, "B 
 
 
 def boundary_maps(
-    points: Float[Array, "B K 2"],
+    points: Float[Given, "B K 2"],
     scheme: Scheme,
     stride: int,
     size: int,

@@ -88,7 +88,7 @@ class TestSystem:
         cv2.imwrite(str(tmp_path / "a.png"), np.full((64, 64, 3), 120, np.uint8))
         (tmp_path / "boxes.csv").write_text("photo,x0,y0,x1,y1\na.png,8,8,50,50\n")
         boxes = ["--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "found"]
-        assert call(predict, *own, tmp_path / "a.png", *boxes) == 0
+        assert call(predict, *own, tmp_path / "a.png", *boxes, "--min-score", 0) == 0
         assert call(export, *own, *data, "--faces", 2, "--out", tmp_path / "m.stablehlo") == 0
         assert "1 photos: 1 ok" in capsys.readouterr().out
 

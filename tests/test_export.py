@@ -162,6 +162,7 @@ SHRUNK = {
     "AttentionCropping": {"size": 128, "global_size": 64, "regional_size": 64, "channels": 8},
     "GaussianVector": {"size": 32, "backbone": "light_w32", "fpn_width": 8},
     "Integral": {"size": 32, "width": 8, "blocks": (1, 1, 1, 1), "decoder_width": 8},
+    "PIPNet": {"size": 64, "backbone": "light_w32", "stride": 16, "neighbours": 4},
     "PixelWise": {"size": 32, "width": 2, "top": 8},
     "PropagationNet": {"size": 64, "channels": 8, "stacks": 1},
     "StackedHourglass": {"size": 64, "channels": 16, "stacks": 1},
