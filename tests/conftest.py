@@ -33,7 +33,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Tests spend their time on compiling, not on computing: tiny networks, each run a few times. An XLA
 # that knows one of these no longer says so and ends; then it goes.
-QUICKLY = "--xla_backend_optimization_level=0"
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_configure(config):

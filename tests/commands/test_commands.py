@@ -66,13 +66,18 @@ def test_evaluation_report(trained, data_300w, tmp_path, capsys):
 
 @pytest.mark.heavy
 def test_evaluation_does_not_depend_on_the_batch(trained, data_300w, tmp_path):
-    tables = []
+    """But for the rounding of float32: XLA compiles each batch's program by itself."""
+    words, numbers = [], []
     for batch in (1, 5, 64):
         out = tmp_path / str(batch)
         arguments = ["--ckpt", trained, "--data-dir", data_300w, "--data", "ibug_300w/test"]
         assert call(evaluate, *arguments, "--batch", batch, "--report", out) == 0
-        tables.append((out / "table.csv").read_text())
-    assert tables[0] == tables[1] == tables[2]
+        cells = re.split("[,\\n]", (out / "table.csv").read_text())
+        found = [re.fullmatch(r"\d+\.\d+", cell) is not None for cell in cells]
+        words.append([cell for cell, number in zip(cells, found, strict=True) if not number])
+        numbers.append([float(cell) for cell, number in zip(cells, found, strict=True) if number])
+    assert words[0] == words[1] == words[2] and len(numbers[0]) > 100
+    np.testing.assert_allclose(numbers[1:], [numbers[0]] * 2, atol=2e-6, rtol=0)
 
 
 @pytest.mark.heavy
