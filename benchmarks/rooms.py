@@ -107,7 +107,7 @@ def draw(repo: Path) -> Figure:
         lines[room_of(name)] += len(path.read_text(encoding="utf-8").splitlines())
         members[room_of(name)].add(name.partition(".")[0])
     rooms = [room for room in ROOMS if members[room]]
-    figure = Figure(figsize=(11, 0.62 * len(rooms) + 0.6), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 0.62 * len(rooms) + 0.6), dpi=75, layout="constrained")
     axes = figure.subplots()
     for place, room in enumerate(rooms):
         box = FancyBboxPatch(
@@ -116,7 +116,7 @@ def draw(repo: Path) -> Figure:
         axes.add_patch(box)
         axes.text(-2.5, place, room, va="center", weight="bold", fontsize=10)
         inside = ", ".join(sorted(m for m in members[room] if m != room and not m.startswith("__")))
-        axes.text(-0.55, place, inside, va="center", fontsize=7.5, color="#333333")
+        axes.text(-0.65, place, inside, va="center", fontsize=7, color="#333333")
         axes.text(2.55, place, f"{lines[room]:,}", va="center", ha="right", fontsize=8)
     for (a, b), count in between.items():
         if a != b:
