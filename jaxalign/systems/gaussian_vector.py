@@ -20,6 +20,7 @@ from jaxalign.systems.interface import SingleNetwork
 
 
 STRIDE = 4  # crop pixels per map pixel
+OUTSIDE = ("tail", "scaled", "masked")
 
 
 class GaussianVectorNetwork(nn.Module):
@@ -49,7 +50,12 @@ class GaussianVector(SingleNetwork):
     of losses.LOSSES, with `weight_map` under AWing's weight map at Fig. 6's weights, 1.0 and 0.1.
     `sigma` (map pixels), `theta`,
     `exponent` make the label.
-    `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy; changing them needs no training.
+    `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy (Eq. 7); changing them needs no
+    training, unless the labels are `scaled`.
+    `outside`, points outside the crop: "tail", their label is Eq. 2's tail of amplitude 1, as
+    printed, which Eq. 7 takes for one of amplitude tau: it decodes to up to 6 crop pixels too far
+    out; "scaled", the tail that Eq. 7 inverts, so that it decodes to the point; "masked", they are
+    not trained on. Heatmaps keep the tail that reaches in, unless "masked".
 
     Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only, a leaky ReLU
     after it; the heatmap baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
@@ -67,11 +73,12 @@ class GaussianVector(SingleNetwork):
     beyond_sigma: float = 2.0
     criterion: str = "mse"
     weight_map: bool = False
+    outside: str = "tail"
 
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32)
-        self.check_choices(backbone=encoders(), criterion=losses.LOSSES)
+        self.check_choices(backbone=encoders(), criterion=losses.LOSSES, outside=OUTSIDE)
         if len(self.bands) > 2 or not all(type(n) is int and n > 0 and n % 2 for n in self.bands):
             self.refuse("bands", "up to two odd numbers above 0")
         if self.exponent not in (1, 2):
@@ -84,15 +91,16 @@ class GaussianVector(SingleNetwork):
 
     @property
     def idle(self):
-        vectors = "alpha", "theta", "exponent", "beyond_box", "tau", "beyond_sigma"
+        vectors = ["alpha", "theta", "exponent", "beyond_box", "tau", "beyond_sigma"]
         if not self.bands:
+            vectors += ["outside"] if self.outside == "scaled" else []
             return dict.fromkeys(vectors, "bands=() trains heatmaps")
         found: dict[str, str] = dict.fromkeys(
             ("criterion", "weight_map"), f"bands={self.bands} trains vectors"
         )
         if len(self.bands) == 1:
             found["alpha"] = "there is one band"
-        if not self.beyond_box:
+        if not self.beyond_box and self.outside != "scaled":
             found |= dict.fromkeys(("tau", "beyond_sigma"), "beyond_box=False")
         return found
 
@@ -110,34 +118,48 @@ class GaussianVector(SingleNetwork):
         published = BACKBONES[self.backbone].torch_name
         return {"network/backbone": self.backbone} if published else {}
 
+    def label(self, points):
+        """(B, K, 2) crop pixels -> the vectors x (B, w, K), y (B, h, K) that are trained."""
+        return targets.vectors(
+            points,
+            STRIDE,
+            self.size,
+            sigma=self.sigma,
+            theta=self.theta,
+            exponent=self.exponent,
+            tail=self.tau if self.outside == "scaled" else 0.0,
+            tail_sigma=self.beyond_sigma,
+        )
+
+    def read(self, x, y):
+        """Vectors as `label` -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        tau = self.tau if self.beyond_box else 0.0
+        found = decoding.vectors(x, y, peak=1 + self.theta, tau=tau, sigma=self.beyond_sigma)
+        return geometry.from_map(found[0], STRIDE), found[1]
+
     def decode(self, maps):
         if self.bands:
-            x, y = band_pool(maps, self.bands, self.alpha)
-            tau = self.tau if self.beyond_box else 0.0
-            points, score = decoding.vectors(
-                x, y, peak=1 + self.theta, tau=tau, sigma=self.beyond_sigma
-            )
-        else:
-            logits = losses.LOSSES[self.criterion].logits
-            points, score = decoding.read(maps, "quarter", logits)
+            return self.read(*band_pool(maps, self.bands, self.alpha))
+        logits = losses.LOSSES[self.criterion].logits
+        points, score = decoding.read(maps, "quarter", logits)
         return geometry.from_map(points, STRIDE), score
 
+    def counted(self, batch):
+        """(B, K) float32: 1 for the points that are trained on."""
+        trained = targets.inside(batch["points"], self.size) | (self.outside != "masked")
+        return trained.astype(jnp.float32)
+
     def errors(self, outputs, batch):
-        points = batch["points"]
+        points, counted = batch["points"], self.counted(batch)
         if self.bands:
-            label = targets.vectors(
-                points,
-                STRIDE,
-                self.size,
-                sigma=self.sigma,
-                theta=self.theta,
-                exponent=self.exponent,
-            )
-            pairs = zip(band_pool(outputs, self.bands, self.alpha), label, strict=True)
-            x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)
+            vectors = band_pool(outputs, self.bands, self.alpha)
+            pairs = zip(vectors, self.label(points), strict=True)
+            values = (losses.mse_maps(vector, truth) for vector, truth in pairs)
+            x, y = (losses.weighted_mean(value, counted, axis=-1) for value in values)
             return (x + y) / 2, {"x": x, "y": y}
         target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
         weights = targets.weight_map(target) if self.weight_map else 1.0
         label = losses.Label(geometry.to_map(points, STRIDE), target, weights)
-        maps = losses.LOSSES[self.criterion].call(outputs, label).mean(-1)
+        values = losses.LOSSES[self.criterion].call(outputs, label)
+        maps = losses.weighted_mean(values, counted, axis=-1)
         return maps, {"maps": maps}

@@ -102,6 +102,85 @@ def test_beyond_box_recovers_points_outside(axis, high, outside):
     assert float(plain[0, 0, axis]) == (63 if high else 0)
 
 
+def decoded_labels(axis, beyond_box, outside):
+    """Points from 20 crop pixels inside to 24 outside, on either side of one axis, in the middle of
+    the other -> their places there, what their labels decode to, scores."""
+    side = np.append(np.arange(-24.0, 21), -0.5)
+    places = np.concatenate([side, 255 - side[::-1]])
+    points = np.full((1, len(places), 2), 129.5, np.float32)  # a whole map pixel
+    points[0, :, axis] = places
+    system = GaussianVector(beyond_box=beyond_box, outside=outside)
+    found, score = system.read(*system.label(points))
+    np.testing.assert_array_equal(found[0, :, 1 - axis], 129.5)
+    return places, np.asarray(found[0, :, axis]), np.asarray(score[0])
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("beyond_box", [True, False])
+@pytest.mark.parametrize("outside", ["tail", "scaled", "masked"])
+def test_labels_are_decoded_as_their_points(axis, beyond_box, outside):
+    """Inside to half a map pixel; outside as the docstring of GaussianVector says."""
+    places, found, score = decoded_labels(axis, beyond_box, outside)
+    off = abs(places - 127.5) > 128
+    assert abs(found - places)[~off].max() <= 2 and (score[~off] == 1).all()
+    np.testing.assert_allclose(found[::-1], 255 - found, atol=1e-3)  # both sides alike
+    assert score[off].max() <= 0.71 and score[0] < 0.1
+    centre = np.round(geometry.to_map(places, 4))
+    beyond = np.maximum(-centre, centre - 63)
+    reaching = off & (beyond < 6)  # Eq. 2's cut of 3 sigma
+    if outside == "scaled" and beyond_box:
+        np.testing.assert_allclose(found[off], places[off], atol=5e-3)
+    elif not beyond_box:
+        ends = off if outside == "scaled" else reaching
+        np.testing.assert_array_equal(found[ends], np.where(places[ends] < 0, 1.5, 253.5))
+    else:
+        too_far = np.sign(places - 127.5) * (found - geometry.from_map(centre, 4))
+        assert too_far[reaching].max() == pytest.approx(6.233, abs=0.001)
+        assert too_far[reaching].min() > 0
+    if outside != "scaled":
+        empty = off & ~reaching
+        assert empty[0] and (found[empty] == 127.5).all() and (score[empty] == 0).all()
+
+
+def test_points_on_the_edges_of_the_crop_are_inside():
+    """A crop as tight as the points has some at exactly -1/2 and size - 1/2."""
+    x, y = targets.vectors(jnp.array([[[-0.5, 255.5]]]), 4, 256, sigma=2.0, theta=3.0, tail=2.0)
+    assert x[0, 0, 0] == 4 and y[0, 63, 0] == 4
+    just_off = jnp.array([[[-0.51, 255.51]]])
+    x, y = targets.vectors(just_off, 4, 256, sigma=2.0, theta=3.0, tail=2.0)
+    assert x.max() == x[0, 0, 0] < 2 and y.max() == y[0, 63, 0] < 2
+
+
+@pytest.mark.heavy
+def test_an_empty_vector_is_nowhere():
+    """Not at the opposite side; and what is found along one axis alone is not found."""
+    full, empty = jnp.zeros((2, 1, 64, 3))
+    full, empty = full.at[0, 60].set(4.0), empty.at[0, 9, 1].set(-1.0)
+    for tau in (2.0, 0.0):
+        for pair, at in (((full, empty), [60, 31.5]), ((empty, full), [31.5, 60])):
+            found, score = decoding.vectors(*pair, peak=4.0, tau=tau)
+            np.testing.assert_array_equal(found[0], [at] * 3)
+            assert (score == 0).all()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("bands", [(3, 5), ()])
+def test_masked_points_are_not_trained_on(bands):
+    """Neither those beside the crop in x alone; the mean is over the others."""
+    points = jnp.full((2, 68, 2), 30.0).at[0, 3, 0].set(-5).at[0, 4, 1].set(70).at[1].set(-9)
+    maps = jnp.zeros((2, 16, 16, 68))
+    wrong = maps.at[0, :, :, 3:5].set(7)
+    for outside, same in (("masked", True), ("tail", False), ("scaled", False)):
+        system = GaussianVector(size=64, bands=bands, outside=outside)
+        values, others = (system.errors(one, {"points": points})[0] for one in (maps, wrong))
+        assert bool(values[0] == others[0]) == same
+        assert bool(values[1] == 0) == same
+    alone = GaussianVector(size=64, bands=bands).errors(maps, {"points": points.at[0].set(30)})[0]
+    masked = GaussianVector(size=64, bands=bands, outside="masked")
+    np.testing.assert_allclose(masked.errors(maps, {"points": points})[0][0], alone[0], rtol=1e-6)
+
+
 @pytest.mark.heavy
 def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     ends = jnp.zeros((1, 64, 3)).at[0, 0].set(jnp.array([4.0, -1.0, 0.0])).at[0, 63, 1].set(-0.5)
@@ -139,6 +218,7 @@ def test_counts(settings, parameters, giga):
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
+        ({"outside": "cut"}, "one of tail, scaled, masked"),
         ({"theta": -1.0}, "theta=-1.0: must be 0 or more"),
     ],
 )
