@@ -1,5 +1,8 @@
 """Gaussian Vector: band pooling, vector labels, decoding beyond the box, and its counts."""
 
+import re
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +10,11 @@ import optax
 import pytest
 
 from jaxalign import costs, decoding, geometry, targets
+from jaxalign import recipe as recipes
 from jaxalign.errors import InputError
 from jaxalign.layers.band_pooling import band_pool
+from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import BoxRule
 from jaxalign.systems.gaussian_vector import GaussianVector
 
 
@@ -195,9 +201,10 @@ def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     [
         ({"backbone": "resnet50_v2"}, 25_092_100, 8.33),
         ({"backbone": "resnet50_v2", "fpn_width": 128}, 24_148_868, 6.23),
-        ({"backbone": "hrnet_w18"}, 9_654_398, 4.66),
-        ({"backbone": "hrnet_w32"}, 29_570_084, 11.38),
-        ({"backbone": "hrnet_w32", "scheme": "lapa106"}, 29_588_362, None),
+        ({"backbone": "hrnet_w32"}, 30_036_996, 12.86),
+        ({"backbone": "hrnet_w18", "head": "hrnet"}, 9_654_398, 4.66),
+        ({"backbone": "hrnet_w32", "head": "hrnet"}, 29_570_084, 11.38),
+        ({"backbone": "hrnet_w32", "head": "hrnet", "scheme": "lapa106"}, 29_588_362, None),
     ],
 )
 def test_counts(settings, parameters, giga):
@@ -219,12 +226,98 @@ def test_counts(settings, parameters, giga):
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
         ({"outside": "cut"}, "one of tail, scaled, masked"),
+        ({"rectifier": "elu"}, "one of leaky, relu, none"),
+        ({"head": "hrnet"}, "for resnet50_v2 take fpn"),
         ({"theta": -1.0}, "theta=-1.0: must be 0 or more"),
     ],
 )
 def test_refusals(settings, message):
     with pytest.raises(InputError, match=message):
         GaussianVector(**settings)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "hrnet", "mobilenetv3"])
+@pytest.mark.parametrize(
+    ("benchmark", "box", "enlarge"),
+    [
+        ("ibug_300w", "landmarks", 1.0),
+        ("wflw", "dataset", 1.25),
+        ("cofw", "dataset", 1.1),
+        ("jd_landmark", "dataset", 1.0),
+    ],
+)
+def test_recipes_are_the_papers(backbone, benchmark, box, enlarge):
+    """Section 4.3, and where it is silent HRNet's schedule for faces."""
+    recipe = recipes.load(f"gv_{backbone}_{benchmark}")
+    crop, augment, system = recipe.data.crop, recipe.data.augment, recipe.system
+    assert crop.box == box
+    assert crop.landmarks == crop.dataset == crop.detector == BoxRule(enlarge)
+    assert (augment.rotation, augment.rotation_p, augment.scale, augment.flip) == (
+        30,
+        0.5,
+        0.25,
+        0.5,
+    )
+    assert (augment.shift, augment.occlusion, augment.occlusion_area) == (0, 0.5, 0.2)
+    assert (system.size, system.sigma, system.bands, system.alpha) == (256, 2, (3, 5), 0.5)
+    assert (system.theta, system.tau, system.beyond_sigma, system.head) == (3, 2, 2, "fpn")
+    assert system.optimizer == Optimizer("adam", 1e-4, "step", boundaries=(30, 50), decay=0.1)
+    assert (system.epochs, recipe.training.batch) == (60, 16)
+
+
+def test_stored_recipes_keep_what_they_were_trained_with():
+    """HRNet's own head, sub-pixel heatmaps, printed labels; and HRNet's weights fit both ways."""
+    recipe = recipes.load("gv_hrnet_ibug_300w")
+    assert recipe.system.head == "fpn"
+    stored = recipes.to_json(recipe)
+    assert recipes.from_json(stored) == recipe
+    for name in ("head", "rectifier", "integer_centre", "outside"):
+        del stored["system"][name]
+    older = recipes.from_json(stored).system
+    assert older == replace(
+        recipe.system, head="hrnet", integer_centre=False, outside="tail", rectifier="leaky"
+    )
+    stored["system"]["backbone"] = "resnet50_v2"
+    assert recipes.from_json(stored).system.head == "fpn"
+    assert older.pretrained == recipe.system.pretrained == {"network/backbone": "hrnet_w32"}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("integer", [True, False])
+def test_heatmaps_are_centred_as_vectors_or_on_the_point(integer):
+    """Where the loss is least: on the map of the nearest pixel, or of the point itself."""
+    points = jnp.full((1, 68, 2), 27.0)  # 6.375 map pixels
+    nearest = jnp.full((1, 68, 2), 25.5)  # 6 map pixels
+    system = GaussianVector(size=64, bands=(), integer_centre=integer)
+    losses = [
+        float(system.errors(targets.gaussian_maps(at, 4, 64, 2.0, cut=3), {"points": points})[0][0])
+        for at in (nearest, points)
+    ]
+    assert losses[integer] > 1e-4 and losses[not integer] < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["system.bands=()", "system.outside=scaled"], "bands=() trains heatmaps"),
+        (["system.integer_centre=False"], "bands=(3, 5) trains vectors"),
+        (["system.beyond_box=False", "system.outside=tail", "system.tau=1"], "beyond_box=False"),
+        (["system.backbone=hrnet_w18", "system.head=hrnet", "system.rectifier=relu"],
+         "head=hrnet has no FPN"),
+    ],
+)  # fmt: skip
+def test_settings_that_change_nothing(settings, reason):
+    recipe = recipes.load("gv_light_ibug_300w")
+    with pytest.raises(InputError, match=re.escape(reason)):
+        recipes.override(recipe, settings)
+
+
+def test_scaled_labels_use_tau_without_the_strategy_too():
+    recipe = recipes.load("gv_light_ibug_300w")
+    settings = ["system.beyond_box=False", "system.outside=scaled", "system.tau=1"]
+    system = recipes.override(recipe, settings).system
+    x, _ = system.label(jnp.array([[[-2.5, 60.0]]]))  # map pixel -1
+    np.testing.assert_allclose(x[0, 0, 0], np.exp(-1 / 8), rtol=1e-6)
 
 
 @pytest.fixture
@@ -273,7 +366,9 @@ def test_the_weight_map_stresses_the_surroundings_of_points(batch):
     assert (weights[label > 0.2] == 1).all()  # and one pixel more around them
     assert (weights == 1).sum() > (label > 0.2).sum()
     plain, stressed = (
-        GaussianVector(size=64, bands=(), weight_map=w).errors(label + 0.1, batch)[0]
+        GaussianVector(size=64, bands=(), weight_map=w, integer_centre=False).errors(
+            label + 0.1, batch
+        )[0]
         for w in (False, True)
     )
     np.testing.assert_allclose(plain, 0.01, rtol=1e-5)
