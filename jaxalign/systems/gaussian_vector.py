@@ -7,6 +7,7 @@ paper is silent the choices are named below.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -21,7 +22,6 @@ from jaxalign.systems.interface import SingleNetwork
 
 STRIDE = 4  # crop pixels per map pixel
 HEADS = ("fpn", "hrnet")
-OUTSIDE = ("tail", "scaled", "masked")
 
 
 class GaussianVectorNetwork(nn.Module):
@@ -66,6 +66,8 @@ class GaussianVector(SingleNetwork):
     baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
     """
 
+    outsides: ClassVar[tuple[str, ...]] = ("tail", "scaled", "masked")
+
     backbone: str = "resnet50_v2"
     head: str = "fpn"
     fpn_width: int = 256
@@ -91,7 +93,6 @@ class GaussianVector(SingleNetwork):
             head=HEADS,
             rectifier=RECTIFIERS,
             criterion=losses.LOSSES,
-            outside=OUTSIDE,
         )
         if self.head == "hrnet" and not self.backbone.startswith("hrnet"):
             self.refuse("head", f"is for HRNet's features; for {self.backbone} take fpn")
@@ -177,17 +178,12 @@ class GaussianVector(SingleNetwork):
         points, score = decoding.read(maps, "quarter", logits)
         return geometry.from_map(points, STRIDE), score
 
-    def counted(self, batch):
-        """(B, K) float32: 1 for the points that are trained on."""
-        trained = targets.inside(batch["points"], self.size) | (self.outside != "masked")
-        return trained.astype(jnp.float32)
-
     def errors(self, outputs, batch):
         points, counted = batch["points"], self.counted(batch)
         if self.bands:
             pairs = zip(self.vectors(outputs), self.label(points), strict=True)
-            values = (losses.mse_maps(vector, truth) for vector, truth in pairs)
-            x, y = (losses.weighted_mean(value, counted, axis=-1) for value in values)
+            errors = (losses.mse_maps(vector, truth) for vector, truth in pairs)
+            x, y = (losses.weighted_mean(error, counted, axis=-1) for error in errors)
             return (x + y) / 2, {"x": x, "y": y}
         if self.integer_centre:
             nearest = targets.nearest_pixels(geometry.to_map(points, STRIDE), self.size // STRIDE)
@@ -195,6 +191,6 @@ class GaussianVector(SingleNetwork):
         target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
         weights = targets.weight_map(target) if self.weight_map else 1.0
         label = losses.Label(geometry.to_map(points, STRIDE), target, weights)
-        values = losses.LOSSES[self.criterion].call(outputs, label)
-        maps = losses.weighted_mean(values, counted, axis=-1)
+        errors = losses.LOSSES[self.criterion].call(outputs, label)
+        maps = losses.weighted_mean(errors, counted, axis=-1)
         return maps, {"maps": maps}

@@ -18,6 +18,10 @@ from jaxalign.pipeline import BoxRule
 from jaxalign.systems.gaussian_vector import GaussianVector
 
 
+def batch_of(points):
+    return {"points": points, "labelled": jnp.ones(points.shape[:2], bool)}
+
+
 def explicit_bands(maps, band):
     """Eq. 4 as it is written: the mean over each band of the zero-padded maps."""
     batch, height, width, points = maps.shape
@@ -179,12 +183,12 @@ def test_masked_points_are_not_trained_on(bands):
     wrong = maps.at[0, :, :, 3:5].set(7)
     for outside, same in (("masked", True), ("tail", False), ("scaled", False)):
         system = GaussianVector(size=64, bands=bands, outside=outside)
-        values, others = (system.errors(one, {"points": points})[0] for one in (maps, wrong))
+        values, others = (system.errors(one, batch_of(points))[0] for one in (maps, wrong))
         assert bool(values[0] == others[0]) == same
         assert bool(values[1] == 0) == same
-    alone = GaussianVector(size=64, bands=bands).errors(maps, {"points": points.at[0].set(30)})[0]
+    alone = GaussianVector(size=64, bands=bands).errors(maps, batch_of(points.at[0].set(30)))[0]
     masked = GaussianVector(size=64, bands=bands, outside="masked")
-    np.testing.assert_allclose(masked.errors(maps, {"points": points})[0][0], alone[0], rtol=1e-6)
+    np.testing.assert_allclose(masked.errors(maps, batch_of(points))[0][0], alone[0], rtol=1e-6)
 
 
 @pytest.mark.heavy
@@ -290,7 +294,7 @@ def test_heatmaps_are_centred_as_vectors_or_on_the_point(integer):
     nearest = jnp.full((1, 68, 2), 25.5)  # 6 map pixels
     system = GaussianVector(size=64, bands=(), integer_centre=integer)
     losses = [
-        float(system.errors(targets.gaussian_maps(at, 4, 64, 2.0, cut=3), {"points": points})[0][0])
+        float(system.errors(targets.gaussian_maps(at, 4, 64, 2.0, cut=3), batch_of(points))[0][0])
         for at in (nearest, points)
     ]
     assert losses[integer] > 1e-4 and losses[not integer] < 1e-12
@@ -322,7 +326,8 @@ def test_scaled_labels_use_tau_without_the_strategy_too():
 
 @pytest.fixture
 def batch():
-    return {"points": jnp.asarray(np.random.default_rng(0).uniform(8, 56, (2, 68, 2)), jnp.float32)}
+    points = np.random.default_rng(0).uniform(8, 56, (2, 68, 2))
+    return batch_of(jnp.asarray(points, jnp.float32))
 
 
 @pytest.mark.heavy
