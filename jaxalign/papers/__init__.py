@@ -4,7 +4,7 @@
 number stands as the paper prints it, slips too: these are named in `notes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxalign.samples import ATTRIBUTES
@@ -70,7 +70,7 @@ class Table:
     data: str = "ibug_300w/test"
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
-    measure: Callable[[], dict[str, tuple[float | str, ...]]] | None = None
+    measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
 
     @property
     def ablation(self) -> bool:
