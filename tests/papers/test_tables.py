@@ -224,6 +224,15 @@ def test_a_model_is_trained_once_and_evaluated_for_every_row(
     assert heads.startswith("error,BPM: NME")
     assert (command.workdir / "figure5.png").stat().st_size > 10_000
     ckpt = ["--ckpt", command.workdir / "base", "--data", "ibug_300w/test"]
+    bars = replace(module.FIGURES[4], rows=(replace(table.rows[3], shrink=0.5),))
+    monkeypatch.setitem(module.FIGURES, 4, bars)
+    capsys.readouterr()
+    told = []
+    for model in (["--config", command.config], ckpt):
+        assert command("--figure", 4, *model) == 0
+        told.append(re.findall(r"^.* map pixels, found .*$", capsys.readouterr().out, re.M))
+    assert len(told[0]) == 1 and told[0] == told[1]
+    assert (command.workdir / "figure4.csv").read_text().startswith("map pixel,x,y,Eq. 6\n")
     assert command("--table", 1, *ckpt) == 0
     printed = capsys.readouterr().out
     assert "common 4 of 554, challenging 2 of 135" in printed
