@@ -13,7 +13,8 @@ class Sample(TypedDict):
     """One face of a source. Frame: image; K points of the source's scheme."""
 
     photo: bytes  # encoded
-    points: np.ndarray  # (K, 2) float32
+    points: np.ndarray  # (K, 2) float32, NaN exactly where a point is not labelled
+    labelled: np.ndarray  # (K,) bool, which points have a place: the others neither train nor score
     visible: np.ndarray  # (K,) bool
     boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32
     norm_box: np.ndarray  # (4,) float32, NaN where there is none

@@ -52,8 +52,8 @@ pre { background: var(--tint); padding: .8rem 1rem; border-radius: 8px; overflow
 """
 ASIDE = ("recipe", "versions")  # of `about`: shown folded, not among the facts
 HOW = (
-    "NME: mean over all landmarks, visible or not, of the distance to the true point, divided by a "
-    "distance of the true face; then the mean over faces.",
+    "NME: mean over all labelled landmarks, visible or not, of the distance to the true point, "
+    "divided by a distance of the true face; then the mean over faces.",
     "FR@a: share of faces with an NME greater than a %.",
     "AUC@a: area under the cumulative error distribution up to a %, divided by a; exact, "
     "mean(max(0, 1 - NME / a)).",

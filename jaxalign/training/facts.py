@@ -8,18 +8,25 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
 from jaxalign.samples import Sample
 
 
 def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     """The mean of the faces' points (K, 2), unaugmented, shares of the crop's side: 0 at the outer
-    edge of its first pixel, 1 at that of its last."""
+    edge of its first pixel, 1 at that of its last. Of each point over the faces that have it.
+
+    Errors: InputError where no face has one of them."""
     shapes = []
     for sample in source:
         centre, side = crop.square(sample)
         shapes.append((np.asarray(sample["points"], np.float64) - centre) / side + 0.5)
-    return np.mean(shapes, 0)
+    known = np.isfinite(shapes).all(-1)
+    if not known.any(0).all():
+        lacking = ", ".join(map(str, np.flatnonzero(~known.any(0)).tolist()))
+        raise InputError(f"the mean shape is unknown: no training face has the points {lacking}")
+    return np.mean(shapes, 0, where=known[..., None])
 
 
 FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {"mean_shape": mean_shape}

@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
+import pytest
 
 import jaxalign
 from jaxalign import checkpoints
+from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop, crop_face
 from jaxalign.recipe import Recipe, override
 from jaxalign.schemes import IBUG68
@@ -44,3 +46,21 @@ def test_statistics_that_an_older_version_kept_are_passed_over(tmp_path):
     }
     aligner = jaxalign.load(saved(recipe, older, tmp_path / "w"))
     assert aligner.system == recipe.system
+
+
+def test_the_mean_shape_is_over_the_faces_that_have_a_point(data_300w):
+    source = open_source("ibug_300w/train", IBUG68, data_300w)
+    whole, some = list(source), [dict(sample) for sample in source]
+    some[1]["points"] = some[1]["points"].copy()
+    some[1]["points"][5] = np.nan
+    crop = Crop()
+    without = facts.mean_shape(whole[:1] + whole[2:], crop)
+    # the landmark box, and so the crop, is the same: point 5 lies within the contour's extent
+    found, complete = facts.mean_shape(some, crop), facts.mean_shape(whole, crop)
+    np.testing.assert_allclose(found[5], without[5], atol=1e-12)
+    np.testing.assert_allclose(np.delete(found, 5, 0), np.delete(complete, 5, 0), atol=1e-12)
+    for sample in some:
+        sample["points"] = sample["points"].copy()
+        sample["points"][[5, 7]] = np.nan
+    with pytest.raises(InputError, match="no training face has the points 5, 7"):
+        facts.mean_shape(some, crop)
