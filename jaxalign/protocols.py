@@ -65,6 +65,12 @@ PROTOCOLS = {
         "box", _BY_EYES, limits=(0.07,),
         subsets=dict.fromkeys(_YAW_BINS, 0), means={"mean_of_bins": _YAW_BINS},
     ),
+    # Kumar et al., 2020 (LUVLi): NME_box up to 7 %, the rectangle around the labelled points.
+    # box_luvli gives their numbers: their code counts a point without a place as found.
+    "merl_rav": Protocol(
+        "box", ("box_luvli", "inter_ocular", "inter_pupil"), limits=(0.07, 0.08),
+        subsets={"frontal": 2195, "half_profile": 601, "profile": 1069},
+    ),
     "w300_lp": Protocol(
         "box", _BY_EYES, limits=(0.07,), subsets=dict.fromkeys(("afw", "helen", "ibug", "lfpw"), 0)
     ),
