@@ -76,7 +76,8 @@ PROTOCOLS = {
     ),
     # Liu et al., 2019 (the 106-point challenge): sqrt(w * h) of the true points' rectangle.
     "jd_landmark": Protocol("box", _BY_EYES, limits=(0.08,)),
-    "lapa": Protocol("box", _BY_EYES, limits=(0.08,)),
+    # PIPNet and mmpose: the outer eye corners, points 66 and 79.
+    "lapa": Protocol(others=("inter_pupil", "box", "diagonal"), limits=(0.08,)),
     # by the box: the eyes of a profile nearly coincide
     "synthetic_faces": Protocol("box", _BY_EYES, subsets=dict.fromkeys(ATTRIBUTES, 0)),
 }  # fmt: skip
