@@ -54,11 +54,13 @@ def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     (-x, -y) is a point at (x, y) that something hides; (-1, -1) one that nobody labelled: its place
     is NaN. Errors: ValueError where the two signs of a point differ.
     """
-    hidden, labelled = (points < 0).all(1), ~(points == -1).all(1)
-    mixed = int(((points < 0).any(1) & ~hidden).sum())
+    (x, y), places = points.T, abs(points)
+    hidden, labelled = (x < 0) & (y < 0), (x != -1) | (y != -1)
+    mixed = int(((x < 0) != (y < 0)).sum())
     if mixed:
         raise ValueError(f"{mixed} of its points have one negative coordinate and one that is not")
-    return np.where(labelled[:, None], abs(points), np.nan), ~hidden, labelled
+    places[~labelled] = np.nan
+    return places, ~hidden, labelled
 
 
 def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

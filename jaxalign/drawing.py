@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxalign import photos
+from jaxalign.geometry import placed
 from jaxalign.schemes import CURVES, Scheme
 
 
@@ -46,7 +47,7 @@ class Tile:
 
 def draw_points(picture: np.ndarray, points: np.ndarray, colour, radius: float = 1.5) -> None:
     """A filled dot at each of the (K, 2) points."""
-    for x, y in _fixed(points[_known(points)]):
+    for x, y in _fixed(points[placed(points)]):
         cv2.circle(picture, (x, y), round(radius * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
@@ -54,7 +55,7 @@ def draw_curves(
     picture: np.ndarray, points: np.ndarray, scheme: Scheme, colour, thickness: int = 1
 ) -> None:
     """The scheme's boundary curves through its (K, 2) points, as polylines."""
-    known, lines = _known(points), []
+    known, lines = placed(points), []
     for curve in scheme.curves.values():
         for has, run in itertools.groupby(curve, known.__getitem__):
             run = list(run) if has else []
@@ -66,7 +67,7 @@ def draw_differences(
     picture: np.ndarray, points: np.ndarray, others: np.ndarray, colour, thickness: int = 1
 ) -> None:
     """A line from each of the (K, 2) points to its counterpart in `others`."""
-    known = _known(points) & _known(others)
+    known = placed(points) & placed(others)
     lines = np.stack([_fixed(points[known]), _fixed(others[known])], axis=1)[:, :, None]
     cv2.polylines(picture, list(lines), False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
@@ -203,10 +204,6 @@ def _legend(pen, title, legend, width, gap):
         pen.text((x, y), text, INK, font, anchor="ls")
         pen.ellipse((x - 16, y - 10, x - 6, y), fill=colour, outline=FAINT_INK)
         x -= 34
-
-
-def _known(points):
-    return np.isfinite(points).all(axis=-1)
 
 
 def _fixed(points):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from jaxalign.errors import InputError
-from jaxalign.geometry import landmark_box
+from jaxalign.geometry import landmark_box, placed
 from jaxalign.schemes import Scheme
 
 
@@ -72,7 +72,7 @@ def box_luvli(truth: np.ndarray, scheme: Scheme) -> np.ndarray:
     With it the mean over labelled points becomes the sum of their errors over all K: the released
     evaluation of LUVLi (Kumar et al., 2020) counts a point without a place as one without error.
     """
-    labelled = np.isfinite(truth).all(axis=2).sum(axis=1)
+    labelled = placed(truth).sum(axis=1)
     return box(truth, scheme) * truth.shape[1] / np.where(labelled, labelled, np.nan)
 
 

@@ -136,7 +136,7 @@ def write_landmarks(path: Path, results: Results, summary: dict) -> None:
     worst = np.argsort(-errors, kind="stable")[: max(8, len(errors) // 8)]
     for index in worst[~np.isnan(errors[worst])]:
         axes.annotate(
-            str(index), mean[index], xytext=(6, 5), textcoords="offset points", fontsize=8
+            str(index), tuple(mean[index]), xytext=(6, 5), textcoords="offset points", fontsize=8
         )
     axes.set_aspect("equal")
     axes.invert_yaxis()

@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError, typed
+from jaxalign.geometry import placed
 from jaxalign.records import numbers, places, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
@@ -235,10 +236,10 @@ def _parse(line, where):
         "ids": str(record["id"]),
         "predicted": numbers(record["points"], (points, 2), "points", where),
         "truth": truth,
-        "labelled": np.isfinite(truth).all(axis=1),
+        "labelled": placed(truth),
         "score": None,
         "norm_box": np.full(4, np.nan),
-        "visible": np.isfinite(truth).all(axis=1),
+        "visible": placed(truth),
         "subsets": tuple(record["subsets"]),
         "scheme": scheme,
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
+from jaxalign.geometry import placed
 from jaxalign.metrics import listed
 from jaxalign.records import read_records
 from jaxalign.samples import Sample
@@ -69,7 +70,7 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
     """Annotations from a file of records.read_records; of predictions.jsonl its true points."""
     records = read_records(path, scheme, ("truth", "points", "landmarks"), partial=True)
     points = np.stack([record.points for record in records])
-    labelled = np.isfinite(points).all(axis=2)
+    labelled = placed(points)
     visible = labelled.copy()
     norm_box = np.full((len(records), 4), np.nan)
     for row, record in enumerate(records):

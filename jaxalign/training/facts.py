@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxalign.errors import InputError
+from jaxalign.geometry import placed
 from jaxalign.pipeline import Crop
 from jaxalign.samples import Sample
 
@@ -22,7 +23,7 @@ def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     for sample in source:
         centre, side = crop.square(sample)
         shapes.append((np.asarray(sample["points"], np.float64) - centre) / side + 0.5)
-    known = np.isfinite(shapes).all(-1)
+    known = placed(np.array(shapes))
     if not known.any(0).all():
         lacking = ", ".join(map(str, np.flatnonzero(~known.any(0)).tolist()))
         raise InputError(f"the mean shape is unknown: no training face has the points {lacking}")
