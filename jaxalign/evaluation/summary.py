@@ -1,6 +1,7 @@
 """The numbers of an evaluation, with their intervals: per subset, region and landmark."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -54,6 +55,17 @@ def summarise(results: Results, protocol: Protocol) -> dict:
         "notes": notes,
         "sha256": results.fingerprints(),
     }
+
+
+def headed(protocol: Protocol, results: Results) -> Protocol:
+    """The protocol, headed by the first of its normalisers that the labelled points of every face
+    give: the box where a face of one's own lacks an eye corner."""
+    names = protocol.normalisers
+    truth, scheme = results.truth, results.scheme
+    given = (name for name in names if metrics.measurable(truth, scheme, name).all())
+    headline = next(given, protocol.normaliser)
+    others = tuple(name for name in names if name != headline)
+    return replace(protocol, normaliser=headline, others=others)
 
 
 def statistics(thresholds: Sequence[float] = THRESHOLDS) -> list[str]:

@@ -1,5 +1,7 @@
 """The reader of MERL-RAV: hidden points, points without a place, and how such faces are scored."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from jaxalign.evaluation.truth import truth_of
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
+from jaxalign.training.loop import Run
+from tests.helpers.small import small_recipe
 from tests.helpers.trees import face68
 from tests.helpers.trees_merl import make_merl_rav
 
@@ -108,3 +112,20 @@ def test_faults_are_named(tmp_path):
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="not MERL-RAV; it must hold merl_rav_labels/frontal"):
         list(faces(tmp_path))
+
+
+@pytest.mark.heavy
+def test_a_model_trains_on_it_and_is_validated_by_the_box(tmp_path):
+    """Points without a place bring no NaN into losses, boxes or validation."""
+    make_merl_rav(tmp_path / "merl")
+    build(BENCHMARK, tmp_path / "merl", tmp_path / "data")
+    train, test = (
+        open_source(f"merl_rav/{split}", IBUG68, tmp_path / "data") for split in ("train", "test")
+    )
+    recipe = small_recipe(epochs=2)
+    run = Run(recipe, train, test, tmp_path / "w", benchmark="merl_rav")
+    run.run()
+    lines = (tmp_path / "w/metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert run.normaliser == "box" and any("val_nme" in row for row in rows)
+    assert any("loss" in row for row in rows)

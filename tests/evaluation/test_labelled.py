@@ -10,12 +10,13 @@ from jaxalign import drawing, metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
 from jaxalign.evaluation.compare import Entry, aligned
+from jaxalign.evaluation.evaluate import compare_runs, score_predictions
 from jaxalign.evaluation.report import write_report
 from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.summary import summarise
+from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.truth import read_results, read_truth
 from jaxalign.geometry import landmark_box
-from jaxalign.protocols import Protocol
+from jaxalign.protocols import DEFAULT, Protocol
 from jaxalign.schemes import IBUG68
 from tests.helpers.fakes import PROTOCOL, crops, fake, rows_of
 
@@ -195,3 +196,16 @@ def test_nothing_is_drawn_where_there_is_no_place():
     assert picture[20, 35].any() and not picture[:10].any()
     drawing.draw_differences(picture, points, points + (0, 15), (0, 0, 255))
     assert picture[28, 5].any() and not picture[28, 25].any()
+
+
+def test_faces_of_ones_own_without_eye_corners_are_scored_by_the_box(tmp_path, capsys):
+    results = partial()
+    path, report = tmp_path / "faces.jsonl", tmp_path / "report"
+    results.save(path, "box")
+    summary = score_predictions(path, truth=path, scheme="ibug68", report=report)
+    assert summary["headline"] == "box"
+    expected = results.nme("box").mean()
+    assert rows_of(summary)["all"]["box"]["nme"] == pytest.approx(expected, abs=1e-6)
+    assert "inter_ocular is of 3 of 4 faces" in capsys.readouterr().out
+    assert compare_runs([report, report / "predictions.jsonl"])["headline"] == "box"
+    assert headed(DEFAULT, fake(4)) == DEFAULT  # whole faces change nothing
