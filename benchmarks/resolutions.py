@@ -122,7 +122,7 @@ def measures(results: Results, normaliser: str) -> dict[str, dict]:
     for region in REGIONS:
         points = list(results.scheme.regions.get(region, range(results.scheme.num_points)))
         own = errors[:, points]
-        faces = own.mean(1)
+        faces = metrics.over_points(own)
         found[region] = {
             "nme": faces.mean(),
             "auc": metrics.auc(faces, LIMIT),
@@ -137,7 +137,7 @@ def squared_errors(results: Results, faces: Sequence) -> dict[str, tuple[int, fl
     yaw = abs(np.array([face["yaw"] for face in faces], np.float64))
     groups = {name: results.subset(name) for name in ("all", "expression")}
     groups |= {name: (low < yaw) & (yaw <= high) for name, (low, high) in YAWS.items()}
-    squares = np.square(results.errors).mean(1)
+    squares = metrics.over_points(np.square(results.errors))
     return {
         name: (int(groups[name].sum()), float(squares[groups[name]].mean()))
         for name in GROUPS

@@ -17,7 +17,6 @@ import h5py
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import places
 from jaxalign.errors import InputError
 from jaxalign.schemes import COFW29
 
@@ -31,8 +30,7 @@ POINTS = COFW29.num_points
 def faces(root: Path) -> Iterator[Face | Bad]:
     """Every face in the files' own order, train first, called "<split>/<place from 0001>"."""
     root = Path(root)
-    parts = [("train", "Tr", find(places(root), TRAIN_FILES))]
-    parts.append(("test", "T", find(places(root), TEST_FILES)))
+    parts = [("train", "Tr", find(root, TRAIN_FILES)), ("test", "T", find(root, TEST_FILES))]
     if not any(path for _, _, path in parts):
         names = " or ".join((TRAIN_FILES[0], TEST_FILES[0]))
         raise InputError(f"{root}: not COFW; it must hold {names}")
@@ -41,10 +39,14 @@ def faces(root: Path) -> Iterator[Face | Bad]:
             yield from _faces(path, split, suffix)
 
 
-def find(folders: list[Path], names: tuple[str, ...]) -> Path | None:
-    """The first of these files that is in one of the folders; an earlier name goes before."""
-    paths = (folder / name for name in names for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
+def find(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of these files anywhere under `root` (COFW.zip holds folders within folders); an
+    earlier name goes before, then the place nearest to `root`."""
+    for name in names:
+        found = [path for path in root.rglob(name) if "__MACOSX" not in path.parts]
+        if found:
+            return min(found, key=lambda path: (len(path.parts), path))
+    return None
 
 
 def _faces(path, split, suffix):

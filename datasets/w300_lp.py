@@ -8,7 +8,8 @@ and `pt2d` of the photo's own `.mat` for the others (the mirrored folders, as fa
 pair this was tried on, pt2d follows the visible outline of the face. What `landmarks` holds is
 known from the code of others and was not seen.
 
-Coordinates are taken to count from 1, for the authors' Matlab code does. The release does not say
+Coordinates are taken to count from 1 (`base`), for the authors' Matlab code does; others take them
+as stored, `base=0`. The release does not say
 so; drawn points do not decide it, since they are those of a fitted model and off by more than a
 pixel, and the points of two AFW photos lie (1.2, 0.3) pixels on average from where those of 300W,
 counted from 0, land on them.
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_group, photo_of, places, read_mat
+from jaxalign.datasets.formats import check_base, listing, photo_group, photo_of, places, read_mat
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
 
@@ -31,8 +32,12 @@ COUNTS = {"afw": 5207, "helen": 37676, "ibug": 1786, "lfpw": 16556}  # without m
 FOLDERS = tuple(name.upper() for name in COUNTS)
 
 
-def faces(root: Path, *, flips: int = 1) -> Iterator[Face | Bad]:
-    """Every photo of the tree: folder after folder, by name; mirrored ones last, 0 leaves them."""
+def faces(root: Path, *, flips: int = 1, base: int = 1) -> Iterator[Face | Bad]:
+    """Every photo of the tree: folder after folder, by name; mirrored ones last, 0 leaves them.
+
+    `base` is where coordinates begin to count.
+    """
+    check_base("w300_lp", base)
     root = Path(root)
     tree = next((p for p in places(root) if any((p / name).is_dir() for name in FOLDERS)), None)
     if tree is None:
@@ -40,10 +45,10 @@ def faces(root: Path, *, flips: int = 1) -> Iterator[Face | Bad]:
         raise InputError(f"{root}: not the 300W-LP tree; it must hold at least one of {wanted}")
     for folder in FOLDERS + (tuple(f"{name}_Flip" for name in FOLDERS) if flips else ()):
         for stem, files in listing(tree / folder, ".mat"):
-            yield _face(tree, folder, stem, files)
+            yield _face(tree, folder, stem, files, base)
 
 
-def _face(root, folder, stem, files):
+def _face(root, folder, stem, files, base):
     identity, path = f"{folder}/{stem}", files[".mat"]
     photo = photo_of(files)
     if photo is None:
@@ -63,7 +68,7 @@ def _face(root, folder, stem, files):
         split="train",
         id=identity,
         photo=photo,
-        points={IBUG68.name: (points - 1).astype(np.float32)},
+        points={IBUG68.name: (points - base).astype(np.float32)},
         subsets=(folder.removesuffix("_Flip").lower(),),
         yaw=yaw,
         group=photo_group(stem),
@@ -99,13 +104,14 @@ BENCHMARK = Benchmark(
     schemes=(IBUG68.name,),
     faces=faces,
     counts=_variant({"flips": 1})["counts"],
-    options={"flips": 1},
+    options={"flips": 1, "base": 1},
     variant=_variant,
     instructions=(
         "Download 300W-LP.zip (2.8 GB) from "
         "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm and unpack it: "
         "300W_LP/{AFW,HELEN,IBUG,LFPW}/*.jpg with *.mat beside, the same in folders ending in "
-        "_Flip, and landmarks/. --set flips=0 leaves the mirrored photos out."
+        "_Flip, and landmarks/. --set flips=0 leaves the mirrored photos out, "
+        "base=0 takes the points as they are stored."
     ),
     citation=(
         "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "

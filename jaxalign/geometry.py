@@ -10,12 +10,20 @@ A matrix takes column vectors (x, y, 1) of one frame to (x, y) of the next.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Real
 
 
 def landmark_box(points: Real[np.ndarray, "*faces K 2"]) -> Real[np.ndarray, "*faces 4"]:
-    """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them."""
-    return np.concatenate([points.min(-2), points.max(-2)], -1)
+    """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them.
+
+    Points without a place (NaN) are passed over.
+    """
+    return np.concatenate([np.fmin.reduce(points, -2), np.fmax.reduce(points, -2)], -1)
+
+
+def placed(points: Real[np.ndarray, "*faces K 2"]) -> Bool[np.ndarray, "*faces K"]:
+    """(..., K, 2) points -> (..., K) which of them have a place, and are not NaN."""
+    return np.asarray(np.isfinite(points).all(-1))
 
 
 def iou(one: Real[np.ndarray, "4"], other: Real[np.ndarray, "4"]) -> float:

@@ -32,8 +32,8 @@ class BoxRule(Settings):
 class Crop(Settings):
     """Which box is cropped, and how much more than it. Frame: image.
 
-    `centroid`: of landmark boxes the square is centred on the mean of the true points. Other boxes
-    know no points: theirs is centred on the box.
+    `centroid`: of landmark boxes the square is centred on the mean of the labelled points. Other
+    boxes know no points: theirs is centred on the box.
     """
 
     where: ClassVar[str] = "data.crop."
@@ -60,7 +60,7 @@ class Crop(Settings):
         if self.centroid and self.box == "landmarks":
             points = np.asarray(sample["points"], np.float64)
             true, _ = geometry.square(geometry.landmark_box(points), 1.0)
-            centre = centre + points.mean(0) - true  # a box that was moved stays moved
+            centre = centre + np.nanmean(points, 0) - true  # a box that was moved stays moved
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
         return centre, side

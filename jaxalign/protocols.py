@@ -65,12 +65,19 @@ PROTOCOLS = {
         "box", _BY_EYES, limits=(0.07,),
         subsets=dict.fromkeys(_YAW_BINS, 0), means={"mean_of_bins": _YAW_BINS},
     ),
+    # Kumar et al., 2020 (LUVLi): NME_box up to 7 %, the rectangle around the labelled points.
+    # box_luvli gives their numbers: their code counts a point without a place as found.
+    "merl_rav": Protocol(
+        "box", ("box_luvli", "inter_ocular", "inter_pupil"), limits=(0.07, 0.08),
+        subsets={"frontal": 2195, "half_profile": 601, "profile": 1069},
+    ),
     "w300_lp": Protocol(
         "box", _BY_EYES, limits=(0.07,), subsets=dict.fromkeys(("afw", "helen", "ibug", "lfpw"), 0)
     ),
     # Liu et al., 2019 (the 106-point challenge): sqrt(w * h) of the true points' rectangle.
     "jd_landmark": Protocol("box", _BY_EYES, limits=(0.08,)),
-    "lapa": Protocol("box", _BY_EYES, limits=(0.08,)),
+    # PIPNet and mmpose: the outer eye corners, points 66 and 79.
+    "lapa": Protocol(others=("inter_pupil", "box", "diagonal"), limits=(0.08,)),
     # by the box: the eyes of a profile nearly coincide
     "synthetic_faces": Protocol("box", _BY_EYES, subsets=dict.fromkeys(ATTRIBUTES, 0)),
 }  # fmt: skip

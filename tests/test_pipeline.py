@@ -238,9 +238,14 @@ def test_a_centroid_crop_has_the_points_mean_in_its_middle(kind, box, expected):
     points = np.zeros((19, 2))
     points[:2] = [[95, 0], [0, 190]]
     sample = sample_of(b"", points, box) | {"boxes": {kind: np.float32(box)}}
-    centre, side = Crop(kind, *[BoxRule(2.0)] * 3, centroid=True).square(sample)
+    crop = Crop(kind, *[BoxRule(2.0)] * 3, centroid=True)
+    centre, side = crop.square(sample)
     np.testing.assert_allclose(centre, expected)
     assert side == 2 * max(box[2] - box[0], box[3] - box[1])
+    points[18] = np.nan  # nobody labelled it, and it has no weight in the mean
+    centre, _ = crop.square(sample_of(b"", points, box) | {"boxes": {kind: np.float32(box)}})
+    further = np.array([5, 10]) / 18 * (kind == "landmarks")
+    np.testing.assert_allclose(centre, expected + further)
 
 
 # Batches.

@@ -32,7 +32,8 @@ def test_300w_is_scored_as_in_the_papers():
         ("aflw2000_3d", IBUG68, "box", (0.07,)),
         ("w300_lp", IBUG68, "box", (0.07,)),
         ("jd_landmark", LAPA106, "box", (0.08,)),
-        ("lapa", LAPA106, "box", (0.08,)),
+        ("lapa", LAPA106, "inter_ocular", (0.08,)),
+        ("merl_rav", IBUG68, "box", (0.07, 0.08)),
     ],
 )
 def test_headline_and_limits_of_each_benchmark(benchmark, scheme, headline, limits):

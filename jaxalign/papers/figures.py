@@ -91,7 +91,7 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
             raise InputError(f"{work.ids}: no face is {column.head}; mend the list")
     else:
         chosen = results.subset(column.subset)
-    return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]
+    return metrics.over_points(errors)[chosen if chosen.any() else slice(None)]
 
 
 def validations(workdir: Path) -> list[tuple[int, float]]:

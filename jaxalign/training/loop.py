@@ -15,6 +15,7 @@ from jaxalign import parallel
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
+from jaxalign.evaluation.summary import headed
 from jaxalign.pipeline import training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
@@ -102,7 +103,8 @@ class Run:
             )
         self.stretches, self.per_epoch = plan(recipe, len(train))
         self.last = self.stretches[-1].last
-        self.normaliser = protocol_for(benchmark, self.system.points).normaliser
+        self.protocol = protocol_for(benchmark, self.system.points)
+        self.normaliser = self.protocol.normaliser  # of the validation NME
         self.predictor = Predictor(self.system)
         self.stop_signal, self.opening = None, []
         self._open(resume)
@@ -313,5 +315,6 @@ def nme_and_low_score(run: Run) -> tuple[float, float]:
         threads=data.threads,
     )
     assert results.score is not None  # a predictor gives scores
+    run.normaliser = headed(run.protocol, results).normaliser
     nme = float(np.mean(results.nme(run.normaliser)))
     return nme, float(np.quantile(results.score.mean(1), 0.01))

@@ -75,7 +75,8 @@ def source():
         cv2.circle(photo, tuple(np.round(points[30]).astype(int).tolist()), 5, (255,) * 3, -1)
         faces.append({
             "id": str(number), "photo": cv2.imencode(".png", photo)[1].tobytes(),
-            "points": points, "visible": np.ones(68, bool), "attributes": np.zeros(6),
+            "points": points, "labelled": np.ones(68, bool),
+            "visible": np.ones(68, bool), "attributes": np.zeros(6),
             "boxes": {"landmarks": np.concatenate([points.min(0), points.max(0)])},
             "subsets": subsets, "norm_box": np.full(4, np.nan), "yaw": yaw,
         })  # fmt: skip

@@ -52,6 +52,18 @@ def test_grey_set_where_the_colour_set_is_not(tmp_path):
     assert [face.boxes["dataset"][2] for face in cofw.faces(tmp_path)] == [44, 45]
 
 
+def test_files_are_found_as_deep_as_the_archives_put_them(tmp_path):
+    made = make_cofw(tmp_path / "COFW/common/xpburgos/behavior/code/pose")
+    shadow = tmp_path / "COFW/__MACOSX/COFW_test_color.mat"
+    shadow.parent.mkdir()
+    shadow.write_bytes(b"\0\5")
+    for path in (tmp_path / "COFW").rglob("*_color.mat"):
+        path.rename(path.with_name(path.name.replace("_color", "")))
+    assert [face.id for face in cofw.faces(tmp_path)] == list(made)
+    make_cofw(tmp_path / "color", train=1, test=1)  # colour goes before grey
+    assert [face.id for face in cofw.faces(tmp_path)] == ["train/0001", "test/0001"]
+
+
 def test_cofw_builds(tmp_path):
     make_cofw(tmp_path / "mat")
     built = build(cofw.BENCHMARK, tmp_path / "mat", tmp_path / "data")
@@ -137,6 +149,16 @@ def test_cofw68_takes_its_photos_from_cofw(tmp_path, inside):
         assert check_face(face) is None
     np.testing.assert_array_equal(read[1].boxes["detector"], [4, 8, 24, 24])
     assert "dataset" not in read[1].boxes
+
+
+def test_cofw68_points_and_boxes_as_they_are_stored(tmp_path):
+    made = make_cofw68(tmp_path)
+    read = list(cofw68.faces(tmp_path, base=0))
+    for face in read:
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 1)
+    np.testing.assert_array_equal(read[1].boxes["detector"], [5, 9, 25, 25])
+    with pytest.raises(InputError, match="cofw68: base=2; it is 0 or 1"):
+        list(cofw68.faces(tmp_path, base=2))
 
 
 def test_cofw68_builds_and_reads_back(tmp_path):

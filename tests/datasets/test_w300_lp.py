@@ -46,6 +46,14 @@ def test_mirrored_photos_are_an_option(tmp_path):
     assert BENCHMARK.expected(BENCHMARK.options)["afw"] == 10414
 
 
+def test_points_as_they_are_stored(tmp_path):
+    made = make_300w_lp(tmp_path)
+    for face in faces(tmp_path, base=0):
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 1)
+    with pytest.raises(InputError, match="w300_lp: base=2; it is 0 or 1"):
+        list(faces(tmp_path, base=2))
+
+
 def test_builds_and_reads_back(tmp_path):
     made = make_300w_lp(tmp_path / "lp")
     build(BENCHMARK, tmp_path / "lp", tmp_path / "data", {"flips": 0})
