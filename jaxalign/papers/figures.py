@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,23 @@ from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure
+from jaxalign.papers import LISTED, Column, Figure, feature_maps
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
     if not work.base:
-        raise InputError("a figure needs --config, the recipe of its models")
+        finished = {"ced": work.given, "features": work.ckpt}.get(figure.kind)
+        if not finished:
+            more = "" if finished is None else ", or --ckpt"
+            raise InputError(f"a figure needs --config, the recipe of its models{more}")
+        figure = replace(figure, rows=figure.rows if figure.kind == "features" else ())
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
         write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
+    elif figure.kind == "features":
+        write_rows(path.with_suffix(".csv"), feature_maps.draw(figure, work, path))
     else:
         several = len(work.seeds) > 1
         curves = {
@@ -64,7 +71,11 @@ def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np
         for label, trainings in models.items():
             errors = found[column.head, label]
             faces.add(f"{len(errors) // len(trainings)}")
-            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, levels)
+            told = f"{label}: NME {100 * errors.mean():.2f} %"
+            if figure.area:
+                area = 100 * metrics.auc(errors, figure.area)
+                told += f", AUC@{100 * figure.area:g} {area:.2f} %"
+            shares[told] = metrics.ced(errors, levels)
         draw_curves(
             axes, levels, [(label, share, False) for label, share in shares.items()], (),
             f"{head}normalised mean error of a face, % of "

@@ -15,7 +15,7 @@ from jaxalign import recipe as recipes
 from jaxalign.errors import InputError, typed
 from jaxalign.evaluation import evaluate
 from jaxalign.evaluation.compare import Entry, open_entry
-from jaxalign.evaluation.model import open_model
+from jaxalign.evaluation.model import Model, open_model
 from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
@@ -25,6 +25,10 @@ from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.training import initial
 from jaxalign.training import train as training
 from jaxalign.training.loop import DEVICE_KEYS
+
+
+# Settings that the model of a variant's `after` does not share with the variant.
+OF_ONE = ("system.scheme", "data.train", "data.val", "data.test", "data.crop.box")
 
 
 class Work:
@@ -88,19 +92,38 @@ class Work:
         varied, paths = recipes.override(self.recipe, row.train), [_path(s) for s in row.train]
         values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.recipe)]
         own = [s for s, new, old in zip(row.train, *values, strict=True) if new != old]
-        workdir = self.folder / (_slug(own) or "base")
+        name = _slug(own) or row.folder.format(Path(self.config).stem)
         if seed != self.recipe.training.seed:
             own.append(f"training.seed={seed}")
-            workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
-        if workdir not in self.trained:
-            start = _fitting(recipes.override(self.recipe, own).system, self.init_from)
-            own += [f"training.init_from={start!r}"] if start else []
-            with self._told("train", "--config", self.config, "--workdir", workdir, "--resume",
-                            *_set([*self.settings, *own])):  # fmt: skip
-                recipe = recipes.override(self.recipe, own)
-                training.train(recipe, workdir, self.data_dir, resume=True)
-            self.trained.add(workdir)
-        return workdir
+            name = f"{name}-seed{seed}"
+        if self.folder / name not in self.trained:
+            own += self._after(row)
+            self._train(self.config, self.recipe, self.settings, own, name)
+        return self.folder / name
+
+    def _after(self, row):
+        """The setting that names the model which `row.after` has trained first: now, if it is not
+        yet. None where there is none, or the user's settings have it."""
+        setting, config = row.after or ("", "")
+        if not config or recipes.value_at(self.recipe, setting):
+            return []
+        settings = [s for s in self.settings if _path(s) not in OF_ONE]
+        first = recipes.override(recipes.load(config), settings, idle_too=True)
+        own = [f"{setting}={str(self.folder / config)!r}"]
+        _check_fits(recipes.override(self.recipe, own).system, first.system, config, setting)
+        if self.folder / config not in self.trained:
+            self._train(config, first, settings, [], config)
+        return own
+
+    def _train(self, config, recipe, settings, own, name):
+        """Trains the recipe, which `config` and `settings` made, with settings of its `own`."""
+        start = _fitting(recipes.override(recipe, own).system, self.init_from)
+        own = [*own, *([f"training.init_from={start!r}"] if start else [])]
+        workdir = self.folder / name
+        with self._told("train", "--config", config, "--workdir", workdir, "--resume",
+                        *_set([*settings, *own])):  # fmt: skip
+            training.train(recipes.override(recipe, own), workdir, self.data_dir, resume=True)
+        self.trained.add(workdir)
 
     def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
         """The row's model under the row's settings of evaluation."""
@@ -129,6 +152,14 @@ class Work:
             self.entries[folder] = open_entry(folder)
         return self.entries[folder]
 
+    def opened(self, row: Variant, figure: Figure) -> Model:
+        """The row's model, of the first seed, or else the first of `ckpt`, with the figure's faces;
+        under the row's settings of evaluation."""
+        path = self.train(row, self.seeds[0]) if self.base else self.ckpt[0]
+        settings = [*row.test, *([] if self.base else self.settings)]
+        data = self._data(figure)
+        return open_model(path, data=data, data_dir=self.data_dir, settings=settings)
+
     def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
         """For columns that are methods of the system: name -> a number of each face."""
         named = {column.statistic for column in table.columns} - set(statistics())
@@ -149,8 +180,8 @@ class Work:
 
     def _data(self, table):
         own = self.base.data.test if self.base else ""
-        first = table.data or own if isinstance(table, Figure) else own or table.data
-        return self.data or first
+        fixed = isinstance(table, Figure) or table.fixed
+        return self.data or (table.data or own if fixed else own or table.data)
 
     @contextlib.contextmanager
     def _told(self, command, *arguments):
@@ -165,6 +196,19 @@ class Work:
 
 def _set(settings):
     return ["--set", *settings] if settings else []
+
+
+def _check_fits(system, first, config, setting):
+    """InputError where a network that the system takes is not as that of `first`, before days are
+    spent on training it."""
+    own, theirs = (
+        initial.arrays_of(jax.eval_shape(one.init, jax.random.key(0))) for one in (system, first)
+    )
+    for network in system.taken:
+        try:
+            initial.check_network(own, theirs, network, config)
+        except InputError as error:
+            raise InputError(f"{error}, or a trained one by --set {setting}=DIR") from None
 
 
 def _fitting(system, paths):
