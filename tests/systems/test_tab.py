@@ -326,7 +326,9 @@ def told(monkeypatch):
     monkeypatch.setattr(targets, "boundary_maps", lambda *_, **__: jnp.array(truth))
     high = truth.copy()
     high[..., 2] += 0.5
-    return {"image": None, "points": None}, [np.zeros_like(truth), high]
+    labelled = np.ones((2, SCHEMES["ibug68"].num_points), bool)
+    batch = {"image": None, "points": None, "labelled": labelled}
+    return batch, [np.zeros_like(truth), high]
 
 
 def test_boundary_mse_is_of_the_last_stack(told):
