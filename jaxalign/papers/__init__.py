@@ -4,7 +4,7 @@
 number stands as the paper prints it, slips too: these are named in `notes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxalign.samples import ATTRIBUTES
@@ -65,9 +65,9 @@ class Variant(Row):
 class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
-    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of. `fixed`: models are scored on `data`, whatever faces their
-    recipe is tested on.
+    `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
+    as many of the rows as there are ours of. `fixed`: models are scored on `data`, whatever
+    faces their recipe is tested on.
     """
 
     title: str
@@ -76,7 +76,7 @@ class Table:
     data: str = "ibug_300w/test"
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
-    measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
+    measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
     fixed: bool = False
 
     @property
@@ -87,6 +87,7 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
+    or "vectors", bars of a point's vectors by the only variant or the first model given;
     or "features", maps of faces that the columns' methods of the system give.
 
     `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of

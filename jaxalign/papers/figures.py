@@ -16,23 +16,25 @@ from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure, feature_maps
+from jaxalign.papers import LISTED, Column, Figure, feature_maps, vectors
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
     if not work.base:
-        finished = {"ced": work.given, "features": work.ckpt}.get(figure.kind)
-        if not finished:
-            more = "" if finished is None else ", or --ckpt"
+        finished = {"ced": work.given, "features": work.ckpt, "vectors": work.ckpt}
+        if not finished.get(figure.kind):
+            more = ", or --ckpt" if figure.kind in finished else ""
             raise InputError(f"a figure needs --config, the recipe of its models{more}")
-        figure = replace(figure, rows=figure.rows if figure.kind == "features" else ())
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
-        write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
+        shown = figure if work.base else replace(figure, rows=())
+        write_columns(path.with_suffix(".csv"), *draw_ced(shown, work, path))
     elif figure.kind == "features":
         write_rows(path.with_suffix(".csv"), feature_maps.draw(figure, work, path))
+    elif figure.kind == "vectors":
+        vectors.draw(figure, work, path)
     else:
         several = len(work.seeds) > 1
         curves = {
