@@ -6,7 +6,8 @@ G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded
 
 Points and boxes are counted from 1 (`base`): the repository does not say so, but its Matlab script
 draws them as they stand. Others take them as stored, `base=0`. The boxes imitate the detector of
-300W; they are for cropping, the benchmark's errors are normalised by the box around the points.
+300W. They are the face's normalising box too: errors are printed by their size (the released code
+of TAB) and by that of the points' rectangle (LUVLi, SPIGA); the former is 1.2 % larger on average.
 """
 
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def _face(photos_file, photo, number, path, box, base):
         points={IBUG68.name: points},
         visible={IBUG68.name: visible},
         boxes={"detector": box.astype(np.float32)},
+        norm_box=box.astype(np.float32),
     )
 
 

@@ -109,9 +109,10 @@ def distances(
     """What each face's errors are divided by, in pixels: (N, K, 2) true points -> (N,).
 
     By NORMALISERS[normaliser], or by sqrt(width * height) of `norm_box` (N, 4), image frame, for
-    the normaliser "norm_box" (AFLW's face box, which is square: its side). Raises InputError
-    where a distance is zero or unknown, naming the faces by `ids` (else by number), and where the
-    scheme lacks the points that the normaliser needs, or a face has no place for one of them.
+    the normaliser "norm_box" (AFLW's face box, which is square: its side; COFW-68's given box).
+    Raises InputError where a distance is zero or unknown, naming the faces by `ids` (else by
+    number), and where the scheme lacks the points that the normaliser needs, or a face has no place
+    for one of them.
     """
     truth = np.asarray(truth, np.float64)
     if truth.shape[1] != scheme.num_points:

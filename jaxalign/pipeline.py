@@ -114,9 +114,10 @@ def crop_face(
     matrix = geometry.crop_matrix(
         centre, side * pose.zoom, size, degrees=pose.degrees, flip=pose.flip
     )
-    image = warp(decode(sample["photo"], sample["id"]), matrix, size)
+    photo = decode(sample["photo"], sample["id"])
+    image = warp(photo, matrix, size)
     if augment and rng:
-        image = photometric(image, augment, rng)
+        image = photometric(image, augment, rng, matrix, photo.shape[:2])
     order = list(scheme.flip) if pose.flip else slice(None)
     labelled = np.asarray(sample["labelled"], bool)
     points = geometry.transform(matrix, sample["points"])

@@ -53,11 +53,12 @@ PROTOCOLS = {
     ),
     # Printed by both distances, and tables mix them: 3.5 by the eye corners is 5 by the pupils.
     "cofw": Protocol("inter_pupil", ("inter_ocular", "box", "diagonal")),
-    # LUVLi, SPIGA, TAB: sqrt(w * h) of the true points' rectangle, not of the given boxes.
-    "cofw68": Protocol("box", _BY_EYES, limits=(0.07,)),
+    # LUVLi, SPIGA: sqrt(w * h) of the true points' rectangle; TAB's code: of the given boxes.
+    "cofw68": Protocol("box", ("norm_box", *_BY_EYES), limits=(0.07,)),
     # Zhu et al., 2016: the face box. A newer norm, by the box's diagonal, is smaller by sqrt(2).
+    # Frontal: as TAB and the lists of HRNet have it (datasets.aflw).
     "aflw": Protocol(
-        "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 0}
+        "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 1314}
     ),
     # 3DDFA. The bins' sizes depend on the poses (`prepare --set poses=...`). Papers print the
     # unweighted mean of the bins: it is what drawing equally many faces of each bin estimates.

@@ -41,6 +41,13 @@ def test_headline_and_limits_of_each_benchmark(benchmark, scheme, headline, limi
     assert (protocol.normaliser, protocol.limits) == (headline, limits)
 
 
+def test_cofw68_and_aflw_have_the_paper_s_normaliser():
+    """Think about boundary: the size of the given box, also where others take the points'."""
+    assert protocol_for("cofw68", IBUG68).normalisers[:2] == ("box", "norm_box")
+    assert protocol_for("aflw", AFLW19).normalisers == ("norm_box", "box", "diagonal")
+    assert protocol_for("aflw", AFLW19).subsets == {"full": 4386, "frontal": 1314}
+
+
 def test_wflw_subsets_have_their_sizes():
     assert protocol_for("wflw", WFLW98).subsets == {
         "pose": 326, "expression": 314, "illumination": 698, "make-up": 206, "occlusion": 736,

@@ -121,15 +121,17 @@ def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=avera
     return levels, y, conv(maps, name=f"maps{i}")(y)
 
 
-def fed_back(i, x, features, maps, dtype, kernel_init=LECUN):
-    """The next hourglass's input: x and what the i-th one gave. Called as one_stack."""
+def fed_back(i, x, features, maps, dtype, kernel_init=LECUN, reuse=True):
+    """The next hourglass's input: what the i-th one gave and, with `reuse`, its own input x.
+    Called as one_stack."""
     conv = partial(nn.Conv, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
-    x = x + conv(name=f"features_back{i}")(features)
-    return x + conv(name=f"maps_back{i}")(maps)
+    given = conv(name=f"features_back{i}")(features)
+    return (x + given if reuse else given) + conv(name=f"maps_back{i}")(maps)
 
 
-def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
-    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN).
+def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True):
+    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN),
+    to its own input or, without `reuse`, in its place.
 
     (B, h, w, C) -> the maps of every stack (B, h, w, maps), the levels of the last hourglass, and
     the features (B, h, w, C) that the last maps are read off. Called inside a compact module,
@@ -140,5 +142,5 @@ def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
         levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init)
         found.append(last)
         if i < stacks:
-            x = fed_back(i, x, y, last, dtype, kernel_init)
+            x = fed_back(i, x, y, last, dtype, kernel_init, reuse)
     return found, levels, y

@@ -48,12 +48,17 @@ class Variant(Row):
     """A line that can be run: settings of the recipe as `--set` takes them.
 
     `train` by which training differs, `test` by which only the evaluation does; `shrink` multiplies
-    the side of the evaluated crop.
+    the side of the evaluated crop. `folder` of the model that is the recipe as it is, others are
+    named after their settings: {} is the recipe's name. `after`: a setting, and the shipped recipe
+    whose model it names; that model is trained first, in a folder of the recipe's name, unless the
+    user gives the setting.
     """
 
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     shrink: float = 1.0
+    folder: str = "base"
+    after: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
-    as many of the rows as there are ours of.
+    as many of the rows as there are ours of. `fixed`: models are scored on `data`, whatever
+    faces their recipe is tested on.
     """
 
     title: str
@@ -71,6 +77,7 @@ class Table:
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
+    fixed: bool = False
 
     @property
     def ablation(self) -> bool:
@@ -80,10 +87,12 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
-    or "vectors", bars of a point's vectors by the only variant or the first model given.
+    or "vectors", bars of a point's vectors by the only variant or the first model given;
+    or "features", maps of faces that the columns' methods of the system give.
 
     `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
-    faces must name, where a column is of LISTED ones.
+    faces must name, where a column is of LISTED ones. `area` > 0: a CED's legend tells the AUC up
+    to it.
     """
 
     title: str
@@ -92,6 +101,7 @@ class Figure:
     columns: tuple[Column, ...] = (Column("NME"),)
     data: str = ""
     listed: str = ""
+    area: float = 0.0
 
 
 WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}

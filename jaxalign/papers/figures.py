@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,24 @@ from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure, vectors
+from jaxalign.papers import LISTED, Column, Figure, feature_maps, vectors
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
-    bars = figure.kind == "vectors"
-    if not work.base and not (bars and work.ckpt):
-        more = ", or --ckpt" if bars else ""
-        raise InputError(f"a figure needs --config, the recipe of its models{more}")
+    if not work.base:
+        finished = {"ced": work.given, "features": work.ckpt, "vectors": work.ckpt}
+        if not finished.get(figure.kind):
+            more = ", or --ckpt" if figure.kind in finished else ""
+            raise InputError(f"a figure needs --config, the recipe of its models{more}")
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
-        write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
-    elif bars:
+        shown = figure if work.base else replace(figure, rows=())
+        write_columns(path.with_suffix(".csv"), *draw_ced(shown, work, path))
+    elif figure.kind == "features":
+        write_rows(path.with_suffix(".csv"), feature_maps.draw(figure, work, path))
+    elif figure.kind == "vectors":
         vectors.draw(figure, work, path)
     else:
         several = len(work.seeds) > 1
@@ -68,7 +73,11 @@ def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np
         for label, trainings in models.items():
             errors = found[column.head, label]
             faces.add(f"{len(errors) // len(trainings)}")
-            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, levels)
+            told = f"{label}: NME {100 * errors.mean():.2f} %"
+            if figure.area:
+                area = 100 * metrics.auc(errors, figure.area)
+                told += f", AUC@{100 * figure.area:g} {area:.2f} %"
+            shares[told] = metrics.ced(errors, levels)
         draw_curves(
             axes, levels, [(label, share, False) for label, share in shares.items()], (),
             f"{head}normalised mean error of a face, % of "

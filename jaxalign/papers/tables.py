@@ -56,7 +56,7 @@ def make(
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:
         raise InputError(f"--table {number} is a grid of its own variants: give --config alone")
-    print(f"{module.NAME}, Table {number}")
+    print(f"{module.NAME}, " + (f"Table {number}" if number else "numbers of the text"))
     cells = [["block", "row", "by", "column", "value", "low", "high", "sd", "faces", "report"]]
     for index, block in enumerate(known[number], 1):
         lines = _lines(block, work)

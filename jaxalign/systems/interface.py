@@ -113,6 +113,11 @@ class System(Settings):
         """Network -> the jaxalign checkpoint that its variables start from."""
         return {}
 
+    def unlike(self, network: str, other: "System") -> list[str]:
+        """What makes a network that is `taken` of a checkpoint of `other` another than one's own
+        would be, though its arrays fit: in words, for a warning."""
+        return []
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         raise NotImplementedError

@@ -12,6 +12,9 @@ from jaxalign.datasets import cofw, cofw68
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.errors import InputError
+from jaxalign.evaluation.summary import summarise
+from jaxalign.evaluation.truth import truth_of
+from jaxalign.protocols import protocol_for
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from tests.helpers.trees_cofw import cofw_photos, cofw_tables, make_cofw, make_cofw68, write_cofw
@@ -148,6 +151,7 @@ def test_cofw68_takes_its_photos_from_cofw(tmp_path, inside):
         np.testing.assert_array_equal(face.visible["ibug68"], np.arange(68) >= number)
         assert check_face(face) is None
     np.testing.assert_array_equal(read[1].boxes["detector"], [4, 8, 24, 24])
+    np.testing.assert_array_equal(read[1].norm_box, [4, 8, 24, 24])
     assert "dataset" not in read[1].boxes
 
 
@@ -168,6 +172,20 @@ def test_cofw68_builds_and_reads_back(tmp_path):
     np.testing.assert_array_equal(sample["points"], made["test/0003"])
     assert sample["visible"].sum() == 65
     np.testing.assert_array_equal(sample["boxes"]["detector"], [5, 8, 25, 24])
+    np.testing.assert_array_equal(sample["norm_box"], [5, 8, 25, 24])
+
+
+def test_cofw68_is_normalised_by_the_given_boxes_and_by_the_points(tmp_path):
+    """Both by name: 20 x 16 pixels of every given box, and the rectangle of the points."""
+    make_cofw68(tmp_path / "cofw68")
+    build(cofw68.BENCHMARK, tmp_path / "cofw68", tmp_path / "data")
+    truth = truth_of(open_source("cofw68/test", IBUG68, tmp_path / "data"), "here", IBUG68)
+    moved = truth.with_predictions(truth.points + [3.0, 4.0], None)
+    summary = summarise(moved, protocol_for("cofw68", IBUG68))
+    (row,) = (row for row in summary["rows"] if row["subset"] == "all")
+    assert row["norm_box"]["nme"] == pytest.approx(5 / np.sqrt(20 * 16), abs=1e-5)
+    sizes = np.sqrt(np.prod(np.ptp(truth.points, axis=1), axis=1))
+    assert row["box"]["nme"] == pytest.approx(np.mean(5 / sizes), abs=1e-5)
 
 
 def test_cofw68_without_photos_or_annotations(tmp_path):
