@@ -61,7 +61,7 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of.
+    of the rows as there are ours of. Labels of no row are further lines.
     """
 
     title: str
@@ -79,10 +79,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
+    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
+    or "shares", bars of the attributes in train and test, of a data set alone.
 
-    `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
-    faces must name, where a column is of LISTED ones.
+    `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
+    what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's
+    legend tells the failure rate at it.
     """
 
     title: str
@@ -91,6 +93,7 @@ class Figure:
     columns: tuple[Column, ...] = (Column("NME"),)
     data: str = ""
     listed: str = ""
+    limit: float = 0.0
 
 
 WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}

@@ -108,6 +108,9 @@ def _lines(table: Table, work: Work) -> list[Line]:
                 for seed in work.seeds
             ]  # fmt: skip
             lines.append(_averaged(trainings))
+    names = {row.label for row in table.rows}
+    more = {label: numbers for label, numbers in measured.items() if label not in names}
+    lines += [Line(label, "ours", tuple(map(Number, more[label]))) for label in more]
     if not measured:
         given = zip(work.given, work.score_given(table), strict=True)
         lines += [_scored(name, entry, table) for name, entry in given]
