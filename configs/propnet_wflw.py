@@ -6,7 +6,8 @@ the boundaries, attention on the hourglass's features, boundaries of blurred lin
 annotation's boxes + 25 %, batch 16, 240 epochs, x 0.1 at 160 and 210; AWing's weight map. AWing's
 own network and loss: `--set system.boundary_channel=True system.propagation=False
 system.pool=average system.blur=0 system.focal='' system.beta=1 system.boundary_labels=distance`.
-Cost: 36,349,372 parameters, 42.80 G multiply-adds a face (the paper: 36.30 M, 42.83 G).
+Cost: 36,393,532 parameters, 43.45 G multiply-adds a face (the paper: 36.30 M, 42.83 G; with
+`system.stem_blur=False system.convolutions=1` 36,349,372 and 42.80 G).
 The paper: NME (inter-ocular) 4.05 %, failure rate 2.96 % at 10 %, AUC 0.6158.
 Not trained yet at this size, so no accuracy of ours is stated.
 """

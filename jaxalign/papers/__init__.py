@@ -4,7 +4,7 @@
 number stands as the paper prints it, slips too: these are named in `notes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxalign.samples import ATTRIBUTES
@@ -60,8 +60,8 @@ class Variant(Row):
 class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
-    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of. Labels of no row are further lines.
+    `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
+    as many of the rows as there are ours of. Labels of no row are further lines.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Table:
     data: str = "ibug_300w/test"
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
-    measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
+    measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
 
     @property
     def ablation(self) -> bool:
@@ -80,7 +80,8 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
-    or "shares", bars of the attributes in train and test, of a data set alone.
+    or "vectors", bars of a point's vectors by the only variant or the first model given; or
+    "shares", bars of the attributes in train and test of a data set, without a model.
 
     `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
     what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's

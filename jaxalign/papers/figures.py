@@ -10,29 +10,31 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from jaxalign import metrics
-from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure
-from jaxalign.samples import ATTRIBUTES
-from jaxalign.schemes import SCHEMES
-from jaxalign.sources import benchmark_of, open_source
+from jaxalign.papers import LISTED, Column, Figure, attributes, vectors
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
+    bars = figure.kind == "vectors"
     if figure.kind == "shares":
-        draw_shares(figure, work, name)
-        return
-    if not work.base:
-        raise InputError("a figure needs --config, the recipe of its models")
+        if work.base or work.given:
+            raise InputError("the figure is of data alone: no --config, --ckpt, --report")
+    elif not work.base and not (bars and work.ckpt):
+        more = ", or --ckpt" if bars else ""
+        raise InputError(f"a figure needs --config, the recipe of its models{more}")
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
         write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
+    elif bars:
+        vectors.draw(figure, work, path)
+    elif figure.kind == "shares":
+        attributes.draw(figure, work, path)
     else:
         several = len(work.seeds) > 1
         curves = {
@@ -85,45 +87,6 @@ def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np
         curves |= {head + label: share for label, share in shares.items()}
     picture.savefig(path)
     return levels, curves
-
-
-def draw_shares(figure: Figure, work, name: str) -> None:
-    """Bars of each attribute's share of the faces, in train and test of the figure's data set or in
-    what the user names. Leaves NAME.png and NAME.csv. Errors: InputError."""
-    if work.base or work.given:
-        raise InputError("the figure is of data alone: leave out --config, --ckpt and --report")
-    specs = [work.data] if work.data else [f"{figure.data}/{split}" for split in ("train", "test")]
-    having = {spec: attributes_of(spec, work.data_dir) for spec in specs}
-    work.folder.mkdir(parents=True, exist_ok=True)
-    path = work.folder / f"{name}.png"
-    lines = [
-        [attribute, spec, int(count), len(flags), f"{count / len(flags):.6f}"]
-        for spec, flags in having.items()
-        for attribute, count in zip(ATTRIBUTES, flags.sum(0), strict=True)
-    ]
-    write_rows(
-        path.with_suffix(".csv"), [["attribute", "data", "having", "faces", "share"], *lines]
-    )
-    picture = Picture(figsize=(7.5, 5.0), dpi=150, layout="constrained")
-    axes = picture.add_subplot(title=figure.title, ylabel="share of the faces, %")
-    places, width = np.arange(len(ATTRIBUTES)), 0.8 / len(specs)
-    for index, (spec, flags) in enumerate(having.items()):
-        shift = (index - (len(specs) - 1) / 2) * width
-        label = f"{spec} ({len(flags)} faces)"
-        axes.bar(places + shift, 100 * flags.mean(0), width, label=label)
-    axes.set_xticks(places, ATTRIBUTES)
-    axes.grid(axis="y", color="0.92")
-    axes.legend()
-    picture.savefig(path)
-    print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
-
-
-def attributes_of(spec: str, data_dir: Path | str) -> np.ndarray:
-    """NAME/SPLIT -> (N, 6) flags of its faces, in the order of ATTRIBUTES. Errors: InputError."""
-    benchmark = BENCHMARKS.get(benchmark_of(spec))
-    scheme = benchmark.schemes[0] if benchmark else next(iter(SCHEMES))  # open_source complains
-    source = open_source(spec, SCHEMES[scheme], data_dir)
-    return np.stack([source[index]["attributes"] for index in range(len(source))])
 
 
 def _errors(results: Results, column: Column, work) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxalign.commands import paper, prepare
-from jaxalign.papers import figures
+from jaxalign.papers import attributes, figures
 from jaxalign.papers.propagationnet import FIGURES, TABLES
 from jaxalign.samples import ATTRIBUTES
 from tests.helpers.commands import call, refused
@@ -54,12 +54,12 @@ def test_shares_of_the_attributes(tmp_path, capsys):
     assert (tmp_path / "w/figure3.png").stat().st_size > 10_000
     assert "wflw is not prepared" in refused(capsys, paper, *command, *out)
     line = refused(capsys, paper, *command, *out, "--config", "propnet_wflw")
-    assert "leave out --config" in line
+    assert "no --config, --ckpt, --report" in line
 
 
 def test_bars_are_of_train_and_test(monkeypatch, tmp_path):
     flags = {"wflw/train": np.eye(6, dtype=np.uint8)[:4], "wflw/test": np.ones((2, 6), np.uint8)}
-    monkeypatch.setattr(figures, "attributes_of", lambda spec, _: flags[spec])
+    monkeypatch.setattr(attributes, "attributes_of", lambda spec, _: flags[spec])
     work = SimpleNamespace(base=None, given=[], data="", data_dir="", folder=tmp_path)
     figures.draw(FIGURES[3], work, "f")
     with (tmp_path / "f.csv").open() as file:
