@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import average_pool
+from jaxalign.layers.pooling import average_pool, blur_pool
 
 
 LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
@@ -98,11 +98,16 @@ class Hourglass(nn.Module):
         return [out, *deeper] if self.levels else out
 
 
-def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool):
-    """FAN's stem: (B, S, S, 3) -> (B, S/4, S/4, width). Called inside a compact module."""
-    block = partial(block, dtype=dtype)
-    conv = nn.Conv(width // 4, (7, 7), strides=2, padding=3, dtype=dtype, name="stem")
+def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool, blur=0):
+    """FAN's stem: (B, S, S, 3) -> (B, S/4, S/4, width). Called inside a compact module.
+
+    `blur` > 0 taps: its convolution has stride 1, and blur_pool behind the ReLU halves the sides
+    (Zhang, ICML 2019), for four times the convolution's multiply-adds.
+    """
+    block, stride = partial(block, dtype=dtype), 1 if blur else 2
+    conv = nn.Conv(width // 4, (7, 7), strides=stride, padding=3, dtype=dtype, name="stem")
     x = nn.relu(batch_norm(train, "stem_bn", dtype=dtype)(conv(images)))
+    x = blur_pool(x, blur) if blur else x
     x = pool(block(width // 2, name="stem_block1")(x, train))
     x = block(width // 2, name="stem_block2")(x, train)
     return block(width, name="stem_block3")(x, train)

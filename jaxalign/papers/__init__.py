@@ -66,8 +66,8 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
-    as many of the rows as there are ours of. `fixed`: models are scored on `data`, whatever
-    faces their recipe is tested on.
+    as many of the rows as there are ours of. Labels of no row are further lines. `fixed`: models
+    are scored on `data`, whatever faces their recipe is tested on.
     """
 
     title: str
@@ -87,12 +87,13 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
-    or "vectors", bars of a point's vectors by the only variant or the first model given;
-    or "features", maps of faces that the columns' methods of the system give.
+    "vectors", bars of a point's vectors by the only variant or the first model given; "features",
+    maps of faces that the columns' methods of the system give; or "shares", bars of the attributes
+    in train and test of a data set, without a model.
 
-    `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
-    faces must name, where a column is of LISTED ones. `area` > 0: a CED's legend tells the AUC up
-    to it.
+    `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
+    what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's
+    legend tells the failure rate at it, `area` > 0: the AUC up to it.
     """
 
     title: str
@@ -101,6 +102,7 @@ class Figure:
     columns: tuple[Column, ...] = (Column("NME"),)
     data: str = ""
     listed: str = ""
+    limit: float = 0.0
     area: float = 0.0
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure as Picture
 
 from jaxalign.errors import InputError
+from jaxalign.evaluation.tables import write_rows
 from jaxalign.papers import Figure
 from jaxalign.pipeline import crop_face
 
@@ -14,10 +15,10 @@ from jaxalign.pipeline import crop_face
 FACES, CHANNELS = 4, 4
 
 
-def draw(figure: Figure, work, path: Path) -> list[list]:
+def draw(figure: Figure, work, path: Path) -> None:
     """Draws the first FACES faces of the figure's data, a row each: the crop, the mean over the
     channels of the features' absolute values, and the CHANNELS channels that vary most over these
-    faces. -> rows of a CSV: each map's least and greatest value.
+    faces. Leaves a CSV beside it: each map's least and greatest value.
 
     The features are (B, h, w, C), what the system's method of the column's name gives. Errors:
     InputError for a system without it.
@@ -49,4 +50,4 @@ def draw(figure: Figure, work, path: Path) -> list[list]:
     for axes in panels.flat:
         axes.set_axis_off()
     picture.savefig(path)
-    return rows
+    write_rows(path.with_suffix(".csv"), rows)

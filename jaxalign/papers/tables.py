@@ -100,8 +100,7 @@ def _lines(table: Table, work: Work) -> list[Line]:
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
-            found = (n if isinstance(n, str) else Number(n) for n in measured[row.label])
-            lines.append(Line(row.label, "ours", tuple(found)))
+            lines.append(_measured(row.label, measured))
         elif isinstance(row, Variant) and work.base:
             trainings = [
                 _scored(row.label, work.evaluate(row, table, seed), table,
@@ -109,10 +108,17 @@ def _lines(table: Table, work: Work) -> list[Line]:
                 for seed in work.seeds
             ]  # fmt: skip
             lines.append(_averaged(trainings))
+    names = {row.label for row in table.rows}
+    lines += [_measured(label, measured) for label in measured if label not in names]
     if not measured:
         given = zip(work.given, work.score_given(table), strict=True)
         lines += [_scored(name, entry, table) for name, entry in given]
     return lines
+
+
+def _measured(label, measured):
+    found = (n if isinstance(n, str) else Number(n) for n in measured[label])
+    return Line(label, "ours", tuple(found))
 
 
 def _averaged(trainings: list[Line]) -> Line:

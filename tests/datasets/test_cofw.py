@@ -42,6 +42,23 @@ def test_photos_points_and_flags_are_exact(tmp_path):
     np.testing.assert_array_equal(read[1].boxes["dataset"], [5, 5, 45, 50])
 
 
+def test_occlusion_is_a_share_of_the_points(tmp_path):
+    """9 of 29 points are 31 %, 8 are 28 %."""
+    make_cofw(tmp_path)
+    with h5py.File(tmp_path / "COFW_test_color.mat", "r+") as mat:
+        mat["phisT"][58:, 0], mat["phisT"][58:, 1] = np.arange(29) < 9, np.arange(29) < 8
+
+    def found(**options):
+        return [face.attributes for face in cofw.faces(tmp_path, **options)][-2:]
+
+    none, occluded = (0,) * 6, (0, 0, 0, 0, 1, 0)
+    assert found() == [occluded, none]
+    assert found(occluded=0.25) == [occluded] * 2 and found(occluded=0.5) == [none] * 2
+    for share in (0, 1.5):
+        with pytest.raises(InputError, match="above 0 and at most 1"):
+            found(occluded=share)
+
+
 def test_grey_set_where_the_colour_set_is_not(tmp_path):
     make_cofw(tmp_path / "pose")
     path = tmp_path / "pose/COFW_test_color.mat"

@@ -418,16 +418,6 @@ def test_the_papers_numbers_alone(command, capsys):
     assert "there are of Gaussian Vector: 1, 2" in capsys.readouterr().err
 
 
-@pytest.mark.heavy
-def test_what_propagationnet_costs(capsys):
-    """Of LAB, which is not ours, the paper's numbers alone."""
-    assert paper.main(["propagationnet", "--table", "8"]) == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"AWing +ours +24\.15 +26\.71\n", printed)
-    assert re.search(r"PropNet +ours +36\.35 +42\.80\n", printed)
-    assert not re.search(r"LAB +ours", printed)
-
-
 def test_the_papers_agree_on_300w():
     """PropagationNet's and TAB's tables of 300W, copied apart from each other."""
     for ours, theirs in zip(PAPERS["propagationnet"].TABLES[2], PAPERS["tab"].TABLES[2],
