@@ -16,7 +16,8 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.layers.transposed import TransposedConv
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
-from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, DANStage, PixelWise, _nearness
+from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise
+from jaxalign.systems.pixelwise_networks import DANStage, nearness
 from jaxalign.training.loop import Run
 from tests.helpers.small import small_recipe
 
@@ -316,7 +317,7 @@ def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
 
 def test_nearness():
     """Nine pixels around one point: itself 1, beside it 1/2, diagonal 1 / (1 + sqrt(2))."""
-    found = _nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
+    found = nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
     aside, across = 0.5, 1 / (1 + np.sqrt(2))
     expected = [[across, aside, across], [aside, 1, aside], [across, aside, across]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
