@@ -28,6 +28,8 @@ def config() -> Recipe:
             width=8,
             top=128,
             alpha=100.0,
+            coordinates="soft",
+            discriminator_norm="together",
             sigma=1.5,
             peak="peak1",
             epochs=8,

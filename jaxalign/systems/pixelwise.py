@@ -7,12 +7,17 @@ pixel, the landmark on it or background (`pwc`), to which `hybrid` adds the dist
 `dan` is the sixth, a cascade of small networks (Kowalski et al., 2017). A discriminator may judge
 whether the points look like a face, and the detector then tries to please it.
 
-The released code takes the points of the hybrid and of the discriminator by argmax, through which
-no gradient passes, and its discriminator ascends its own loss. Here the points are means under
-their maps and the signs are the paper's; `coordinates` and `sign` give the released ways.
+The points of the hybrid and of the discriminator are printed, and released, as the argmax of their
+maps, through which no gradient passes: such a hybrid is trained exactly as pixel-wise
+classification is, with a discriminator or without. `coordinates=soft` makes them means under their
+maps. With the printed weights the distance's gradient is then about 40 times the cross-entropy's,
+a mean over pixels that are nearly all background; `balance=gradients` weighs the losses by their
+gradients. The released discriminator ascends its own loss; here the sign is the paper's, and `sign`
+gives the other.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -33,10 +38,17 @@ class PixelWise(System):
     """`method`: direct, dan, distribution, heatmap_regression, pwc or hybrid; `discriminator`: with
     the adversarial loss. `width`, `top`: channels of the first stage and of the last.
 
-    `alpha`, `beta`: weights of the mean cross-entropy of the pixels, also in `pwc`, and of the
-    distance in `hybrid` (Eq. 3); the adversarial loss has the weight 1.
-    `coordinates` in losses: soft (mean place under a landmark's map, of what is decoded) or argmax;
-    `sign` of the discriminator's loss: paper or released. `sigma` of the Gaussians, crop pixels;
+    `alpha`, `beta`, `gamma`: weights of the mean cross-entropy of the pixels, also in `pwc`, of the
+    distance in `hybrid` (Eq. 3), and of loss_face, the adversarial loss. `balance`: losses (the
+    weights are the losses', as printed) or gradients: distance and loss_face are first scaled, face
+    by face, until their gradient at the network's outputs is as long as that of the method's own
+    loss, as Esser et al. (2021) weigh an adversarial loss; `beta` and `gamma` are then how long
+    their gradients are beside it.
+    `coordinates` in losses: argmax (no gradient passes) or soft (mean place under a landmark's map,
+    of what is decoded). `sign` of the discriminator's loss: paper or released.
+    `discriminator_norm`: separate (true and found points are normalised each by their own batch, in
+    all steps, as released) or together (by both as one batch, and by its running statistics in the
+    detector's steps). `sigma` of the Gaussians, crop pixels;
     `peak`: they sum to 1 (sum1) or are 1 at the point (peak1; of heatmap_regression only, the
     softmax is compared with sums of 1); `criterion` of distribution: one of losses.LOSSES that
     takes logits; `integer_labels`: around whole pixels, as released. Classes
@@ -53,8 +65,11 @@ class PixelWise(System):
     stages: int = 3
     alpha: float = 1.0
     beta: float = 0.25
-    coordinates: str = "soft"
+    gamma: float = 1.0
+    balance: str = "losses"
+    coordinates: str = "argmax"
     sign: str = "paper"
+    discriminator_norm: str = "separate"
     criterion: str = "cross_entropy"
     sigma: float = 3.0
     peak: str = "sum1"
@@ -70,14 +85,36 @@ class PixelWise(System):
         self.check_multiples(size=32, width=1, top=1, stages=1)
         self.check_choices(
             method=(*REGRESSION, *HEATMAPS),
-            coordinates=("soft", "argmax"),
+            balance=("losses", "gradients"),
+            coordinates=("argmax", "soft"),
             sign=("paper", "released"),
+            discriminator_norm=("separate", "together"),
             peak=("sum1", "peak1"),
             criterion=[name for name, loss in losses.LOSSES.items() if loss.logits],
             decoder=decoding.DECODERS,
         )
         self.check_above(0, "sigma")
-        self.check_least(alpha=0, beta=0)
+        self.check_least(alpha=0, beta=0, gamma=0)
+
+    @classmethod
+    def from_older(cls, values):
+        return {"discriminator_norm": "together"} | values
+
+    @property
+    def note(self):
+        if not self._detached:
+            return ""
+        like = "pwc" if self.method == "hybrid" else self.method
+        return (
+            f"coordinates=argmax, as printed and released, passes no gradient: the detector is "
+            f"trained as that of method={like} without a discriminator is"
+        )
+
+    @property
+    def _detached(self):
+        """Whether losses of the points leave the detector as it is."""
+        added = self.discriminator or self.method == "hybrid"
+        return added and self.method in HEATMAPS and self.coordinates == "argmax"
 
     @property
     def idle(self):
@@ -96,9 +133,14 @@ class PixelWise(System):
             found["optimizer"] = f"method={self.method} is trained by regression_optimizer"
         else:
             found["regression_optimizer"] = f"method={self.method} is trained by optimizer"
+        if self._detached:
+            names = "beta", "gamma", "balance"
+            found |= dict.fromkeys(names, "coordinates=argmax passes no gradient")
         if not self.discriminator:
-            names = "sign", "discriminator_optimizer"
+            names = "gamma", "sign", "discriminator_norm", "discriminator_optimizer"
             found |= dict.fromkeys(names, "there is no discriminator")
+            if self.method != "hybrid":
+                found["balance"] = "there is one loss"
         if self.method in REGRESSION or not (self.discriminator or self.method == "hybrid"):
             found["coordinates"] = "no loss takes points off maps"
         return found
@@ -158,22 +200,27 @@ class PixelWise(System):
 
     def detector_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
-        points = batch["points"]
         outputs, stats = self._detect(variables, batch["image"], train=True)
-        values, parts = self._errors(outputs, points)
-        if self.discriminator:
-            looks, _ = self._judge(variables, self._coordinates(outputs))
-            parts["face"] = jax.nn.softplus(-looks)  # -log D
-            values += parts["face"]
-        return values, parts, stats
+
+        def looks(points):
+            batch_wise = self.discriminator_norm == "separate"
+            return self._judge(variables, points, train=batch_wise)[0]
+
+        judge = looks if self.discriminator else None
+        return *self._errors(outputs, batch["points"], judge), stats
 
     def discriminator_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
         points = batch["points"]
         outputs, _ = self._detect(variables, batch["image"], train=True)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
-        looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
-        true, false = jnp.split(looks, 2)
+        if self.discriminator_norm == "together":
+            looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
+            true, false = jnp.split(looks, 2)
+        else:
+            true, stats = self._judge(variables, points, train=True)
+            variables = {"params": params, "batch_stats": batch_stats | stats}
+            false, stats = self._judge(variables, found, train=True)
         parts = {"true": jax.nn.softplus(-true), "found": jax.nn.softplus(false)}
         values = parts["true"] + parts["found"]
         return values if self.sign == "paper" else -values, parts, stats
@@ -203,34 +250,69 @@ class PixelWise(System):
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]
 
-    def _errors(self, outputs, points):
-        """Outputs, true points -> loss (B,), its parts. Distances are in crop pixels (Eq. 1)."""
+    def _errors(self, outputs, points, looks=None):
+        """Outputs, true points -> loss (B,), its parts. `looks`: points -> the discriminator's
+        logits (B,), where there is one."""
+        losses_of = partial(self._parts, points=points, looks=looks)
+        parts, added = losses_of(outputs), {}
+        if self.method == "hybrid":
+            added["points"] = self.beta
+        if looks:
+            added["face"] = self.gamma
+        own = self.alpha if self.method in ("pwc", "hybrid") else 1.0
+        weights = dict.fromkeys(parts, own) | added
+        if added and self.balance == "gradients" and not self._detached:
+            scales = _scales(losses_of, outputs, set(added))
+            weights |= {name: weights[name] * scale for name, scale in scales.items()}
+        return sum(weights[name] * value for name, value in parts.items()), parts
+
+    def _parts(self, outputs, points, looks):
+        """The losses (B,) by name, unweighted. Distances are in crop pixels (Eq. 1)."""
         if self.method == "dan":
-            found = {f"stage{i}": _distance(shape, points) for i, shape in enumerate(outputs, 1)}
-            return sum(found.values()), found
-        if self.method == "direct":
-            distance = _distance(outputs, points)
-            return distance, {"points": distance}
-        if self.method in ("pwc", "hybrid"):
+            parts = {f"stage{i}": _distance(shape, points) for i, shape in enumerate(outputs, 1)}
+        elif self.method == "direct":
+            parts = {"points": _distance(outputs, points)}
+        elif self.method in ("pwc", "hybrid"):
             classes = targets.class_map(points, self.size)
             pixels = losses.cross_entropy_pixels(outputs, classes)
             pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
-            if self.method == "pwc":
-                return self.alpha * pixels, {"pixels": pixels}
-            distance = _distance(self._coordinates(outputs), points)
-            parts = {"pixels": pixels, "points": distance}
-            return self.alpha * pixels + self.beta * distance, parts
+            parts = {"pixels": pixels}
+            if self.method == "hybrid":
+                parts["points"] = _distance(self._coordinates(outputs), points)
+        else:
+            parts = {"maps": self._maps_loss(outputs, points)}
+        if looks:
+            parts["face"] = jax.nn.softplus(-looks(self._coordinates(outputs)))  # -log D
+        return parts
+
+    def _maps_loss(self, outputs, points):
         centres = jnp.round(points) if self.integer_labels else points
         label = targets.gaussian_maps(centres, 1, self.size, self.sigma, CUT)
         if self.method == "distribution":
             loss = losses.LOSSES[self.criterion].call
-            maps = loss(outputs, losses.Label(centres, label)).sum(-1)
-        else:
-            label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
-            background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
-            label = jnp.concatenate([label, background], -1)
-            maps = jnp.square(self._shares(outputs) - label).sum((1, 2, 3))
-        return maps, {"maps": maps}
+            return loss(outputs, losses.Label(centres, label)).sum(-1)
+        label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
+        background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
+        label = jnp.concatenate([label, background], -1)
+        return jnp.square(self._shares(outputs) - label).sum((1, 2, 3))
+
+
+def _scales(losses_of, outputs, added):
+    """By how much each of the `added` losses is to be multiplied, (B,), so that its gradient at a
+    face's outputs is as long as that of the other losses' sum; 0 where it has none.
+
+    `losses_of(outputs)` gives the losses (B,) by name.
+    """
+    parts, pull = jax.vjp(losses_of, jax.lax.stop_gradient(outputs))
+
+    def length(names):
+        (slope,) = pull({name: jnp.full_like(v, name in names) for name, v in parts.items()})
+        leaves = jax.tree.leaves(slope)
+        return jnp.sqrt(sum(jnp.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in leaves))
+
+    own, lengths = length(parts.keys() - added), {name: length({name}) for name in added}
+    scales = {k: jnp.where(v > 0, own / jnp.maximum(v, 1e-12), 0) for k, v in lengths.items()}
+    return jax.lax.stop_gradient(scales)
 
 
 def _distance(found, points):

@@ -174,15 +174,89 @@ def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
 
 
 @pytest.mark.heavy
-def test_the_released_hybrid_has_the_gradient_of_pixel_wise_classification():
-    """Its points are found by argmax, through which nothing passes."""
-    batch = faces(small())
+def test_the_printed_hybrid_has_the_gradient_of_pixel_wise_classification():
+    """Its points are found by argmax, through which nothing passes, and so are those that the
+    discriminator sees."""
+    batch, kernel = faces(small()), PATHS["network"]
     _, expected = step(small(method="pwc"), batch)
-    _, released = step(small(method="hybrid", coordinates="argmax"), batch)
-    _, ours = step(small(method="hybrid"), batch)
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), expected, released))
-    kernel = PATHS["network"]
-    assert abs(at(ours, kernel) - at(expected, kernel)).max() > 1e-3
+    printed, soft = small(method="hybrid"), small(method="hybrid", coordinates="soft")
+    _, found = step(printed, batch)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), expected, found))
+    judged = replace(printed, discriminator=True)
+    assert "method=pwc without a discriminator" in judged.note and not replace(soft).note
+    _, found = step(judged, batch)
+    np.testing.assert_allclose(at(found, kernel), at(expected, kernel), rtol=1e-5, atol=1e-8)
+    _, found = step(soft, batch)
+    assert abs(at(found, kernel) - at(expected, kernel)).max() > 1e-3
+
+
+def slopes(system, outputs, points, looks=None):
+    """Of each face's loss at its outputs (B, S, S, K + 1), numpy."""
+    return np.asarray(jax.grad(lambda o: system._errors(o, points, looks)[0].sum())(outputs))
+
+
+def lengths(slopes):
+    return np.linalg.norm(slopes.reshape(len(slopes), -1), axis=1)
+
+
+@pytest.mark.heavy
+def test_balanced_weights_are_lengths_of_gradients():
+    """Distance and loss_face pull beta and gamma times as hard as the cross-entropy, in each face;
+    by weights of the losses the distance pulls much harder."""
+    points = jnp.asarray(faces(small())["points"])
+    outputs = jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    base = small(method="pwc", coordinates="soft", discriminator=True)
+    pixels = slopes(base, outputs, points)  # nobody looks
+    hybrid = replace(base, method="hybrid", beta=0.5)
+    assert (lengths(slopes(hybrid, outputs, points) - pixels) > 2 * lengths(pixels)).all()
+    hybrid = replace(hybrid, balance="gradients")
+    distance = slopes(hybrid, outputs, points) - pixels
+    np.testing.assert_allclose(lengths(distance), 0.5 * lengths(pixels), rtol=1e-4)
+
+    def looks(found):
+        return jnp.sin(found).sum((1, 2))
+
+    judged = replace(base, balance="gradients", gamma=0.1)
+    face = slopes(judged, outputs, points, looks) - pixels
+    np.testing.assert_allclose(lengths(face), 0.1 * lengths(pixels), rtol=1e-3)
+    both = slopes(replace(hybrid, alpha=3.0, gamma=0.1), outputs, points, looks)
+    np.testing.assert_allclose(both, 3 * pixels + distance + face, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.heavy
+def test_balancing_leaves_a_loss_without_gradient_alone():
+    """A discriminator that looks the same way at all points: its loss has no direction to scale."""
+    system = small(method="pwc", coordinates="soft", discriminator=True, balance="gradients")
+    points = jnp.asarray(faces(system)["points"])
+    outputs = jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    values, parts = system._errors(outputs, points, lambda found: 0 * found.sum((1, 2)))
+    np.testing.assert_allclose(values, parts["pixels"], rtol=1e-6)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("norm", ["separate", "together"])
+def test_the_discriminator_normalises_true_and_found_points(norm):
+    """Apart, what it says of the true ones does not depend on the found ones, and the detector sees
+    the statistics of its own batch; together, both do."""
+    system = small(discriminator=True, discriminator_norm=norm)
+    judge, detector = system.phases[0].cycle[:2]
+    batch = faces(system)
+    other = batch | {"image": faces(system, seed=1)["image"]}
+    (_, one, _), _ = step(system, batch, judge)
+    (_, two, _), _ = step(system, other, judge)
+    assert np.allclose(one["true"], two["true"], rtol=1e-6) == (norm == "separate")
+
+    variables = variables_of(system)
+    other = jax.tree.map(lambda a: 3 * a + 1, variables["batch_stats"]["discriminator"])
+    changed = variables["batch_stats"] | {"discriminator": other}
+
+    def face(batch_stats):
+        call = partial(detector.loss, variables["params"], batch_stats, key=jax.random.key(0))
+        stacked = jax.tree.map(lambda a: a[None], batch)
+        return jax.jit(jax.vmap(call, axis_name=AXIS))(stacked)[1]["face"][0]
+
+    same = np.allclose(face(variables["batch_stats"]), face(changed), rtol=1e-6)
+    assert same == (norm == "separate")
 
 
 def at(tree, path):
@@ -209,7 +283,7 @@ def test_alpha_weighs_the_pixels_of_pwc_too():
 @pytest.mark.heavy
 @pytest.mark.parametrize("method", ["pwc", "heatmap_regression", "distribution"])
 def test_soft_coordinates_are_means_under_what_is_decoded(method):
-    system = small(method=method)
+    system = small(method=method, coordinates="soft")
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
     mass = np.asarray(system._shares(outputs), np.float64)[..., :29]
@@ -221,7 +295,7 @@ def test_soft_coordinates_are_means_under_what_is_decoded(method):
 
 @pytest.mark.parametrize("method", HEATMAPS)
 def test_hard_coordinates_are_what_is_decoded(method):
-    system = small(method=method, coordinates="argmax")
+    system = small(method=method)
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
     found = np.asarray(system._shares(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
@@ -394,7 +468,10 @@ def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_
     ("settings", "message"),
     [
         ({"method": "regression"}, "system.method='regression': one of direct, dan, "),
-        ({"coordinates": "hard"}, "one of soft, argmax"),
+        ({"coordinates": "hard"}, "one of argmax, soft"),
+        ({"balance": "norms"}, "one of losses, gradients"),
+        ({"gamma": -1.0}, "system.gamma=-1.0: must be 0 or more"),
+        ({"discriminator_norm": "none"}, "one of separate, together"),
         ({"sign": "plus"}, "one of paper, released"),
         ({"peak": "1"}, "one of sum1, peak1"),
         ({"sigma": 0.0}, "system.sigma=0.0: must be above 0"),
