@@ -32,7 +32,9 @@ class Augment(Settings):
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
     +-share of the crop's side; `shrink` makes the face smaller by up to this share; `shift`
-    +-share of the crop's side per axis; `flip` probability of mirroring. Photometric, on the
+    +-share of the crop's side per axis; `flip` probability of mirroring. They change what is
+    cropped `of` the photo, or, with `of=crop`, the finished crop, around which all is then black,
+    as where crops are made before training (Hsu et al., 2020). Photometric, on the
     uint8 crop: `brightness` +-grey levels, `gain` +-share about black, `contrast` +-share about
     mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
     `noise` probabilities. `occlusion` is the probability of covering one rectangle of up to
@@ -48,6 +50,7 @@ class Augment(Settings):
     shrink: float = 0.0
     shift: float = 0.05
     flip: float = 0.5
+    of: str = "photo"
     brightness: float = 30.0
     gain: float = 0.0
     contrast: float = 0.3
@@ -63,6 +66,7 @@ class Augment(Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_choices(of=("photo", "crop"))
         shares = ("rotation_p", "flip", "colour_p", "grey", "blur", "noise", "occlusion")
         self.check_shares(*shares, "occlusion_area", "dropout")
         strengths = ("rotation", "scale", "shift", "brightness", "gain", "contrast", "saturation")
@@ -76,13 +80,16 @@ class Augment(Settings):
 
     @property
     def idle(self):
-        return {} if self.occlusion else {"occlusion_area": "occlusion=0 covers nothing"}
+        found = {} if self.occlusion else {"occlusion_area": "occlusion=0 covers nothing"}
+        if not (self.rotation or self.scale or self.shrink or self.shift):
+            found["of"] = "the crop is neither turned nor scaled nor moved"
+        return found
 
 
-def geometric(**strengths: float) -> Augment:
+def geometric(of: str = "photo", **strengths: float) -> Augment:
     """Only what is named, and Augment's rotation, scale, shift and flip."""
     off = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
-    return replace(Augment(), **dict.fromkeys(off, 0.0) | strengths)
+    return replace(Augment(of=of), **dict.fromkeys(off, 0.0) | strengths)
 
 
 @dataclass(frozen=True)

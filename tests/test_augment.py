@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxalign.augment import Augment, draw_pose, geometric, photometric
+from jaxalign.errors import InputError
 
 
 STILL = Augment(**{f.name: 0.0 for f in fields(Augment) if f.type is float} | {"colour_p": 1.0})
@@ -26,6 +27,12 @@ def test_no_strength_changes_nothing():
     np.testing.assert_array_equal(changed(STILL), picture())
     pose = draw_pose(STILL, np.random.default_rng(0))
     assert (pose.degrees, pose.zoom, pose.shift, pose.flip) == (0, 1, (0, 0), False)
+
+
+def test_what_is_augmented_is_photo_or_crop():
+    with pytest.raises(InputError, match="data.augment.of='face': one of photo, crop"):
+        Augment(of="face")
+    assert geometric("crop").of == "crop" and geometric().of == "photo"
 
 
 def test_poses_fill_their_ranges():
