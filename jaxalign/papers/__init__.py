@@ -6,6 +6,7 @@ number stands as the paper prints it, slips too: these are named in `notes`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxalign.samples import ATTRIBUTES
 
@@ -61,7 +62,8 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of.
+    of the rows as there are ours of. `count(data_dir)` the same of prepared data, None in a column
+    whose data are not prepared.
     """
 
     title: str
@@ -71,6 +73,7 @@ class Table:
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
+    count: Callable[[Path | str], dict[str, tuple[int | None, ...]]] | None = None
 
     @property
     def ablation(self) -> bool:

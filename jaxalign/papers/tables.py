@@ -97,10 +97,13 @@ class Line:
 def _lines(table: Table, work: Work) -> list[Line]:
     """The paper's lines, those of our variants behind each of them, of given models behind all."""
     measured, lines = table.measure() if table.measure else {}, []
+    if table.count:
+        measured = table.count(work.data_dir)
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
-            lines.append(Line(row.label, "ours", tuple(map(Number, measured[row.label]))))
+            numbers = (None if value is None else Number(value) for value in measured[row.label])
+            lines.append(Line(row.label, "ours", tuple(numbers)))
         elif isinstance(row, Variant) and work.base:
             trainings = [
                 _scored(row.label, work.evaluate(row, table, seed), table,
@@ -108,7 +111,7 @@ def _lines(table: Table, work: Work) -> list[Line]:
                 for seed in work.seeds
             ]  # fmt: skip
             lines.append(_averaged(trainings))
-    if not measured:
+    if not (table.measure or table.count):
         given = zip(work.given, work.score_given(table), strict=True)
         lines += [_scored(name, entry, table) for name, entry in given]
     return lines
