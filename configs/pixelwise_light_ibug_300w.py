@@ -27,6 +27,8 @@ def config() -> Recipe:
             discriminator=False,
             width=8,
             top=128,
+            output="eighths",
+            supervision="sum",
             alpha=100.0,
             coordinates="soft",
             discriminator_norm="together",

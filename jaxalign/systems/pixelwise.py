@@ -38,22 +38,28 @@ class PixelWise(System):
     """`method`: direct, dan, distribution, heatmap_regression, pwc or hybrid; `discriminator`: with
     the adversarial loss. `width`, `top`: channels of the first stage and of the last.
 
+    `output` of direct: pixels, as released, or eighths of the crop's side from its centre. `stages`
+    of dan, and their `supervision`: last (the loss is the last stage's, as released), stages (each
+    is trained in turn for its share of the epochs, those before it fixed, as Kowalski et al. do) or
+    sum (of all stages' losses).
+
     `alpha`, `beta`, `gamma`: weights of the mean cross-entropy of the pixels, also in `pwc`, of the
     distance in `hybrid` (Eq. 3), and of loss_face, the adversarial loss. `balance`: losses (the
     weights are the losses', as printed) or gradients: distance and loss_face are first scaled, face
     by face, until their gradient at the network's outputs is as long as that of the method's own
     loss, as Esser et al. (2021) weigh an adversarial loss; `beta` and `gamma` are then how long
-    their gradients are beside it.
-    `coordinates` in losses: argmax (no gradient passes) or soft (mean place under a landmark's map,
-    of what is decoded). `sign` of the discriminator's loss: paper or released.
-    `discriminator_norm`: separate (true and found points are normalised each by their own batch, in
-    all steps, as released) or together (by both as one batch, and by its running statistics in the
-    detector's steps). `sigma` of the Gaussians, crop pixels;
-    `peak`: they sum to 1 (sum1) or are 1 at the point (peak1; of heatmap_regression only, the
-    softmax is compared with sums of 1); `criterion` of distribution: one of losses.LOSSES that
-    takes logits; `integer_labels`: around whole pixels, as released. Classes
-    and the `decoder` know whole pixels only. `stages` of dan. The discriminator is trained one
-    step, then the detector two; `epochs` are the detector's. Points of direct and dan have the
+    their gradients are beside it. `coordinates` in losses: argmax (no gradient passes) or soft
+    (mean place under a landmark's map, of what is decoded).
+
+    `sign` of the discriminator's loss: paper or released. `discriminator_norm`: separate (true and
+    found points are normalised each by their own batch, in all steps, as released) or together (by
+    both as one batch, and by its running statistics in the detector's steps). The discriminator is
+    trained one step, then the detector two; `epochs` are the detector's.
+
+    `sigma` of the Gaussians, crop pixels; `peak`: they sum to 1 (sum1) or are 1 at the point
+    (peak1; of heatmap_regression only: a softmax is compared with sums of 1); `criterion` of
+    distribution: one of losses.LOSSES that takes logits; `integer_labels`: around whole pixels, as
+    released. Classes and the `decoder` know whole pixels only. Points of direct and dan have the
     score 1.
     """
 
@@ -62,7 +68,9 @@ class PixelWise(System):
     discriminator: bool = True
     width: int = 64
     top: int = 2048
+    output: str = "pixels"
     stages: int = 3
+    supervision: str = "last"
     alpha: float = 1.0
     beta: float = 0.25
     gamma: float = 1.0
@@ -85,6 +93,8 @@ class PixelWise(System):
         self.check_multiples(size=32, width=1, top=1, stages=1)
         self.check_choices(
             method=(*REGRESSION, *HEATMAPS),
+            output=("pixels", "eighths"),
+            supervision=("last", "stages", "sum"),
             balance=("losses", "gradients"),
             coordinates=("argmax", "soft"),
             sign=("paper", "released"),
@@ -98,7 +108,8 @@ class PixelWise(System):
 
     @classmethod
     def from_older(cls, values):
-        return {"discriminator_norm": "together"} | values
+        then = {"discriminator_norm": "together", "output": "eighths", "supervision": "sum"}
+        return then | values
 
     @property
     def note(self):
@@ -123,7 +134,8 @@ class PixelWise(System):
             return {} if self.method in methods else dict.fromkeys(names, why)
 
         found = unless(("pwc", "hybrid"), "alpha") | unless(("hybrid",), "beta")
-        found |= unless(("dan",), "stages") | unless(("distribution",), "criterion")
+        found |= unless(("direct",), "output") | unless(("dan",), "stages", "supervision")
+        found |= unless(("distribution",), "criterion")
         found |= unless(("heatmap_regression",), "peak")
         found |= unless(("distribution", "heatmap_regression"), "sigma", "integer_labels")
         found |= unless(HEATMAPS, "decoder")
@@ -154,23 +166,36 @@ class PixelWise(System):
         if self.method == "dan":
             return DAN(points=points, stages=self.stages, **build)
         if self.method == "direct":
-            return Direct(points=points, top=self.top, **build)
+            eighths = self.output == "eighths"
+            return Direct(points=points, eighths=eighths, top=self.top, **build)
         maps = points + (self.method != "distribution")
         return Heatmaps(maps=maps, top=self.top, **build)
 
     @property
     def phases(self):
+        if self.method != "dan" or self.supervision != "stages":
+            return (self._phase("train", self.epochs, ("network",)),)
+        found = []
+        for stage in range(1, self.stages + 1):
+            parts = [f"stage{stage}", *([f"image{stage}"] if stage > 1 else [])]
+            trains = tuple(f"network/{part}" for part in parts)
+            found.append(self._phase(parts[0], self.epochs / self.stages, trains, stage))
+        return tuple(found)
+
+    def _phase(self, name, epochs, trains, stage=0):
         chosen = self.regression_optimizer if self.method in REGRESSION else self.optimizer
-        detector = Objective("detector", self.detector_loss, chosen, trains=("network",))
+        loss = partial(self.detector_loss, stage=stage)
+        detector = Objective("detector", loss, chosen, trains)
+        predicts = stage in (0, self.stages)
         if not self.discriminator:
-            return (Phase("train", self.epochs, (detector,)),)
+            return Phase(name, epochs, (detector,), predicts)
         judge = Objective(
             "discriminator",
-            self.discriminator_loss,
+            partial(self.discriminator_loss, stage=stage),
             self.discriminator_optimizer,
             trains=("discriminator",),
         )
-        return (Phase("train", 1.5 * self.epochs, (judge, detector, detector)),)
+        return Phase(name, 1.5 * epochs, (judge, detector, detector), predicts)
 
     def init(self, key):
         networks: dict[str, nn.Module] = {"network": self.network}
@@ -198,9 +223,10 @@ class PixelWise(System):
         highest = self._shares(outputs)[..., : self.points.num_points].max(-1, keepdims=True)
         return {"landmarks": highest / highest.max((1, 2, 3), keepdims=True)}
 
-    def detector_loss(self, params, batch_stats, batch, key):
+    def detector_loss(self, params, batch_stats, batch, key, stage=0):
+        """`stage`: of dan the one that is trained, 0 for all of them."""
         variables = {"params": params, "batch_stats": batch_stats}
-        outputs, stats = self._detect(variables, batch["image"], train=True)
+        outputs, stats = self._detect(variables, batch["image"], train=True, stage=stage)
 
         def looks(points):
             batch_wise = self.discriminator_norm == "separate"
@@ -209,10 +235,10 @@ class PixelWise(System):
         judge = looks if self.discriminator else None
         return *self._errors(outputs, batch["points"], judge), stats
 
-    def discriminator_loss(self, params, batch_stats, batch, key):
+    def discriminator_loss(self, params, batch_stats, batch, key, stage=0):
         variables = {"params": params, "batch_stats": batch_stats}
         points = batch["points"]
-        outputs, _ = self._detect(variables, batch["image"], train=True)
+        outputs, _ = self._detect(variables, batch["image"], train=True, stage=stage)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
         if self.discriminator_norm == "together":
             looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
@@ -225,10 +251,13 @@ class PixelWise(System):
         values = parts["true"] + parts["found"]
         return values if self.sign == "paper" else -values, parts, stats
 
-    def _detect(self, variables, images, train=False):
+    def _detect(self, variables, images, train=False, stage=0):
         """(B, S, S, 3) uint8 crops -> the network's outputs, its new statistics where training."""
         grey = (images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)
-        return forward(self.network, "network", variables, grey, train=train)
+        network = self.network
+        if stage:
+            network = network.clone(stages=stage, fixed=stage - 1)
+        return forward(network, "network", variables, grey, train=train)
 
     def _judge(self, variables, points, train=False):
         shares = (points + 0.5) / self.size
@@ -269,7 +298,9 @@ class PixelWise(System):
     def _parts(self, outputs, points, looks):
         """The losses (B,) by name, unweighted. Distances are in crop pixels (Eq. 1)."""
         if self.method == "dan":
-            parts = {f"stage{i}": _distance(shape, points) for i, shape in enumerate(outputs, 1)}
+            stages = list(enumerate(outputs, 1))
+            stages = stages if self.supervision == "sum" else stages[-1:]
+            parts = {f"stage{i}": _distance(shape, points) for i, shape in stages}
         elif self.method == "direct":
             parts = {"points": _distance(outputs, points)}
         elif self.method in ("pwc", "hybrid"):

@@ -31,10 +31,12 @@ class DenseBlock(nn.Module):
 
 
 class Direct(nn.Module):
-    """(B, S, S, 1) -> points (B, K, 2) in crop pixels, regressed from the crop's centre in eighths
-    of its side (a choice: in pixels, short trainings do not leave the mean shape)."""
+    """(B, S, S, 1) -> points (B, K, 2) in crop pixels: what the last layer says, or with `eighths`
+    that in eighths of the crop's side from its centre (in pixels, short trainings do not leave the
+    mean shape)."""
 
     points: int
+    eighths: bool = False
     width: int = 64
     top: int = 2048
     dtype: jnp.dtype = jnp.float32
@@ -45,9 +47,9 @@ class Direct(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for i, channels in enumerate((1024, 256), 1):
             x = DenseBlock(channels, self.dtype, name=f"fc{i}")(x, train)
-        x = nn.Dense(2 * self.points, dtype=self.dtype, name="points")(x).astype(jnp.float32)
-        side = images.shape[1]
-        return x.reshape(-1, self.points, 2) * side / 8 + (side - 1) / 2
+        x = nn.Dense(2 * self.points, dtype=jnp.float32, name="points")(x)
+        x, side = x.reshape(-1, self.points, 2), images.shape[1]
+        return x * side / 8 + (side - 1) / 2 if self.eighths else x
 
 
 class Heatmaps(nn.Module):
@@ -105,11 +107,13 @@ class DAN(nn.Module):
     Works at half the side. The first stage starts from the mean shape; each later one sees the
     image brought into the mean shape's pose, 1 / (1 + distance to the nearest point) and an image
     made of the features before it. The mean shape is that of the training faces. Between stages
-    gradients pass through the points and the features, not through the pose.
+    gradients pass through the points and the features, not through the pose. The first `fixed`
+    stages are in training what they are in use: their batch norm takes its running statistics.
     """
 
     points: int
     stages: int = 3
+    fixed: int = 0
     width: int = 64
     dtype: jnp.dtype = jnp.float32
 
@@ -131,7 +135,7 @@ class DAN(nn.Module):
                 seen = upsample(nn.relu(seen).reshape(-1, side // 2, side // 2, 1))
                 x = jnp.concatenate([warping.warp(images, back), near.astype(x.dtype), seen], -1)
             stage = DANStage(self.points, self.width, self.dtype, name=f"stage{i}")
-            moved, hidden = stage(x, train)
+            moved, hidden = stage(x, train and i > self.fixed)
             shape = warping.transform(back, warping.transform(pose, shape) + moved)
             found.append(geometry.from_map(shape, 2))
         return found

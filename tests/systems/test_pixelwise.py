@@ -204,7 +204,8 @@ def test_balanced_weights_are_lengths_of_gradients():
     """Distance and loss_face pull beta and gamma times as hard as the cross-entropy, in each face;
     by weights of the losses the distance pulls much harder."""
     points = jnp.asarray(faces(small())["points"])
-    outputs = jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    outputs = 0.1 * jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    outputs = outputs.at[..., -1].add(jnp.log(1024))  # nearly all is background, as in a crop
     base = small(method="pwc", coordinates="soft", discriminator=True)
     pixels = slopes(base, outputs, points)  # nobody looks
     hybrid = replace(base, method="hybrid", beta=0.5)
@@ -389,6 +390,60 @@ def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
     np.testing.assert_allclose(points[0], 2 * expected + 0.5, atol=1e-3)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize(("supervision", "stages"), [("last", [3]), ("sum", [1, 2, 3])])
+def test_dan_loses_by_its_last_stage_or_by_all(supervision, stages):
+    system = small(method="dan", supervision=supervision)
+    batch = faces(system)
+    (values, parts, _), grads = step(system, batch)
+    assert list(parts) == [f"stage{stage}" for stage in stages]
+    np.testing.assert_allclose(values, sum(parts.values()), rtol=1e-6)
+    assert np.any(at(grads, ("network", "stage1", "points", "kernel")))  # through the later ones
+
+
+def moved_parts(before, after):
+    same = {name: jax.tree.map(np.array_equal, before[name], after[name]) for name in before}
+    return {name for name, tree in same.items() if not jax.tree.all(tree)}
+
+
+@pytest.mark.heavy
+def test_dan_is_trained_stage_by_stage(data_300w, tmp_path):
+    """A step each: of parameters only the phase's stage moves, of statistics none but its own, and
+    its own points are what is lost by; only the last phase is validated."""
+    train = open_source("ibug_300w/train", IBUG68, data_300w)
+    base = small_recipe(batch=6, epochs=1)
+    system = small(scheme="ibug68", method="dan", supervision="stages", epochs=3)
+    recipe = replace(base, system=system, training=replace(base.training, ema=0.0, log_steps=1))
+    states = []
+
+    def record(run):
+        state = run.state.params["network"], run.state.batch_stats["network"]
+        states.append(jax.device_get(state))
+
+    run = Run(recipe, train, train, tmp_path, on_step=record)
+    record(run)
+    run.run()
+    own = [{"stage1"}, {"stage2", "image2"}, {"stage3", "image3"}]
+    for before, after, expected in zip(states[:-1], states[1:], own, strict=True):
+        moved = [moved_parts(*pair) for pair in zip(before, after, strict=True)]
+        assert moved == [expected, {name for name in expected if name.startswith("stage")}]
+    rows = [json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["phase"] for row in rows if "val_nme" in row] == ["stage3"]
+    losses_of = [row for row in rows if "loss" in row]
+    assert all(row["loss"] == pytest.approx(row[row["phase"]]) for row in losses_of)
+
+
+def test_the_output_of_direct():
+    """Weights 0: the crop's corner, or its centre."""
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    for output, place in (("pixels", 0), ("eighths", 15.5)):
+        system = small(method="direct", output=output)
+        variables = jax.tree.map(jnp.zeros_like, variables_of(system))
+        variables["params"]["network"]["points"]["bias"] = jnp.ones(58)
+        points, _ = system.predict(variables, image)
+        np.testing.assert_allclose(points, place + {"pixels": 1, "eighths": 4}[output])
+
+
 def test_nearness():
     """Nine pixels around one point: itself 1, beside it 1/2, diagonal 1 / (1 + sqrt(2))."""
     found = nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
@@ -474,6 +529,8 @@ def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_
         ({"discriminator_norm": "none"}, "one of separate, together"),
         ({"sign": "plus"}, "one of paper, released"),
         ({"peak": "1"}, "one of sum1, peak1"),
+        ({"output": "shares"}, "one of pixels, eighths"),
+        ({"supervision": "first"}, "one of last, stages, sum"),
         ({"sigma": 0.0}, "system.sigma=0.0: must be above 0"),
         ({"width": 0}, "system.width=0: must be a positive"),
     ],
