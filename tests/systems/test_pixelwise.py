@@ -411,7 +411,7 @@ def test_dan_is_trained_stage_by_stage(data_300w, tmp_path):
     """A step each: of parameters only the phase's stage moves, of statistics none but its own, and
     its own points are what is lost by; only the last phase is validated."""
     train = open_source("ibug_300w/train", IBUG68, data_300w)
-    base = small_recipe(batch=6, epochs=1)
+    base = small_recipe(batch=4, epochs=1)
     system = small(scheme="ibug68", method="dan", supervision="stages", epochs=3)
     recipe = replace(base, system=system, training=replace(base.training, ema=0.0, log_steps=1))
     states = []
