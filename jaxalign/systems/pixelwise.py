@@ -31,6 +31,7 @@ from jaxalign.systems.pixelwise_networks import DAN, Direct, Discriminator, Heat
 
 REGRESSION, HEATMAPS = ("direct", "dan"), ("distribution", "heatmap_regression", "pwc", "hybrid")
 CUT = 4  # sigmas from a point at which its Gaussian ends: 12 pixels
+NEVER = -1e9  # the logit of a class that no pixel takes
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class PixelWise(System):
     distribution: one of losses.LOSSES that takes logits; `integer_labels`: around whole pixels, as
     released. Classes and the `decoder` know whole pixels only. Points of direct and dan have the
     score 1.
+
+    `outside` kept: direct, dan and the distances of hybrid take points outside the crop as they
+    are, maps the part of the Gaussian that reaches in, and pixels have no such class.
     """
 
     size: int = 224
@@ -233,13 +237,13 @@ class PixelWise(System):
             return self._judge(variables, points, train=batch_wise)[0]
 
         judge = looks if self.discriminator else None
-        return *self._errors(outputs, batch["points"], judge), stats
+        return *self._errors(outputs, batch, judge), stats
 
     def discriminator_loss(self, params, batch_stats, batch, key, stage=0):
         variables = {"params": params, "batch_stats": batch_stats}
-        points = batch["points"]
         outputs, _ = self._detect(variables, batch["image"], train=True, stage=stage)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
+        found, points = (self._whole(shape, batch) for shape in (found, batch["points"]))
         if self.discriminator_norm == "together":
             looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
             true, false = jnp.split(looks, 2)
@@ -258,6 +262,10 @@ class PixelWise(System):
         if stage:
             network = network.clone(stages=stage, fixed=stage - 1)
         return forward(network, "network", variables, grey, train=train)
+
+    def _whole(self, points, batch):
+        """Points with the crop's centre for those that are not labelled: found or true, alike."""
+        return jnp.where(batch["labelled"][..., None], points, (self.size - 1) / 2)
 
     def _judge(self, variables, points, train=False):
         shares = (points + 0.5) / self.size
@@ -279,10 +287,10 @@ class PixelWise(System):
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]
 
-    def _errors(self, outputs, points, looks=None):
-        """Outputs, true points -> loss (B,), its parts. `looks`: points -> the discriminator's
-        logits (B,), where there is one."""
-        losses_of = partial(self._parts, points=points, looks=looks)
+    def _errors(self, outputs, batch, looks=None):
+        """Outputs, batch -> loss (B,), its parts. `looks`: points -> the discriminator's logits
+        (B,), where there is one."""
+        losses_of = partial(self._parts, batch=batch, looks=looks)
         parts, added = losses_of(outputs), {}
         if self.method == "hybrid":
             added["points"] = self.beta
@@ -295,37 +303,49 @@ class PixelWise(System):
             weights |= {name: weights[name] * scale for name, scale in scales.items()}
         return sum(weights[name] * value for name, value in parts.items()), parts
 
-    def _parts(self, outputs, points, looks):
+    def _parts(self, outputs, batch, looks):
         """The losses (B,) by name, unweighted. Distances are in crop pixels (Eq. 1)."""
+        points, counted = batch["points"], self.counted(batch)
+        distance_to = partial(_distance, points=points, counted=counted)
         if self.method == "dan":
             stages = list(enumerate(outputs, 1))
             stages = stages if self.supervision == "sum" else stages[-1:]
-            parts = {f"stage{i}": _distance(shape, points) for i, shape in stages}
+            parts = {f"stage{i}": distance_to(shape) for i, shape in stages}
         elif self.method == "direct":
-            parts = {"points": _distance(outputs, points)}
+            parts = {"points": distance_to(outputs)}
         elif self.method in ("pwc", "hybrid"):
-            classes = targets.class_map(points, self.size)
-            pixels = losses.cross_entropy_pixels(outputs, classes)
+            logits = _without(outputs, counted)
+            classes = targets.class_map(points, self.size, counted > 0)
+            pixels = losses.cross_entropy_pixels(logits, classes)
             pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
             parts = {"pixels": pixels}
             if self.method == "hybrid":
-                parts["points"] = _distance(self._coordinates(outputs), points)
+                parts["points"] = distance_to(self._coordinates(logits))
         else:
-            parts = {"maps": self._maps_loss(outputs, points)}
+            parts = {"maps": self._maps_loss(outputs, points, counted)}
         if looks:
-            parts["face"] = jax.nn.softplus(-looks(self._coordinates(outputs)))  # -log D
+            found = self._whole(self._coordinates(outputs), batch)
+            parts["face"] = jax.nn.softplus(-looks(found))  # -log D
         return parts
 
-    def _maps_loss(self, outputs, points):
+    def _maps_loss(self, outputs, points, counted):
         centres = jnp.round(points) if self.integer_labels else points
         label = targets.gaussian_maps(centres, 1, self.size, self.sigma, CUT)
         if self.method == "distribution":
             loss = losses.LOSSES[self.criterion].call
-            return loss(outputs, losses.Label(centres, label)).sum(-1)
+            return (loss(outputs, losses.Label(centres, label)) * counted).sum(-1)
+        label = label * counted[:, None, None]
         label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
         background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
         label = jnp.concatenate([label, background], -1)
-        return jnp.square(self._shares(outputs) - label).sum((1, 2, 3))
+        return jnp.square(self._shares(_without(outputs, counted)) - label).sum((1, 2, 3))
+
+
+def _without(logits, counted):
+    """Logits of the classes (B, S, S, K + 1), of which no pixel takes that of a point that does not
+    count."""
+    absent = jnp.pad(counted == 0, ((0, 0), (0, 1)))[:, None, None]
+    return jnp.where(absent, NEVER, logits)
 
 
 def _scales(losses_of, outputs, added):
@@ -346,7 +366,9 @@ def _scales(losses_of, outputs, added):
     return jax.lax.stop_gradient(scales)
 
 
-def _distance(found, points):
-    """(B,) mean Euclidean distance of the points (Eq. 1); its gradient is finite at 0."""
+def _distance(found, points, counted):
+    """(B,) mean Euclidean distance of the points that count (Eq. 1); its gradient is finite at
+    0."""
     squared = jnp.square(found - points).sum(-1)
-    return jnp.sqrt(jnp.maximum(squared, 1e-12)).mean(-1)
+    distance = jnp.sqrt(jnp.maximum(squared, 1e-12))
+    return losses.weighted_mean(distance, counted, axis=-1)

@@ -31,6 +31,11 @@ small = partial(PixelWise, scheme="cofw29", size=32, width=2, top=8, discriminat
 every_method = pytest.mark.parametrize("method", METHODS)
 
 
+def batch_of(points):
+    """All that losses of outputs made by hand see: points (B, K, 2), all labelled."""
+    return {"points": points, "labelled": np.ones(points.shape[:2], bool)}
+
+
 @cache
 def variables_of(system):
     return jax.jit(system.init)(jax.random.key(0))
@@ -42,7 +47,7 @@ def faces(system, count=3, seed=0):
     return {
         "image": rng.integers(0, 256, (count, system.size, system.size, 3), np.uint8),
         "points": rng.uniform(2, system.size - 3, (count, points, 2)).astype(np.float32),
-        "visible": np.ones((count, points), bool),
+        "labelled": np.ones((count, points), bool),
         "attributes": np.zeros((count, 6), np.uint8),
         "weight": np.ones(count, np.float32),
     }
@@ -94,8 +99,8 @@ def test_counts_of_the_stages_of_dan():
 
 def test_a_dry_run_counts_the_discriminator_too():
     lines = costs.table(PixelWise()).splitlines()
-    assert lines[-4].split() == ["discriminator", "(trains", "only)", "34,689"]
-    assert lines[-3] == "parameters while training: 82982347"
+    assert lines[-6].split() == ["discriminator", "(trains", "only)", "34,689"]
+    assert lines[-5] == "parameters while training: 82982347"
     assert lines[-2] == "parameters: 82947658"
 
 
@@ -151,12 +156,12 @@ def test_losses_of_right_and_wrong_points(method):
         maps = np.array(targets.gaussian_maps(points, 1, system.size, 0.3))
         background = np.full((*maps.shape[:3], int(method != "distribution")), 0.5, np.float32)
         right = 30 * np.concatenate([maps, background], -1)
-    values, _ = system._errors(right, points)
-    others, _ = system._errors(right, points[::-1])
+    values, _ = system._errors(right, batch_of(points))
+    others, _ = system._errors(right, batch_of(points[::-1]))
     assert values.shape == (3,) and (values[::2] < others[::2]).all()  # reversed, the second stays
     if method == "direct":
         np.testing.assert_allclose(values, 1e-6, rtol=1e-5)
-        moved, _ = system._errors(points + np.array([3, 4]), points)
+        moved, _ = system._errors(points + np.array([3, 4]), batch_of(points))
         np.testing.assert_allclose(moved, 5, rtol=1e-6)  # Eq. 1: not squared
 
 
@@ -192,7 +197,8 @@ def test_the_printed_hybrid_has_the_gradient_of_pixel_wise_classification():
 
 def slopes(system, outputs, points, looks=None):
     """Of each face's loss at its outputs (B, S, S, K + 1), numpy."""
-    return np.asarray(jax.grad(lambda o: system._errors(o, points, looks)[0].sum())(outputs))
+    batch = batch_of(points)
+    return np.asarray(jax.grad(lambda o: system._errors(o, batch, looks)[0].sum())(outputs))
 
 
 def lengths(slopes):
@@ -230,7 +236,7 @@ def test_balancing_leaves_a_loss_without_gradient_alone():
     system = small(method="pwc", coordinates="soft", discriminator=True, balance="gradients")
     points = jnp.asarray(faces(system)["points"])
     outputs = jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
-    values, parts = system._errors(outputs, points, lambda found: 0 * found.sum((1, 2)))
+    values, parts = system._errors(outputs, batch_of(points), lambda found: 0 * found.sum((1, 2)))
     np.testing.assert_allclose(values, parts["pixels"], rtol=1e-6)
 
 
@@ -277,7 +283,7 @@ def test_the_weights_of_the_hybrid():
 def test_alpha_weighs_the_pixels_of_pwc_too():
     system = small(method="pwc", alpha=2.0)
     outputs = jax.random.normal(jax.random.key(0), (2, 32, 32, 30))
-    values, parts = system._errors(outputs, faces(system, 2)["points"])
+    values, parts = system._errors(outputs, faces(system, 2))
     np.testing.assert_allclose(values, 2 * parts["pixels"], rtol=1e-6)
 
 
@@ -318,7 +324,7 @@ def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, heigh
     system = small(method="heatmap_regression", sigma=1.5, peak=peak)
     points = jnp.full((1, 29, 2), -100.0).at[0, 0].set(16)
     outputs = jnp.zeros((1, 32, 32, 30)).at[..., -1].set(100)
-    values, _ = system._errors(outputs, points)
+    values, _ = system._errors(outputs, batch_of(points))
     grid = np.arange(-6, 7)
     gaussian = np.exp(-(grid**2) / (2 * 1.5**2))
     expected = 2 * height**2 * (np.outer(gaussian, gaussian) ** 2).sum()
@@ -328,9 +334,9 @@ def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, heigh
 def test_labels_around_whole_pixels():
     points = jnp.full((1, 29, 2), 10.4)
     maps = jnp.zeros((1, 32, 32, 29)).at[:, 10, 10].set(50)
-    exact, _ = small(method="distribution")._errors(maps, points)
-    whole, _ = small(method="distribution", integer_labels=True)._errors(maps, points)
-    rounded, _ = small(method="distribution")._errors(maps, jnp.round(points))
+    exact, _ = small(method="distribution")._errors(maps, batch_of(points))
+    whole, _ = small(method="distribution", integer_labels=True)._errors(maps, batch_of(points))
+    rounded, _ = small(method="distribution")._errors(maps, batch_of(jnp.round(points)))
     assert whole == rounded != exact
 
 
