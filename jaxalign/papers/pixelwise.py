@@ -140,6 +140,8 @@ TABLES = {
                 "300, 98 of 135",
                 "the paper's are means of five trainings (--trainings 5), each stopped by the loss "
                 "on these very faces",
+                "points by argmax, as printed, pass no gradient: PWC, hybrid and their +disc are "
+                "then trained alike, and differ by the checkpoint that their losses choose",
                 "eyes: their 12 points on all faces, which the paper shows in Figure 9 (b) alone",
             ),
         ),

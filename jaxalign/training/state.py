@@ -123,6 +123,15 @@ def train_step(
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
 
 
+def mean_loss(variables: dict, batch: DeviceBatch[jax.Array], *, objective: Objective):
+    """(variables, batch) -> the objective's mean loss of the faces with a weight, and that weight,
+    on one of AXIS's devices; no statistics are kept."""
+    given = variables["params"], variables["batch_stats"], batch, jax.random.key(0)
+    faces = jax.lax.psum(batch["weight"].sum(), AXIS)
+    share = weighted_share(objective.loss(*given)[0], batch["weight"], faces)
+    return jax.lax.psum(share, AXIS), faces
+
+
 def weighted_share(values, weights, total):
     """This device's part of a weighted mean over all devices: summed over AXIS it is the mean."""
     return (values * weights).sum() / total
