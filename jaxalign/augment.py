@@ -39,7 +39,9 @@ class Augment(Settings):
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
     +-share of the crop's side; `shrink` makes the face smaller by up to this share; `shift`
-    +-share of the crop's side per axis; `flip` probability of mirroring. Photometric, on the
+    +-share of the crop's side per axis; `flip` probability of mirroring. They change what is
+    cropped `of` the photo, or, with `of=crop`, the finished crop, around which all is then black,
+    as where crops are made before training (Hsu et al., 2020). Photometric, on the
     uint8 crop: `brightness` +-grey levels, `gain` +-share about black, `contrast` +-share about
     mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
     `noise` probabilities. `light` says what brightness and gain change: rgb, all three values, or
@@ -60,6 +62,7 @@ class Augment(Settings):
     shrink: float = 0.0
     shift: float = 0.05
     flip: float = 0.5
+    of: str = "photo"
     brightness: float = 30.0
     gain: float = 0.0
     contrast: float = 0.3
@@ -78,6 +81,7 @@ class Augment(Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_choices(of=("photo", "crop"))
         shares = ("rotation_p", "flip", "colour_p", "grey", "blur", "noise", "occlusion")
         self.check_shares(*shares, "occlusion_area", "dropout", "dropout_size")
         self.check_choices(light=("rgb", "channel"))
@@ -100,6 +104,8 @@ class Augment(Settings):
             found["dropout_cells"] = f"dropout_size={self.dropout_size} makes cells of the photo"
         if not (self.brightness or self.gain):
             found["light"] = "brightness=0 and gain=0 leave it as it is"
+        if not (self.rotation or self.scale or self.shrink or self.shift):
+            found["of"] = "the crop is neither turned nor scaled nor moved"
         return found
 
 

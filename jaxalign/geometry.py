@@ -81,6 +81,14 @@ def invert(matrix: Float[np.ndarray, "*faces 2 3"]) -> Float[np.ndarray, "*faces
     return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
 
 
+def after(
+    first: Float[np.ndarray, "2 3"], whole: Float[np.ndarray, "2 3"]
+) -> Float[np.ndarray, "2 3"]:
+    """The matrix that is to follow `first` to make `whole` of both: from crop to crop."""
+    back = invert(first)
+    return np.concatenate([whole[:, :2] @ back[:, :2], transform(whole, back[None, :, 2]).T], 1)
+
+
 def to_map(points: Float[Any, "*shape"], stride: float) -> Float[Any, "*shape"]:
     """Crop pixels -> map pixels (numpy or JAX)."""
     return (points + 0.5) / stride - 0.5

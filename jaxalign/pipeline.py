@@ -1,4 +1,6 @@
-"""From faces to batches: decode, one matrix, one warp, augment, stack. On the host."""
+"""From faces to batches: decode, one matrix, one warp (two where the finished crop is augmented),
+augment, stack. On the host.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -110,12 +112,19 @@ def crop_face(
     centre, side = crop.square(sample)
     assert augment is None or rng is not None
     pose = draw_pose(augment, rng) if augment and rng else Pose()
-    centre = centre + side * np.asarray(pose.shift)
     matrix = geometry.crop_matrix(
-        centre, side * pose.zoom, size, degrees=pose.degrees, flip=pose.flip
+        centre + side * np.asarray(pose.shift),
+        side * pose.zoom,
+        size,
+        degrees=pose.degrees,
+        flip=pose.flip,
     )
     photo = decode(sample["photo"], sample["id"])
-    image = warp(photo, matrix, size)
+    if augment and augment.of == "crop":
+        plain = geometry.crop_matrix(centre, side, size)
+        image = warp(warp(photo, plain, size), geometry.after(plain, matrix), size)
+    else:
+        image = warp(photo, matrix, size)
     if augment and rng:
         image = photometric(image, augment, rng, matrix, photo.shape[:2])
     order = list(scheme.flip) if pose.flip else slice(None)

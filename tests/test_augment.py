@@ -32,6 +32,12 @@ def test_no_strength_changes_nothing():
     assert (pose.degrees, pose.zoom, pose.shift, pose.flip) == (0, 1, (0, 0), False)
 
 
+def test_what_is_augmented_is_photo_or_crop():
+    with pytest.raises(InputError, match="data.augment.of='face': one of photo, crop"):
+        Augment(of="face")
+    assert geometric("crop").of == "crop" and geometric().of == "photo"
+
+
 def test_poses_fill_their_ranges():
     augment = replace(STILL, rotation=40, rotation_p=0.5, scale=0.2, shift=0.1, flip=0.25)
     rng = np.random.default_rng(0)

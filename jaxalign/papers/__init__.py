@@ -6,6 +6,7 @@ number stands as the paper prints it, slips too: these are named in `notes`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxalign.samples import ATTRIBUTES
 
@@ -66,8 +67,9 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
-    as many of the rows as there are ours of. Labels of no row are further lines. `fixed`: models
-    are scored on `data`, whatever faces their recipe is tested on.
+    as many of the rows as there are ours of. Labels of no row are further lines. `count(data_dir)`
+    the same of prepared data, None in a column whose data are not prepared. `fixed`: models are
+    scored on `data`, whatever faces their recipe is tested on.
     """
 
     title: str
@@ -77,6 +79,7 @@ class Table:
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
+    count: Callable[[Path | str], Mapping[str, tuple[int | None, ...]]] | None = None
     fixed: bool = False
 
     @property

@@ -97,6 +97,8 @@ class Line:
 def _lines(table: Table, work: Work) -> list[Line]:
     """The paper's lines, those of our variants behind each of them, of given models behind all."""
     measured, lines = table.measure() if table.measure else {}, []
+    if table.count:
+        measured = table.count(work.data_dir)
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
@@ -110,14 +112,14 @@ def _lines(table: Table, work: Work) -> list[Line]:
             lines.append(_averaged(trainings))
     names = {row.label for row in table.rows}
     lines += [_measured(label, measured) for label in measured if label not in names]
-    if not measured:
+    if not (table.measure or table.count):
         given = zip(work.given, work.score_given(table), strict=True)
         lines += [_scored(name, entry, table) for name, entry in given]
     return lines
 
 
 def _measured(label, measured):
-    found = (n if isinstance(n, str) else Number(n) for n in measured[label])
+    found = (n if n is None or isinstance(n, str) else Number(n) for n in measured[label])
     return Line(label, "ours", tuple(found))
 
 

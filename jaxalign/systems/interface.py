@@ -32,7 +32,8 @@ class Objective:
 
     `loss(params, batch_stats, batch, key)` returns (values, parts, batch_stats): the loss of each
     face (B,), its named parts (B,) for the log, and the statistics after the step. It runs inside
-    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are top-level names of `params`.
+    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are networks, the top-level names of
+    `params`, or paths to parts of them, such as "network/stage2".
     """
 
     name: str
