@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jaxalign.samples import ATTRIBUTES
 
 
-PAPERS = ("gaussian_vector", "pixelwise", "propagationnet", "tab")
+PAPERS = ("attention_cropping", "gaussian_vector", "pixelwise", "propagationnet", "tab")
 LISTED = ("listed", "unlisted")  # faces that the user's `--ids` names, and all others
 
 
@@ -80,9 +80,11 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
+    Or a study of faces brought to several sizes: one of resolution_figures.KINDS.
 
     `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
-    faces must name, where a column is of LISTED ones.
+    faces must name, where a column is of LISTED ones. `page` of `pages`: which of the shown faces,
+    where several figures share them.
     """
 
     title: str
@@ -91,6 +93,8 @@ class Figure:
     columns: tuple[Column, ...] = (Column("NME"),)
     data: str = ""
     listed: str = ""
+    page: int = 0
+    pages: int = 1
 
 
 WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}
