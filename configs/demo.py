@@ -19,6 +19,7 @@ def config() -> Recipe:
         ),
         data=Data(
             train="synthetic_faces/train",
+            holdout=0.05,
             test="synthetic_faces/test",
             augment=Augment(rotation=20, scale=0.1, shift=0.05),
         ),

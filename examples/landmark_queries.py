@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import losses, targets
+from jaxalign import losses
 from jaxalign.augment import Augment
 from jaxalign.backbones.light import Light
 from jaxalign.layers.coordinates import with_coordinates
@@ -68,6 +68,7 @@ class LandmarkQueries(SingleNetwork):
     """`width` and `blocks` of the encoder, `channels` of the queries, `layers` of attention."""
 
     size: int = 128
+    outside: str = "masked"
     width: int = 32
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     channels: int = 128
@@ -100,9 +101,9 @@ class LandmarkQueries(SingleNetwork):
         points, _ = self.decode(outputs)
         distance = abs(points - batch["points"]).sum(-1) / (UNIT * self.size)
         fixed, scale = jax.lax.stop_gradient(distance), _scale(outputs)
-        on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)
+        counted = self.counted(batch)
         values = {"points": distance, "scales": fixed / scale + 2 * jnp.log(2 * scale)}
-        parts = {name: losses.weighted_mean(v, on_crop, axis=-1) for name, v in values.items()}
+        parts = {name: losses.weighted_mean(v, counted, axis=-1) for name, v in values.items()}
         return parts["points"] + parts["scales"], parts
 
 
@@ -114,6 +115,11 @@ def config() -> Recipe:
     augment = Augment(rotation=20, scale=0.1, shift=0.05)
     return Recipe(
         system=LandmarkQueries(),
-        data=Data("synthetic_faces/train", test="synthetic_faces/test", augment=augment),
+        data=Data(
+            train="synthetic_faces/train",
+            holdout=0.05,
+            test="synthetic_faces/test",
+            augment=augment,
+        ),
         training=Training(batch=32, ema=0.99),
     )

@@ -5,6 +5,7 @@ from collections import Counter
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxalign.systems.interface import System
 
@@ -24,6 +25,17 @@ def multiply_adds(function, *arguments) -> Counter:
     found = Counter()
     _walk(jax.make_jaxpr(function)(*arguments).jaxpr, 1, found)
     return found
+
+
+def alive(function, parameters, *arguments) -> tuple[int, int]:
+    """How many of the parameters the result of function(parameters, *arguments) depends on, and
+    multiply-adds as above of what it depends on: XLA leaves the rest out."""
+    jaxpr = jax.make_jaxpr(function)(parameters, *arguments).jaxpr
+    jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=False)
+    found, leaves = Counter(), jax.tree.leaves(parameters)
+    _walk(jaxpr, 1, found)
+    kept = [leaf for leaf, one in zip(leaves, used, strict=False) if one]
+    return count(kept), sum(found.values())
 
 
 def _walk(jaxpr, times, found, outer=""):
@@ -70,8 +82,9 @@ def _dense(equation):
 def table(system: System) -> str:
     """The layers of the networks that predict, with parameters and multiply-adds of one face.
 
-    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`; before them, where
-    other networks help to train, their parameters and `parameters while training: N`.
+    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`; before them the same
+    of what the points depend on, for what they do not is neither run nor trained; before these,
+    where other networks help to train, their parameters and `parameters while training: N`.
     """
     variables = jax.eval_shape(system.init, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
@@ -97,5 +110,12 @@ def table(system: System) -> str:
         lines.append(f"{name:<40}{count(variables['params'][network]):>14,}")
     if helpers:
         lines.append(f"parameters while training: {count(variables['params'])}")
+
+    def points(params, batch_stats, image):
+        return system.predict({"params": params, "batch_stats": batch_stats}, image)
+
+    living = alive(points, variables["params"], variables["batch_stats"], image)
+    for what, number in zip(("parameters", "multiply-adds"), living, strict=True):
+        lines.append(f"{what} that the points depend on: {number}")
     lines += [f"parameters: {total}", f"multiply-adds: {sum(madds.values())}"]
     return "\n".join(lines)

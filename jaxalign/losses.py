@@ -17,7 +17,9 @@ Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do t
 
 
 def weighted_mean(
-    values: Float[Given, "*shape"], weights: Float[Given, "*shape"], axis: int | None = None
+    values: Float[Given, "*shape"],
+    weights: Float[Given, "*shape"],
+    axis: int | tuple[int, ...] | None = None,
 ) -> Float[Array, "..."]:
     """Mean of `values` under `weights` of the same shape; 0 where all weights are 0."""
     total = weights.sum(axis)

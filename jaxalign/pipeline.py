@@ -104,8 +104,8 @@ def crop_face(
     augment: Augment | None = None,
     rng: np.random.Generator | None = None,
 ) -> dict[str, np.ndarray]:
-    """One sample of a source -> its row of image, points, visible, attributes and matrix in a
-    samples.Batch. `augment` draws from `rng`.
+    """One sample of a source -> its row of image, points, labelled, visible, attributes and matrix
+    in a samples.Batch. `augment` draws from `rng`.
     """
     centre, side = crop.square(sample)
     assert augment is None or rng is not None
@@ -118,9 +118,13 @@ def crop_face(
     if augment and rng:
         image = photometric(image, augment, rng)
     order = list(scheme.flip) if pose.flip else slice(None)
+    labelled = np.asarray(sample["labelled"], bool)
+    points = geometry.transform(matrix, sample["points"])
+    points[~labelled] = (size - 1) / 2  # a mask alone would not keep NaN out of gradients
     return {
         "image": image,
-        "points": geometry.transform(matrix, sample["points"])[order].astype(np.float32),
+        "points": points[order].astype(np.float32),
+        "labelled": labelled[order],
         "visible": np.asarray(sample["visible"])[order],
         "attributes": np.asarray(sample["attributes"], np.uint8),
         "matrix": matrix,

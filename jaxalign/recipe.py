@@ -40,8 +40,10 @@ class Data(Settings):
     """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
 
     Validation during training is on `val`, or, where that is empty, on the share `holdout` of the
-    training photos (whole groups), which are then not trained on. `limit` > 0 takes only the first
-    faces of both, and `augmented=False` the plain crops: to see a model overfit.
+    training photos (whole groups), which are then not trained on. With neither, all faces are
+    trained on, none is validated on, and the last checkpoint is the one that counts. `limit` > 0
+    takes only the first faces of both, and `augmented=False` the plain crops: to see a model
+    overfit.
 
     `balance`: "yaw" draws the bins 0 to 30, 30 to 60 and above 60 degrees equally often (those that
     have faces), as pose-balanced data would: an epoch stays as long, with some faces again and
@@ -52,7 +54,7 @@ class Data(Settings):
 
     train: str = "ibug_300w/train"
     val: str = ""
-    holdout: float = 0.05
+    holdout: float = 0.0
     test: str = ""  # what `jaxalign evaluate` scores when it is not told; "" : val
     crop: Crop = field(default_factory=Crop)
     augment: Augment = field(default_factory=Augment)
@@ -78,14 +80,19 @@ class Data(Settings):
         return found
 
 
+KEEP = ("best", "last")  # checkpoints that count
+
+
 @dataclass(frozen=True)
 class Training(Settings):
     """How the phases are run. `batch` is over all devices of all hosts.
 
     `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
     objectives of a phase take turns, one turn of them all counts as a step here.
-    `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
-    row that were no better than the best before; earlier phases are never cut short.
+    `keep`: the best checkpoint by validation counts, or the last: then a test set may be `data.val`
+    for its curve, and chooses nothing. `patience` > 0: the last phase, and with it the run, ends
+    after so many validations of it in a row that were no better than the best before; earlier
+    phases are never cut short.
     `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
     """
 
@@ -97,6 +104,7 @@ class Training(Settings):
     log_steps: int = 10
     eval_epochs: float = 1.0
     eval_steps: int = 0
+    keep: str = "best"
     patience: int = 0
     save_epochs: float = 1.0
     init_from: str = ""
@@ -105,6 +113,9 @@ class Training(Settings):
         super().__post_init__()
         self.check_least(batch=1, seed=0, ema=0, log_steps=1, eval_steps=0, patience=0)
         self.check_above(0, "eval_epochs", "save_epochs")
+        self.check_choices(keep=KEEP)
+        if self.patience and self.keep == "last":
+            self.refuse("patience", "waits for a better checkpoint: needs training.keep=best")
         if not self.ema < 1:
             self.refuse("ema", "must be at least 0 and below 1")
 
@@ -267,6 +278,15 @@ def value_at(recipe: Recipe, path: str) -> Any:
     for name in path.split("."):
         node = getattr(node, name)
     return node
+
+
+def fields(node: Settings, path: str = "") -> list[str]:
+    """The whole recipe as lines "path=value", as `--set` takes them."""
+    lines = []
+    for one in dataclasses.fields(node):
+        value, name = getattr(node, one.name), f"{path}{one.name}"
+        lines += fields(value, f"{name}.") if isinstance(value, Settings) else [f"{name}={value!r}"]
+    return lines
 
 
 def notes(recipe: Recipe) -> list[str]:

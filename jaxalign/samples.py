@@ -16,7 +16,8 @@ class Sample(TypedDict):
     """One face of a source. Frame: image; K points of the source's scheme."""
 
     photo: bytes  # encoded
-    points: np.ndarray  # (K, 2) float32
+    points: np.ndarray  # (K, 2) float32, NaN where not labelled
+    labelled: np.ndarray  # (K,) bool, False where nobody placed the point
     visible: np.ndarray  # (K,) bool
     boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32
     norm_box: np.ndarray  # (4,) float32, NaN where there is none
@@ -34,8 +35,8 @@ class DeviceBatch(TypedDict, Generic[Array]):
     """What a training step reads. Frame: crop, a square of side S."""
 
     image: Array  # (B, S, S, 3) uint8 RGB
-    points: Array  # (B, K, 2) float32
-    visible: Array  # (B, K) bool
+    points: Array  # (B, K, 2) float32, the crop's centre where not labelled
+    labelled: Array  # (B, K) bool
     attributes: Array  # (B, 6) uint8, in the order of ATTRIBUTES
     weight: Array  # (B,) float32, 0 for padding rows, else 1
 
@@ -43,5 +44,6 @@ class DeviceBatch(TypedDict, Generic[Array]):
 class Batch(DeviceBatch[np.ndarray]):
     """What a pipeline yields, on the host."""
 
+    visible: np.ndarray  # (B, K) bool
     matrix: np.ndarray  # (B, 2, 3) float64, image -> crop
     index: np.ndarray  # (B,) int, which face of the source

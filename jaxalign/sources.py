@@ -40,6 +40,7 @@ class Source(Sequence[Sample]):
         return {
             "photo": photo.read_bytes() if isinstance(photo, Path) else photo,
             "points": points,
+            "labelled": np.isfinite(points).all(-1),
             "visible": record["visible"][self.scheme.name],
             "boxes": {"landmarks": landmark_box(points)} | known,
             "norm_box": record["norm_box"],

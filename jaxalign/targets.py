@@ -39,12 +39,16 @@ def gaussian_maps(
     return gy[:, :, None] * gx[:, None]
 
 
-def class_map(points: Float[Given, "B K 2"], size: int) -> Int[Array, "B h w"]:
+def class_map(
+    points: Float[Given, "B K 2"], size: int, counted: Bool[Given, "B K"] | bool = True
+) -> Int[Array, "B h w"]:
     """(B, K, 2) crop pixels -> (B, size, size) int32: k at the pixel nearest to point k, K
-    elsewhere (the background). Points off the crop are left out; of two on a pixel the later stays.
+    elsewhere (the background). Points off the crop, or that are not `counted`, are left out; of two
+    on a pixel the later stays.
     """
     faces, count = points.shape[:2]
-    nearest = jnp.where(inside(points, size)[..., None], jnp.round(points), size).astype(int)
+    shown = inside(points, size) & counted
+    nearest = jnp.where(shown[..., None], jnp.round(points), size).astype(int)
     empty = jnp.full((faces, size, size), -1)
     face, x, y = jnp.arange(faces)[:, None], nearest[..., 0], nearest[..., 1]
     marked = empty.at[face, y, x].max(jnp.arange(count)[None], mode="drop")
@@ -143,6 +147,13 @@ def _squared_distance(line, side, positive):
 
     start = jnp.full((line.shape[1], side, side), jnp.inf, line.dtype)
     return jax.lax.scan(nearest, start, (line[:-1], line[1:]))[0]
+
+
+def curves_labelled(labelled: Bool[Given, "B K"], scheme: Scheme) -> Float[Array, "B 16"]:
+    """(B, K) -> (B, 16): 1 for the boundary maps of whose curves every point is labelled, the 16th
+    where all are."""
+    curves = [labelled[:, np.array(curve, int)].all(-1) for curve in scheme.curves.values()]
+    return jnp.stack([*curves, jnp.stack(curves).all(0)], -1).astype(jnp.float32)
 
 
 def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> Float[np.ndarray, "16"]:

@@ -59,6 +59,18 @@ def test_scopes_are_layer_names():
     assert {scope.split("/")[-1]: n for scope, n in found.items()} == {"first": 12, "second": 6}
 
 
+def test_what_the_result_does_not_depend_on_is_not_alive():
+    def both(weights, x):
+        y = x @ weights["used"]
+        return y, jax.jit(jnp.matmul)(y, weights["dead"])  # a program of its own
+
+    shapes = {"dead": (3, 7), "used": (4, 3)}
+    weights = {name: jax.ShapeDtypeStruct(s, jnp.float32) for name, s in shapes.items()}
+    x = jax.ShapeDtypeStruct((5, 4), jnp.float32)
+    assert costs.alive(both, weights, x) == (12 + 21, 5 * (12 + 21))
+    assert costs.alive(lambda *given: both(*given)[0], weights, x) == (12, 5 * 12)
+
+
 def test_count_takes_scalars_and_nesting():
     assert costs.count({"a": jnp.zeros((2, 3)), "b": {"c": jnp.zeros(4), "d": jnp.zeros(())}}) == 11
 
@@ -67,8 +79,10 @@ def test_count_takes_scalars_and_nesting():
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_the_table_adds_up(kind):
     lines = costs.table(SYSTEMS[kind]()).splitlines()[1:]
-    rows, (parameters, madds) = lines[: lines.index("")], lines[-2:]
+    rows, (alive, _, parameters, madds) = lines[: lines.index("")], lines[-4:]
     columns = [[int(cell.replace(",", "")) for cell in row.split()[-2:]] for row in rows]
     assert parameters == f"parameters: {sum(c[0] for c in columns)}"
     assert madds == f"multiply-adds: {sum(c[1] for c in columns)}"
     assert sum(c[1] for c in columns) > 0
+    living = int(alive.removeprefix("parameters that the points depend on: "))
+    assert (living < sum(c[0] for c in columns)) == (kind == "PropagationNet")

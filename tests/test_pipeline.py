@@ -40,6 +40,7 @@ def sample_of(photo: bytes, points: np.ndarray, box) -> dict:
     return {
         "photo": photo,
         "points": np.asarray(points, np.float32),
+        "labelled": np.isfinite(points).all(-1),
         "visible": np.arange(len(points)) % 3 > 0,
         "boxes": {"dataset": np.asarray(box, np.float32)},
         "attributes": np.zeros(6, np.uint8),
@@ -285,12 +286,27 @@ def assert_equal(found, expected):
             assert one[key].dtype == other[key].dtype
 
 
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_points_without_a_place_lie_in_the_crops_centre_and_are_not_labelled(flip):
+    """Also in the mirror image, where they are their partners."""
+    sample = blobs(sigma=3.3, unit=1.0)
+    points, missing = sample["points"].copy(), 36
+    points[missing] = np.nan
+    sample |= {"points": points, "labelled": np.isfinite(points).all(-1)}
+    augment, rng = replace(STILL, flip=flip), np.random.default_rng(0)
+    row = crop_face(sample, IBUG68, crop_of(), 64, augment, rng)
+    place = IBUG68.flip[missing] if flip else missing
+    assert np.flatnonzero(~row["labelled"]).tolist() == [place]
+    assert row["points"][place].tolist() == [31.5, 31.5] and np.isfinite(row["points"]).all()
+
+
 def test_training_rows_have_the_promised_shapes(faces):
     (batch,) = training(faces, 0, 1)
     shapes = {key: (value.shape, value.dtype.name) for key, value in batch.items()}
     assert shapes == {
         "image": ((4, 16, 16, 3), "uint8"),
         "points": ((4, 19, 2), "float32"),
+        "labelled": ((4, 19), "bool"),
         "visible": ((4, 19), "bool"),
         "attributes": ((4, 6), "uint8"),
         "matrix": ((4, 2, 3), "float64"),

@@ -81,6 +81,7 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("data.crop.landmarks.enlarge=0", "^data.crop.landmarks.enlarge=0.0: must be above 0"),
         ("data.holdout=1", "^data.holdout=1.0: must be below 1"),
         ("data.balance=pose", "^data.balance='pose': one of '', yaw"),
+        ("training.keep=first", "^training.keep='first': one of best, last"),
         ("data.augment.flip=2", "^data.augment.flip=2.0: must be in 0..1"),
         ("data.augment.pixels=('rain',)", "pixels=.*'rain' is not one of: jpeg"),
         ("system.epochs=0", "^system.epochs=0.0: must be above 0"),

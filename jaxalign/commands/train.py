@@ -43,8 +43,8 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     add_device(parser)
     parser.add_argument("--distributed", action="store_true", help="join the other hosts first: "
                         "each of them runs this command")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="print the layers, parameters "
-                        "and multiply-adds; train nothing")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="print the recipe, and the "
+                        "layers, parameters and multiply-adds; train nothing")  # fmt: skip
     return parser
 
 
@@ -65,7 +65,7 @@ def _train(arguments):
     for line in filter(None, [recipe.system.note, *recipes.notes(recipe)]):
         print(line)
     if arguments.dry_run:
-        print(costs.table(recipe.system))
+        print("\n".join(recipes.fields(recipe)), costs.table(recipe.system), sep="\n\n")
         return
     if not arguments.workdir:
         raise InputError("--workdir is needed: the folder for checkpoints and metrics")

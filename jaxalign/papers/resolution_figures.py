@@ -127,9 +127,9 @@ def draw_gains(path: Path, numbers: dict, normaliser: str, note: str) -> list[li
     axes = picture.add_subplot()
     for index, other in enumerate(others):
         known = [side for side in sides if {(first, side), (other, side)} <= set(numbers)]
-        areas = [[numbers[tool, side][0]["overall"]["auc"] for side in known]
-                 for tool in (first, other)]  # fmt: skip
-        gains = np.subtract(*areas)
+        own, its = ([numbers[tool, side][0]["overall"]["auc"] for side in known]
+                    for tool in (first, other))  # fmt: skip
+        gains = np.subtract(own, its)
         rows += [[first, other, side, numbers[first, side][1], gain]
                  for side, gain in zip(known, gains.tolist(), strict=True)]  # fmt: skip
         colour = COLOURS[index % len(COLOURS)]
@@ -239,7 +239,8 @@ def draw_methods(models: Sequence[Model], level: Level, shown: Sequence[int]):
     squared error of its points. -> the sheet, and the rows of its CSV."""
     squares = {name: squared_errors(results) for name, results in level.found.items()}
     least = np.min(list(squares.values()), axis=0)
-    rows, sections = [["model", "face", "yaw", "resolution", "mse_px2", "lowest"]], []
+    rows: list[list] = [["model", "face", "yaw", "resolution", "mse_px2", "lowest"]]
+    sections = []
     for name, results in level.found.items():
         tiles = []
         for index in shown:
@@ -266,7 +267,8 @@ def draw_corrections(models: Sequence[Model], level: Level, shown: Sequence[int]
         raise InputError("global and regional points are of a system of two stages; name one")
     system: Any = model.predictor.system  # of two stages
     stages, tiles = jax.jit(system.stages), []
-    rows = [["model", "face", "resolution", "region", "mse_px2_global", "mse_px2_regional"]]
+    heads = ["model", "face", "resolution", "region", "mse_px2_global", "mse_px2_regional"]
+    rows: list[list] = [heads]
     regional = sorted(i for points in system.regions.values() for i in points)
     size = fitting_size(system.sizes, level.side)
     for face in [level.faces[index] for index in shown]:

@@ -11,6 +11,7 @@ the whole.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ class Study:
 class GlobalStage:
     """The first of a system's two stages, as Predictor takes a system."""
 
-    def __init__(self, system: System):
+    def __init__(self, system: Any):
         self.points, self.size, self.sizes = system.points, system.size, system.sizes
         self.stages = system.stages
 
@@ -87,7 +88,7 @@ class Model:
 
 def models_of(name: str, system: System, variables: dict, crop: Crop) -> list[Model]:
     """The system, and its global stage where it has two."""
-    parts = {name: system}
+    parts: dict[str, Any] = {name: system}
     if two_stages(system):
         parts[f"{name}, global stage"] = GlobalStage(system)
     variables = parallel.replicate(variables, local=True)
@@ -141,7 +142,7 @@ class Report:
         return wanted.with_predictions(points)
 
 
-def brought_to(source: Sequence, crop: Crop, side: int, least: int = 0) -> list[dict]:
+def brought_to(source: Sequence, crop: Crop, side: int, least: int = 0) -> list[Any]:
     """The faces whose square is at least `side` and `least` photo pixels wide, reduced so that it
     is `side`: samples of a source, their photos cut to WIDER times the square, with the matrix
     `brought` (2, 3) from the photo to it."""
@@ -173,7 +174,7 @@ class Level:
     """The faces of one size, how many were smaller, and what each tool finds on them, by name."""
 
     side: int
-    faces: list[dict] = field(repr=False)
+    faces: list[Any] = field(repr=False)
     left_out: int
     found: dict[str, Results] = field(repr=False)
 

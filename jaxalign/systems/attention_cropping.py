@@ -67,10 +67,13 @@ class AttentionCropping(System):
     `map_weight` times the `criterion` of their maps, one of losses.LOSSES: heights summed over the
     map, to Gaussians of `sigma` map pixels; logits as they are read, times the temperature. The
     global stage is trained alone first, then all of them together. There the first errors of the
-    regional networks shake it: hence the optimiser's warm-up and clip.
+    regional networks shake it: hence the optimiser's warm-up and clip. `outside` is masked unless
+    told: a mean place under a map never leaves it. A point that its region does not show does not
+    count there.
     """
 
     size: int = 1024
+    outside: str = "masked"
     global_size: int = 256
     regional_size: int = 256
     channels: int = 256
@@ -182,18 +185,20 @@ class AttentionCropping(System):
     def global_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
         _, whole, stats = self._look(variables, batch["image"], train=True)
-        return *self._loss({"global": [self._global_errors(whole, batch["points"])]}), stats
+        return *self._loss({"global": [self._global_errors(whole, batch)]}), stats
 
     def joint_loss(self, params, batch_stats, batch, key):
-        variables, truth = {"params": params, "batch_stats": batch_stats}, batch["points"]
+        variables = {"params": params, "batch_stats": batch_stats}
+        truth, counted = batch["points"], self.counted(batch)
         levels, whole, stats = self._look(variables, batch["image"], train=True)
         squares, regional, changed = self._look_closer(variables, levels, whole, key)
-        errors = {"global": [self._global_errors(whole, truth)], "regional": []}
-        for number, (region, own) in enumerate(self.regions.items()):
-            own, square = truth[:, np.array(own)], jax.lax.stop_gradient(squares[:, number])
-            placed = to_square(own, square, self.regional_size)
+        errors = {"global": [self._global_errors(whole, batch)], "regional": []}
+        for number, (region, points) in enumerate(self.regions.items()):
+            own, square = np.array(points), jax.lax.stop_gradient(squares[:, number])
+            placed = to_square(truth[:, own], square, self.regional_size)
+            shown = counted[:, own] * targets.inside(placed, self.regional_size)
             errors["regional"].append(
-                self._errors(regional[region], own, placed, self.regional_size)
+                self._errors(regional[region], truth[:, own], placed, self.regional_size, shown)
             )
         return *self._loss(errors), stats | changed
 
@@ -268,15 +273,15 @@ class AttentionCropping(System):
         """The last of these maps -> points in map pixels, and scores."""
         return decoding.soft_argmax(self.temperature * maps[-1].astype(jnp.float32))
 
-    def _global_errors(self, whole, truth):
-        placed = geometry.to_map(truth, self.size / self.global_size)
-        return self._errors(whole, truth, placed, self.global_size)
+    def _global_errors(self, whole, batch):
+        placed = geometry.to_map(batch["points"], self.size / self.global_size)
+        return self._errors(whole, batch["points"], placed, self.global_size, self.counted(batch))
 
-    def _errors(self, seen, truth, placed, size):
-        """Distance and loss of the maps of each point, and 1 where it counts; all (B, k).
+    def _errors(self, seen, truth, placed, size, counted):
+        """Distance and loss of the maps of each point, and whether it counts; all (B, k).
 
         `truth` (B, k, 2) in pixels of the crop; `placed` the same in pixels of what the network
-        was shown, `size` wide. A point that is not on both does not count.
+        was shown, `size` wide.
         """
         shift = (seen.points - truth) * self.global_size / self.size
         distance = jnp.sqrt(jnp.square(shift).sum(-1) + 1e-6)  # the gradient at 0 is 0
@@ -288,16 +293,15 @@ class AttentionCropping(System):
         else:
             pixels = target.shape[1] * target.shape[2]
             by_map = reduce(add, (loss.call(maps, label) for maps in seen.maps)) * pixels
-        on = targets.inside(placed, size) & targets.inside(truth, self.size)
-        return distance, by_map, on.astype(jnp.float32)
+        return distance, by_map, counted
 
     def _loss(self, errors):
         """Stage -> its errors, as _errors gives them -> the loss of each face, and its parts."""
         parts = {}
         for stage, rows in errors.items():
-            distance, by_map, on = (jnp.concatenate(row, 1) for row in zip(*rows, strict=True))
-            parts[f"{stage}_points"] = losses.weighted_mean(distance, on, axis=-1)
-            parts[f"{stage}_maps"] = losses.weighted_mean(by_map, on, axis=-1)
+            distance, by_map, counted = (jnp.concatenate(row, 1) for row in zip(*rows, strict=True))
+            parts[f"{stage}_points"] = losses.weighted_mean(distance, counted, axis=-1)
+            parts[f"{stage}_maps"] = losses.weighted_mean(by_map, counted, axis=-1)
         weights = {name: self.map_weight if name.endswith("maps") else 1.0 for name in parts}
         return sum(weights[name] * part for name, part in parts.items()), parts
 

@@ -123,7 +123,7 @@ class GaussianVector(SingleNetwork):
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
-        points = batch["points"]
+        points, counted = batch["points"], self.counted(batch)
         if self.bands:
             label = targets.vectors(
                 points,
@@ -134,10 +134,12 @@ class GaussianVector(SingleNetwork):
                 exponent=self.exponent,
             )
             pairs = zip(band_pool(outputs, self.bands, self.alpha), label, strict=True)
-            x, y = (losses.mse_maps(vector, truth).mean(-1) for vector, truth in pairs)
+            errors = (losses.mse_maps(vector, truth) for vector, truth in pairs)
+            x, y = (losses.weighted_mean(error, counted, axis=-1) for error in errors)
             return (x + y) / 2, {"x": x, "y": y}
         target = targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3)
         weights = targets.weight_map(target) if self.weight_map else 1.0
         label = losses.Label(geometry.to_map(points, STRIDE), target, weights)
-        maps = losses.LOSSES[self.criterion].call(outputs, label).mean(-1)
+        errors = losses.LOSSES[self.criterion].call(outputs, label)
+        maps = losses.weighted_mean(errors, counted, axis=-1)
         return maps, {"maps": maps}

@@ -38,6 +38,7 @@ class StackedHourglass(SingleNetwork):
 
     `criterion`: one of losses.LOSSES. `sigma` of the target Gaussian in map pixels; `decoder`:
     quarter (argmax with the quarter shift), argmax, or soft (centre of mass around the argmax).
+    `outside` kept: a point outside the crop leaves the part of its Gaussian that reaches in.
     """
 
     stacks: int = 4
@@ -77,5 +78,6 @@ class StackedHourglass(SingleNetwork):
             maps=targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma, cut=3),
         )
         loss = losses.LOSSES[self.criterion].call
-        per_stack = [loss(maps, label).mean(-1) for maps in outputs]
+        counted = self.counted(batch)
+        per_stack = [losses.weighted_mean(loss(maps, label), counted, axis=-1) for maps in outputs]
         return sum(per_stack), {f"stack{i}": value for i, value in enumerate(per_stack, 1)}

@@ -58,9 +58,10 @@ class IntegralNetwork(nn.Module):
 class Integral(SingleNetwork):
     """`criterion` of the maps: one of losses.LOSSES that takes logits; `map_weight`: its weight.
     `sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing loss in
-    map pixels."""
+    map pixels. `outside` is masked unless told: a mean place under a map never leaves it."""
 
     size: int = 128
+    outside: str = "masked"
     width: int = 64
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_width: int = 96
@@ -99,12 +100,12 @@ class Integral(SingleNetwork):
     def errors(self, outputs, batch):
         truth = geometry.to_map(batch["points"], STRIDE)
         predicted, _ = decoding.soft_argmax(outputs)
-        on_crop = targets.inside(batch["points"], self.size).astype(jnp.float32)
+        counted = self.counted(batch)
         wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
         maps = losses.LOSSES[self.criterion].call(outputs, losses.Label(truth, target))
         parts = {
-            "points": losses.weighted_mean(wing, on_crop, axis=-1),
-            "maps": losses.weighted_mean(maps, on_crop, axis=-1),
+            "points": losses.weighted_mean(wing, counted, axis=-1),
+            "maps": losses.weighted_mean(maps, counted, axis=-1),
         }
         return parts["points"] + self.map_weight * parts["maps"], parts

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign import targets
 from jaxalign.optimizers import Optimizer
 from jaxalign.samples import DeviceBatch
 from jaxalign.schemes import SCHEMES, Scheme
@@ -62,19 +63,29 @@ class System(Settings):
     """
 
     where: ClassVar[str] = "system."
+    outsides: ClassVar[tuple[str, ...]] = ("kept", "masked")  # choices of `outside`
 
     scheme: str = "ibug68"
     size: int = 256  # side of the square crop it takes, pixels
     dtype: str = "float32"  # of the computations; parameters and statistics stay float32
+    outside: str = "kept"  # points outside the crop: trained on as the system says, or masked
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_choices(scheme=SCHEMES, dtype=DTYPES)
+        self.check_choices(scheme=SCHEMES, dtype=DTYPES, outside=self.outsides)
         self.check_above(0, *(f.name for f in fields(self) if f.name.endswith("epochs")))
 
     @property
     def points(self) -> Scheme:
         return SCHEMES[self.scheme]
+
+    def counted(self, batch: DeviceBatch[jax.Array]) -> jax.Array:
+        """(B, K) float32: 1 for the points that losses count, 0 for those that are not labelled
+        and, masked, for those outside the crop."""
+        counted = batch["labelled"]
+        if self.outside == "masked":
+            counted = counted & targets.inside(batch["points"], self.size)
+        return counted.astype(jnp.float32)
 
     @property
     def note(self) -> str:

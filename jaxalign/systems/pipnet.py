@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign import losses
 from jaxalign.backbones import BACKBONES, encoders
 from jaxalign.layers.facts import mean_shape
 from jaxalign.layers.norm import batch_norm
@@ -73,8 +74,8 @@ class PIPNet(SingleNetwork):
 
     `backbone`: one of BACKBONES; `stride`: crop pixels a cell, 32, or 16 by a transposed
     convolution. `neighbours` of each landmark, 10 in the paper. `map_weight` of the squared error
-    of the cells; that of the absolute errors of the places is 1. A point outside the crop belongs
-    to the nearest cell.
+    of the cells; that of the absolute errors of the places is 1. `outside` kept: a point outside
+    the crop belongs to the nearest cell.
     """
 
     backbone: str = "resnet18"
@@ -123,17 +124,20 @@ class PIPNet(SingleNetwork):
         corner = jnp.clip(jnp.floor(place), 0, jnp.array([[[width - 1, height - 1]]]))
         cell = (corner[..., 1] * width + corner[..., 0]).astype(int)
         target = jax.nn.one_hot(cell, height * width, axis=1).reshape(outputs.heights.shape)
-        around = place[:, nearest(outputs.mean_shape, self.neighbours)]  # (B, K, N, 2)
+        near = nearest(outputs.mean_shape, self.neighbours)  # (K, N)
+        around, counted = place[:, near], self.counted(batch)  # (B, K, N, 2), (B, K)
+        pairs = counted[:, :, None] * counted[:, near]
 
-        def distance(said, true):
+        def distance(said, true, weights):
             """(B,) mean absolute error of x, plus that of y."""
-            error = abs(_at(said, cell) - true)
-            return error.mean(tuple(range(1, error.ndim - 1))).sum(-1)
+            error = abs(_at(said, cell) - true).sum(-1)
+            return losses.weighted_mean(error, weights, axis=tuple(range(1, error.ndim)))
 
+        squared = jnp.square(outputs.heights - target).mean((1, 2))
         parts = {
-            "cells": jnp.square(outputs.heights - target).mean((1, 2, 3)),
-            "places": distance(outputs.places, place - corner),
-            "neighbours": distance(outputs.neighbours, around - corner[:, :, None]),
+            "cells": losses.weighted_mean(squared, counted, axis=-1),
+            "places": distance(outputs.places, place - corner, counted),
+            "neighbours": distance(outputs.neighbours, around - corner[:, :, None], pairs),
         }
         return self.map_weight * parts["cells"] + parts["places"] + parts["neighbours"], parts
 

@@ -33,6 +33,7 @@ from jaxalign.systems.interface import Objective, Phase, System, forward, init_n
 
 REGRESSION, HEATMAPS = ("direct", "dan"), ("distribution", "heatmap_regression", "pwc", "hybrid")
 CUT = 4  # sigmas from a point at which its Gaussian ends: 12 pixels
+NEVER = -1e9  # the logit of a class that no pixel takes
 
 
 class DenseBlock(nn.Module):
@@ -187,7 +188,8 @@ class PixelWise(System):
     takes logits; `integer_labels`: around whole pixels, as released. Classes
     and the `decoder` know whole pixels only. `stages` of dan. The discriminator is trained one
     step, then the detector two; `epochs` are the detector's. Points of direct and dan have the
-    score 1.
+    score 1. `outside` kept: direct, dan and the distances of hybrid take points outside the crop as
+    they are, maps the part of the Gaussian that reaches in, and pixels have no such class.
     """
 
     size: int = 224
@@ -303,20 +305,19 @@ class PixelWise(System):
 
     def detector_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
-        points = batch["points"]
         outputs, stats = self._detect(variables, batch["image"], train=True)
-        values, parts = self._errors(outputs, points)
+        values, parts = self._errors(outputs, batch)
         if self.discriminator:
-            looks, _ = self._judge(variables, self._coordinates(outputs))
+            looks, _ = self._judge(variables, self._whole(self._coordinates(outputs), batch))
             parts["face"] = jax.nn.softplus(-looks)  # -log D
             values += parts["face"]
         return values, parts, stats
 
     def discriminator_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
-        points = batch["points"]
         outputs, _ = self._detect(variables, batch["image"], train=True)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
+        found, points = (self._whole(shape, batch) for shape in (found, batch["points"]))
         looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
         true, false = jnp.split(looks, 2)
         parts = {"true": jax.nn.softplus(-true), "found": jax.nn.softplus(false)}
@@ -327,6 +328,10 @@ class PixelWise(System):
         """(B, S, S, 3) uint8 crops -> the network's outputs, its new statistics where training."""
         grey = (images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)
         return forward(self.network, "network", variables, grey, train=train)
+
+    def _whole(self, points, batch):
+        """Points with the crop's centre for those that are not labelled: found or true, alike."""
+        return jnp.where(batch["labelled"][..., None], points, (self.size - 1) / 2)
 
     def _judge(self, variables, points, train=False):
         shares = (points + 0.5) / self.size
@@ -348,29 +353,36 @@ class PixelWise(System):
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]
 
-    def _errors(self, outputs, points):
-        """Outputs, true points -> loss (B,), its parts. Distances are in crop pixels (Eq. 1)."""
+    def _errors(self, outputs, batch):
+        """Outputs, batch -> loss (B,), its parts. Distances are in crop pixels (Eq. 1). Pixels take
+        no class of a point that does not count."""
+        points, counted = batch["points"], self.counted(batch)
+        distance_to = partial(_distance, points=points, counted=counted)
         if self.method == "dan":
-            found = {f"stage{i}": _distance(shape, points) for i, shape in enumerate(outputs, 1)}
+            found = {f"stage{i}": distance_to(shape) for i, shape in enumerate(outputs, 1)}
             return sum(found.values()), found
         if self.method == "direct":
-            distance = _distance(outputs, points)
+            distance = distance_to(outputs)
             return distance, {"points": distance}
+        if self.method != "distribution":
+            absent = jnp.pad(counted == 0, ((0, 0), (0, 1)))[:, None, None]
+            outputs = jnp.where(absent, NEVER, outputs)
         if self.method in ("pwc", "hybrid"):
-            classes = targets.class_map(points, self.size)
+            classes = targets.class_map(points, self.size, counted > 0)
             pixels = losses.cross_entropy_pixels(outputs, classes)
             pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
             if self.method == "pwc":
                 return self.alpha * pixels, {"pixels": pixels}
-            distance = _distance(self._coordinates(outputs), points)
+            distance = distance_to(self._coordinates(outputs))
             parts = {"pixels": pixels, "points": distance}
             return self.alpha * pixels + self.beta * distance, parts
         centres = jnp.round(points) if self.integer_labels else points
         label = targets.gaussian_maps(centres, 1, self.size, self.sigma, CUT)
         if self.method == "distribution":
             loss = losses.LOSSES[self.criterion].call
-            maps = loss(outputs, losses.Label(centres, label)).sum(-1)
+            maps = (loss(outputs, losses.Label(centres, label)) * counted).sum(-1)
         else:
+            label = label * counted[:, None, None]
             label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
             background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
             label = jnp.concatenate([label, background], -1)
@@ -378,7 +390,9 @@ class PixelWise(System):
         return maps, {"maps": maps}
 
 
-def _distance(found, points):
-    """(B,) mean Euclidean distance of the points (Eq. 1); its gradient is finite at 0."""
+def _distance(found, points, counted):
+    """(B,) mean Euclidean distance of the points that count (Eq. 1); its gradient is finite at
+    0."""
     squared = jnp.square(found - points).sum(-1)
-    return jnp.sqrt(jnp.maximum(squared, 1e-12)).mean(-1)
+    distance = jnp.sqrt(jnp.maximum(squared, 1e-12))
+    return losses.weighted_mean(distance, counted, axis=-1)

@@ -211,17 +211,19 @@ class PropagationNet(SingleNetwork):
         label = targets.gaussian_maps(points, *side, self.sigma, self.cut)
         label = self._label(label, geometry.to_map(points, STRIDE))
         loss = self._loss(self.criterion)
-        parts = {"landmarks": sum(loss(maps, label).sum(-1) for maps in landmarks)}
+        counted = self.counted(batch)
+        parts = {"landmarks": sum((loss(maps, label) * counted).sum(-1) for maps in landmarks)}
         values = parts["landmarks"]
         if self.propagation or self.boundary_channel:
             chosen = slice(-1) if self.propagation else slice(-1, None)
             label = targets.boundary_maps(points, self.points, *side, self.boundary_sigma)
             label = self._label(label[..., chosen])
-            weights = targets.boundary_weights(self.points)[None, chosen]
+            weights = targets.boundary_weights(self.points)[None]
+            weights = weights * targets.curves_labelled(batch["labelled"], self.points)
             logits = losses.LOSSES[self.criterion].logits
             loss = self._loss("mse" if logits else self.criterion)
             errors = [loss(maps, label) for maps in boundaries]
-            parts["boundaries"] = sum((error * weights).sum(-1) for error in errors)
+            parts["boundaries"] = sum((error * weights[:, chosen]).sum(-1) for error in errors)
             values = values + self.beta * parts["boundaries"]
         if self.focal:
             given = batch["attributes"], batch["weight"]

@@ -269,12 +269,12 @@ class TAB(System):
     def boundary_mse(self, variables, batch):
         """(B,) mean squared error of the last stack's boundary maps (Table 8)."""
         (boundaries, _), _ = self.estimate(variables, batch["image"])
-        return self._boundary_errors(boundaries[-1:], batch["points"])[0]
+        return self._boundary_errors(boundaries[-1:], batch)[0]
 
-    def _boundary_errors(self, boundaries, points):
+    def _boundary_errors(self, boundaries, batch):
         """Boundary maps of each stack -> mean squared error (B,) of each."""
         target = targets.boundary_maps(
-            points,
+            batch["points"],
             self.points,
             STRIDE,
             self.size,
@@ -283,13 +283,14 @@ class TAB(System):
             integer=self.integer_labels,
         )
         weights = targets.boundary_weights(self.points, self.mask_duplicates)[None]
+        weights = weights * targets.curves_labelled(batch["labelled"], self.points)
         errors = [losses.mse_maps(maps, target) for maps in boundaries]
-        return [(error * weights).sum(-1) / weights.sum() for error in errors]
+        return [losses.weighted_mean(error, weights, axis=-1) for error in errors]
 
     def scbe_loss(self, params, batch_stats, batch, key):
         variables = {"params": params, "batch_stats": batch_stats}
         (boundaries, _), changed = self.estimate(variables, batch["image"], train=True)
-        per_stack = self._boundary_errors(boundaries, batch["points"])
+        per_stack = self._boundary_errors(boundaries, batch)
         parts = {f"stack{i}": value for i, value in enumerate(per_stack, 1)}
         return sum(per_stack if self.intermediate else per_stack[-1:]), parts, changed
 
@@ -305,5 +306,6 @@ class TAB(System):
             points=geometry.to_map(points, STRIDE),
             maps=targets.gaussian_maps(points, STRIDE, self.size, self.sigma, cut=3),
         )
-        values = losses.LOSSES[self.criterion].call(maps, label).mean(-1)
+        errors = losses.LOSSES[self.criterion].call(maps, label)
+        values = losses.weighted_mean(errors, self.counted(batch), axis=-1)
         return values, {"maps": values}, stats | changed

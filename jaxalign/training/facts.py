@@ -8,18 +8,25 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
 from jaxalign.samples import Sample
 
 
 def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     """The mean of the faces' points (K, 2), unaugmented, shares of the crop's side: 0 at the outer
-    edge of its first pixel, 1 at that of its last."""
-    shapes = []
+    edge of its first pixel, 1 at that of its last; of each point over the faces that it is labelled
+    on. Errors: InputError where that is none."""
+    shapes, counts = [], []
     for sample in source:
         centre, side = crop.square(sample)
-        shapes.append((np.asarray(sample["points"], np.float64) - centre) / side + 0.5)
-    return np.mean(shapes, 0)
+        shape = (np.asarray(sample["points"], np.float64) - centre) / side + 0.5
+        shapes.append(np.where(sample["labelled"][:, None], shape, 0))
+        counts.append(sample["labelled"])
+    if not np.all(total := np.sum(counts, 0)):
+        missing = ", ".join(map(str, np.flatnonzero(total == 0)))
+        raise InputError(f"no training face has the points {missing} labelled")
+    return np.sum(shapes, 0) / total[:, None]
 
 
 FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {"mean_shape": mean_shape}

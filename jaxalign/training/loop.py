@@ -27,7 +27,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
 
 
-DEVICE_KEYS = ("image", "points", "visible", "attributes", "weight")
+DEVICE_KEYS = ("image", "points", "labelled", "attributes", "weight")
 
 
 class NonFinite(InputError):
@@ -296,7 +296,7 @@ class Run:
             self.log.write(self.step, phase.name, {"val_nme": val})
             told = f"epoch {self.step / self.per_epoch:.1f}: validation NME"
             self.log.say(f"{told} ({self.normaliser}) {100 * val:.3f} %")
-        elif evaluating:
+        if evaluating and not (len(self.val_faces) and self.recipe.training.keep == "best"):
             val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score)
         self.log.restart_clock()

@@ -128,8 +128,10 @@ def test_settings_of_an_evaluation(trained, data_300w, tmp_path, capsys):
 
 @pytest.mark.heavy
 def test_dry_run_ends_with_the_counts(recipe_file, capsys):
-    assert call(train, "--config", "fan_ibug_300w", "--dry-run") == 0
+    settings = ["data.holdout=0.1", "system.optimizer.rate=0.5"]
+    assert call(train, "--config", "fan_ibug_300w", "--dry-run", "--set", *settings) == 0
     lines = capsys.readouterr().out.splitlines()
+    assert {*settings, "system.stacks=4", "training.batch=16"} <= set(lines)
     assert lines[-2] == "parameters: 23820176"
     assert lines[-1] == "multiply-adds: 25235292160"
 

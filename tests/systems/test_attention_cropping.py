@@ -226,6 +226,7 @@ def batch():
     return {
         "image": rng.integers(0, 256, (2, 128, 128, 3), np.uint8),
         "points": rng.uniform(10, 118, (2, 68, 2)).astype(np.float32),
+        "labelled": np.ones((2, 68), bool),
     }
 
 
@@ -300,7 +301,8 @@ def test_labels_lie_where_the_regional_networks_see_the_points(monkeypatch):
     crop = lit(128, place, 2 / 16 * 0.4)  # two map pixels of a square of 0.4
 
     def errors(variables, points, seed):
-        own = variables["params"], variables["batch_stats"], {"image": crop, "points": points}
+        batch = {"image": crop, "points": points, "labelled": np.ones((1, 68), bool)}
+        own = variables["params"], variables["batch_stats"], batch
         return system.joint_loss(*own, jax.random.key(seed))[1]
 
     run, truth = on_an_axis(errors), np.float32(128 * place - 0.5)[None, None].repeat(68, 1)

@@ -149,7 +149,8 @@ def test_refusals(settings, message):
 
 @pytest.fixture
 def batch():
-    return {"points": jnp.asarray(np.random.default_rng(0).uniform(8, 56, (2, 68, 2)), jnp.float32)}
+    points = np.random.default_rng(0).uniform(8, 56, (2, 68, 2))
+    return {"points": jnp.asarray(points, jnp.float32), "labelled": jnp.ones((2, 68), bool)}
 
 
 @pytest.mark.heavy

@@ -50,6 +50,10 @@ def true_cells(system, points, shape):
     return Cells(*map(jnp.asarray, (heights, places, around, shape)))
 
 
+def batch_of(points):
+    return {"points": jnp.asarray(points), "labelled": jnp.ones(points.shape[:2], bool)}
+
+
 @pytest.fixture(params=[16, 32])
 def known(request):
     system = PIPNet(scheme="cofw29", size=128, stride=request.param, neighbours=4)
@@ -64,7 +68,7 @@ def test_perfect_cells_have_no_error_and_decode_to_the_points(known):
     found, score = system.decode(cells)
     np.testing.assert_allclose(found, points, atol=1e-3)
     assert (score == 1).all()
-    values, parts = system.errors(cells, {"points": jnp.asarray(points)})
+    values, parts = system.errors(cells, batch_of(points))
     assert set(parts) == {"cells", "places", "neighbours"}
     np.testing.assert_allclose(values, 0, atol=1e-5)
 
@@ -82,7 +86,7 @@ def test_a_point_is_the_mean_of_its_own_cell_and_of_those_it_neighbours(known):
 
 def test_errors_by_hand(known):
     system, points, shape = known
-    cells, batch = true_cells(*known), {"points": jnp.asarray(points)}
+    cells, batch = true_cells(*known), batch_of(points)
     side = system.size // system.stride
     _, parts = system.errors(cells._replace(heights=cells.heights * 0), batch)
     np.testing.assert_allclose(parts["cells"], 1 / side**2, rtol=1e-5)  # one cell of each point
@@ -97,7 +101,7 @@ def test_a_point_that_is_no_number_makes_the_loss_so(known):
     system, points, shape = known
     cells, broken = true_cells(*known), points.copy()
     broken[1, 3] = np.nan
-    values, _ = system.errors(cells, {"points": jnp.asarray(broken)})
+    values, _ = system.errors(cells, batch_of(broken))
     assert np.isfinite(values).tolist() == [True, False, True]
 
 
@@ -108,6 +112,7 @@ def test_a_few_steps_lower_every_part():
     batch = {
         "image": rng.integers(0, 256, (2, 64, 64, 3), np.uint8),
         "points": rng.uniform(4, 60, (2, 29, 2)).astype(np.float32),
+        "labelled": np.ones((2, 29), bool),
     }
     optimizer = optax.adam(3e-3)
 

@@ -41,7 +41,7 @@ def faces(system, count=3, seed=0):
     return {
         "image": rng.integers(0, 256, (count, system.size, system.size, 3), np.uint8),
         "points": rng.uniform(2, system.size - 3, (count, points, 2)).astype(np.float32),
-        "visible": np.ones((count, points), bool),
+        "labelled": np.ones((count, points), bool),
         "attributes": np.zeros((count, 6), np.uint8),
         "weight": np.ones(count, np.float32),
     }
@@ -93,8 +93,8 @@ def test_counts_of_the_stages_of_dan():
 
 def test_a_dry_run_counts_the_discriminator_too():
     lines = costs.table(PixelWise()).splitlines()
-    assert lines[-4].split() == ["discriminator", "(trains", "only)", "34,689"]
-    assert lines[-3] == "parameters while training: 82982347"
+    assert lines[-6].split() == ["discriminator", "(trains", "only)", "34,689"]
+    assert lines[-5] == "parameters while training: 82982347"
     assert lines[-2] == "parameters: 82947658"
 
 

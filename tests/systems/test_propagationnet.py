@@ -117,6 +117,7 @@ def batch_of(system, faces):
     return {
         "image": rng.integers(0, 256, (faces, size, size, 3), np.uint8),
         "points": rng.uniform(8, size - 8, (faces, points, 2)).astype(np.float32),
+        "labelled": np.ones((faces, points), bool),
         "attributes": (rng.random((faces, 6)) < 0.3).astype(np.uint8),
         "weight": np.ones(faces, np.float32),
     }

@@ -4,6 +4,7 @@ import json
 import math
 
 import jax
+import numpy as np
 import pytest
 
 from jaxalign import recipe as recipes
@@ -22,6 +23,7 @@ def sample(scheme, index):
         "id": drawn.id,
         "photo": drawn.photo,
         "points": points,
+        "labelled": np.ones(len(points), bool),
         "visible": drawn.visible[scheme],
         "attributes": drawn.attributes,
         "boxes": drawn.boxes | {"landmarks": landmark_box(points)},

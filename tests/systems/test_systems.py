@@ -54,7 +54,7 @@ def losses_of(system):
     batch = {
         "image": crops(system, 2),
         "points": jax.ShapeDtypeStruct((2, points, 2), jnp.float32),
-        "visible": jax.ShapeDtypeStruct((2, points), jnp.bool_),
+        "labelled": jax.ShapeDtypeStruct((2, points), jnp.bool_),
         "attributes": jax.ShapeDtypeStruct((2, 6), jnp.uint8),
         "weight": jax.ShapeDtypeStruct((2,), jnp.float32),
     }

@@ -199,6 +199,7 @@ def faces(system, number=2):
     return {
         "image": rng.integers(0, 256, (1, number, 64, 64, 3), np.uint8),
         "points": points.astype(np.float32),
+        "labelled": np.ones(points.shape[:-1], bool),
         "weight": np.ones((1, number), np.float32),
     }
 

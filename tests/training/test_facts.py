@@ -2,9 +2,11 @@
 
 import jax
 import numpy as np
+import pytest
 
 import jaxalign
 from jaxalign import checkpoints
+from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop, crop_face
 from jaxalign.recipe import Recipe, override
 from jaxalign.schemes import IBUG68
@@ -21,6 +23,19 @@ def test_the_mean_shape_is_that_of_the_crops(data_300w):
     rows = [crop_face(sample, IBUG68, crop, 48)["points"] for sample in source]
     expected = (np.mean(rows, 0) + 0.5) / 48
     np.testing.assert_allclose(facts.mean_shape(source, crop), expected, atol=1e-6)
+
+
+def test_the_mean_shape_is_of_labelled_points(data_300w):
+    source = open_source("ibug_300w/train", IBUG68, data_300w)
+    crop, samples = Crop(), [dict(source[0]), dict(source[1])]
+    whole = facts.mean_shape(samples[1:], crop)
+    points, labelled = samples[0]["points"].copy(), samples[0]["labelled"].copy()
+    points[30], labelled[30] = np.nan, False
+    samples[0] |= {"points": points, "labelled": labelled}
+    found = facts.mean_shape(samples, crop)
+    np.testing.assert_allclose(found[30], whole[30], atol=1e-6)
+    with pytest.raises(InputError, match="no training face has the points 30 labelled"):
+        facts.mean_shape(samples[:1], crop)
 
 
 def test_a_run_tells_it_to_the_network_that_asks(data_300w, tmp_path):

@@ -141,6 +141,16 @@ def test_latest_and_best_are_kept(train, tmp_path):
     assert checkpoints.find_step(tmp_path, "latest").name == "4"
 
 
+@pytest.mark.heavy
+def test_the_last_counts_where_validation_is_not_to_choose(train, tmp_path):
+    errors = iter([0.5, 0.2, 0.3, 0.4])
+    recipe = two_phases(eval_epochs=1, keep="last")
+    Run(recipe, train, train, tmp_path, validate=lambda run: (next(errors), 0.0)).run()
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["4"]
+    assert checkpoints.find_step(tmp_path, "best").name == "4"
+    assert [row["val_nme"] for row in lines(tmp_path) if "val_nme" in row] == [0.5, 0.2, 0.3, 0.4]
+
+
 def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
     arguments = small_recipe(epochs=1), train, test, tmp_path
     Run(*arguments, benchmark="ibug_300w")
