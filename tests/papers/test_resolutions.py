@@ -80,6 +80,7 @@ def source():
         faces.append({
             "id": str(number), "photo": cv2.imencode(".png", photo)[1].tobytes(),
             "points": points, "visible": np.ones(68, bool), "attributes": np.zeros(6),
+            "labelled": np.ones(68, bool),
             "boxes": {"landmarks": np.concatenate([points.min(0), points.max(0)])},
             "subsets": subsets, "norm_box": np.full(4, np.nan), "yaw": yaw,
         })  # fmt: skip
