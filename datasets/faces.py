@@ -96,6 +96,15 @@ class Benchmark:
                 raise InputError(f"{setting!r}: expected {key}=VALUE ({kind.__name__})")
         return options
 
+    def options_of(self, config: str) -> dict[str, int | float | str]:
+        """The inverse of `config`, for a name that it gave; "" is the default."""
+        options, rest = dict(self.options), "" if config == "default" else f"-{config}"
+        for key in sorted(options, reverse=True):  # the values may hold "-", the keys do not
+            head, found, value = rest.rpartition(f"-{key}")
+            if found:
+                rest, options[key] = head, type(options[key])(value)
+        return options
+
     def config(self, options: Mapping) -> str:
         """The name under which these options are stored, e.g. "size512-train100" or "default"."""
         differing = {k: v for k, v in options.items() if v != self.options[k]}

@@ -6,6 +6,7 @@ examples:
   jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
   jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
   jaxalign paper attention_cropping --figure 1 --ckpt runs/ours runs/fan --report runs/dlib
+  jaxalign paper --recipes
 
 needs: for the paper's numbers nothing; for ours data made by jaxalign prepare, and checkpoints of
 jaxalign train, reports of jaxalign evaluate, or the recipe of an ablation.
@@ -19,16 +20,19 @@ report in WORKDIR/reports. Models and reports that are given follow as further l
 import argparse
 
 from jaxalign.commands import add_data_dir, add_import, import_files, new_parser, run
+from jaxalign.errors import InputError
 from jaxalign.papers import PAPERS
 
 
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("paper", __doc__)
     add = parser.add_argument
-    add("paper", choices=PAPERS, help="whose tables and figures")
+    add("paper", choices=PAPERS, nargs="?", help="whose tables and figures")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", type=int, metavar="N", help="by the paper's count")
     what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
+    what.add_argument("--recipes", action="store_true", help="how the paper's recipes are trained, "
+                      "beside what it says of it; without PAPER, of all papers")  # fmt: skip
     add("--config", default="", help="recipe of an ablation's variants: a file, or the name of a "
         "recipe of the package")  # fmt: skip
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
@@ -73,8 +77,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def _paper(arguments):
     import_files(arguments)
+    if arguments.recipes:
+        from jaxalign.papers.recipes import text
+
+        print(text([arguments.paper] if arguments.paper else ()))
+        return
+    if not arguments.paper:
+        raise InputError(f"whose table or figure? Name one of: {', '.join(PAPERS)}")
 
     from jaxalign.papers.tables import make
 
     options = vars(arguments)
-    make(**{name: value for name, value in options.items() if name != "imports"})
+    make(**{name: value for name, value in options.items() if name not in ("imports", "recipes")})

@@ -1,0 +1,233 @@
+"""The training of the papers' recipes beside what the papers say of it: `jaxalign paper --recipes`.
+
+A recipe of a paper is one entry of STATED.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from jaxalign import recipe as recipes
+from jaxalign.augment import Augment
+from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import Crop
+from jaxalign.recipe import Recipe
+from jaxalign.sources import benchmark_of
+
+
+COLOUR = ("brightness", "gain", "contrast", "saturation")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What a paper, or its released code, says of the training of a recipe: row -> value, in the
+    form in which `training` gives ours; what it does not say is left out. `why`: row -> why ours
+    is another, or, of what is unstated, where ours is from."""
+
+    says: dict[str, str]
+    why: dict[str, str] = field(default_factory=dict)
+
+
+ENDS = "the papers' test sets choose no checkpoint here"
+HRNET = "those of HRNet for faces, Wang et al., 2020"
+
+
+def _gaussian_vector(faces: str, crop: str, why: str = "") -> Stated:
+    return Stated(
+        {
+            "input": "256 px",
+            "optimiser": "adam",
+            "faces": faces,
+            "crop": crop,
+            "augmentation": "rotation 30 (p 0.5), scale 0.25, flip 0.5, occlusion",
+        },
+        {
+            "optimiser": f"rate and schedule are {HRNET}",
+            "batch": HRNET,
+            "epochs": HRNET,
+            "validation": ENDS,
+            "augmentation": "how much is covered, and how often, is not said",
+        }
+        | ({"faces": why} if why else {}),
+    )
+
+
+def _tab(faces: str, crop: str, epochs: str = "140", steps: str = "80, 120", **why: str) -> Stated:
+    return Stated(
+        {
+            "input": "256 px",
+            "optimiser": f"adam 0.0001, x 0.1 at {steps}",
+            "batch": "16",
+            "epochs": f"{epochs} + {epochs}",
+            "faces": faces,
+            "crop": crop,
+            "augmentation": "rotation 60 (p 0.6), scale 0.25, flip 0.5, dropout 0.5, brightness",
+        },
+        {
+            "validation": "released: the best on the test set, but " + ENDS,
+            "augmentation": "of brightness and of dropped cells as released",
+        }
+        | why,
+    )
+
+
+def _propagationnet(faces: str) -> Stated:
+    return Stated(
+        {
+            "input": "256 px",
+            "optimiser": "adam 0.0001",
+            "faces": faces,
+            "augmentation": "rotation 30, scale 0.15, shift 0.09766, flip 0.5",
+        },
+        {
+            "optimiser": "of the schedule nothing is said: AWing's",
+            "batch": "HRNet's",
+            "epochs": "AWing's",
+            "validation": ENDS,
+            "crop": "as most take WFLW's boxes",
+        },
+    )
+
+
+STATED: dict[str, dict[str, Stated]] = {
+    "gaussian_vector": {
+        f"gv_{backbone}_{data}": _gaussian_vector(*stated)
+        for backbone in ("resnet50", "hrnet", "mobilenetv3")
+        for data, stated in {
+            "ibug_300w": ("3,148", "landmarks box x 1"),
+            "cofw": ("1,354", "dataset box x 1.1", "a slip of the paper: COFW has 1,345"),
+            "wflw": ("7,500", "dataset box x 1.25"),
+            "jd_landmark": ("11,393", "dataset box x 1"),
+        }.items()
+    },
+    "propagationnet": {
+        "propnet_wflw": _propagationnet("7,500"),
+        "propnet_ibug_300w": _propagationnet("3,148"),
+        "propnet_cofw": _propagationnet("1,345"),
+    },
+    "tab": {
+        "tab_wflw": _tab("7,500", "landmarks box x 1.25"),
+        "tab_ibug_300w": _tab("3,148", "landmarks box x 1.25"),
+        "tab_cofw": _tab("1,345", "landmarks box x 1.25"),
+        "tab_aflw": _tab("20,000", "dataset box x 1.25"),
+        "tab_w300_lp": _tab("61,225", "landmarks box x 1.25", "60", "30, 50"),
+    },
+    "pixelwise": {
+        "pixelwise_ibug_300w": Stated(
+            {
+                "input": "224 px",
+                "optimiser": "adam",
+                "faces": "3,148",
+                "validation": "the test faces, by the loss, patience 10",
+                "crop": "landmarks box x 1.3, about the points' mean",
+                "augmentation": "rotation 30, shrink 0.4",
+            },
+            {
+                "optimiser": "the rate as released",
+                "batch": "as released",
+                "epochs": "at most so many",
+                "faces": "a tenth is held out, for the test faces stop nothing here",
+                "validation": "by the NME",
+            },
+        )
+    },
+    "attention_cropping": {
+        "attention_ibug_300w": Stated(
+            {},
+            dict.fromkeys(
+                ("input", "optimiser", "batch", "epochs", "faces", "validation", "crop",
+                 "augmentation"),
+                "the supplement tells none",
+            ),
+        )
+    },
+}  # fmt: skip
+
+
+def training(recipe: Recipe) -> dict[str, str]:
+    """Row -> what a recipe's training is: input, optimiser, batch, epochs, faces, validation, crop,
+    augmentation. Of turns of several objectives each is told."""
+    data, phases = recipe.data, recipe.system.phases
+    rates = dict.fromkeys(_rate(o.optimizer) for phase in phases for o in phase.cycle)
+    return {
+        "input": f"{recipe.system.size} px",
+        "optimiser": "; ".join(rates),
+        "batch": str(recipe.training.batch),
+        "epochs": " + ".join(f"{phase.epochs:g}" for phase in phases),
+        "faces": f"{faces(recipe):,}",
+        "validation": _validation(recipe),
+        "crop": _crop(data.crop),
+        "augmentation": ", ".join(_augmentation(data.augment)) or "none",
+    }
+
+
+def faces(recipe: Recipe) -> int:
+    """How many faces the recipe trains on where its benchmark is complete."""
+    from jaxalign.datasets import BENCHMARKS
+
+    dataset, _, split = recipe.data.train.partition("/")
+    benchmark = BENCHMARKS[benchmark_of(dataset)]
+    options = benchmark.options_of(dataset.partition(":")[2])
+    held_out = 0 if recipe.data.val else recipe.data.holdout
+    return round(benchmark.expected(options)[split] * (1 - held_out))
+
+
+def text(papers: Iterable[str] = ()) -> str:
+    """Of these papers' recipes, of all where none is named, every row of ours, and below it the
+    paper's where it is another, with the reason."""
+    blocks = []
+    for paper in papers or STATED:
+        for name, stated in STATED[paper].items():
+            lines = [name]
+            for row, ours in training(recipes.load(name)).items():
+                same = stated.says.get(row) == ours
+                lines.append(f"  {row:<14}{ours}{'  = the paper' if same else ''}")
+                if not same:
+                    told = stated.says.get(row, "unstated")
+                    lines.append(f"{'':<16}the paper: {told} ({stated.why[row]})")
+            blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def _rate(optimizer: Optimizer):
+    parts = [f"{optimizer.kind} {optimizer.rate:g}"]
+    if optimizer.schedule == "step":
+        boundaries = ", ".join(f"{boundary:g}" for boundary in optimizer.boundaries)
+        parts.append(f"x {optimizer.decay:g} at {boundaries}")
+    elif optimizer.schedule != "constant":
+        parts.append(optimizer.schedule)
+    for name in ("warmup", "weight_decay", "clip"):
+        if value := getattr(optimizer, name):
+            parts.append(f"{name.replace('_', ' ')} {value:g}")
+    return ", ".join(parts)
+
+
+def _validation(recipe):
+    data, training = recipe.data, recipe.training
+    if not (data.val or data.holdout):
+        return "none, the last counts"
+    of = data.val or f"{100 * data.holdout:g} % held out"
+    patience = f", patience {training.patience}" if training.patience else ""
+    return f"{of}, the {training.keep} counts{patience}"
+
+
+def _crop(crop: Crop):
+    rule = getattr(crop, crop.box)
+    parts = [f"{crop.box} box x {rule.enlarge:g}"]
+    if rule.down:
+        parts.append(f"{rule.down:g} down")
+    if crop.centroid:
+        parts.append("about the points' mean")
+    return ", ".join(parts)
+
+
+def _augmentation(augment: Augment) -> Iterator[str]:
+    """Every augmentation that is on: its strength, and its probability where that is below 1."""
+    chances = {"rotation": "rotation_p"} | dict.fromkeys(COLOUR, "colour_p")
+    for one in dataclasses.fields(augment):
+        value = getattr(augment, one.name)
+        if one.name in {*augment.idle, *chances.values()} or not value:
+            continue
+        chance = getattr(augment, chances[one.name]) if one.name in chances else 1.0
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        yield f"{one.name.replace('_', ' ')} {shown}" + (f" (p {chance:g})" if chance < 1 else "")
