@@ -70,8 +70,8 @@ def draw(figure: Figure, work, name: str, study: Study) -> None:
         text = to_text(_by_groups(level))
     write_rows(path.with_suffix(".csv"), rows)
     print(text)
-    for line in filter(None, (note, _stand_in(source.name))):
-        print(line)
+    if benchmark_of(source.name) == "synthetic_faces":
+        print("synthetic faces: a stand-in; this says nothing about photographs")
     print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
 
 
@@ -96,12 +96,6 @@ def _opened(figure, work):
         raise InputError(f"--ckpt: models of {' and '.join(schemes)}; name those of one")
     note = "\n".join(filter(None, dict.fromkeys(one.system.note for one in opened)))
     return models, opened[0].source, note
-
-
-def _stand_in(spec):
-    if benchmark_of(spec) == "synthetic_faces":
-        return "synthetic faces: a stand-in; this says nothing about photographs"
-    return ""
 
 
 # Numbers are {(tool, side): (measures, faces, how many were smaller)}.
@@ -278,8 +272,9 @@ def draw_corrections(models: Sequence[Model], level: Level, shown: Sequence[int]
         pair = found.global_points, found.points
         squares = [np.square(points - crop["points"]).sum(-1) * (level.side / size) ** 2
                    for points in pair]  # fmt: skip
-        for region, own in system.regions.items():
-            errors = (float(those[list(own)].mean()) for those in squares)
+        for region, points in system.regions.items():
+            own = [point for point in points if crop["labelled"][point]]
+            errors = (float(those[own].mean()) if own else np.nan for those in squares)
             rows.append([model.name, face["id"], level.side, region, *errors])
         places = [(np.full(2, (size - 1) / 2), size, "")]
         places += [(square[:2], square[2], region) for square, region in
