@@ -4,7 +4,7 @@
 number stands as the paper prints it, slips too: these are named in `notes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxalign.samples import ATTRIBUTES
@@ -60,8 +60,8 @@ class Variant(Row):
 class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
-    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of.
+    `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
+    as many of the rows as there are ours of.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Table:
     data: str = "ibug_300w/test"
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
-    measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
+    measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
 
     @property
     def ablation(self) -> bool:
@@ -79,8 +79,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
-    Or a study of faces brought to several sizes: one of resolution_figures.KINDS.
+    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
+    "vectors", bars of a point's vectors by the only variant or the first model given; or a study of
+    faces brought to several sizes, one of resolution_figures.KINDS.
 
     `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
     faces must name, where a column is of LISTED ones. `page` of `pages`: which of the shown faces,
