@@ -2,7 +2,8 @@
 
 Data: ibug_300w, at the photos' own resolution; most of its faces are smaller than 1024 px, and what
 is enlarged shows nothing new. Schedule and augmentation of HRNet's recipe for faces, batch 8, as
-reconstructed: the paper's are not known.
+reconstructed: the paper's are not known. Its data was balanced by pose; of 300W no yaw is known, of
+300W-LP it is: --set data.train=w300_lp/train data.balance=yaw.
 Size: 31,191,543 parameters, 41.11 G multiply-adds a face; for GPUs and TPUs.
 Not trained yet at this size, so no accuracy is stated.
 """

@@ -13,7 +13,7 @@ import numpy as np
 from jaxalign import geometry
 from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
-from jaxalign.samples import Batch, Sample
+from jaxalign.samples import YAWS, Batch, Sample
 from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
 
@@ -141,18 +141,56 @@ def crop_face(
     }
 
 
+@dataclass(frozen=True, eq=False)  # two are equal where they are one: quick to look up
+class Bins:
+    """Faces in bins that are to be drawn equally often: the indices of each that is not empty."""
+
+    faces: tuple[np.ndarray, ...]
+
+
+def bins_of(source: Sequence[Sample], by: str) -> Bins:
+    """The faces in bins `by` "yaw", those of samples.YAWS. Errors: InputError where one is unknown.
+
+    Reads the source once.
+    """
+    assert by == "yaw"
+    yaw, ids = zip(*((sample["yaw"], sample["id"]) for sample in source), strict=True)
+    yaw = abs(np.array(yaw, np.float64))
+    unknown = [ids[index] for index in np.flatnonzero(np.isnan(yaw))]
+    if unknown:
+        raise InputError(
+            f"data.balance={by}: no yaw is known for {len(unknown)} of {len(ids)} faces, first "
+            f"{unknown[0]}; train on data that tells it (w300_lp, aflw2000_3d, synthetic_faces), "
+            "or set data.balance=''"
+        )
+    found = (np.flatnonzero((low < yaw) & (yaw <= high)) for low, high in YAWS.values())
+    return Bins(tuple(faces for faces in found if len(faces)))
+
+
 @lru_cache(maxsize=4)  # rows of two epochs are read side by side where one ends
-def _epoch_order(seed, epoch, length):
-    return np.random.default_rng((seed, epoch)).permutation(length)
+def _epoch_order(seed, epoch, length, bins=None):
+    """Which faces an epoch draws, (length,), and how often each was drawn before in it: each once,
+    or of each of `bins` equally many, up to one, and there each equally often, up to once."""
+    rng = np.random.default_rng((seed, epoch))
+    if bins is None:
+        return rng.permutation(length), np.zeros(length, int)
+    parts = len(bins.faces)
+    shares = (length + np.arange(parts)) // parts  # which bins have one more changes by epoch
+    drawn = []
+    for faces, share in zip(bins.faces, rng.permutation(shares), strict=True):
+        rounds = -(-share // len(faces))
+        order = np.concatenate([rng.permutation(faces) for _ in range(rounds)])[:share]
+        drawn.append(np.stack([order, np.arange(share) // len(faces)]))
+    return rng.permutation(np.concatenate(drawn, 1), axis=1)
 
 
 @dataclass(frozen=True)
 class _TrainingRows:
     """Random access to the endless training order: position -> augmented face.
 
-    Position p is the p-th face ever trained on: epoch p // N, a permutation of its own for each
-    epoch. Every random choice comes from (seed, epoch, index), so a row does not depend on
-    threads, hosts or on where training was resumed.
+    Position p is the p-th face ever trained on: epoch p // N, an order of its own for each epoch.
+    Every random choice comes from (seed, epoch, index, how often it was drawn before), so a row
+    does not depend on threads, hosts or on where training was resumed.
     """
 
     source: Sequence[Sample]
@@ -165,6 +203,7 @@ class _TrainingRows:
     local: int  # rows of a batch that are this process's
     process: int
     processes: int
+    bins: Bins | None
 
     def __len__(self) -> int:
         return self.length
@@ -174,9 +213,11 @@ class _TrainingRows:
         epoch, nth = divmod(
             (batch * self.processes + self.process) * self.local + place, len(self.source)
         )
-        face = int(_epoch_order(self.seed, epoch, len(self.source))[nth])
+        order, before = _epoch_order(self.seed, epoch, len(self.source), self.bins)
+        face, again = int(order[nth]), int(before[nth])
         sample = self.source[face]
-        rng = np.random.default_rng((self.seed, epoch, face + 1))  # 0 is the epoch's order
+        key = self.seed, epoch, face + 1  # 0 is the epoch's order
+        rng = np.random.default_rng((*key, again) if again else key)
         row = crop_face(sample, self.scheme, self.crop, self.size, self.augment, rng)
         return row | {"index": face}
 
@@ -195,11 +236,13 @@ def training_batches(
     process: int = 0,
     processes: int = 1,
     threads: int = 2,
+    bins: Bins | None = None,
 ) -> Iterator[Batch]:
     """Batches number first to last - 1 of the training order, read ahead by Grain's threads.
 
     `batch` faces a step over all processes, of which this one gets its share. Their
-    `weight` is 1.
+    `weight` is 1. An epoch has as many rows as there are faces: each once, or, by `bins`, equally
+    many of each of them.
     """
     import grain  # here: it takes seconds, and crops of single photos go without
 
@@ -215,6 +258,7 @@ def training_batches(
         local=local,
         process=process,
         processes=processes,
+        bins=bins,
     )
     dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)

@@ -44,6 +44,10 @@ class Data(Settings):
     trained on, none is validated on, and the last checkpoint is the one that counts. `limit` > 0
     takes only the first faces of both, and `augmented=False` the plain crops: to see a model
     overfit.
+
+    `balance`: "yaw" draws the bins 0 to 30, 30 to 60 and above 60 degrees equally often (those that
+    have faces), as pose-balanced data would: an epoch stays as long, with some faces again and
+    others not. "" draws each face once an epoch.
     """
 
     where: ClassVar[str] = "data."
@@ -55,11 +59,13 @@ class Data(Settings):
     crop: Crop = field(default_factory=Crop)
     augment: Augment = field(default_factory=Augment)
     augmented: bool = True
+    balance: str = ""
     limit: int = 0
     threads: int = 2  # that read and warp photos
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_choices(balance=("", "yaw"))
         self.check_least(holdout=0, limit=0, threads=1)
         if not self.holdout < 1:
             self.refuse(

@@ -7,6 +7,9 @@ import numpy as np
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
 BOX_KINDS = ("dataset", "detector")  # that annotations may give; the landmarks' own is made of them
+# Bins of |yaw|: degrees above the first, up to the second, as aflw2000_3d's subsets (seven of its
+# faces turn further than 90).
+YAWS = {"yaw 0 to 30": (-1.0, 30.0), "yaw 30 to 60": (30.0, 60.0), "yaw above 60": (60.0, 180.0)}
 
 
 class Sample(TypedDict):

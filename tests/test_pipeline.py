@@ -8,7 +8,14 @@ import pytest
 from jaxalign import geometry, pipeline
 from jaxalign.augment import Augment
 from jaxalign.errors import InputError
-from jaxalign.pipeline import BoxRule, Crop, crop_face, evaluation_batches, training_batches
+from jaxalign.pipeline import (
+    BoxRule,
+    Crop,
+    bins_of,
+    crop_face,
+    evaluation_batches,
+    training_batches,
+)
 from jaxalign.schemes import AFLW19, IBUG68
 
 
@@ -391,6 +398,58 @@ def test_every_face_comes_once_an_epoch_and_new_each_time(faces):
     for face in range(FACES):
         poses = [m[i == face].tobytes() for i, m in zip(index, matrix, strict=True)]
         assert len(set(poses)) == BATCH
+
+
+YAW = (0.0, -12.0, 30.0, 8.0, -31.0, 60.0, -99.0)  # four faces, two and one
+
+
+@pytest.fixture(scope="module")
+def turned(faces):
+    return [face | {"yaw": yaw} for face, yaw in zip(faces, YAW, strict=True)]
+
+
+def test_bins_are_drawn_equally_often(turned):
+    """Each third of an epoch; within a bin no face a second time before all have come."""
+    bins = bins_of(turned, "yaw")
+    assert [part.tolist() for part in bins.faces] == [[0, 1, 2, 3], [4, 5], [6]]
+    rows = training(turned, 0, 3 * FACES, bins=bins)  # 84 rows: twelve epochs of seven
+    epochs = np.concatenate([batch["index"] for batch in rows]).reshape(-1, FACES)
+    shares = np.array([[np.isin(epoch, part).sum() for part in bins.faces] for epoch in epochs])
+    assert (np.sort(shares, 1) == [2, 2, 3]).all()
+    assert (shares.max(0) == 3).all()  # not always the same bin has one more
+    for epoch in epochs:
+        times = np.bincount(epoch, minlength=FACES)
+        assert all(np.ptp(times[part]) <= 1 for part in bins.faces)
+    assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
+
+
+def test_a_face_that_comes_again_is_augmented_anew(turned):
+    rows = training(turned, 0, FACES, bins=bins_of(turned, "yaw"))
+    index = np.concatenate([batch["index"] for batch in rows])
+    matrix = np.concatenate([batch["matrix"] for batch in rows])
+    poses = [one.tobytes() for one in matrix[index == 6]]
+    assert len(set(poses)) == len(poses) >= 2 * 4
+
+
+def test_balanced_batches_do_not_depend_on_start_processes_or_threads(turned):
+    bins = bins_of(turned, "yaw")
+    whole = training(turned, 0, 6, bins=bins)
+    assert_equal(training(turned, 2, 6, threads=4, bins=bins_of(turned, "yaw")), whole[2:])
+    halves = [training(turned, 0, 6, process=p, processes=2, bins=bins) for p in range(2)]
+    joined = [{key: np.concatenate([left[key], right[key]]) for key in left}
+              for left, right in zip(*halves, strict=True)]  # fmt: skip
+    assert_equal(joined, whole)
+    other = training(turned, 0, 6, seed=2, bins=bins)
+    assert (other[0]["index"] != whole[0]["index"]).any()
+
+
+def test_bins_without_faces_are_passed_over_and_unknown_yaws_named(turned):
+    bins = bins_of(turned[:4] + turned[6:], "yaw")
+    assert [part.tolist() for part in bins.faces] == [[0, 1, 2, 3], [4]]
+    unknown = [*turned[:5], turned[5] | {"yaw": np.nan}, turned[6] | {"yaw": np.nan}]
+    message = "^data.balance=yaw: no yaw is known for 2 of 7 faces, first faces/5; train on data"
+    with pytest.raises(InputError, match=message):
+        bins_of(unknown, "yaw")
 
 
 def test_fewer_faces_than_a_batch(faces):

@@ -80,6 +80,7 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("data.crop.box=landmark", "^data.crop.box='landmark': one of landmarks, dataset, detec"),
         ("data.crop.landmarks.enlarge=0", "^data.crop.landmarks.enlarge=0.0: must be above 0"),
         ("data.holdout=1", "^data.holdout=1.0: must be below 1"),
+        ("data.balance=pose", "^data.balance='pose': one of '', yaw"),
         ("training.keep=first", "^training.keep='first': one of best, last"),
         ("training.judge=auc", "^training.judge='auc': one of nme, loss"),
         ("data.augment.flip=2", "^data.augment.flip=2.0: must be in 0..1"),

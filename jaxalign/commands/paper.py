@@ -7,6 +7,7 @@ examples:
   jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
   jaxalign paper gaussian_vector --figure 4 --ckpt runs/300w
   jaxalign paper tab --table 6 --config tab_aflw --init-from vgg16_bn.pth
+  jaxalign paper attention_cropping --figure 1 --ckpt runs/ours runs/fan --report runs/dlib
   jaxalign paper --recipes
 
 needs: for the paper's numbers nothing; for ours data made by jaxalign prepare, and checkpoints of
@@ -52,6 +53,21 @@ def parser() -> argparse.ArgumentParser:
     add_import(parser)
     add("--ids", default="", metavar="FILE",
         help="for a figure of listed faces: their ids, one a line")  # fmt: skip
+    add("--sizes", nargs="+", type=int, default=[], metavar="PX",
+        help="for a figure over resolutions: sides of the faces' crops (default: 256 512 1024 "
+        "2048)")  # fmt: skip
+    add(
+        "--common",
+        action="store_true",
+        help="for such a figure: at every size only the faces that reach the largest",
+    )
+    add(
+        "--normaliser",
+        default="",
+        help="for such a figure: what errors are shares of (default: inter_ocular)",
+    )
+    add("--faces", type=int, default=None, metavar="N",
+        help="for such a figure: how many faces it shows (default: 4)")  # fmt: skip
     add("--workdir", default="", help="folder of models and reports (default: runs/PAPER)")
     add("--csv", default="", metavar="FILE",
         help="the printed numbers, with the ends of their intervals")  # fmt: skip

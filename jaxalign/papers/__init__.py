@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxalign.samples import ATTRIBUTES
 
 
-PAPERS = ("gaussian_vector", "pixelwise", "propagationnet", "tab")
+PAPERS = ("attention_cropping", "gaussian_vector", "pixelwise", "propagationnet", "tab")
 LISTED = ("listed", "unlisted")  # faces that the user's `--ids` names, and all others
 
 
@@ -91,12 +91,14 @@ class Table:
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
     "vectors", bars of a point's vectors by the only variant or the first model given; "features",
-    maps of faces that the columns' methods of the system give; or "shares", bars of the attributes
-    in train and test of a data set, without a model.
+    maps of faces that the columns' methods of the system give; "shares", bars of the attributes in
+    train and test of a data set, without a model; or a study of faces brought to several sizes, one
+    of resolution_figures.KINDS.
 
     `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
     what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's
-    legend tells the failure rate at it, `area` > 0: the AUC up to it.
+    legend tells the failure rate at it, `area` > 0: the AUC up to it. `page` of `pages`: which of
+    the shown faces, where several figures share them.
     """
 
     title: str
@@ -107,6 +109,8 @@ class Figure:
     listed: str = ""
     limit: float = 0.0
     area: float = 0.0
+    page: int = 0
+    pages: int = 1
 
 
 WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}

@@ -6,6 +6,7 @@ models and reports that are given follow as further lines or curves (see work.Wo
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.tables import Table as Text
 from jaxalign.evaluation.tables import size_of, to_text, write_rows
-from jaxalign.papers import Column, Table, Variant, figures
+from jaxalign.papers import Column, Table, Variant, figures, resolution_figures
+from jaxalign.papers.resolutions import Study
 from jaxalign.papers.work import Work
 from jaxalign.protocols import protocol_for
 from jaxalign.sources import benchmark_of
@@ -29,13 +31,19 @@ def make(
     csv: Path | str = "",
     ids: Path | str = "",
     workdir: Path | str = "",
+    sizes: Sequence[int] = (),
+    common: bool = False,
+    normaliser: str = "",
+    faces: int | None = None,
     **options,
 ) -> None:
     """Prints a table of the paper, one of PAPERS, or draws a figure into `workdir`, by default
     runs/PAPER; `table` or `figure` is its number in the paper.
 
     `csv`: a file for the printed numbers. `ids`: a file of faces, one id a line, for a figure that
-    parts the faces by a list. `options` are those of Work. Errors: InputError.
+    parts the faces by a list, or shows some. `sizes`, `common`, `normaliser` and `faces` are those
+    of resolutions.Study, for a figure over resolutions. `options` are those of Work. Errors:
+    InputError.
     """
     module = importlib.import_module(f"jaxalign.papers.{paper}")
     kind = "table" if table is not None else "figure"
@@ -43,12 +51,20 @@ def make(
     if number not in known:
         numbers = ", ".join(map(str, known)) or "none"
         raise InputError(f"--{kind} {number}: there are of {module.NAME}: {numbers}")
+    figure_kind = known[number].kind if kind == "figure" else ""
     listed = kind == "figure" and known[number].listed
     if listed and not ids:
         raise InputError(f"--figure {number} needs --ids FILE, one id a line: {listed}")
-    if ids and not listed:
-        raise InputError("--ids is only for a figure that parts the faces by a list")
+    if ids and not listed and figure_kind not in resolution_figures.SHEETS:
+        raise InputError("--ids is only for a figure that parts the faces by a list, or shows some")
+    given = {"sizes": sizes, "common": common, "normaliser": normaliser, "faces": faces}
+    given = {k: v for k, v in given.items() if v or (k == "faces" and v is not None)}
     work = Work(workdir or f"runs/{paper}", ids=ids, **options)
+    if figure_kind in resolution_figures.KINDS:
+        resolution_figures.draw(known[number], work, f"figure{number}", Study(**given))
+        return
+    if given:
+        raise InputError(f"--{next(iter(given))} is only for a figure over resolutions")
     if kind == "figure":
         figures.draw(known[number], work, f"figure{number}")
         return

@@ -16,7 +16,7 @@ from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import headed
-from jaxalign.pipeline import evaluation_batches, training_batches
+from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
@@ -102,6 +102,7 @@ class Run:
                 f"training.patience={recipe.training.patience} needs faces to validate on; set "
                 "data.val or data.holdout"
             )
+        self.bins = bins_of(train, recipe.data.balance) if recipe.data.balance else None
         self.stretches, self.per_epoch = plan(recipe, len(train))
         self.last = self.stretches[-1].last
         self.protocol = protocol_for(benchmark, self.system.points)
@@ -273,6 +274,7 @@ class Run:
             process=jax.process_index(),
             processes=jax.process_count(),
             threads=data.threads,
+            bins=self.bins,
         )
 
     def _check(self, step, metrics, indices):

@@ -11,9 +11,9 @@ from benchmarks import (
     decoding,
     detectors,
     dlib_baseline,
+    high_resolution,
     parity,
     prediction,
-    resolutions,
     rooms,
     shifts,
 )
@@ -26,9 +26,9 @@ BENCHMARKS = (
     decoding,
     detectors,
     dlib_baseline,
+    high_resolution,
     parity,
     prediction,
-    resolutions,
     rooms,
     shifts,
 )

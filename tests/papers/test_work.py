@@ -12,6 +12,7 @@ from jaxalign.training import train
 
 
 RECIPES = {
+    "attention_cropping": ("attention_ibug_300w", "attention_light_ibug_300w"),
     "gaussian_vector": ("gv_resnet50_ibug_300w", "gv_light_ibug_300w"),
     "pixelwise": ("pixelwise_ibug_300w", "pixelwise_light_ibug_300w"),
     "propagationnet": ("propnet_wflw", "propnet_light_ibug_300w"),

@@ -278,6 +278,27 @@ def test_phases_train_only_their_networks_and_cycles_alternate(train, tmp_path):
     assert final["second"] == pytest.approx(expected_scale(4), abs=1e-5)
 
 
+class Counted(list):
+    """Faces, and how often each was asked for."""
+
+    def __init__(self, faces):
+        super().__init__(faces)
+        self.asked = np.zeros(len(faces), int)
+
+    def __getitem__(self, index):
+        self.asked[index] += 1
+        return super().__getitem__(index)
+
+
+def test_a_balanced_run_trains_on_equally_many_of_each_yaw(train, tmp_path):
+    faces = Counted([train[i % len(train)] | {"yaw": 50.0 * (i > 9)} for i in range(12)])
+    recipe = override(two_phases(), ["data.balance=yaw"])
+    Run(recipe, faces, [], tmp_path / "balanced").run()  # 12 steps of 4 faces
+    assert [faces.asked[:10].sum(), faces.asked[10:].sum()] == [24, 24]
+    with pytest.raises(checkpoints.InputError, match="no yaw is known for 6 of 6 faces"):
+        Run(recipe, train, [], tmp_path / "unknown")
+
+
 def test_a_phase_that_cannot_predict_is_not_validated(train, tmp_path, monkeypatch):
     first, second = TwoPhases().phases
     phases = property(lambda self: (replace(first, predicts=False), second))
