@@ -10,9 +10,9 @@ pair this was tried on, pt2d follows the visible outline of the face. The option
 AFLW2000-3D is scored on. What `landmarks` holds is known from the code of others and was not seen.
 
 Coordinates are taken to count from 1 (`base`), for the authors' Matlab code does; others take them
-as stored, `base=0`. The release does not say so; drawn points do not decide it, since they are those
-of a fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3)
-pixels on average from where those of 300W, counted from 0, land on them.
+as stored, `base=0`. The release does not say so. Drawn points do not decide it: they are those of a
+fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3) pixels on
+average from where those of 300W, counted from 0, land on them.
 
 It holds IBUG and the test photos of HELEN and LFPW: do not train on it to report 300W.
 """
@@ -33,9 +33,7 @@ FOLDERS = tuple(name.upper() for name in COUNTS)
 VARIABLES = {"2d": "pts_2d", "3d": "pts_3d"}  # option `points` -> the variable of landmarks
 
 
-def faces(
-    root: Path, *, flips: int = 1, points: str = "2d", base: int = 1
-) -> Iterator[Face | Bad]:
+def faces(root: Path, *, flips: int = 1, points: str = "2d", base: int = 1) -> Iterator[Face | Bad]:
     """Every photo of the tree: folder after folder, by name; mirrored ones last, `flips` 0 leaves
     them. `points`: 2d on the visible outline, or 3d, which only folders of `landmarks` have. `base`
     is where coordinates begin to count."""
