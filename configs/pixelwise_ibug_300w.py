@@ -34,7 +34,7 @@ def config() -> Recipe:
             holdout=0.1,
             test="ibug_300w/test",
             crop=Crop("landmarks", BoxRule(1.3), BoxRule(1.3), BoxRule(1.3), centroid=True),
-            augment=geometric("crop", rotation=30, scale=0, shrink=0.4, shift=0, flip=0),
+            augment=geometric(of="crop", rotation=30, scale=0, shrink=0.4, shift=0, flip=0),
         ),
         training=Training(batch=16, eval_steps=1000, judge="loss", patience=10),
     )
