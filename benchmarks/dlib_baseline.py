@@ -3,8 +3,7 @@ or a published predictor scored.
 
 examples:
   python -m benchmarks.dlib_baseline --data ibug_300w/train --test ibug_300w/test --out runs/dlib
-  python -m benchmarks.dlib_baseline --predictor shape_predictor_68_face_landmarks.dat \
-      --boxes dlib --test ibug_300w/test --out runs/dlib_published
+  python -m benchmarks.dlib_baseline --predictor FILE --boxes dlib --test ibug_300w/test --out W
 
 needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt), and data made by
 jaxalign prepare.
