@@ -35,7 +35,7 @@ def test_no_strength_changes_nothing():
 def test_what_is_augmented_is_photo_or_crop():
     with pytest.raises(InputError, match="data.augment.of='face': one of photo, crop"):
         Augment(of="face")
-    assert geometric("crop").of == "crop" and geometric().of == "photo"
+    assert geometric(of="crop").of == "crop" and geometric().of == "photo"
 
 
 def test_poses_fill_their_ranges():

@@ -17,7 +17,7 @@ TEXT = (ROOT / "docs/fidelity.md").read_text(encoding="utf-8")
 SECTIONS = {  # how a section's heading begins -> recipes of which one must take its settings
     "Gaussian Vector": STATED["gaussian_vector"],
     "PropagationNet": STATED["propagationnet"],
-    "Think about boundary": STATED["tab"],
+    "TAB": STATED["tab"],
     "Pixel-wise classification": STATED["pixelwise"],
     "Attention-driven cropping": STATED["attention_cropping"],
     "Benchmarks": {name: None for of in STATED.values() for name in of},
