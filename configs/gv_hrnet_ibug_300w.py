@@ -1,7 +1,8 @@
-"""GV(HRNet): HRNetV2-W32, on 300W; all else as gv_resnet50_ibug_300w.
+"""GV(HRNet): HRNetV2-W32 and an FPN, on 300W; all else as gv_resnet50_ibug_300w.
 
+`--set system.head=hrnet` takes HRNet's own head for faces in the FPN's place.
 ImageNet start by `--init-from hrnetv2_w32_imagenet_pretrained.pth`.
-Cost: 29,570,084 parameters, 11.38 G multiply-adds a face.
+Cost: 30,036,996 parameters, 12.86 G multiply-adds a face.
 The paper: NME (inter-ocular) 2.62 / 4.51 / 2.99 % common / challenging / full.
 Not trained yet at this size, so no accuracy of ours is stated.
 """

@@ -1,7 +1,8 @@
-"""GV(HRNet): HRNetV2-W32, on JD-landmark; all else as gv_resnet50_jd_landmark.
+"""GV(HRNet): HRNetV2-W32 and an FPN, on JD-landmark; all else as gv_resnet50_jd_landmark.
 
+`--set system.head=hrnet` takes HRNet's own head for faces in the FPN's place.
 ImageNet start by `--init-from hrnetv2_w32_imagenet_pretrained.pth`.
-Cost: 29,588,362 parameters, 11.46 G multiply-adds a face.
+Cost: 30,046,762 parameters, 12.90 G multiply-adds a face.
 The paper: AUC 83.34 % at 8 %, NME 1.35 %, failure rate 0.10 %.
 Not trained yet at this size, so no accuracy of ours is stated.
 """

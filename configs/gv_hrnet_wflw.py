@@ -1,7 +1,8 @@
-"""GV(HRNet): HRNetV2-W32, on WFLW; all else as gv_resnet50_wflw.
+"""GV(HRNet): HRNetV2-W32 and an FPN, on WFLW; all else as gv_resnet50_wflw.
 
+`--set system.head=hrnet` takes HRNet's own head for faces in the FPN's place.
 ImageNet start by `--init-from hrnetv2_w32_imagenet_pretrained.pth`.
-Cost: 29,584,514 parameters, 11.44 G multiply-adds a face.
+Cost: 30,044,706 parameters, 12.89 G multiply-adds a face.
 The paper: NME (inter-ocular) 4.33 %, failure rate 3.52 % at 10 %, AUC 0.5775.
 Not trained yet at this size, so no accuracy of ours is stated.
 """

@@ -14,7 +14,7 @@ from jaxalign.recipe import Recipe
 
 def config() -> Recipe:
     base = gv_resnet50_ibug_300w.config()
-    crop = Crop("dataset", landmarks=BoxRule(1.1), dataset=BoxRule(1.1))
+    crop = Crop("dataset", BoxRule(1.1), BoxRule(1.1), BoxRule(1.1))
     return replace(
         base,
         system=replace(base.system, scheme="cofw29"),

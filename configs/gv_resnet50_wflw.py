@@ -14,7 +14,7 @@ from jaxalign.recipe import Recipe
 
 def config() -> Recipe:
     base = gv_resnet50_ibug_300w.config()
-    crop = Crop("dataset", landmarks=BoxRule(1.25), dataset=BoxRule(1.25))
+    crop = Crop("dataset", BoxRule(1.25), BoxRule(1.25), BoxRule(1.25))
     return replace(
         base,
         system=replace(base.system, scheme="wflw98"),

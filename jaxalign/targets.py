@@ -66,6 +66,16 @@ def weight_map(maps: Float[Given, "B h w K"], easy: float = 0.1) -> Float[Array,
     return jnp.where(dilated > 0.2, 1.0, easy)
 
 
+def nearest_pixels(places: Float[Given, "*shape"], side: int) -> Float[Array, "*shape"]:
+    """Map pixels of a map of `side` -> the nearest whole ones, halves towards the map's middle.
+
+    So both edges of the map, -1/2 and side - 1/2, belong to its first and last pixel: a crop as
+    tight as the points has points exactly there. And mirrored points have mirrored pixels.
+    """
+    low = places < (side - 1) / 2
+    return jnp.where(low, jnp.floor(places + 0.5), jnp.ceil(places - 0.5))
+
+
 def vectors(
     points: Float[Given, "B K 2"],
     stride: int,
@@ -73,19 +83,30 @@ def vectors(
     sigma: float,
     theta: float,
     exponent: int = 2,
+    tail: float = 0.0,
+    tail_sigma: float = 2.0,
 ) -> tuple[Float[Array, "B w K"], Float[Array, "B h K"]]:
     """Vector labels (Gaussian Vector, Eq. 2): points (B, K, 2) crop pixels -> x (B, w, K), y.
 
     1 + theta at the map pixel nearest to the point, exp(-d^exponent / (2 sigma^2)) at distance d
-    below 3 sigma, 0 beyond; sigma in map pixels. The paper prints d, its Eq. 6 inverts d^2. A
-    point outside the crop leaves the tail that reaches in.
+    below 3 sigma, 0 beyond; sigma in map pixels. The paper prints d, its Eq. 6 inverts d^2.
+
+    Each axis for itself: a point beside the map in x alone has the usual y. On an axis where the
+    nearest pixel is off the map, Eq. 2 leaves the tail that reaches in, of amplitude 1. `tail` > 0
+    leaves there what decoding.vectors inverts (Eq. 6): tail exp(-d^2 / (2 tail_sigma^2)), not cut,
+    d to the point itself.
     """
-    centre = jnp.round(geometry.to_map(points, stride))
-    grid = jnp.arange(size // stride, dtype=points.dtype)
-    distance = abs(grid[None, :, None, None] - centre[:, None])  # (B, w, K, 2)
+    place, side = geometry.to_map(points, stride), size // stride
+    centre = nearest_pixels(place, side)
+    grid = jnp.arange(side, dtype=points.dtype)[None, :, None, None]
+    distance = abs(grid - centre[:, None])  # (B, w, K, 2)
     label = jnp.exp(-(distance**exponent) / (2 * sigma**2))
     label = jnp.where(distance >= 3 * sigma, 0, label)  # so written, not-a-number stays
     label = jnp.where(distance == 0, 1 + theta, label)
+    if tail:
+        off = (centre < 0) | (centre > side - 1)
+        reaching_in = tail * jnp.exp(-jnp.square(grid - place[:, None]) / (2 * tail_sigma**2))
+        label = jnp.where(off[:, None], reaching_in, label)
     return label[..., 0], label[..., 1]
 
 

@@ -5,6 +5,7 @@ examples:
   jaxalign paper gaussian_vector --table 1 --ckpt runs/300w
   jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
   jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
+  jaxalign paper gaussian_vector --figure 4 --ckpt runs/300w
   jaxalign paper --recipes
 
 needs: for the paper's numbers nothing; for ours data made by jaxalign prepare, and checkpoints of

@@ -8,17 +8,26 @@ from flax import linen as nn
 from jaxalign.layers.hourglass import upsample
 
 
+RECTIFIERS = {
+    "leaky": partial(nn.leaky_relu, negative_slope=0.1),
+    "relu": nn.relu,
+    "none": lambda x: x,
+}
+
+
 class FPN(nn.Module):
     """Features at strides 4, 8, 16, ... -> (B, S/4, S/4, width) of all of them.
 
     Lateral 1x1 convolutions to `width` channels, from the coarsest down upsampled and added; 3x3
-    smoothing of the finest level alone, the only one that is read. The leaky ReLU after it is
-    ours: between linear layers coarse features could shift fine ones, but not gate them; and a
-    plain ReLU dies where the target is mostly zero, as heatmaps are (RESULTS.md).
+    smoothing of the finest level alone, the only one that is read. `rectifier` is what follows,
+    one of RECTIFIERS; "none" as published. The leaky ReLU is ours: between linear layers coarse
+    features could shift fine ones, but not gate them; and a plain ReLU dies where the target is
+    mostly zero, as heatmaps are (RESULTS.md).
     """
 
     width: int = 256
     dtype: jnp.dtype = jnp.float32
+    rectifier: str = "leaky"
 
     @nn.compact
     def __call__(self, features):
@@ -27,4 +36,4 @@ class FPN(nn.Module):
         for level in range(len(features) - 1, 0, -1):
             x = upsample(x) + lateral(name=f"lateral{level}")(features[level - 1])
         smooth = nn.Conv(self.width, (3, 3), padding=1, dtype=self.dtype, name="smooth")
-        return nn.leaky_relu(smooth(x), 0.1)
+        return RECTIFIERS[self.rectifier](smooth(x))

@@ -4,7 +4,7 @@
 number stands as the paper prints it, slips too: these are named in `notes`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,8 @@ class Variant(Row):
 class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
-    `measure()` -> {label: numbers, one a column}, where ours are no scores of a model; for as many
-    of the rows as there are ours of. `count(data_dir)` the same of prepared data, None in a column
-    whose data are not prepared.
+    `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
+    as many of the rows as there are ours of. `count(data_dir)` the same, of prepared data.
     """
 
     title: str
@@ -72,8 +71,8 @@ class Table:
     data: str = "ibug_300w/test"
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
-    measure: Callable[[], dict[str, tuple[float, ...]]] | None = None
-    count: Callable[[Path | str], dict[str, tuple[int | None, ...]]] | None = None
+    measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
+    count: Callable[[Path | str], Mapping[str, tuple[float | str, ...]]] | None = None
 
     @property
     def ablation(self) -> bool:
@@ -82,7 +81,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column.
+    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
+    or "vectors", bars of a point's vectors by the only variant or the first model given.
 
     `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
     faces must name, where a column is of LISTED ones.

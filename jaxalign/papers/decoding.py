@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxalign import decoding
-from jaxalign.layers.band_pooling import band_pool
 from jaxalign.systems.gaussian_vector import GaussianVector
 from jaxalign.systems.interface import forward, normalise
 
@@ -89,11 +88,11 @@ def vectors(x, y, xp=jnp, equals=False):
         def at(index):
             return xp.take_along_axis(vector, xp.clip(index, 0, last)[:, None], 1)[:, 0]
 
-        within = (best > 0) & (best < last)
+        within, value = (best > 0) & (best < last), at(best)
         slope = xp.sign(at(best + 1) - at(best - 1))
-        beyond = 2 * xp.sqrt(-2 * xp.log(xp.clip(at(best) / TAU, 1e-3, 1)))
+        beyond = 2 * xp.sqrt(-2 * xp.log(xp.clip(value / TAU, 1e-3, 1)))
         ends = xp.where(best == 0, -beyond, beyond)
-        return best + xp.where(within, 0.25 * slope, ends)
+        return xp.where(value <= 0, last / 2, best + xp.where(within, 0.25 * slope, ends))
 
     return xp.stack([peak(x), peak(y)], -1)
 
@@ -102,9 +101,13 @@ WAYS = {"rows": rows, "where": where, "transposed": transposed}
 ON_HOST = {"argmax": partial(flat, xp=np), **{k: partial(v, xp=np) for k, v in WAYS.items()}}
 
 
+def timed_system(size: int, backbone: str) -> GaussianVector:
+    return GaussianVector(size=size, backbone=backbone, fpn_width=64)
+
+
 def networks(size: int, backbone: str = "mobilenetv3_small"):
     """images -> maps, images -> vectors, of one network (MobileNetV3-small, FPN of 64)."""
-    system = GaussianVector(size=size, backbone=backbone, fpn_width=64)
+    system = timed_system(size, backbone)
     variables = jax.jit(system.init)(jax.random.key(0))
 
     def maps(variables, images):
@@ -112,7 +115,7 @@ def networks(size: int, backbone: str = "mobilenetv3_small"):
         return forward(system.network, "network", variables, images)[0]
 
     def bands(variables, images):
-        return band_pool(maps(variables, images), system.bands, system.alpha)
+        return system.vectors(maps(variables, images))
 
     return {"heatmap": jax.jit(maps), "vector": jax.jit(bands)}, jax.device_put(variables)
 
@@ -175,8 +178,23 @@ def timed(pairs: dict[tuple, tuple[Callable, Callable]], repeats: int) -> dict[t
     return {key: np.array(values) for key, values in times.items()}
 
 
-def paper_table(repeats: int = 200, **options) -> dict[str, tuple[float, float, float]]:
-    """Table 9's cells: forward, post-processing on the host (the fastest way), transmission."""
+def tensor_sizes(size: int = 4 * SIDE, backbone: str = "mobilenetv3_small") -> dict[str, str]:
+    """Method -> what the network hands on of a face, as the paper writes it, points first."""
+    system = timed_system(size, backbone)
+
+    def pair(variables, images):
+        return jnp.stack(system.vectors(system.maps(variables, images)), 2)
+
+    variables = jax.eval_shape(system.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
+    found = {"heatmap": system.maps, "vector": pair}
+    shapes = {name: jax.eval_shape(f, variables, images).shape for name, f in found.items()}
+    return {name: str((shape[-1], *shape[1:-1])) for name, shape in shapes.items()}
+
+
+def paper_table(repeats: int = 200, **options) -> dict[str, tuple[str | float, ...]]:
+    """Table 9's cells: output tensor size, and the milliseconds of forward, post-processing on the
+    host (the fastest way), transmission."""
     medians = {key: np.median(ms) for key, ms in timed(variants(1, **options), repeats).items()}
 
     def fastest(part, method):
@@ -184,4 +202,8 @@ def paper_table(repeats: int = 200, **options) -> dict[str, tuple[float, float, 
 
     parts = ("forward", "on the host", "all to the host")
     rows = {"heatmap": "Heatmap", "vector": "Gaussian Vector"}
-    return {label: tuple(fastest(part, name) for part in parts) for name, label in rows.items()}
+    sizes = tensor_sizes(**options)
+    return {
+        label: (sizes[name], *(fastest(part, name) for part in parts))
+        for name, label in rows.items()
+    }

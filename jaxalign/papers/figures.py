@@ -15,17 +15,21 @@ from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure
+from jaxalign.papers import LISTED, Column, Figure, vectors
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
-    if not work.base:
-        raise InputError("a figure needs --config, the recipe of its models")
+    bars = figure.kind == "vectors"
+    if not work.base and not (bars and work.ckpt):
+        more = ", or --ckpt" if bars else ""
+        raise InputError(f"a figure needs --config, the recipe of its models{more}")
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     if figure.kind == "ced":
         write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
+    elif bars:
+        vectors.draw(figure, work, path)
     else:
         several = len(work.seeds) > 1
         curves = {

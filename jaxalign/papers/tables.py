@@ -102,8 +102,8 @@ def _lines(table: Table, work: Work) -> list[Line]:
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
-            numbers = (None if value is None else Number(value) for value in measured[row.label])
-            lines.append(Line(row.label, "ours", tuple(numbers)))
+            found = (n if isinstance(n, str) else Number(n) for n in measured[row.label])
+            lines.append(Line(row.label, "ours", tuple(found)))
         elif isinstance(row, Variant) and work.base:
             trainings = [
                 _scored(row.label, work.evaluate(row, table, seed), table,

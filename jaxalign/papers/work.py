@@ -15,7 +15,7 @@ from jaxalign import recipe as recipes
 from jaxalign.errors import InputError, typed
 from jaxalign.evaluation import evaluate
 from jaxalign.evaluation.compare import Entry, open_entry
-from jaxalign.evaluation.model import open_model
+from jaxalign.evaluation.model import Model, open_model
 from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
@@ -128,6 +128,14 @@ class Work:
                 evaluate.score(model, report=folder, command=command)
             self.entries[folder] = open_entry(folder)
         return self.entries[folder]
+
+    def opened(self, row: Variant, figure: Figure) -> Model:
+        """The row's model, of the first seed, or else the first of `ckpt`, with the figure's faces;
+        under the row's settings of evaluation."""
+        path = self.train(row, self.seeds[0]) if self.base else self.ckpt[0]
+        settings = [*row.test, *([] if self.base else self.settings)]
+        data = self._data(figure)
+        return open_model(path, data=data, data_dir=self.data_dir, settings=settings)
 
     def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
         """For columns that are methods of the system: name -> a number of each face."""

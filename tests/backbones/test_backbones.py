@@ -231,17 +231,18 @@ def test_fpn_makes_gv_resnet50():
     assert whole == pytest.approx(8.33, abs=0.005)
 
 
-def test_fpn_adds_the_levels_at_their_places():
+@pytest.mark.parametrize("rectifier", ["leaky", "relu", "none"])
+def test_fpn_adds_the_levels_at_their_places(rectifier):
     """With laterals of weight one and an identity for smoothing, a coarse pixel covers a square."""
-    fpn = FPN(1)
+    fpn = FPN(1, rectifier=rectifier)
     fine, coarse = jnp.zeros((1, 4, 4, 1)).at[0, 0, 0].set(2), jnp.zeros((1, 2, 2, 1))
     coarse = coarse.at[0, 1, 0].set(3).at[0, 0, 1].set(-1)
     one, identity = jnp.ones((1, 1)), jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1)
     layers = {name: {"kernel": one, "bias": jnp.zeros(1)} for name in ("lateral1", "lateral2")}
     layers["smooth"] = {"kernel": identity, "bias": jnp.zeros(1)}
     found = fpn.apply({"params": layers}, [fine, coarse])[0, ..., 0]
-    leaked = -0.1  # of the -1
-    wanted = [[2, 0, leaked, leaked], [0, 0, leaked, leaked], [3, 3, 0, 0], [3, 3, 0, 0]]
+    left = {"leaky": -0.1, "relu": 0, "none": -1}[rectifier]  # of the -1
+    wanted = [[2, 0, left, left], [0, 0, left, left], [3, 3, 0, 0], [3, 3, 0, 0]]
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 

@@ -72,7 +72,8 @@ def test_every_line_and_column_can_be_filled(name, table):
             assert (column.statistic, column.normaliser) == ("nme", headline)
     for row in table.rows:
         assert len(row.paper) == len(table.columns)
-        assert all(re.fullmatch(r"-|\d+(\.\d+)?", number) for number in row.paper)
+        number = r"-|\d+(\.\d+)?|\(\d+(, \d+)+\)"  # a count, a tensor's size too
+        assert all(re.fullmatch(number, text) for text in row.paper)
     kinds = [isinstance(row, Variant) for row in table.rows]
     assert kinds == sorted(kinds)  # others' models first
 
@@ -237,6 +238,15 @@ def test_a_model_is_trained_once_and_evaluated_for_every_row(
     assert heads.startswith("error,BPM: NME")
     assert (command.workdir / "figure5.png").stat().st_size > 10_000
     ckpt = ["--ckpt", command.workdir / "base", "--data", "ibug_300w/test"]
+    bars = replace(module.FIGURES[4], rows=(replace(table.rows[3], shrink=0.5),))
+    monkeypatch.setitem(module.FIGURES, 4, bars)
+    capsys.readouterr()
+    told = []
+    for model in (["--config", command.config], ckpt):
+        assert command("--figure", 4, *model) == 0
+        told.append(re.findall(r"^.* map pixels, found .*$", capsys.readouterr().out, re.M))
+    assert len(told[0]) == 1 and told[0] == told[1]
+    assert (command.workdir / "figure4.csv").read_text().startswith("map pixel,x,y,Eq. 6\n")
     assert command("--table", 1, *ckpt) == 0
     printed = capsys.readouterr().out
     assert "common 4 of 554, challenging 2 of 135" in printed
@@ -471,6 +481,7 @@ def test_all_ways_to_decode_agree():
     for call in bench.ON_HOST.values():
         np.testing.assert_array_equal(call(maps), expected)
     x, y = 3 * rng.random((2, 3, 6, 5), np.float32)
+    x[0], y[1, :, 2] = 0, -y[1, :, 2]  # which say nothing
     library = jax.jit(lambda x, y: decoding.vectors(x, y, bench.PEAK, bench.TAU)[0])
     expected = library(x, y)
     device = jax.jit(partial(bench.vectors, equals=True))
@@ -483,6 +494,13 @@ def test_all_ways_to_decode_agree():
 def test_times_of_the_papers_table(monkeypatch):
     forward = {"heatmap": lambda *_: jnp.zeros(1), "vector": lambda *_: jnp.zeros(1)}
     monkeypatch.setattr(bench, "networks", lambda *_: (forward, {}))
+    table = PAPERS["gaussian_vector"].TABLES[9][0]
     found = bench.paper_table(repeats=1)
-    assert [row.label for row in PAPERS["gaussian_vector"].TABLES[9][0].rows] == list(found)
-    assert all(len(times) == 3 and min(times) > 0 for times in found.values())
+    assert [row.label for row in table.rows] == list(found)
+    for row in table.rows:
+        size, *times = found[row.label]
+        assert size == row.paper[0] and len(times) == 3 and min(times) > 0
+    monkeypatch.setattr(bench, "paper_table", lambda: found)
+    measured = replace(table, measure=bench.paper_table)
+    printed = tables._text(measured, tables._lines(measured, SimpleNamespace(base=None)))
+    assert re.search(r"Gaussian Vector +ours +\(68, 64, 2\) +\d+\.\d{3}", printed)

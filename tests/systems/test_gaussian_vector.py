@@ -1,5 +1,8 @@
 """Gaussian Vector: band pooling, vector labels, decoding beyond the box, and its counts."""
 
+import re
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +10,16 @@ import optax
 import pytest
 
 from jaxalign import costs, decoding, geometry, targets
+from jaxalign import recipe as recipes
 from jaxalign.errors import InputError
 from jaxalign.layers.band_pooling import band_pool
+from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import BoxRule
 from jaxalign.systems.gaussian_vector import GaussianVector
+
+
+def batch_of(points):
+    return {"points": points, "labelled": jnp.ones(points.shape[:2], bool)}
 
 
 def explicit_bands(maps, band):
@@ -102,6 +112,85 @@ def test_beyond_box_recovers_points_outside(axis, high, outside):
     assert float(plain[0, 0, axis]) == (63 if high else 0)
 
 
+def decoded_labels(axis, beyond_box, outside):
+    """Points from 20 crop pixels inside to 24 outside, on either side of one axis, in the middle of
+    the other -> their places there, what their labels decode to, scores."""
+    side = np.append(np.arange(-24.0, 21), -0.5)
+    places = np.concatenate([side, 255 - side[::-1]])
+    points = np.full((1, len(places), 2), 129.5, np.float32)  # a whole map pixel
+    points[0, :, axis] = places
+    system = GaussianVector(beyond_box=beyond_box, outside=outside)
+    found, score = system.read(*system.label(points))
+    np.testing.assert_array_equal(found[0, :, 1 - axis], 129.5)
+    return places, np.asarray(found[0, :, axis]), np.asarray(score[0])
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("beyond_box", [True, False])
+@pytest.mark.parametrize("outside", ["tail", "scaled", "masked"])
+def test_labels_are_decoded_as_their_points(axis, beyond_box, outside):
+    """Inside to half a map pixel; outside as the docstring of GaussianVector says."""
+    places, found, score = decoded_labels(axis, beyond_box, outside)
+    off = abs(places - 127.5) > 128
+    assert abs(found - places)[~off].max() <= 2 and (score[~off] == 1).all()
+    np.testing.assert_allclose(found[::-1], 255 - found, atol=1e-3)  # both sides alike
+    assert score[off].max() <= 0.71 and score[0] < 0.1
+    centre = np.round(geometry.to_map(places, 4))
+    beyond = np.maximum(-centre, centre - 63)
+    reaching = off & (beyond < 6)  # Eq. 2's cut of 3 sigma
+    if outside == "scaled" and beyond_box:
+        np.testing.assert_allclose(found[off], places[off], atol=5e-3)
+    elif not beyond_box:
+        ends = off if outside == "scaled" else reaching
+        np.testing.assert_array_equal(found[ends], np.where(places[ends] < 0, 1.5, 253.5))
+    else:
+        too_far = np.sign(places - 127.5) * (found - geometry.from_map(centre, 4))
+        assert too_far[reaching].max() == pytest.approx(6.233, abs=0.001)
+        assert too_far[reaching].min() > 0
+    if outside != "scaled":
+        empty = off & ~reaching
+        assert empty[0] and (found[empty] == 127.5).all() and (score[empty] == 0).all()
+
+
+def test_points_on_the_edges_of_the_crop_are_inside():
+    """A crop as tight as the points has some at exactly -1/2 and size - 1/2."""
+    x, y = targets.vectors(jnp.array([[[-0.5, 255.5]]]), 4, 256, sigma=2.0, theta=3.0, tail=2.0)
+    assert x[0, 0, 0] == 4 and y[0, 63, 0] == 4
+    just_off = jnp.array([[[-0.51, 255.51]]])
+    x, y = targets.vectors(just_off, 4, 256, sigma=2.0, theta=3.0, tail=2.0)
+    assert x.max() == x[0, 0, 0] < 2 and y.max() == y[0, 63, 0] < 2
+
+
+@pytest.mark.heavy
+def test_an_empty_vector_is_nowhere():
+    """Not at the opposite side; and what is found along one axis alone is not found."""
+    full, empty = jnp.zeros((2, 1, 64, 3))
+    full, empty = full.at[0, 60].set(4.0), empty.at[0, 9, 1].set(-1.0)
+    for tau in (2.0, 0.0):
+        for pair, at in (((full, empty), [60, 31.5]), ((empty, full), [31.5, 60])):
+            found, score = decoding.vectors(*pair, peak=4.0, tau=tau)
+            np.testing.assert_array_equal(found[0], [at] * 3)
+            assert (score == 0).all()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("bands", [(3, 5), ()])
+def test_masked_points_are_not_trained_on(bands):
+    """Neither those beside the crop in x alone; the mean is over the others."""
+    points = jnp.full((2, 68, 2), 30.0).at[0, 3, 0].set(-5).at[0, 4, 1].set(70).at[1].set(-9)
+    maps = jnp.zeros((2, 16, 16, 68))
+    wrong = maps.at[0, :, :, 3:5].set(7)
+    for outside, same in (("masked", True), ("tail", False), ("scaled", False)):
+        system = GaussianVector(size=64, bands=bands, outside=outside)
+        values, others = (system.errors(one, batch_of(points))[0] for one in (maps, wrong))
+        assert bool(values[0] == others[0]) == same
+        assert bool(values[1] == 0) == same
+    alone = GaussianVector(size=64, bands=bands).errors(maps, batch_of(points.at[0].set(30)))[0]
+    masked = GaussianVector(size=64, bands=bands, outside="masked")
+    np.testing.assert_allclose(masked.errors(maps, batch_of(points))[0][0], alone[0], rtol=1e-6)
+
+
 @pytest.mark.heavy
 def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     ends = jnp.zeros((1, 64, 3)).at[0, 0].set(jnp.array([4.0, -1.0, 0.0])).at[0, 63, 1].set(-0.5)
@@ -116,9 +205,10 @@ def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
     [
         ({"backbone": "resnet50_v2"}, 25_092_100, 8.33),
         ({"backbone": "resnet50_v2", "fpn_width": 128}, 24_148_868, 6.23),
-        ({"backbone": "hrnet_w18"}, 9_654_398, 4.66),
-        ({"backbone": "hrnet_w32"}, 29_570_084, 11.38),
-        ({"backbone": "hrnet_w32", "scheme": "lapa106"}, 29_588_362, None),
+        ({"backbone": "hrnet_w32"}, 30_036_996, 12.86),
+        ({"backbone": "hrnet_w18", "head": "hrnet"}, 9_654_398, 4.66),
+        ({"backbone": "hrnet_w32", "head": "hrnet"}, 29_570_084, 11.38),
+        ({"backbone": "hrnet_w32", "head": "hrnet", "scheme": "lapa106"}, 29_588_362, None),
     ],
 )
 def test_counts(settings, parameters, giga):
@@ -139,6 +229,9 @@ def test_counts(settings, parameters, giga):
         ({"bands": (1, 3, 5)}, "up to two"),
         ({"exponent": 3}, "as the paper prints it"),
         ({"tau": 0.0}, "above 0"),
+        ({"outside": "cut"}, "one of tail, scaled, masked"),
+        ({"rectifier": "elu"}, "one of leaky, relu, none"),
+        ({"head": "hrnet"}, "for resnet50_v2 take fpn"),
         ({"theta": -1.0}, "theta=-1.0: must be 0 or more"),
     ],
 )
@@ -147,10 +240,94 @@ def test_refusals(settings, message):
         GaussianVector(**settings)
 
 
+@pytest.mark.parametrize("backbone", ["resnet50", "hrnet", "mobilenetv3"])
+@pytest.mark.parametrize(
+    ("benchmark", "box", "enlarge"),
+    [
+        ("ibug_300w", "landmarks", 1.0),
+        ("wflw", "dataset", 1.25),
+        ("cofw", "dataset", 1.1),
+        ("jd_landmark", "dataset", 1.0),
+    ],
+)
+def test_recipes_are_the_papers(backbone, benchmark, box, enlarge):
+    """Section 4.3, and where it is silent HRNet's schedule for faces."""
+    recipe = recipes.load(f"gv_{backbone}_{benchmark}")
+    crop, augment, system = recipe.data.crop, recipe.data.augment, recipe.system
+    assert crop.box == box
+    assert crop.landmarks == crop.dataset == crop.detector == BoxRule(enlarge)
+    assert (augment.rotation, augment.rotation_p, augment.scale, augment.flip) == (
+        30,
+        0.5,
+        0.25,
+        0.5,
+    )
+    assert (augment.shift, augment.occlusion, augment.occlusion_area) == (0, 0.5, 0.2)
+    assert (system.size, system.sigma, system.bands, system.alpha) == (256, 2, (3, 5), 0.5)
+    assert (system.theta, system.tau, system.beyond_sigma, system.head) == (3, 2, 2, "fpn")
+    assert system.optimizer == Optimizer("adam", 1e-4, "step", boundaries=(30, 50), decay=0.1)
+    assert (system.epochs, recipe.training.batch) == (60, 16)
+
+
+def test_stored_recipes_keep_what_they_were_trained_with():
+    """HRNet's own head, sub-pixel heatmaps, printed labels; and HRNet's weights fit both ways."""
+    recipe = recipes.load("gv_hrnet_ibug_300w")
+    assert recipe.system.head == "fpn"
+    stored = recipes.to_json(recipe)
+    assert recipes.from_json(stored) == recipe
+    for name in ("head", "rectifier", "integer_centre", "outside"):
+        del stored["system"][name]
+    older = recipes.from_json(stored).system
+    assert older == replace(
+        recipe.system, head="hrnet", integer_centre=False, outside="tail", rectifier="leaky"
+    )
+    stored["system"]["backbone"] = "resnet50_v2"
+    assert recipes.from_json(stored).system.head == "fpn"
+    assert older.pretrained == recipe.system.pretrained == {"network/backbone": "hrnet_w32"}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("integer", [True, False])
+def test_heatmaps_are_centred_as_vectors_or_on_the_point(integer):
+    """Where the loss is least: on the map of the nearest pixel, or of the point itself."""
+    points = jnp.full((1, 68, 2), 27.0)  # 6.375 map pixels
+    nearest = jnp.full((1, 68, 2), 25.5)  # 6 map pixels
+    system = GaussianVector(size=64, bands=(), integer_centre=integer)
+    losses = [
+        float(system.errors(targets.gaussian_maps(at, 4, 64, 2.0, cut=3), batch_of(points))[0][0])
+        for at in (nearest, points)
+    ]
+    assert losses[integer] > 1e-4 and losses[not integer] < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["system.bands=()", "system.outside=scaled"], "bands=() trains heatmaps"),
+        (["system.integer_centre=False"], "bands=(3, 5) trains vectors"),
+        (["system.beyond_box=False", "system.outside=tail", "system.tau=1"], "beyond_box=False"),
+        (["system.backbone=hrnet_w18", "system.head=hrnet", "system.rectifier=relu"],
+         "head=hrnet has no FPN"),
+    ],
+)  # fmt: skip
+def test_settings_that_change_nothing(settings, reason):
+    recipe = recipes.load("gv_light_ibug_300w")
+    with pytest.raises(InputError, match=re.escape(reason)):
+        recipes.override(recipe, settings)
+
+
+def test_scaled_labels_use_tau_without_the_strategy_too():
+    recipe = recipes.load("gv_light_ibug_300w")
+    settings = ["system.beyond_box=False", "system.outside=scaled", "system.tau=1"]
+    system = recipes.override(recipe, settings).system
+    x, _ = system.label(jnp.array([[[-2.5, 60.0]]]))  # map pixel -1
+    np.testing.assert_allclose(x[0, 0, 0], np.exp(-1 / 8), rtol=1e-6)
+
+
 @pytest.fixture
 def batch():
     points = np.random.default_rng(0).uniform(8, 56, (2, 68, 2))
-    return {"points": jnp.asarray(points, jnp.float32), "labelled": jnp.ones((2, 68), bool)}
+    return batch_of(jnp.asarray(points, jnp.float32))
 
 
 @pytest.mark.heavy
@@ -194,7 +371,9 @@ def test_the_weight_map_stresses_the_surroundings_of_points(batch):
     assert (weights[label > 0.2] == 1).all()  # and one pixel more around them
     assert (weights == 1).sum() > (label > 0.2).sum()
     plain, stressed = (
-        GaussianVector(size=64, bands=(), weight_map=w).errors(label + 0.1, batch)[0]
+        GaussianVector(size=64, bands=(), weight_map=w, integer_centre=False).errors(
+            label + 0.1, batch
+        )[0]
         for w in (False, True)
     )
     np.testing.assert_allclose(plain, 0.01, rtol=1e-5)

@@ -185,12 +185,11 @@ def test_the_printed_hybrid_has_the_gradient_of_pixel_wise_classification():
     batch, kernel = faces(small()), PATHS["network"]
     _, expected = step(small(method="pwc"), batch)
     printed, soft = small(method="hybrid"), small(method="hybrid", coordinates="soft")
-    _, found = step(printed, batch)
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), expected, found))
-    judged = replace(printed, discriminator=True)
-    assert "method=pwc without a discriminator" in judged.note and not replace(soft).note
-    _, found = step(judged, batch)
-    np.testing.assert_allclose(at(found, kernel), at(expected, kernel), rtol=1e-5, atol=1e-8)
+    assert "method=pwc without a discriminator" in printed.note and not soft.note
+    for system in (printed, replace(printed, discriminator=True)):
+        _, found = step(system, batch)
+        same = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+        jax.tree.map(same, found["network"], expected["network"])
     _, found = step(soft, batch)
     assert abs(at(found, kernel) - at(expected, kernel)).max() > 1e-3
 

@@ -1,56 +1,33 @@
-"""One training step of each phase at the papers' size. Too slow for every day: pytest -m slow."""
+"""Two training steps of every objective at the papers' size. Minutes each: pytest -m slow."""
 
-import json
 import math
 
-import jax
-import numpy as np
 import pytest
 
+from benchmarks.paper_size import CASES, losses_of, shortened
 from jaxalign import recipe as recipes
-from jaxalign.datasets.synthetic_faces import face
-from jaxalign.geometry import landmark_box
-from jaxalign.training.loop import Run
 
 
-pytestmark = pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_steps_at_the_papers_size(case, tmp_path):
+    """Losses are finite, and lower on the same faces in the second step; but not where a
+    discriminator and the detector work against each other."""
+    config, *settings = case
+    recipe = shortened(recipes.override(recipes.load(config), settings))
+    losses = losses_of(recipe, tmp_path)
+    objectives = {(p.name, o.name) for p in recipe.system.phases for o in p.cycle}
+    assert set(losses) == {" ".join(pair) for pair in objectives}
+    for values in losses.values():
+        assert len(values) >= 2 and all(map(math.isfinite, values))
+        if all(len(phase.cycle) == 1 for phase in recipe.system.phases):
+            assert values[-1] < values[0]
 
 
-def sample(scheme, index):
-    drawn = face("train", index, 256, 0)
-    points = drawn.points[scheme]
-    return {
-        "id": drawn.id,
-        "photo": drawn.photo,
-        "points": points,
-        "labelled": np.ones(len(points), bool),
-        "visible": drawn.visible[scheme],
-        "attributes": drawn.attributes,
-        "boxes": drawn.boxes | {"landmarks": landmark_box(points)},
-    }
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        "fan_ibug_300w",
-        "gv_resnet50_wflw",
-        "gv_hrnet_wflw",
-        "tab_wflw",
-        "propnet_wflw",
-        "pixelwise_ibug_300w",
-        "attention_ibug_300w",
-    ],
-)
-def test_a_step_is_finite(config, tmp_path):
-    recipe = recipes.load(config)
-    one = [f"system.{name}=1" for name in vars(recipe.system) if name.endswith("epochs")]
-    batch = max(2, jax.local_device_count())
-    settings = [f"training.batch={batch}", "training.log_steps=1", "training.patience=0", *one]
-    recipe = recipes.override(recipe, settings)
-    faces = [sample(recipe.system.scheme, index) for index in range(batch)]
-    run = Run(recipe, faces, [], tmp_path)
-    run.run()
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [row["phase"] for row in rows] == [phase.name for phase in recipe.system.phases]
-    assert all(math.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in rows)
+@pytest.mark.heavy
+def test_every_objective_has_two_steps(tmp_path):
+    settings = ["system.discriminator=True", "system.width=2", "system.top=8", "system.size=32"]
+    recipe = recipes.override(recipes.load("pixelwise_ibug_300w"), settings)
+    losses = losses_of(shortened(recipe), tmp_path)
+    found = {name: len(values) for name, values in losses.items()}
+    assert found == {"train discriminator": 2, "train detector": 4}
