@@ -230,6 +230,34 @@ def test_balanced_weights_are_lengths_of_gradients():
 
 
 @pytest.mark.heavy
+def test_a_balanced_step_of_two_devices_is_that_of_one():
+    """The discriminator's batch statistics, and the gradients through them, are of all faces."""
+    balance = {"coordinates": "soft", "balance": "gradients", "beta": 0.5, "gamma": 0.5}
+    system = small(discriminator=True, **balance)
+    batch, variables = faces(system, 4), variables_of(system)
+    loss = system.phases[0].cycle[-1].loss
+
+    def mean(params, batch):
+        values, parts, _ = loss(params, variables["batch_stats"], batch, jax.random.key(0))
+        return values.mean(), (values, parts)
+
+    def on(devices):
+        call = jax.vmap(jax.grad(mean, has_aux=True), (None, 0), axis_name=AXIS)
+        parted = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), batch)
+        grads, found = jax.jit(call)(variables["params"], parted)
+        found = jax.tree.map(lambda a: a.reshape(4), found)
+        return found, jax.tree.map(lambda a: a.mean(0), grads)
+
+    (values, parts), grads = on(1)
+    (apart, _), grads_apart = on(2)
+    assert (values > parts["pixels"]).all() and np.isfinite(values).all()
+    np.testing.assert_allclose(values, apart, rtol=1e-3)
+    kernel = PATHS["network"]
+    assert abs(at(grads, kernel)).max() > 1e-3
+    np.testing.assert_allclose(at(grads, kernel), at(grads_apart, kernel), rtol=0.01, atol=1e-5)
+
+
+@pytest.mark.heavy
 def test_balancing_leaves_a_loss_without_gradient_alone():
     """A discriminator that looks the same way at all points: its loss has no direction to scale."""
     system = small(method="pwc", coordinates="soft", discriminator=True, balance="gradients")
