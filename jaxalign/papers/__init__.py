@@ -68,8 +68,8 @@ class Table:
 
     `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
     as many of the rows as there are ours of. Labels of no row are further lines. `count(data_dir)`
-    the same of prepared data, None in a column whose data are not prepared. `fixed`: models are
-    scored on `data`, whatever faces their recipe is tested on.
+    the same, of prepared data. `fixed`: models are scored on `data`, whatever faces their recipe is
+    tested on.
     """
 
     title: str
@@ -79,7 +79,7 @@ class Table:
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
-    count: Callable[[Path | str], Mapping[str, tuple[int | None, ...]]] | None = None
+    count: Callable[[Path | str], Mapping[str, tuple[float | str, ...]]] | None = None
     fixed: bool = False
 
     @property

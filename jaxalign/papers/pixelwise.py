@@ -55,20 +55,20 @@ IMAGES = {  # Table 1: set -> where its training and its validation faces lie, "
 }
 
 
-def images(data_dir) -> dict[str, tuple[int | None, ...]]:
-    """Prepared faces of each set, to train and to validate on; None where it is not prepared."""
+def images(data_dir) -> dict[str, tuple[int | str, ...]]:
+    """Prepared faces of each set, to train and to validate on; "-" where it is not prepared."""
 
     def faces(spec):
         try:
             return len(open_source(spec, IBUG68, data_dir)) if spec else 0
         except InputError:
-            return None
+            return "-"
 
     found = {
         label: tuple(faces(specs[part]) for specs in IMAGES.values())
         for part, label in enumerate(("#T", "#V"))
     }
-    return found if any(map(any, found.values())) else {}
+    return found if any(isinstance(n, int) and n for n in sum(found.values(), ())) else {}
 
 
 TABLES = {

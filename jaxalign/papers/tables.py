@@ -135,7 +135,7 @@ def _lines(table: Table, work: Work) -> list[Line]:
 
 
 def _measured(label, measured):
-    found = (n if n is None or isinstance(n, str) else Number(n) for n in measured[label])
+    found = (n if isinstance(n, str) else Number(n) for n in measured[label])
     return Line(label, "ours", tuple(found))
 
 

@@ -73,7 +73,7 @@ def test_every_line_and_column_can_be_filled(name, table):
             assert (column.statistic, column.normaliser) == ("nme", headline)
     for row in table.rows:
         assert len(row.paper) == len(table.columns)
-        number = r"-|\d+(\.\d+)?|\(\d+(, \d+)+\)"  # a tensor's size too
+        number = r"-|\d+(\.\d+)?|\(\d+(, \d+)+\)"  # a count, a tensor's size too
         assert all(re.fullmatch(number, text) for text in row.paper)
     kinds = [isinstance(row, Variant) for row in table.rows]
     assert kinds == sorted(kinds)  # others' models first
