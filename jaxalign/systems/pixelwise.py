@@ -121,7 +121,7 @@ class PixelWise(System):
             return ""
         like = "pwc" if self.method == "hybrid" else self.method
         return (
-            f"coordinates=argmax, as printed and released, passes no gradient: the detector is "
+            "coordinates=argmax, as printed and released, passes no gradient: the detector is "
             f"trained as that of method={like} without a discriminator is"
         )
 
@@ -358,8 +358,8 @@ def _scales(losses_of, outputs, added):
 
     def length(names):
         (slope,) = pull({name: jnp.full_like(v, name in names) for name, v in parts.items()})
-        leaves = jax.tree.leaves(slope)
-        return jnp.sqrt(sum(jnp.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in leaves))
+        rows = (leaf.astype(jnp.float32).reshape(len(leaf), -1) for leaf in jax.tree.leaves(slope))
+        return jnp.sqrt(sum(jnp.square(row).sum(1) for row in rows))
 
     own, lengths = length(parts.keys() - added), {name: length({name}) for name in added}
     scales = {k: jnp.where(v > 0, own / jnp.maximum(v, 1e-12), 0) for k, v in lengths.items()}
