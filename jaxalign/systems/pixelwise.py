@@ -10,10 +10,10 @@ whether the points look like a face, and the detector then tries to please it.
 The points of the hybrid and of the discriminator are printed, and released, as the argmax of their
 maps, through which no gradient passes: such a hybrid is trained exactly as pixel-wise
 classification is, with a discriminator or without. `coordinates=soft` makes them means under their
-maps. With the printed weights the distance's gradient is then about 40 times the cross-entropy's,
-a mean over pixels that are nearly all background; `balance=gradients` weighs the losses by their
-gradients. The released discriminator ascends its own loss; here the sign is the paper's, and `sign`
-gives the other.
+maps. With the printed weights the distance's gradient is then tens of times the cross-entropy's, a
+mean over pixels that are nearly all background, and hundreds of times where maps are sharp: no
+fixed weight fits, and `balance=gradients` weighs the losses by their gradients. The released
+discriminator ascends its own loss; here the sign is the paper's, and `sign` gives the other.
 """
 
 from dataclasses import dataclass, field
