@@ -10,10 +10,10 @@ whether the points look like a face, and the detector then tries to please it.
 The points of the hybrid and of the discriminator are printed, and released, as the argmax of their
 maps, through which no gradient passes: such a hybrid is trained exactly as pixel-wise
 classification is, with a discriminator or without. `coordinates=soft` makes them means under their
-maps. With the printed weights the distance's gradient is then about 40 times the cross-entropy's,
-a mean over pixels that are nearly all background; `balance=gradients` weighs the losses by their
-gradients. The released discriminator ascends its own loss; here the sign is the paper's, and `sign`
-gives the other.
+maps. With the printed weights the distance's gradient is then tens of times the cross-entropy's, a
+mean over pixels that are nearly all background, and hundreds of times where maps are sharp: no
+fixed weight fits, and `balance=gradients` weighs the losses by their gradients. The released
+discriminator ascends its own loss; here the sign is the paper's, and `sign` gives the other.
 """
 
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ class PixelWise(System):
             return ""
         like = "pwc" if self.method == "hybrid" else self.method
         return (
-            f"coordinates=argmax, as printed and released, passes no gradient: the detector is "
+            "coordinates=argmax, as printed and released, passes no gradient: the detector is "
             f"trained as that of method={like} without a discriminator is"
         )
 
@@ -358,8 +358,8 @@ def _scales(losses_of, outputs, added):
 
     def length(names):
         (slope,) = pull({name: jnp.full_like(v, name in names) for name, v in parts.items()})
-        leaves = jax.tree.leaves(slope)
-        return jnp.sqrt(sum(jnp.square(leaf).reshape(len(leaf), -1).sum(1) for leaf in leaves))
+        rows = (leaf.astype(jnp.float32).reshape(len(leaf), -1) for leaf in jax.tree.leaves(slope))
+        return jnp.sqrt(sum(jnp.square(row).sum(1) for row in rows))
 
     own, lengths = length(parts.keys() - added), {name: length({name}) for name in added}
     scales = {k: jnp.where(v > 0, own / jnp.maximum(v, 1e-12), 0) for k, v in lengths.items()}
