@@ -1,7 +1,7 @@
 """Attention-driven cropping on 300W, everything a quarter as wide: the recipe for CPUs.
 
-A reconstruction, as the full size. Both stages see 128 px and training crops have 256: to this model
-128 to 1024 px are what 256 to 2048 are to the full size.
+A reconstruction, as the full size. Both stages see 128 px and training crops have 256: to this
+model 128 to 1024 px are what 256 to 2048 are to the full size.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w, but more blur: the
 model sees small faces enlarged.
 Cost: 1,978,455 parameters, 0.68 G multiply-adds a face; 72 minutes on two CPU cores, other work

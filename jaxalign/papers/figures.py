@@ -21,13 +21,14 @@ from jaxalign.papers import LISTED, Column, Figure, attributes, feature_maps, ve
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
-    finished = {"ced": work.given, "features": work.ckpt, "vectors": work.ckpt}
     if figure.kind == "shares":
         if work.base or work.given:
             raise InputError("the figure is of data alone: no --config, --ckpt, --report")
-    elif not work.base and not finished.get(figure.kind):
-        more = ", or --ckpt" if figure.kind in finished else ""
-        raise InputError(f"a figure needs --config, the recipe of its models{more}")
+    elif not work.base:
+        finished = {"ced": work.given, "features": work.ckpt, "vectors": work.ckpt}
+        if not finished.get(figure.kind):
+            more = ", or --ckpt" if figure.kind in finished else ""
+            raise InputError(f"a figure needs --config, the recipe of its models{more}")
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
     DRAWERS[figure.kind](figure, work, path)
