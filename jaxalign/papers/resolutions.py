@@ -132,7 +132,7 @@ class Report:
             matrices = np.stack([face["brought"] for face in faces])
             truth, points = (geometry.transform(matrices, those) for those in (truth, points))
         wanted = truth_of(faces, entry.name, results.scheme)
-        apart = abs(truth - wanted.points).max((1, 2)) > 0.02
+        apart = np.nanmax(abs(truth - wanted.points), (1, 2)) > 0.02
         if apart.any():
             names = metrics.listed(np.array(ids)[apart].tolist(), 10)
             raise InputError(
