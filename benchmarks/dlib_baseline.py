@@ -1,7 +1,9 @@
-"""dlib's regression trees (Kazemi and Sullivan, CVPR 2014), trained and scored on the same faces.
+"""dlib's regression trees (Kazemi and Sullivan, CVPR 2014), trained and scored on the same faces;
+or a published predictor scored.
 
-example:
+examples:
   python -m benchmarks.dlib_baseline --data ibug_300w/train --test ibug_300w/test --out runs/dlib
+  python -m benchmarks.dlib_baseline --predictor FILE --boxes dlib --test ibug_300w/test --out W
 
 needs: pip install dlib (it is compiled; dlib-bin is the same, prebuilt), and data made by
 jaxalign prepare.
@@ -9,9 +11,11 @@ jaxalign prepare.
 dlib gets the whole photo in grey and, in training and test alike, the square around the landmark
 box. It takes and gives whole pixels only: boxes and true points are rounded to train, errors are
 measured against the true points as they are. Papers score it on the faces that its own detector
-finds: their rates and NMEs are printed for each subset, with our boxes. Left in --out:
-predictor.dat, predictions.jsonl (for `jaxalign evaluate --predictions` and `--compare`),
-detected.jsonl, the same of the found faces alone, and dlib.json, the numbers of the last lines.
+finds: their rates and NMEs are printed for each subset. With `--boxes dlib` the predictor is given
+the detector's own boxes, as published ones were trained on, and the faces that it does not find are
+left out and counted. Left in --out: predictor.dat where one was trained, predictions.jsonl (for
+`jaxalign evaluate --predictions` and `--compare`), detected.jsonl, the same of the found faces
+alone, and dlib.json, the numbers of the last lines.
 """
 
 import argparse
@@ -135,28 +139,52 @@ def train(dlib, faces: Sequence[Face], options: Options):
     return predictor, time.perf_counter() - started
 
 
-def predict(dlib, predictor, faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
-    """-> points (N, K, 2), pixels of the photo, and the seconds each face took, (N,)."""
+def load(dlib, path: Path, points: int):
+    """A published predictor. Errors: InputError where it is none, or has other than `points`."""
+    try:
+        predictor = dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: dlib cannot read it ({error}); give a predictor's .dat, unpacked"
+        ) from error
+    blank = np.zeros((64, 64), np.uint8)
+    found = predictor(blank, dlib.rectangle(0, 0, 63, 63)).num_parts
+    if found != points:
+        raise InputError(
+            f"{path}: its faces have {found} points, not {points}; name another --scheme"
+        )
+    return predictor
+
+
+def predict(
+    dlib, predictor, photos: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Photos as in Face, boxes (4,) of whole pixels -> points (N, K, 2), pixels of the photo, and
+    the seconds each face took, (N,)."""
     points, seconds = [], []
-    for face in faces:
-        box = _rectangle(dlib, face)
+    for photo, corners in zip(photos, boxes, strict=True):
+        box = dlib.rectangle(*corners.tolist())
         started = time.perf_counter()
-        shape = predictor(face.photo, box)
+        shape = predictor(photo, box)
         seconds.append(time.perf_counter() - started)
         points.append([(part.x, part.y) for part in shape.parts()])
     return np.array(points, np.float64), np.array(seconds)
 
 
-def detected(dlib, photos: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> np.ndarray:
-    """(N,) bool: whether dlib's frontal face detector finds the box (4,) in the photo, which is
-    doubled in size once for it, as dlib's own example does."""
+def detected(
+    dlib, photos: Sequence[np.ndarray], boxes: Sequence[np.ndarray]
+) -> list[np.ndarray | None]:
+    """For each box (4,) the box (4,), whole pixels, by which dlib's frontal face detector finds it
+    in the photo, None where it does not. The photo is doubled in size once for it, as dlib's own
+    example does; of several detections the nearest counts."""
     detector = dlib.get_frontal_face_detector()
 
-    def finds(photo, box):
-        found = [(r.left(), r.top(), r.right(), r.bottom()) for r in detector(photo, 1)]
-        return any(geometry.iou(box, np.array(other)) >= FOUND for other in found)
+    def find(photo, box):
+        found = [np.array([r.left(), r.top(), r.right(), r.bottom()]) for r in detector(photo, 1)]
+        nearest = max(found, key=lambda other: geometry.iou(box, other), default=None)
+        return nearest if nearest is not None and geometry.iou(box, nearest) >= FOUND else None
 
-    return np.array([finds(photo, box) for photo, box in zip(photos, boxes, strict=True)])
+    return [find(photo, box) for photo, box in zip(photos, boxes, strict=True)]
 
 
 def _rectangle(dlib, face):
@@ -167,9 +195,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data", required=True, help="NAME/SPLIT to train on, made by jaxalign prepare"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--data", help="NAME/SPLIT to train on, made by jaxalign prepare")
+    what.add_argument("--predictor", metavar="FILE", help="a published predictor: none is trained")
     parser.add_argument("--test", required=True, help="NAME/SPLIT to score")
     add_data_dir(parser)
     parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
@@ -182,6 +210,9 @@ def parser() -> argparse.ArgumentParser:
                         "those there are, e.g. num_threads=4")  # fmt: skip
     parser.add_argument("--enlarge", type=float, default=1.0,
                         help="the square's side over the landmark box's (default: 1)")  # fmt: skip
+    parser.add_argument("--boxes", choices=("landmarks", "dlib"), default="landmarks",
+                        help="what a test face is given by: the square around its landmark box, or "
+                        "the detector's box (default: %(default)s)")  # fmt: skip
     parser.add_argument("--limit", type=int, default=0, metavar="N",
                         help="train on the first N faces (default: 0, all)")  # fmt: skip
     parser.add_argument("--report", help="folder for the evaluation's report (default: none)")
@@ -196,46 +227,47 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(arguments):
     dlib, out = _dlib(), Path(arguments.out)
     options = override(PRESETS[arguments.preset], arguments.settings)
-    if arguments.enlarge <= 0 or arguments.limit < 0:
-        raise InputError("--enlarge must be above 0, --limit 0 (all faces) or more")
-    if (out / "predictor.dat").exists():
-        raise InputError(f"{out}: holds a predictor.dat already; name another --out")
+    _check(arguments, out)
     scheme, crop = SCHEMES[arguments.scheme], Crop(landmarks=BoxRule(arguments.enlarge))
+    file = Path(arguments.predictor or out / "predictor.dat")
+    predictor = load(dlib, file, scheme.num_points) if arguments.predictor else None
     test = open_source(arguments.test, scheme, arguments.data_dir)
-    source = open_source(arguments.data, scheme, arguments.data_dir)
-    source = first(source, arguments.limit) if arguments.limit else source
-    tested, truth = [Face.of(sample, crop) for sample in test], truth_of(test, test.name, scheme)
-    faces = [Face.of(sample, crop) for sample in source]
-    if options.mirrored:
-        faces += [face.mirrored(scheme.flip) for face in faces]
+    truth, tested = truth_of(test, test.name, scheme), [Face.of(sample, crop) for sample in test]
+    photos, boxes = [face.photo for face in tested], [face.box for face in tested]
+    detections = detected(dlib, photos, [sample["boxes"]["landmarks"] for sample in test])
+    found = np.array([box is not None for box in detections])
+    kept = np.arange(len(tested))
+    if arguments.boxes == "dlib":  # a face that is not found keeps ours, and is not scored
+        boxes = [own if box is None else box for own, box in zip(boxes, detections, strict=True)]
+        kept = np.flatnonzero(found)
+        if not len(kept):
+            raise InputError(f"{test.name}: dlib's detector finds none of its faces")
     out.mkdir(parents=True, exist_ok=True)
 
-    print(f"dlib {dlib.__version__}: {len(source)} faces to train on, {options}", flush=True)
-    predictor, seconds = train(dlib, faces, options)
-    predictor.save(str(out / "predictor.dat"))
-    points, each = predict(dlib, predictor, tested)
+    measured = {"predictor": str(file)}
+    if predictor is None:
+        predictor, measured = _train(dlib, arguments, options, crop)
+        predictor.save(str(file))
+    points, each = predict(dlib, predictor, photos, boxes)
     results = truth.with_predictions(points)
     protocol = protocol_for(benchmark_of(arguments.test), scheme)
-    results.save(out / "predictions.jsonl", protocol.normaliser)
-    found = detected(dlib, [f.photo for f in tested], [s["boxes"]["landmarks"] for s in test])
+    results.take(kept).save(out / "predictions.jsonl", protocol.normaliser)
     if found.any():
         results.take(np.flatnonzero(found)).save(out / "detected.jsonl", protocol.normaliser)
 
     command = ["--predictions", str(out / "predictions.jsonl"), "--data", arguments.test,
                "--data-dir", str(arguments.data_dir), "--scheme", scheme.name]  # fmt: skip
+    command += ["--found-only"] if len(kept) < len(results) else []
     code = evaluate.main(command + (["--report", arguments.report] if arguments.report else []))
-    measured = {
+    measured |= {
         "dlib": dlib.__version__,
-        "options": dataclasses.asdict(options),
+        "boxes": arguments.boxes,
         "enlarge": arguments.enlarge,
-        "data": source.name,
-        "faces": len(source),
-        "seconds_to_train": round(seconds, 1),
-        "mib": round((out / "predictor.dat").stat().st_size / 2**20, 2),
+        "mib": round(file.stat().st_size / 2**20, 2),
         "ms_per_face": round(1000 * float(np.median(each)), 3),
         "test": test.name,
         "normaliser": protocol.normaliser,
-        "detected": detections(results, found, protocol),
+        "detected": detections_of(results, found, protocol),
     }
     (out / "dlib.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(f"\n{_line(measured)}")
@@ -247,7 +279,39 @@ def _measure(arguments):
     return code
 
 
-def detections(results: Results, found: np.ndarray, protocol: Protocol) -> dict[str, dict]:
+def _check(arguments, out):
+    """Errors: InputError for arguments that cannot be, or would change nothing."""
+    if arguments.enlarge <= 0 or arguments.limit < 0:
+        raise InputError("--enlarge must be above 0, --limit 0 (all faces) or more")
+    training = arguments.settings or arguments.limit or arguments.preset != "default"
+    if arguments.predictor and training:
+        raise InputError("--preset, --set and --limit are for training; --predictor trains none")
+    if arguments.predictor and arguments.boxes == "dlib" and arguments.enlarge != 1:
+        raise InputError("--enlarge is for landmark boxes; --boxes dlib takes none")
+    for name in ("predictor.dat", "predictions.jsonl"):
+        if (out / name).exists():
+            raise InputError(f"{out}: holds a {name} already; name another --out")
+
+
+def _train(dlib, arguments, options, crop):
+    """-> the trained predictor, and what is to be told of it."""
+    scheme = SCHEMES[arguments.scheme]
+    source = open_source(arguments.data, scheme, arguments.data_dir)
+    source = first(source, arguments.limit) if arguments.limit else source
+    faces = [Face.of(sample, crop) for sample in source]
+    if options.mirrored:
+        faces += [face.mirrored(scheme.flip) for face in faces]
+    print(f"dlib {dlib.__version__}: {len(source)} faces to train on, {options}", flush=True)
+    predictor, seconds = train(dlib, faces, options)
+    return predictor, {
+        "options": dataclasses.asdict(options),
+        "data": source.name,
+        "faces": len(source),
+        "seconds_to_train": round(seconds, 1),
+    }
+
+
+def detections_of(results: Results, found: np.ndarray, protocol: Protocol) -> dict[str, dict]:
     """Subset with faces -> tested and found faces, (N,) bool, and the NME of the found ones."""
     errors, rows = results.nme(protocol.normaliser), {}
     for name in ("all", *protocol.subsets):
@@ -259,12 +323,15 @@ def detections(results: Results, found: np.ndarray, protocol: Protocol) -> dict[
 
 
 def _line(measured):
+    speed = f"{measured['ms_per_face']:.2f} ms a face (landmarks alone, one thread)"
+    cost = f"{measured['mib']:.1f} MiB, {speed}"
+    if "predictor" in measured:
+        return f"{measured['predictor']}: {cost}"
     threads = max(1, measured["options"]["num_threads"])
     mirrored = " and their mirror images" if measured["options"]["mirrored"] else ""
     return (
         f"{measured['faces']} faces{mirrored}, {measured['seconds_to_train'] / 60:.1f} min to "
-        f"train with {threads} thread{'s' if threads > 1 else ''}, {measured['mib']:.1f} MiB, "
-        f"{measured['ms_per_face']:.2f} ms a face (landmarks alone, one thread)"
+        f"train with {threads} thread{'s' if threads > 1 else ''}, {cost}"
     )
 
 

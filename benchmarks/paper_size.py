@@ -125,14 +125,21 @@ def row(case: Sequence[str], found: dict) -> str:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", help="one recipe (default: all of the papers)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", dest="settings")
-    parser.add_argument("--out", help="a Markdown file, which grows as the recipes are done")
-    return run(lambda: _measure(parser.parse_args(argv)))
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        dest="settings", help="replace fields of that recipe")  # fmt: skip
+    parser.add_argument("--out", help="a Markdown file, which grows as the recipes are done "
+                        "(default: none)")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _measure(arguments))
 
 
 def _measure(arguments):

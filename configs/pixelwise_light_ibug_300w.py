@@ -2,7 +2,8 @@
 
 The heatmap regression's Gaussians have the height 1 here, and the pixels' cross-entropy the weight
 100: with the paper's 1 the distance, through which gradients pass here, and the adversarial loss
-drown it (RESULTS.md).
+drown it (RESULTS.md). Points of the losses are soft; direct regresses eighths of the side, DAN has
+the losses of all its stages, and true and found points are normalised together.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,411,202 parameters, 0.16 G multiply-adds a face; 5 minutes on two CPU cores with 2,012 of
 the 3,148 training faces.
@@ -27,7 +28,11 @@ def config() -> Recipe:
             discriminator=False,
             width=8,
             top=128,
+            output="eighths",
+            supervision="sum",
             alpha=100.0,
+            coordinates="soft",
+            discriminator_norm="together",
             sigma=1.5,
             peak="peak1",
             epochs=8,

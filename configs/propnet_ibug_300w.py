@@ -1,8 +1,10 @@
 """PropagationNet on 300W (Table 2); all else as propnet_wflw, with landmark boxes + 25 %.
 
 The paper labelled the six attributes by hand and did not publish them: no face has any, and the
-focal factor is 1. The lower brows repeat the upper ones.
-Data: ibug_300w, 3,148 faces. Cost: 36,207,292 parameters, 42.22 G multiply-adds a face.
+focal factor is 1. With your own, `jaxalign prepare ibug_300w --attributes FILE` names the data set,
+for `--set data.train=ibug_300w:attributes1a2b3c4d/train`. The lower brows repeat the upper ones
+(`system.mask_duplicates=True` leaves them out).
+Data: ibug_300w, 3,148 faces. Cost: 36,251,452 parameters, 42.87 G multiply-adds a face.
 The paper: NME 2.67 / 3.99 / 2.93 % (inter-ocular), 3.70 / 5.75 / 4.10 % (inter-pupil), common /
 challenging / full.
 Not trained yet at this size, so no accuracy of ours is stated.

@@ -19,6 +19,7 @@ def config() -> Recipe:
             stem="base",
             channels=64,
             base_width=24,
+            unet_momentum=0.1,
             conv_deviation=0.0,
             sigma=2.0,
             scbe_epochs=16,

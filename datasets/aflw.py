@@ -5,10 +5,11 @@ Learning. CVPR 2016; photos of M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischo
 Landmarks in the Wild. ICCV Workshops 2011.
 
 What is not known for certain: whether the coordinates count from 0 or 1 (the release does not say;
-they are taken as they stand, as HRNet and MMPose take them), and how many faces are "frontal".
-Here a test face is frontal where all 19 points are visible and lie strictly inside its box, the
-rule of the SAN and SBR lists; the paper asks for visibility alone and prints 1,165 faces, the lists
-of HRNet and MMPose are said to hold 1,314. So no number is expected of that subset.
+they are taken as they stand, as HRNet and MMPose take them), and which faces are "frontal". TAB
+prints 1,314 of them, as the list of HRNet is said to hold, and so many are expected; the paper of
+the split asks for visibility alone and prints 1,165. By default a test face is frontal where all 19
+points are visible and lie strictly inside its box, the rule of the SAN and SBR lists;
+`front=list` takes HRNet's list instead.
 """
 
 from collections.abc import Iterator
@@ -19,28 +20,77 @@ import numpy as np
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import PHOTOS, places, read_mat
 from jaxalign.errors import InputError
+from jaxalign.records import read_text
 from jaxalign.schemes import AFLW19
 
 
 INFO = "AFLWinfo_release.mat"
 TRAIN_FACES = 20_000  # the first so many of the order `ra`; the others are for testing
+LIST = "face_landmarks_aflw_test_frontal.csv"  # HRNet's: photo, ..., then 19 points x, y
 PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # of 0, 2, 3
 
 
-def faces(root: Path) -> Iterator[Face | Bad]:
+def faces(root: Path, *, front: str = "rule") -> Iterator[Face | Bad]:
     """The faces in the release's order `ra`: train, then test.
 
     A face is called "<photo>/<row of the file, from 00001>", since a photo can hold several.
+    `front`: which test faces are frontal, by "rule" or by "list", the file LIST beside INFO.
     """
+    if front not in ("rule", "list"):
+        raise InputError(f"aflw: front={front}; it is rule or list")
     root = Path(root)
     info = next((p for place in places(root) if (p := place / INFO).is_file()), None)
     if info is None:
         raise InputError(f"{root}: not AFLW; it must hold {INFO}")
     photos = _photo_folder(root)
     table = _read_info(info)
+    chosen = _by_rule(table) if front == "rule" else _by_list(info.with_name(LIST), table)
     for place, row in enumerate(table["ra"]):
         split = "train" if place < TRAIN_FACES else "test"
-        yield _face(photos, info, split, row, {name: table[name][row - 1] for name in ROWS})
+        subsets = ("full", *(["frontal"] if row in chosen else [])) if split == "test" else ()
+        values = {name: table[name][row - 1] for name in ROWS}
+        yield _face(photos, info, split, row, values, subsets)
+
+
+def _by_rule(table):
+    """The rows whose points are all visible and strictly inside the box."""
+    points = _points(table["data"])
+    left, right, top, bottom = np.moveaxis(np.asarray(table["bbox"], np.float64), 1, 0)[..., None]
+    (x, y), visible = np.moveaxis(points, 2, 0), table["mask_new"] == 1
+    within = visible & (left < x) & (x < right) & (top < y) & (y < bottom)
+    return set((np.flatnonzero(within.all(1)) + 1).tolist())
+
+
+def _by_list(path, table):
+    """The rows of the test faces that a line of the file has: its photo, and its points to within
+    2 pixels. Errors: InputError naming the first line that has none."""
+    points, named = _points(table["data"]), {}
+    for row in table["ra"][TRAIN_FACES:]:
+        named.setdefault(_photo_name(table["nameList"][row - 1, 0]), []).append(row)
+    found = set()
+    for number, line in enumerate(read_text(path, "HRNet's list").splitlines()[1:], 2):
+        photo, *cells = line.split(",")
+        try:
+            listed = np.array(cells[-2 * AFLW19.num_points :], np.float64).reshape(-1, 2)
+            near = {row for row in named[_photo_name(photo)]
+                    if np.abs(points[row - 1] - listed).max() < 2}  # fmt: skip
+        except (ValueError, KeyError):
+            near = set()
+        if not near:
+            raise InputError(f"{path}: line {number} ({photo}) is no test face of {INFO}")
+        found |= near
+    return found
+
+
+def _photo_name(name):
+    """ "flickr/3/image00035.png" -> "3/image00035"."""
+    return "/".join(PurePosixPath(name).with_suffix("").parts[-2:])
+
+
+def _points(data):
+    """(..., 38) as stored, all x before all y -> (..., 19, 2) float64."""
+    data = np.asarray(data, np.float64)
+    return data.reshape(*data.shape[:-1], 2, -1).swapaxes(-1, -2)
 
 
 def _photo_folder(root):
@@ -81,29 +131,26 @@ def _name(path, row, cell):
     return name
 
 
-def _face(photos, info, split, row, values):
+def _face(photos, info, split, row, values, subsets):
     name = PurePosixPath(values["nameList"][0])
     identity = f"{name.with_suffix('')}/{row:05}"
     photo = _photo(photos / name)
     if photo is None:
         return Bad(identity, photos / name, f"there is no such photo (row {row} of {info.name})")
-    points = np.asarray(values["data"], np.float64).reshape(2, -1).T
+    points = _points(values["data"])
     left, right, top, bottom = np.asarray(values["bbox"], np.float64)
     box = np.array([left, top, right, bottom])
     if not (np.isfinite(points).all() and np.isfinite(box).all()):
         return Bad(identity, info, f"row {row}: a coordinate is NaN or infinite")
-    visible = values["mask_new"] == 1
-    inside = ((points > box[:2]) & (points < box[2:])).all()
-    frontal = ("frontal",) if visible.all() and inside else ()
     return Face(
         split=split,
         id=identity,
         photo=photo,
         points={AFLW19.name: points.astype(np.float32)},
-        visible={AFLW19.name: visible},
+        visible={AFLW19.name: values["mask_new"] == 1},
         boxes={"dataset": box.astype(np.float32)},
         norm_box=box.astype(np.float32),
-        subsets=("full", *frontal) if split == "test" else (),
+        subsets=subsets,
         group=str(name.with_suffix("")),
     )
 
@@ -118,17 +165,18 @@ BENCHMARK = Benchmark(
     name="aflw",
     schemes=(AFLW19.name,),
     faces=faces,
-    counts={"train": TRAIN_FACES, "test": 4386, "full": 4386},
+    counts={"train": TRAIN_FACES, "test": 4386, "full": 4386, "frontal": 1314},
+    options={"front": "rule"},
     notes=(
         "AFLW2000-3D shows photos of AFLW: do not train on one and test on the other.",
-        "Frontal: 1,165 test faces in the paper, 1,314 (unverified) in later lists; here those "
-        "with all points visible and inside the box.",
+        "Frontal: 1,165 test faces in the paper, 1,314 in later ones and expected here: those with "
+        f"all points visible and inside the box, or, by --set front=list, those of HRNet's {LIST}.",
     ),
     instructions=(
         "Ask for AFLW at https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/"
         "aflw/ and unpack aflw-images-{0,2,3}.tar.gz (aflw/data/flickr/{0,2,3}/*.jpg); download "
         "http://mmlab.ie.cuhk.edu.hk/projects/compositional/AFLWinfo_release.mat and put it into "
-        "the same folder."
+        f"the same folder, and HRNet's {LIST} where front=list is to take it."
     ),
     citation=(
         "S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded "

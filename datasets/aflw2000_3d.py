@@ -5,13 +5,14 @@ CVPR 2016. Re-annotated points: A. Bulat, G. Tzimiropoulos: How Far Are We from 
 3D Face Alignment Problem? ICCV 2017.
 
 Points are the first two rows of `pt3d_68`: those of a fitted model, the hidden ones included.
-(`pt2d` holds AFLW's own 21 points.) They are taken to count from 1 and the re-annotated ones from
-0. Neither release says so: the authors' code is Matlab and the model's Python ports take 1 off;
-nearly all re-annotated coordinates are whole numbers and lie (1.1, 1.0) pixels before the others
-on average over all 2,000 faces.
+(`pt2d` holds AFLW's own 21 points.) They are taken to count from 1 (`base`) and the re-annotated
+ones from 0. Neither release says so: the authors' code is Matlab and the model's Python ports take
+1 off; nearly all re-annotated coordinates are whole numbers and lie (1.1, 1.0) pixels before the
+others on average over all 2,000 faces. Others take them as stored: `base=0`.
 
 The bins |yaw| <= 30, 30-60 and > 60 hold 1312, 383 and 305 faces by the released pose list, which
-repeats the annotations' yaw. Rows of the released lists follow the photos' names.
+repeats the annotations' yaw, and 1306, 462 and 232 by the second one (`poses=new`), which 3DDFA's
+README calls the paper's. Rows of the released lists follow the photos' names.
 """
 
 from collections.abc import Iterator
@@ -20,25 +21,35 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_of, places
+from jaxalign.datasets.formats import check_base, listing, photo_of, places
 from jaxalign.datasets.w300_lp import read_matrix, read_yaw
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
 
 
 POSES = "AFLW2000-3D.pose.npy"  # (N,) yaw in degrees
+NEW_POSES = "AFLW2000-3D-new.pose.npy"  # the same
 ORIGINAL = "AFLW2000-3D.pts68.npy"  # (N, 3, 68), the pt3d_68 of every face
 REANNOTATED = "AFLW2000-3D-Reannotated.pts68.npy"  # (N, 2, 68)
-CHOICES = {"poses": ("list", "annotation"), "points": ("original", "reannotated")}
+CHOICES = {
+    "poses": ("list", "new", "annotation"),
+    "points": ("original", "reannotated"),
+}
+BINS = {"list": (1312, 383, 305), "new": (1306, 462, 232), "annotation": (1312, 383, 305)}
 
 
-def faces(root: Path, *, poses: str = "list", points: str = "original") -> Iterator[Face | Bad]:
+def faces(
+    root: Path, *, poses: str = "list", points: str = "original", base: int = 1
+) -> Iterator[Face | Bad]:
     """Every photo with a `.mat` beside it, by name.
 
     `poses` says whose yaw makes the bins: that of the released list where it is found (beside the
-    photos, their folder, or in a folder `lists`), or the annotations'. `points` "reannotated"
-    takes those of AFLW2000-3D-Reannotated.pts68.npy, which must be there.
+    photos, their folder, or in a folder `lists`), that of the second list ("new"), which must be
+    there, or the annotations'. `points` "reannotated" takes those of
+    AFLW2000-3D-Reannotated.pts68.npy, which must be there. `base` is where the original points
+    begin to count.
     """
+    check_base("aflw2000_3d", base)
     for key, value in {"poses": poses, "points": points}.items():
         if value not in CHOICES[key]:
             raise InputError(f"aflw2000_3d: {key}={value}; it is {' or '.join(CHOICES[key])}")
@@ -49,7 +60,7 @@ def faces(root: Path, *, poses: str = "list", points: str = "original") -> Itera
     named = listing(tree, ".mat")
     lists = _Lists(tree, len(named), poses, points)
     for row, (stem, files) in enumerate(named):
-        yield _face(stem, files, row, lists)
+        yield _face(stem, files, row, lists, base)
 
 
 class _Lists:
@@ -61,11 +72,11 @@ class _Lists:
 
     def __init__(self, tree, photos, poses, points):
         self.yaws = _load(_find(tree, POSES), ()) if poses == "list" else None
-        self.points, wanted = None, _find(tree, REANNOTATED)
+        if poses == "new":
+            self.yaws = _load(_wanted(tree, NEW_POSES), ())
+        self.points = None
         if points == "reannotated":
-            if wanted is None:
-                raise InputError(f"{tree}: {REANNOTATED} is missing; put it beside the photos")
-            self.points = _load(wanted, (2, IBUG68.num_points))
+            self.points = _load(_wanted(tree, REANNOTATED), (2, IBUG68.num_points))
         known = _load(_find(tree, ORIGINAL), (3, IBUG68.num_points))
         self.rows = None if known is None else {row.tobytes(): i for i, row in enumerate(known)}
         for rows in (self.yaws, self.points):
@@ -85,6 +96,12 @@ def _find(tree, name):
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
+def _wanted(tree, name):
+    if (found := _find(tree, name)) is None:
+        raise InputError(f"{tree}: {name} is missing; put it beside the photos")
+    return found
+
+
 def _load(path: Path | None, shape) -> np.ndarray | None:
     """A released list, float32, or None where it was not found."""
     if path is None:
@@ -98,7 +115,7 @@ def _load(path: Path | None, shape) -> np.ndarray | None:
     return rows.astype(np.float32)
 
 
-def _face(stem, files, place, lists):
+def _face(stem, files, place, lists, base):
     path, photo = files[".mat"], photo_of(files)
     if photo is None:
         return Bad(stem, path, "there is no photo (.jpg or .png) beside it")
@@ -112,7 +129,7 @@ def _face(stem, files, place, lists):
         return Bad(stem, path, f"its points are not among those of {ORIGINAL}")
     if lists.yaws is not None:
         yaw = float(lists.yaws[row])
-    points = model[:2].T - 1 if lists.points is None else lists.points[row].T
+    points = model[:2].T - base if lists.points is None else lists.points[row].T
     return Face(
         split="test",
         id=stem,
@@ -129,18 +146,26 @@ def _bin(yaw):
     return "yaw_30_60" if abs(yaw) <= 60 else "yaw_60_90"  # seven faces turn further than 90
 
 
+def _variant(options):
+    sizes = BINS.get(options["poses"], BINS["list"])
+    names = ("yaw_0_30", "yaw_30_60", "yaw_60_90")
+    return {"counts": {"test": 2000, **dict(zip(names, sizes, strict=True))}}
+
+
 BENCHMARK = Benchmark(
     name="aflw2000_3d",
     schemes=(IBUG68.name,),
     faces=faces,
-    counts={"test": 2000, "yaw_0_30": 1312, "yaw_30_60": 383, "yaw_60_90": 305},
-    options={"poses": "list", "points": "original"},
+    counts=_variant({"poses": "list"})["counts"],
+    options={"poses": "list", "points": "original", "base": 1},
+    variant=_variant,
     instructions=(
         "Download AFLW2000-3D.zip (87 MB) from "
         "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm and unpack it: "
-        f"AFLW2000/image*.jpg with image*.mat beside. The lists {POSES}, {ORIGINAL} and "
-        f"{REANNOTATED} (https://github.com/cleardusk/3DDFA) go into a folder lists beside it; "
-        "only --set points=reannotated needs them."
+        f"AFLW2000/image*.jpg with image*.mat beside. The lists {POSES}, {NEW_POSES}, "
+        f"{ORIGINAL} and {REANNOTATED} (https://github.com/cleardusk/3DDFA) go into a folder lists "
+        "beside it; only --set points=reannotated and poses=new need them. --set base=0 takes the "
+        "points as they are stored."
     ),
     citation=(
         "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "

@@ -89,9 +89,12 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                         name: tfds.features.Tensor(shape=(size, 2), dtype=np.float32)
                         for name, size in sizes.items()
                     },
-                    "visible": {
-                        name: tfds.features.Tensor(shape=(size,), dtype=np.bool_)
-                        for name, size in sizes.items()
+                    **{
+                        flags: {
+                            name: tfds.features.Tensor(shape=(size,), dtype=np.bool_)
+                            for name, size in sizes.items()
+                        }
+                        for flags in ("visible", "labelled")
                     },
                     "boxes": {kind: box for kind in BOX_KINDS},
                     "norm_box": box,
@@ -179,6 +182,13 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
     """The configurations of a benchmark that are prepared in `data_dir`."""
     found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
     return sorted(path.parent.parent.name for path in found)
+
+
+def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
+    """Whether the configuration is there as an older version alone, whose splits were others."""
+    folder = stored(benchmark, config, data_dir).parent
+    found = {path.parent.name for path in folder.glob("*/dataset_info.json")}
+    return bool(found) and benchmark.version not in found
 
 
 def build(

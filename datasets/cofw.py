@@ -7,6 +7,9 @@ By the release's own notes the first 845 training faces are LFPW's, and the boxe
 detector with its errors. The release does not say where its pixels count from: 1 is taken off the
 points, as MMPose's converter does, since the release plots them in Matlab as they stand, and off
 the boxes with them.
+
+Of the six attributes a face has occlusion alone, where at least the share `occluded` of its 29
+points, 0.3 by default, is marked as occluded; PropagationNet's authors labelled all six by hand.
 """
 
 from collections.abc import Iterator
@@ -17,8 +20,8 @@ import h5py
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import places
 from jaxalign.errors import InputError
+from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import COFW29
 
 
@@ -28,35 +31,43 @@ TEST_FILES = ("COFW_test_color.mat", "COFW_test.mat")
 POINTS = COFW29.num_points
 
 
-def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every face in the files' own order, train first, called "<split>/<place from 0001>"."""
+def faces(root: Path, *, occluded: float = 0.3) -> Iterator[Face | Bad]:
+    """Every face in the files' own order, train first, called "<split>/<place from 0001>".
+
+    `occluded`: the least share of occluded points that makes the attribute occlusion.
+    """
+    if not 0 < occluded <= 1:
+        raise InputError(f"cofw: occluded={occluded:g}; a share of points, above 0 and at most 1")
     root = Path(root)
-    parts = [("train", "Tr", find(places(root), TRAIN_FILES))]
-    parts.append(("test", "T", find(places(root), TEST_FILES)))
+    parts = [("train", "Tr", find(root, TRAIN_FILES)), ("test", "T", find(root, TEST_FILES))]
     if not any(path for _, _, path in parts):
         names = " or ".join((TRAIN_FILES[0], TEST_FILES[0]))
         raise InputError(f"{root}: not COFW; it must hold {names}")
     for split, suffix, path in parts:
         if path is not None:
-            yield from _faces(path, split, suffix)
+            yield from _faces(path, split, suffix, occluded)
 
 
-def find(folders: list[Path], names: tuple[str, ...]) -> Path | None:
-    """The first of these files that is in one of the folders; an earlier name goes before."""
-    paths = (folder / name for name in names for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
+def find(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The first of these files anywhere under `root` (COFW.zip holds folders within folders); an
+    earlier name goes before, then the place nearest to `root`."""
+    for name in names:
+        found = [path for path in root.rglob(name) if "__MACOSX" not in path.parts]
+        if found:
+            return min(found, key=lambda path: (len(path.parts), path))
+    return None
 
 
-def _faces(path, split, suffix):
+def _faces(path, split, suffix, share):
     with open_mat(path) as mat:
         photos = photos_of(mat, f"Is{suffix}", path)
         marks = _table(mat, f"phis{suffix}", path, (3 * POINTS, len(photos)))
         boxes = _table(mat, f"bboxes{suffix}", path, (4, len(photos)))
         for number, (photo, mark, box) in enumerate(zip(photos, marks, boxes, strict=True), 1):
-            yield _face(path, split, number, (mat, photo), mark, box)
+            yield _face(path, split, number, (mat, photo), mark, box, share)
 
 
-def _face(path, split, number, photo, mark, box):
+def _face(path, split, number, photo, mark, box, share):
     identity = f"{split}/{number:04}"
     x, y, occluded = mark.reshape(3, POINTS)
     if not (np.isfinite(mark).all() and np.isin(occluded, (0, 1)).all()):
@@ -73,6 +84,9 @@ def _face(path, split, number, photo, mark, box):
         points={COFW29.name: (np.stack([x, y], 1) - 1).astype(np.float32)},
         visible={COFW29.name: occluded == 0},
         boxes={"dataset": np.array([x0 - 1, y0 - 1, x0 - 1 + width, y0 - 1 + height], np.float32)},
+        attributes=tuple(
+            int(name == "occlusion" and occluded.mean() >= share) for name in ATTRIBUTES
+        ),
     )
 
 
@@ -141,6 +155,8 @@ BENCHMARK = Benchmark(
     schemes=(COFW29.name,),
     faces=faces,
     counts={"train": 1345, "test": 507},
+    options={"occluded": 0.3},
+    version="1.1.0",  # 1.0.0 had no attributes
     notes=(
         "The first 845 training faces are LFPW's, as part of 300W is: do not train on one of the "
         "two and test on the other's LFPW photos.",

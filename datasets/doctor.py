@@ -22,6 +22,7 @@ from jaxalign.datasets.faces import (
     fault_of_points,
     photo_bytes,
     photo_size,
+    point_flags,
 )
 from jaxalign.datasets.symmetry import ENOUGH, MeanShape
 from jaxalign.errors import InputError
@@ -95,6 +96,7 @@ class _Seen:
     splits: dict[str, set] = field(default_factory=lambda: defaultdict(set))  # of each group
     outside: list[tuple[float, float, str]] = field(default_factory=list)  # px, share, id
     mean: dict[str, MeanShape] = field(default_factory=dict)
+    unlabelled: dict[str, list] = field(default_factory=lambda: defaultdict(list))  # shares a face
     edges: Counter = field(default_factory=Counter)
 
     @property
@@ -130,6 +132,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
         *_bad_lines(seen),
         _copies_line(seen),
         *_shared_lines(seen),
+        *_unlabelled_lines(seen),
         _outside_line(seen),
         *(_symmetry_line(shape) for shape in seen.mean.values()),
         _base_line(seen),
@@ -181,9 +184,12 @@ def _digest(seen, photo):
 def _take_points(seen, face, size):
     far = 0.0, 0.0
     for scheme, points in face.points.items():
-        visible = np.asarray(face.visible.get(scheme, np.ones(len(points), bool)), bool)
-        seen.mean.setdefault(scheme, MeanShape(scheme)).add(points, visible)
-        known = points[visible]
+        labelled = point_flags(face, "labelled", scheme)
+        visible = point_flags(face, "visible", scheme)
+        seen.unlabelled[scheme].append(1 - labelled.mean())
+        if labelled.all():
+            seen.mean.setdefault(scheme, MeanShape(scheme)).add(points, visible)
+        known = points[visible & labelled]
         if not len(known):
             continue
         beyond = np.maximum(-0.5 - known, known - (np.array(size) - 0.5)).max(axis=1)
@@ -251,15 +257,24 @@ def _copies_line(seen):
 
 
 def _shared_lines(seen):
-    by_content = [
-        " = ".join(files)
+    by_content = {
+        " = ".join(files): {split for faces in files.values() for split, _ in faces}
         for files in seen.places.values()
-        if len({split for faces in files.values() for split, _ in faces}) > 1
-    ]
-    by_group = [group for group, splits in seen.splits.items() if len(splits) > 1]
-    for way, shared in (("photo", by_content), ("group", by_group)):
-        finding = f"{_number(len(shared), way)} in train and test" if shared else "none"
-        yield Line(f"train/test: {way}s", WARN if shared else OK, finding, shared)
+    }
+    for way, found in (("photo", by_content), ("group", seen.splits)):
+        shared = {name: splits for name, splits in found.items() if len(splits) > 1}
+        several = sorted(set().union(*shared.values()), key=lambda name: (name == "test", name))
+        finding = f"{_number(len(shared), way)} in {' and '.join(several)}" if shared else "none"
+        yield Line(f"train/test: {way}s", WARN if shared else OK, finding, list(shared))
+
+
+def _unlabelled_lines(seen):
+    """How many points nobody labelled, where there are any: they neither train nor score."""
+    for scheme, shares in seen.unlabelled.items():
+        if some := np.count_nonzero(shares):
+            faces = _number(len(shares), "face")
+            finding = f"{np.mean(shares):.1%} of the points, in {some} of {faces}"
+            yield Line(f"unlabelled: {scheme}", NOTE, finding)
 
 
 def _outside_line(seen):

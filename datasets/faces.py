@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from jaxalign import photos
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -23,11 +24,14 @@ class Face:
     centres at integers. Boxes are (x0, y0, x1, y1) in the same frame.
     """
 
-    split: str  # "train" or "test"
+    split: str  # "train", "test", or "val" where the benchmark keeps faces for validation apart
     id: str  # unique within the benchmark, e.g. "lfpw/testset/image_0001"
     photo: Path | bytes  # encoded photo: its file, or its bytes
-    points: dict[str, np.ndarray]  # scheme name -> (K, 2) float32
+    points: dict[str, np.ndarray]  # scheme name -> (K, 2) float32, NaN where not labelled
     visible: dict[str, np.ndarray] = field(default_factory=dict)  # scheme -> (K,) bool; none: all
+    # Which points somebody gave a place, scheme -> (K,) bool; none: all. The others are neither
+    # trained on nor scored, and are never visible.
+    labelled: dict[str, np.ndarray] = field(default_factory=dict)
     boxes: dict[str, np.ndarray] = field(default_factory=dict)  # BOX_KINDS -> (4,) float32
     norm_box: np.ndarray | None = None  # (4,), where the protocol normalises by a box of its own
     attributes: tuple[int, ...] = (0,) * len(ATTRIBUTES)  # 0/1 in the order of ATTRIBUTES
@@ -112,12 +116,18 @@ class Benchmark:
 
 
 def record(face: Face) -> dict:
-    """A face under the names of the stored features; its photo as it is, file or bytes."""
-    seen = {name: np.ones(len(points), np.bool_) for name, points in face.points.items()}
+    """A face under the names of the stored features.
+
+    Its photo as it is, file or bytes; where it has transparency, as bytes of a PNG without.
+    """
+    labelled = {name: point_flags(face, "labelled", name) for name in face.points}
     return {
-        "image": face.photo,
+        "image": photos.opaque(face.photo) or face.photo,
         "points": {name: np.asarray(points, np.float32) for name, points in face.points.items()},
-        "visible": {name: np.asarray(face.visible.get(name, seen[name]), bool) for name in seen},
+        "visible": {
+            name: point_flags(face, "visible", name) & has for name, has in labelled.items()
+        },
+        "labelled": labelled,
         "boxes": {k: np.asarray(face.boxes.get(k, UNKNOWN_BOX), np.float32) for k in BOX_KINDS},
         "norm_box": UNKNOWN_BOX if face.norm_box is None else np.asarray(face.norm_box, np.float32),
         "attributes": np.array(face.attributes, np.uint8),
@@ -126,6 +136,13 @@ def record(face: Face) -> dict:
         "id": face.id,
         "group": face.group or face.id,
     }
+
+
+def point_flags(face: Face, field: str, scheme: str) -> np.ndarray:
+    """A face's `visible` or `labelled`: (K,) bool, all True where it has none."""
+    return np.asarray(
+        getattr(face, field).get(scheme, np.ones(len(face.points[scheme]), bool)), bool
+    )
 
 
 def check_face(face: Face) -> Bad | None:
@@ -145,9 +162,14 @@ def fault_of_points(face: Face) -> str | None:
         wanted = (SCHEMES[scheme].num_points, 2)
         if np.shape(points) != wanted:
             return f"points of shape {np.shape(points)}, {scheme} has {wanted}"
-        if not np.isfinite(points).all():
+        labelled = point_flags(face, "labelled", scheme)
+        if not np.isfinite(points[labelled]).all():
             return f"a point of {scheme} is not a finite number"
-        if not (np.ptp(points, axis=0) > 0).all():
+        if not np.isnan(points[~labelled]).all():
+            return f"a point of {scheme} that nobody labelled has a place"
+        if not labelled.any():
+            return f"nobody labelled a point of {scheme}"
+        if not (np.ptp(points[labelled], axis=0) > 0).all():
             return f"the box around the points of {scheme} has no extent"
     return None
 

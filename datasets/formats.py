@@ -42,6 +42,27 @@ def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
     return (numbers.reshape(-1, 2) - base).astype(np.float32)
 
 
+def check_base(benchmark: str, base: int) -> None:
+    """Errors: InputError where the option `base`, where coordinates begin to count, is wrong."""
+    if base not in (0, 1):
+        raise InputError(f"{benchmark}: base={base}; it is 0 or 1")
+
+
+def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """MERL-RAV's signs: (K, 2) as stored -> places (K, 2), which are visible and labelled, (K,).
+
+    (-x, -y) is a point at (x, y) that something hides; (-1, -1) one that nobody labelled: its place
+    is NaN. Errors: ValueError where the two signs of a point differ.
+    """
+    (x, y), places = points.T, abs(points)
+    hidden, labelled = (x < 0) & (y < 0), (x != -1) | (y != -1)
+    mixed = int(((x < 0) != (y < 0)).sum())
+    if mixed:
+        raise ValueError(f"{mixed} of its points have one negative coordinate and one that is not")
+    places[~labelled] = np.nan
+    return places, ~hidden, labelled
+
+
 def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The named variables of a MATLAB file older than v7.3, as scipy reads them (2-D or more).
 

@@ -13,10 +13,16 @@ one of a photo "<photo>#2".
 
 The base is where the coordinates of the files, boxes included, begin to count: 0 or 1. It cannot
 be seen in the numbers and has to be known; auto is 1 for `.pts`, as iBUG's count, and 0 otherwise.
+
+A point that nobody labelled has no place: two empty cells in a csv, null, null in a jsonl, 0, 0
+with the flag 0 in COCO's. What negative coordinates mean has to be told: places beyond the photo
+(`negative=outside`), or, as in MERL-RAV, hidden points (`occluded`: -x, -y lies hidden at x, y, and
+-1, -1 was not labelled).
 """
 
 import csv
 import io
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,7 +32,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import PHOTOS, photo_of, read_pts
+from jaxalign.datasets.formats import PHOTOS, photo_of, read_pts, unsigned
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES
 
@@ -34,6 +40,7 @@ from jaxalign.schemes import SCHEMES
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 FILES = {"csv": "*.csv", "jsonl": "*.jsonl", "coco": "*.json"}  # the layouts with one file
 LAYOUTS = ("pts", *FILES)
+NEGATIVE = ("refuse", "outside", "occluded")
 
 
 @dataclass
@@ -43,23 +50,33 @@ class _Row:
     path: Path
     where: str  # in the file: "line 3"
     photo: str  # as the file names it
-    points: np.ndarray  # (K, 2); those of a .pts count from 1
+    points: np.ndarray  # (K, 2), NaN where not labelled; those of a .pts count from 1
     id: str = ""  # "": called after its photo
     split: str = ""
     box: np.ndarray | None = None  # (4,)
     visible: np.ndarray | None = None  # (K,)
+    labelled: np.ndarray | None = None  # (K,)
 
 
 def faces(
-    root: Path, *, scheme: str, base: str = "auto", layout: str = "auto", split: str = "train"
+    root: Path,
+    *,
+    scheme: str,
+    base: str = "auto",
+    layout: str = "auto",
+    split: str = "train",
+    negative: str = "refuse",
 ) -> Iterator[Face | Bad]:
     """Every face of the folder: in the order of its file, or by name where each has its own.
 
-    `split` (train or test) is that of the faces whose split the files do not name.
+    `split` (train or test) is that of the faces whose split the files do not name. `negative` says
+    what negative coordinates mean: outside, occluded, or (refuse) that there are none.
     """
     root, count = Path(root), _num_points(scheme)
     known = {"base": ("auto", "0", "1"), "layout": ("auto", *LAYOUTS), "split": ("train", "test")}
-    for option, value in {"base": base, "layout": layout, "split": split}.items():
+    known["negative"] = NEGATIVE
+    given = {"base": base, "layout": layout, "split": split, "negative": negative}
+    for option, value in given.items():
         if value not in known[option]:
             raise InputError(f"image_folder: {option}={value}; it is {', '.join(known[option])}")
     layout = _layout(root) if layout == "auto" else layout
@@ -73,7 +90,7 @@ def faces(
             row.id = row.id or (row.photo if number == 1 else f"{row.photo}#{number}")
             repeated = row.id in ids
             ids.add(row.id)
-            row = _face(root, row, scheme, origin, split, repeated)
+            row = _face(root, row, scheme, origin, split, negative, repeated)
         yield row
 
 
@@ -107,7 +124,11 @@ def _single(root, layout):
     return found[0]
 
 
-def _face(root, row, scheme, origin, split, repeated):
+def _face(root, row, scheme, origin, split, negative, repeated):
+    every = np.ones(len(row.points), bool)
+    labelled = every if row.labelled is None else row.labelled
+    visible = labelled & (every if row.visible is None else row.visible)
+    points = row.points
     photo, box, split = _photo(root, row.photo), row.box, row.split or split
     if photo is None:
         return Bad(row.id, root / row.photo, f"no such photo ({row.where} of {row.path.name})")
@@ -116,16 +137,29 @@ def _face(root, row, scheme, origin, split, repeated):
         reason = f"the id {row.id} came before"
     elif split not in ("train", "test"):
         reason = f"its split {split!r} is neither train nor test"
-    elif not np.isfinite(row.points).all() or (box is not None and not np.isfinite(box).all()):
+    elif not np.isfinite(np.append(points[labelled], [] if box is None else box)).all():
         reason = "a number is NaN or infinite"
+    elif negative == "refuse" and (below := int((points < 0).any(1).sum())):
+        reason = (
+            f"{below} of its points have negative coordinates; say what they mean by the option "
+            "negative=outside (a place beyond the photo) or negative=occluded (hidden at the same "
+            "place without its sign, and -1 -1 not labelled)"
+        )
+    elif negative == "occluded":
+        try:
+            points, seen, has = unsigned(points)
+            labelled, visible = labelled & has, visible & seen
+        except ValueError as error:
+            reason = str(error)
     if reason:
         return Bad(row.id, row.path, f"{row.where}: {reason}")
     return Face(
         split=split,
         id=row.id,
         photo=photo,
-        points={scheme: (row.points - origin).astype(np.float32)},
-        visible={} if row.visible is None else {scheme: row.visible},
+        points={scheme: (points - origin).astype(np.float32)},
+        visible={scheme: visible},
+        labelled={scheme: labelled},
         boxes={} if box is None else {"dataset": (box - origin).astype(np.float32)},
         group=row.photo,
     )
@@ -209,7 +243,9 @@ def _jsonl(path, text, count):
         if not isinstance(entry, dict):
             raise ValueError("not an object { }")
         if "points" in entry:
-            entry |= zip(_columns(count), _array(entry.pop("points"), (count, 2)).flat, strict=True)
+            points = entry.pop("points")
+            _array(points, (count, 2))
+            entry |= zip(_columns(count), itertools.chain.from_iterable(points), strict=True)
         if entry.get("box") is not None:
             entry |= zip(BOX, _array(entry.pop("box"), (4,)), strict=True)
         return _flat(path, where, entry, count)
@@ -229,11 +265,16 @@ def _flat(path, where, entry, count):
     if extra != count:
         raise ValueError(f"{extra} points, the scheme has {count}")
     boxed = any(entry.get(key) not in (None, "") for key in BOX)
-    points = _array([entry.get(key) for key in _columns(count)], (2 * count,)).reshape(-1, 2)
+    numbers = [entry.get(key) for key in _columns(count)]
+    empty = [value in (None, "") for value in numbers]
+    labelled = ~np.array([x and y for x, y in zip(empty[::2], empty[1::2], strict=True)])
+    numbers = [n if has else None for n, has in zip(numbers, labelled.repeat(2), strict=True)]
+    points = _array(numbers, (2 * count,)).reshape(-1, 2)
     box = _array([entry.get(key) for key in BOX], (4,)) if boxed else None
     return _Row(
-        path=path, where=where, photo=file or name, points=points, id=name, split=split, box=box
-    )
+        path=path, where=where, photo=file or name, points=points, id=name, split=split, box=box,
+        labelled=labelled,
+    )  # fmt: skip
 
 
 def _columns(count):
@@ -276,14 +317,16 @@ def _coco(path, text, count):
         if len(flat) != 3 * count:
             raise ValueError(f"{len(flat) / 3:g} points, the scheme has {count}")
         table = _array(flat, (3 * count,)).reshape(-1, 3)
-        unlabelled = int(((table[:, 2] == 0) & (table[:, :2] == 0).all(1)).sum())
-        if unlabelled:
-            raise ValueError(f"{unlabelled} of its points are not labelled")
+        labelled = (table != 0).any(1)
+        table[~labelled, :2] = np.nan
         box = None
         if item.get("bbox") is not None:
             x, y, width, height = _array(item["bbox"], (4,))
             box = np.array([x, y, x + width, y + height])
-        return _Row(path, where, photo, table[:, :2], box=box, visible=table[:, 2] >= seen)
+        return _Row(
+            path, where, photo, table[:, :2], box=box, visible=table[:, 2] >= seen,
+            labelled=labelled,
+        )  # fmt: skip
 
     return ((f"annotation {item.get('id', n)}", item) for n, item in enumerate(items)), parse
 
@@ -298,11 +341,18 @@ BENCHMARK = Benchmark(
     schemes=tuple(SCHEMES),
     faces=faces,
     counts={},
-    options={"scheme": "", "base": "auto", "layout": "auto", "split": "train"},
+    options={
+        "scheme": "",
+        "base": "auto",
+        "layout": "auto",
+        "split": "train",
+        "negative": "refuse",
+    },
     variant=_variant,
     instructions=(
         "Your own photos with .pts files beside, or with one .csv (file, x0, y0, x1, y1, ... in "
         "its header), .jsonl or COCO-style .json in their folder. --set scheme=NAME names the "
-        "points, base=0|1 where their coordinates begin to count, split=train|test."
+        "points, base=0|1 where their coordinates begin to count, split=train|test, "
+        "negative=outside|occluded what negative coordinates mean."
     ),
 )

@@ -24,8 +24,7 @@ from jaxalign.schemes import LAPA106
 def faces(root: Path) -> Iterator[Face | Bad]:
     """Every face with a landmark file: folder after folder, by name.
 
-    Folders called test... are the split test. All else is train; those called val... are its
-    subset "val".
+    Folders called test... are the split test, those called val... the split val, all others train.
     """
     root = Path(root)
     folders = sorted(path.parent for path in _found(root, "landmark") if path.is_dir())
@@ -59,12 +58,11 @@ def _face(root, folder, name, path, boxes):
         return Bad.of(identity, wrong, error)
     parts = [part.lower() for part in place.parts or (root.name,)]
     return Face(
-        split="test" if any(part.startswith("test") for part in parts) else "train",
+        split=next((s for s in ("test", "val") if any(p.startswith(s) for p in parts)), "train"),
         id=identity,
         photo=photo,
         points={LAPA106.name: points},
         boxes=known,
-        subsets=("val",) if any(part.startswith("val") for part in parts) else (),
         group=photo_group(Path(name).stem),
     )
 
@@ -73,7 +71,8 @@ BENCHMARK = Benchmark(
     name="jd_landmark",
     schemes=(LAPA106.name,),
     faces=faces,
-    counts={"train": 11393, "test": 2000},
+    counts={"train": 11393, "val": 2000, "test": 2000},
+    version="2.0.0",  # 1.0.0: val was part of train
     instructions=(
         "Download Training_data.zip, Test_data1.zip, Corrected_landmark.zip and "
         "training_dataset_face_detection_bounding_box_v1.zip from "

@@ -17,20 +17,17 @@ from jaxalign.errors import InputError
 from jaxalign.schemes import LAPA106
 
 
-SUBSETS = {"train": ("train_set",), "val": ("val",), "test": ()}  # of each folder
+FOLDERS = ("train", "val", "test")  # the splits
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every face of train, val and test, by name.
-
-    val is part of the split train: its faces are the subset "val", the rest is "train_set".
-    """
+    """Every face of the splits train, val and test, by name."""
     root = Path(root)
-    wanted = [f"{folder}/landmarks" for folder in SUBSETS]
+    wanted = [f"{folder}/landmarks" for folder in FOLDERS]
     tree = next((p for p in places(root) if any((p / name).is_dir() for name in wanted)), None)
     if tree is None:
         raise InputError(f"{root}: not LaPa; it must hold at least one of {', '.join(wanted)}")
-    for folder in SUBSETS:
+    for folder in FOLDERS:
         photos = dict(listing(tree / folder / "images", ".jpg"))
         for stem, files in listing(tree / folder / "landmarks", ".txt"):
             yield _face(folder, stem, files[".txt"], photo_of(photos.get(stem, {})))
@@ -45,11 +42,10 @@ def _face(folder, stem, path, photo):
     except InputError as error:
         return Bad.of(identity, path, error)
     return Face(
-        split="test" if folder == "test" else "train",
+        split=folder,
         id=identity,
         photo=photo,
         points={LAPA106.name: points},
-        subsets=SUBSETS[folder],
         group=stem.rpartition("_")[0],  # <photo>_<face>
     )
 
@@ -59,6 +55,7 @@ BENCHMARK = Benchmark(
     schemes=(LAPA106.name,),
     faces=faces,
     counts={"val": 2000, "test": 2000},
+    version="2.0.0",  # 1.0.0: val was part of train
     instructions=(
         "Download LaPa.tar.gz from https://github.com/JDAI-CV/lapa-dataset and unpack it: "
         "LaPa/{train,val,test}/{images,labels,landmarks}. The labels are not used. The numbers of "

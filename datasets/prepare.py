@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxalign.datasets import BENCHMARKS, builder, doctor
+from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
 from jaxalign.errors import InputError
 
@@ -18,14 +19,21 @@ def named(name: str) -> Benchmark:
 
 
 def check(
-    name: str, root: Path | None = None, settings: Sequence[str] = (), json_file: Path | None = None
+    name: str,
+    root: Path | None = None,
+    settings: Sequence[str] = (),
+    json_file: Path | None = None,
+    *,
+    attributes: Path | None = None,
 ) -> doctor.Examination:
     """Prints what can be told of the download under `root` and builds nothing.
 
     `settings`: the benchmark's options, "key=value" each. `json_file` gets the same as JSON.
-    Errors: InputError for a wrong name or option, or a file that cannot be written.
+    `attributes`: a file of the faces' attributes (attributes.py).
+    Errors: InputError for a wrong name, option or file of attributes, or a file that cannot be
+    written.
     """
-    benchmark, options = _asked(name, root, settings)
+    benchmark, options = _asked(name, root, settings, attributes)
     examination = doctor.examine(benchmark, root, options)
     print(examination.table())
     if json_file is not None:
@@ -43,16 +51,19 @@ def prepare(
     data_dir: Path,
     settings: Sequence[str] = (),
     *,
+    attributes: Path | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> tuple[str, builder.Built]:
     """Checks every face of the download under `root` and stores them in `data_dir`.
 
     Prints the bad faces and how many of each split were found. Returns "NAME[:CONFIG]", what
-    recipes call the data set, and what was built. Errors: InputError where faces are bad and
-    `skip_bad` does not leave them out, or where it is prepared already and not to be overwritten.
+    recipes call the data set, and what was built. `attributes`: a file of the faces' attributes,
+    which becomes part of that name (attributes.py). Errors: InputError where faces are bad and
+    `skip_bad` does not leave them out, where `attributes` is not of all faces, or where it is
+    prepared already and not to be overwritten.
     """
-    benchmark, options = _asked(name, root, settings)
+    benchmark, options = _asked(name, root, settings, attributes)
     try:
         built = builder.build(
             benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite
@@ -67,13 +78,17 @@ def prepare(
     return name if config == "default" else f"{name}:{config}", built
 
 
-def _asked(name, root, settings):
+def _asked(name, root, settings, attributes):
     benchmark = named(name)
     if benchmark.needs_root and root is None:
         raise InputError(f"--from DIR is missing. {benchmark.instructions}")
     if not benchmark.needs_root and root is not None:
         raise InputError(f"{benchmark.name} is made by the program; leave out --from")
-    return benchmark, benchmark.parse_options(settings)
+    options = benchmark.parse_options(settings)
+    if attributes is None:
+        return benchmark, options
+    labels = read(attributes)
+    return labelled(benchmark, labels), options | {OPTION: labels.digest}
 
 
 def _list_bad(faces):

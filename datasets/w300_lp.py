@@ -5,13 +5,14 @@ CVPR 2016.
 
 Points are `pts_2d` of `landmarks/<FOLDER>/<photo>_pts.mat` for every folder that `landmarks` has,
 and `pt2d` of the photo's own `.mat` for the others (the mirrored folders, as far as known). In the
-pair this was tried on, pt2d follows the visible outline of the face. What `landmarks` holds is
-known from the code of others and was not seen.
+pair this was tried on, pt2d follows the visible outline of the face. The option points=3d takes
+`pts_3d` of `landmarks`, the x and y of the model's 3-D points, the hidden contour included: what
+AFLW2000-3D is scored on. What `landmarks` holds is known from the code of others and was not seen.
 
-Coordinates are taken to count from 1, for the authors' Matlab code does. The release does not say
-so; drawn points do not decide it, since they are those of a fitted model and off by more than a
-pixel, and the points of two AFW photos lie (1.2, 0.3) pixels on average from where those of 300W,
-counted from 0, land on them.
+Coordinates are taken to count from 1 (`base`), for the authors' Matlab code does; others take them
+as stored, `base=0`. The release does not say so. Drawn points do not decide it: they are those of a
+fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3) pixels on
+average from where those of 300W, counted from 0, land on them.
 
 It holds IBUG and the test photos of HELEN and LFPW: do not train on it to report 300W.
 """
@@ -22,37 +23,46 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_group, photo_of, places, read_mat
+from jaxalign.datasets.formats import check_base, listing, photo_group, photo_of, places, read_mat
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
 
 
 COUNTS = {"afw": 5207, "helen": 37676, "ibug": 1786, "lfpw": 16556}  # without mirrored photos
 FOLDERS = tuple(name.upper() for name in COUNTS)
+VARIABLES = {"2d": "pts_2d", "3d": "pts_3d"}  # option `points` -> the variable of landmarks
 
 
-def faces(root: Path, *, flips: int = 1) -> Iterator[Face | Bad]:
-    """Every photo of the tree: folder after folder, by name; mirrored ones last, 0 leaves them."""
+def faces(root: Path, *, flips: int = 1, points: str = "2d", base: int = 1) -> Iterator[Face | Bad]:
+    """Every photo of the tree: folder after folder, by name; mirrored ones last, `flips` 0 leaves
+    them. `points`: 2d on the visible outline, or 3d, which only folders of `landmarks` have. `base`
+    is where coordinates begin to count."""
+    check_base("w300_lp", base)
+    if points not in VARIABLES:
+        raise InputError(f"w300_lp: points={points}; it is {' or '.join(VARIABLES)}")
     root = Path(root)
     tree = next((p for p in places(root) if any((p / name).is_dir() for name in FOLDERS)), None)
     if tree is None:
         wanted = ", ".join(FOLDERS)
         raise InputError(f"{root}: not the 300W-LP tree; it must hold at least one of {wanted}")
     for folder in FOLDERS + (tuple(f"{name}_Flip" for name in FOLDERS) if flips else ()):
-        for stem, files in listing(tree / folder, ".mat"):
-            yield _face(tree, folder, stem, files)
+        named, extra = listing(tree / folder, ".mat"), tree / "landmarks" / folder
+        if points == "3d" and named and not extra.is_dir():
+            left = "; --set flips=0 leaves the mirrored photos out" if "Flip" in folder else ""
+            raise InputError(f"{extra}: no such folder, which alone holds points=3d{left}")
+        for stem, files in named:
+            yield _face(extra, folder, stem, files, VARIABLES[points], base)
 
 
-def _face(root, folder, stem, files):
+def _face(extra, folder, stem, files, variable, base):
     identity, path = f"{folder}/{stem}", files[".mat"]
     photo = photo_of(files)
     if photo is None:
         return Bad(identity, path, "there is no photo (.jpg or .png) beside it")
-    extra = root / "landmarks" / folder
     try:
         if extra.is_dir():
             path = extra / f"{stem}_pts.mat"
-            points = read_matrix(path, "pts_2d", (IBUG68.num_points, 2))
+            points = read_matrix(path, variable, (IBUG68.num_points, 2))
             path = files[".mat"]
         else:
             points = read_matrix(path, "pt2d", (2, IBUG68.num_points)).T
@@ -63,7 +73,7 @@ def _face(root, folder, stem, files):
         split="train",
         id=identity,
         photo=photo,
-        points={IBUG68.name: (points - 1).astype(np.float32)},
+        points={IBUG68.name: (points - base).astype(np.float32)},
         subsets=(folder.removesuffix("_Flip").lower(),),
         yaw=yaw,
         group=photo_group(stem),
@@ -99,13 +109,15 @@ BENCHMARK = Benchmark(
     schemes=(IBUG68.name,),
     faces=faces,
     counts=_variant({"flips": 1})["counts"],
-    options={"flips": 1},
+    options={"flips": 1, "points": "2d", "base": 1},
     variant=_variant,
     instructions=(
         "Download 300W-LP.zip (2.8 GB) from "
         "http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm and unpack it: "
         "300W_LP/{AFW,HELEN,IBUG,LFPW}/*.jpg with *.mat beside, the same in folders ending in "
-        "_Flip, and landmarks/. --set flips=0 leaves the mirrored photos out."
+        "_Flip, and landmarks/. --set flips=0 leaves the mirrored photos out; points=3d takes the "
+        "points that AFLW2000-3D is scored on, which mirrored photos do not have; base=0 takes the "
+        "points as they are stored."
     ),
     citation=(
         "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "

@@ -21,6 +21,13 @@ def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return decoded
 
 
+# To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
+LIGHTNESS = (
+    (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0), (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
+    (cv2.COLOR_RGB2HLS, cv2.COLOR_HLS2RGB, 1), (cv2.COLOR_RGB2Lab, cv2.COLOR_Lab2RGB, 0),
+    (cv2.COLOR_RGB2Luv, cv2.COLOR_Luv2RGB, 0), (cv2.COLOR_RGB2YUV, cv2.COLOR_YUV2RGB, 0),
+)  # fmt: skip
+
 # Name -> (crop (S, S, 3) uint8 RGB, the face's generator) -> a crop of the same shape. It must not
 # move pixels: points stay where they are. A fork adds its own.
 PIXELS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {"jpeg": jpeg}
@@ -32,12 +39,19 @@ class Augment(Settings):
 
     Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
     +-share of the crop's side; `shrink` makes the face smaller by up to this share; `shift`
-    +-share of the crop's side per axis; `flip` probability of mirroring. Photometric, on the
+    +-share of the crop's side per axis; `flip` probability of mirroring. They change what is
+    cropped `of` the photo, or, with `of=crop`, the finished crop, around which all is then black,
+    as where crops are made before training (Hsu et al., 2020). Photometric, on the
     uint8 crop: `brightness` +-grey levels, `gain` +-share about black, `contrast` +-share about
     mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
-    `noise` probabilities. `occlusion` is the probability of covering one rectangle of up to
-    `occlusion_area` of the crop, `dropout` that of blackening a fifth of a 16x16 grid's cells
-    ("coarse dropout"). `pixels` are entries of PIXELS, done last, in this order.
+    `noise` probabilities. `light` says what brightness and gain change: rgb, all three values, or
+    channel, the brightness channel of a colour space drawn from LIGHTNESS, gain first or last by
+    chance (imgaug's MultiplyAndAddToBrightness). `occlusion` is the probability of covering one
+    rectangle of up to `occlusion_area` of the crop, `dropout` that of blackening a fifth of the
+    cells of a grid ("coarse dropout"): `dropout_cells` along each side of the crop, or, with
+    `dropout_size` > 0, that share of the photo's height and width in pixels, over the whole photo
+    (imgaug's size_percent: 0.02 makes cells of about 50 photo pixels), at least 3. `pixels` are
+    entries of PIXELS, done last, in this order.
     """
 
     where: ClassVar[str] = "data.augment."
@@ -48,23 +62,30 @@ class Augment(Settings):
     shrink: float = 0.0
     shift: float = 0.05
     flip: float = 0.5
+    of: str = "photo"
     brightness: float = 30.0
     gain: float = 0.0
     contrast: float = 0.3
     saturation: float = 0.3
     colour_p: float = 1.0
+    light: str = "rgb"
     grey: float = 0.1
     blur: float = 0.1
     noise: float = 0.1
     occlusion: float = 0.3
     occlusion_area: float = 0.15
     dropout: float = 0.0
+    dropout_cells: int = 16
+    dropout_size: float = 0.0
     pixels: tuple[str, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
+        self.check_choices(of=("photo", "crop"))
         shares = ("rotation_p", "flip", "colour_p", "grey", "blur", "noise", "occlusion")
-        self.check_shares(*shares, "occlusion_area", "dropout")
+        self.check_shares(*shares, "occlusion_area", "dropout", "dropout_size")
+        self.check_choices(light=("rgb", "channel"))
+        self.check_least(dropout_cells=1)
         strengths = ("rotation", "scale", "shift", "brightness", "gain", "contrast", "saturation")
         self.check_least(**dict.fromkeys((*strengths, "shrink"), 0))
         for name in ("scale", "shrink"):
@@ -76,10 +97,19 @@ class Augment(Settings):
 
     @property
     def idle(self):
-        return {} if self.occlusion else {"occlusion_area": "occlusion=0 covers nothing"}
+        found = {} if self.occlusion else {"occlusion_area": "occlusion=0 covers nothing"}
+        if not self.dropout:
+            found |= dict.fromkeys(("dropout_cells", "dropout_size"), "dropout=0 blackens nothing")
+        elif self.dropout_size:
+            found["dropout_cells"] = f"dropout_size={self.dropout_size} makes cells of the photo"
+        if not (self.brightness or self.gain):
+            found["light"] = "brightness=0 and gain=0 leave it as it is"
+        if not (self.rotation or self.scale or self.shrink or self.shift):
+            found["of"] = "the crop is neither turned nor scaled nor moved"
+        return found
 
 
-def geometric(**strengths: float) -> Augment:
+def geometric(**strengths: float | str) -> Augment:
     """Only what is named, and Augment's rotation, scale, shift and flip."""
     off = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
     return replace(Augment(), **dict.fromkeys(off, 0.0) | strengths)
@@ -107,8 +137,17 @@ def draw_pose(augment: Augment, rng: np.random.Generator) -> Pose:
     )
 
 
-def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) -> np.ndarray:
-    """(S, S, 3) uint8 crop -> the same with changed light, colour and covered parts."""
+def photometric(
+    crop: np.ndarray,
+    augment: Augment,
+    rng: np.random.Generator,
+    matrix: np.ndarray | None = None,
+    photo: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """(S, S, 3) uint8 crop -> the same with changed light, colour and covered parts.
+
+    `matrix` (2, 3) image -> crop and the photo's height and width: for `dropout_size` alone.
+    """
     chance = rng.uniform(0, 1, 5)
     if augment.brightness or augment.gain or augment.contrast or augment.saturation:
         crop = _colour(crop, augment, rng)
@@ -122,9 +161,7 @@ def photometric(crop: np.ndarray, augment: Augment, rng: np.random.Generator) ->
     if chance[3] < augment.occlusion:
         crop = _cover(crop, rng, augment.occlusion_area)
     if chance[4] < augment.dropout:
-        kept = (rng.uniform(size=(16, 16)) >= 0.2).astype(np.uint8)
-        kept = cv2.resize(kept, crop.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        crop = crop * kept[..., None]
+        crop = crop * _kept(crop.shape[0], augment, rng, matrix, photo)[..., None]
     for name in augment.pixels:
         crop = PIXELS[name](crop, rng)
     return crop
@@ -140,9 +177,41 @@ def _colour(crop, augment, rng):
     luma = np.tile([0.299, 0.587, 0.114], (3, 1))
     matrix = gain * (keep * np.eye(3) + (1 - keep) * luma)
     offset = brightness * augment.brightness + 128 * (1 - gain)
-    if augment.gain:
-        matrix = matrix * (1 + rng.uniform(-1, 1) * augment.gain)
-    return cv2.transform(crop, np.hstack([matrix, np.full((3, 1), offset)]))
+    factor = 1 + rng.uniform(-1, 1) * augment.gain if augment.gain else 1.0
+    if augment.light == "channel":
+        added = brightness * augment.brightness
+        crop = cv2.transform(crop, np.hstack([matrix, np.full((3, 1), offset - added)]))
+        return _lighten(crop, factor, added, rng)
+    return cv2.transform(crop, np.hstack([factor * matrix, np.full((3, 1), offset)]))
+
+
+def _lighten(crop, factor, added, rng):
+    """The brightness channel of a colour space times `factor` plus `added`, or the other way."""
+    to_space, back, channel = LIGHTNESS[rng.integers(len(LIGHTNESS))]
+    levels = np.arange(256.0)
+    if rng.uniform() < 0.5:
+        levels = np.clip(levels * factor, 0, 255) + added
+    else:
+        levels = np.clip(levels + added, 0, 255) * factor
+    levels = np.clip(np.round(levels), 0, 255).astype(np.uint8)
+    space = cv2.cvtColor(crop, to_space)
+    space[..., channel] = levels[space[..., channel]]
+    return cv2.cvtColor(space, back)
+
+
+def _kept(size, augment, rng, matrix, photo):
+    """(S, S) uint8: 0 in a fifth of the cells of the crop or of the photo, 1 elsewhere."""
+    if not augment.dropout_size:
+        cells = augment.dropout_cells, augment.dropout_cells
+        matrix, photo = np.eye(2, 3), (size, size)
+    else:
+        cells = [max(3, int(augment.dropout_size * side)) for side in photo]
+    kept = (rng.uniform(size=cells) >= 0.2).astype(np.uint8)
+    # image pixel = side / cells * (cell + 1/2) - 1/2
+    pitch = np.array(photo[::-1]) / cells[::-1]
+    offset = matrix[:, :2] @ ((pitch - 1) / 2) + matrix[:, 2]
+    to_crop = np.hstack([matrix[:, :2] * pitch, offset[:, None]])
+    return cv2.warpAffine(kept, to_crop, (size, size), flags=cv2.INTER_NEAREST, borderValue=1.0)
 
 
 def _cover(crop, rng, area):

@@ -2,10 +2,12 @@
 
 Pictures are uint8 (H, W, 3). The drawing functions paint into the picture they are given, with
 colours in its own channel order; points are in that picture's pixels (centres at integers), and
-land where they say to a tenth of a pixel. The contact sheet is RGB.
+land where they say to a tenth of a pixel. Points without a place (NaN), and the lines to them, are
+left out. The contact sheet is RGB.
 """
 
 import colorsys
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxalign import photos
+from jaxalign.geometry import placed
 from jaxalign.schemes import CURVES, Scheme
 
 
@@ -44,7 +47,7 @@ class Tile:
 
 def draw_points(picture: np.ndarray, points: np.ndarray, colour, radius: float = 1.5) -> None:
     """A filled dot at each of the (K, 2) points."""
-    for x, y in _fixed(points):
+    for x, y in _fixed(points[placed(points)]):
         cv2.circle(picture, (x, y), round(radius * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
 
@@ -52,8 +55,11 @@ def draw_curves(
     picture: np.ndarray, points: np.ndarray, scheme: Scheme, colour, thickness: int = 1
 ) -> None:
     """The scheme's boundary curves through its (K, 2) points, as polylines."""
-    curves = [list(curve) for curve in scheme.curves.values() if len(curve) > 1]
-    lines = [_fixed(points[curve])[:, None] for curve in curves]
+    known, lines = placed(points), []
+    for curve in scheme.curves.values():
+        for has, run in itertools.groupby(curve, known.__getitem__):
+            run = list(run) if has else []
+            lines += [_fixed(points[run])[:, None]] if len(run) > 1 else []
     cv2.polylines(picture, lines, False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
@@ -61,7 +67,8 @@ def draw_differences(
     picture: np.ndarray, points: np.ndarray, others: np.ndarray, colour, thickness: int = 1
 ) -> None:
     """A line from each of the (K, 2) points to its counterpart in `others`."""
-    lines = np.stack([_fixed(points), _fixed(others)], axis=1)[:, :, None]
+    known = placed(points) & placed(others)
+    lines = np.stack([_fixed(points[known]), _fixed(others[known])], axis=1)[:, :, None]
     cv2.polylines(picture, list(lines), False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 

@@ -10,12 +10,20 @@ A matrix takes column vectors (x, y, 1) of one frame to (x, y) of the next.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Real
 
 
 def landmark_box(points: Real[np.ndarray, "*faces K 2"]) -> Real[np.ndarray, "*faces 4"]:
-    """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them."""
-    return np.concatenate([points.min(-2), points.max(-2)], -1)
+    """(..., K, 2) points -> (..., 4) the rectangle x0, y0, x1, y1 that encloses them.
+
+    Points without a place (NaN) are passed over.
+    """
+    return np.concatenate([np.fmin.reduce(points, -2), np.fmax.reduce(points, -2)], -1)
+
+
+def placed(points: Real[np.ndarray, "*faces K 2"]) -> Bool[np.ndarray, "*faces K"]:
+    """(..., K, 2) points -> (..., K) which of them have a place, and are not NaN."""
+    return np.asarray(np.isfinite(points).all(-1))
 
 
 def iou(one: Real[np.ndarray, "4"], other: Real[np.ndarray, "4"]) -> float:
@@ -71,6 +79,14 @@ def invert(matrix: Float[np.ndarray, "*faces 2 3"]) -> Float[np.ndarray, "*faces
     """(..., 2, 3) matrix -> the matrix of the way back."""
     linear = np.linalg.inv(matrix[..., :2])
     return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
+
+
+def after(
+    first: Float[np.ndarray, "2 3"], whole: Float[np.ndarray, "2 3"]
+) -> Float[np.ndarray, "2 3"]:
+    """The matrix that is to follow `first` to make `whole` of both: from crop to crop."""
+    back = invert(first)
+    return np.concatenate([whole[:, :2] @ back[:, :2], transform(whole, back[None, :, 2]).T], 1)
 
 
 def to_map(points: Float[Any, "*shape"], stride: float) -> Float[Any, "*shape"]:

@@ -83,6 +83,12 @@ def training(step):
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
 
 
+def reduction(reduce):
+    """reduce(variables, batch) -> what is reduced over AXIS, on all devices of all hosts; batches
+    as `split` makes them."""
+    return jax.pmap(reduce, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+
+
 def prediction(predict):
     """predict(variables, images (B, ...)) -> arrays (B, ...): the same on this host's devices, of
     which B is a multiple, from numpy to numpy; variables as `replicate` leaves them, local."""

@@ -6,6 +6,7 @@ ignored.
 """
 
 import glob
+import io
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -48,6 +49,21 @@ def read(path: Path | str) -> np.ndarray:
         reason = getattr(error, "strerror", None) or f"damaged or cut short ({error})"
         reason = f"{reason}; give another file"
     raise InputError(f"{path}: {reason}")
+
+
+def opaque(photo: Path | bytes) -> bytes | None:
+    """An encoded photo (its file, or its bytes) as a PNG without transparency, laid on white; None
+    where it has none, or cannot be read. EXIF rotation is ignored.
+    """
+    source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
+    try:
+        with warnings.catch_warnings(), Image.open(source) as image:
+            warnings.simplefilter("ignore")
+            if not image.has_transparency_data:
+                return None
+            return cv2.imencode(".png", _rgb(image)[..., ::-1])[1].tobytes()
+    except Exception:  # Pillow's readers raise whatever they stumble over
+        return None
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""From faces to batches: decode, one matrix, one warp, augment, stack. On the host."""
+"""From faces to batches: decode, one matrix, one warp (two where the finished crop is augmented),
+augment, stack. On the host.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -32,8 +34,8 @@ class BoxRule(Settings):
 class Crop(Settings):
     """Which box is cropped, and how much more than it. Frame: image.
 
-    `centroid`: of landmark boxes the square is centred on the mean of the true points. Other boxes
-    know no points: theirs is centred on the box.
+    `centroid`: of landmark boxes the square is centred on the mean of the labelled points. Other
+    boxes know no points: theirs is centred on the box.
     """
 
     where: ClassVar[str] = "data.crop."
@@ -60,7 +62,7 @@ class Crop(Settings):
         if self.centroid and self.box == "landmarks":
             points = np.asarray(sample["points"], np.float64)
             true, _ = geometry.square(geometry.landmark_box(points), 1.0)
-            centre = centre + points.mean(0) - true  # a box that was moved stays moved
+            centre = centre + np.nanmean(points, 0) - true  # a box that was moved stays moved
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
         return centre, side
@@ -110,13 +112,21 @@ def crop_face(
     centre, side = crop.square(sample)
     assert augment is None or rng is not None
     pose = draw_pose(augment, rng) if augment and rng else Pose()
-    centre = centre + side * np.asarray(pose.shift)
     matrix = geometry.crop_matrix(
-        centre, side * pose.zoom, size, degrees=pose.degrees, flip=pose.flip
+        centre + side * np.asarray(pose.shift),
+        side * pose.zoom,
+        size,
+        degrees=pose.degrees,
+        flip=pose.flip,
     )
-    image = warp(decode(sample["photo"], sample["id"]), matrix, size)
+    photo = decode(sample["photo"], sample["id"])
+    if augment and augment.of == "crop":
+        plain = geometry.crop_matrix(centre, side, size)
+        image = warp(warp(photo, plain, size), geometry.after(plain, matrix), size)
+    else:
+        image = warp(photo, matrix, size)
     if augment and rng:
-        image = photometric(image, augment, rng)
+        image = photometric(image, augment, rng, matrix, photo.shape[:2])
     order = list(scheme.flip) if pose.flip else slice(None)
     labelled = np.asarray(sample["labelled"], bool)
     points = geometry.transform(matrix, sample["points"])

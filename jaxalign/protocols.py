@@ -53,11 +53,12 @@ PROTOCOLS = {
     ),
     # Printed by both distances, and tables mix them: 3.5 by the eye corners is 5 by the pupils.
     "cofw": Protocol("inter_pupil", ("inter_ocular", "box", "diagonal")),
-    # LUVLi, SPIGA, TAB: sqrt(w * h) of the true points' rectangle, not of the given boxes.
-    "cofw68": Protocol("box", _BY_EYES, limits=(0.07,)),
+    # LUVLi, SPIGA: sqrt(w * h) of the true points' rectangle; TAB's code: of the given boxes.
+    "cofw68": Protocol("box", ("norm_box", *_BY_EYES), limits=(0.07,)),
     # Zhu et al., 2016: the face box. A newer norm, by the box's diagonal, is smaller by sqrt(2).
+    # Frontal: as TAB and the lists of HRNet have it (datasets.aflw).
     "aflw": Protocol(
-        "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 0}
+        "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 1314}
     ),
     # 3DDFA. The bins' sizes depend on the poses (`prepare --set poses=...`). Papers print the
     # unweighted mean of the bins: it is what drawing equally many faces of each bin estimates.
@@ -65,12 +66,19 @@ PROTOCOLS = {
         "box", _BY_EYES, limits=(0.07,),
         subsets=dict.fromkeys(_YAW_BINS, 0), means={"mean_of_bins": _YAW_BINS},
     ),
+    # Kumar et al., 2020 (LUVLi): NME_box up to 7 %, the rectangle around the labelled points.
+    # box_luvli gives their numbers: their code counts a point without a place as found.
+    "merl_rav": Protocol(
+        "box", ("box_luvli", "inter_ocular", "inter_pupil"), limits=(0.07, 0.08),
+        subsets={"frontal": 2195, "half_profile": 601, "profile": 1069},
+    ),
     "w300_lp": Protocol(
         "box", _BY_EYES, limits=(0.07,), subsets=dict.fromkeys(("afw", "helen", "ibug", "lfpw"), 0)
     ),
     # Liu et al., 2019 (the 106-point challenge): sqrt(w * h) of the true points' rectangle.
     "jd_landmark": Protocol("box", _BY_EYES, limits=(0.08,)),
-    "lapa": Protocol("box", _BY_EYES, limits=(0.08,)),
+    # PIPNet and mmpose: the outer eye corners, points 66 and 79.
+    "lapa": Protocol(others=("inter_pupil", "box", "diagonal"), limits=(0.08,)),
     # by the box: the eyes of a profile nearly coincide
     "synthetic_faces": Protocol("box", _BY_EYES, subsets=dict.fromkeys(ATTRIBUTES, 0)),
 }  # fmt: skip

@@ -81,6 +81,7 @@ class Data(Settings):
 
 
 KEEP = ("best", "last")  # checkpoints that count
+JUDGES = ("nme", "loss")  # what a checkpoint is the best by
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ class Training(Settings):
     `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
     objectives of a phase take turns, one turn of them all counts as a step here.
     `keep`: the best checkpoint by validation counts, or the last: then a test set may be `data.val`
-    for its curve, and chooses nothing. `patience` > 0: the last phase, and with it the run, ends
-    after so many validations of it in a row that were no better than the best before; earlier
-    phases are never cut short.
+    for its curve, and chooses nothing. `judge`: the best by the NME, or by the loss that is trained
+    on, the phase's last objective's, of the unaugmented faces (normalised by their own batches).
+    `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
+    row that were no better than the best before; earlier phases are never cut short.
     `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
     """
 
@@ -105,6 +107,7 @@ class Training(Settings):
     eval_epochs: float = 1.0
     eval_steps: int = 0
     keep: str = "best"
+    judge: str = "nme"
     patience: int = 0
     save_epochs: float = 1.0
     init_from: str = ""
@@ -113,7 +116,7 @@ class Training(Settings):
         super().__post_init__()
         self.check_least(batch=1, seed=0, ema=0, log_steps=1, eval_steps=0, patience=0)
         self.check_above(0, "eval_epochs", "save_epochs")
-        self.check_choices(keep=KEEP)
+        self.check_choices(keep=KEEP, judge=JUDGES)
         if self.patience and self.keep == "last":
             self.refuse("patience", "waits for a better checkpoint: needs training.keep=best")
         if not self.ema < 1:
@@ -122,7 +125,8 @@ class Training(Settings):
     @property
     def idle(self):
         steps = f"eval_steps={self.eval_steps} says when to validate"
-        return {"eval_epochs": steps} if self.eval_steps else {}
+        found = {"eval_epochs": steps} if self.eval_steps else {}
+        return found | ({"judge": "keep=last needs no judge"} if self.keep == "last" else {})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ CSV: id, x0, y0, x1, y1, ...; a first line may name the columns, others than the
 JSON: objects with "id" and "points" (or "landmarks"), K pairs or 2K numbers, or "x0", "y0", ...;
 other keys, as "bbox", are passed over. Without an id the photo stands for it: "imgpath" or "file".
 Annotations may add "subsets" (names), "hidden" (indices of invisible points) and "norm_box" (x0,
-y0, x1, y1). All in pixels of the photo, 0-based.
+y0, x1, y1), and may leave a point without a place that nobody labelled: null, null in JSON, two
+empty cells in CSV. All in pixels of the photo, 0-based.
 """
 
 import csv
@@ -27,18 +28,21 @@ class Record:
     """One face of a file; `where` names its place there."""
 
     id: str
-    points: np.ndarray  # (K, 2) float64
+    points: np.ndarray  # (K, 2) float64, NaN where nobody labelled a point
     where: str
     subsets: tuple[str, ...] = ()
     hidden: tuple[int, ...] = ()
     norm_box: tuple[float, ...] | None = None
 
 
-def read_records(path: Path | str, scheme: Scheme, keys: tuple[str, ...]) -> list[Record]:
+def read_records(
+    path: Path | str, scheme: Scheme, keys: tuple[str, ...], partial: bool = False
+) -> list[Record]:
     """The faces of a file, their points under the first of `keys` that a JSON object has.
 
-    Raises InputError naming the file and the line (or the record) that cannot be read, a number
-    that is not finite, or an id that comes twice.
+    `partial`: points may have no place, as annotations'. Raises InputError naming the file and the
+    line (or the record) that cannot be read, a number that is not finite, or an id that comes
+    twice.
     """
     path = Path(path)
     text = read_text(path, "a CSV, JSONL or JSON file of points")
@@ -53,6 +57,11 @@ def read_records(path: Path | str, scheme: Scheme, keys: tuple[str, ...]) -> lis
     records, seen = [], {}
     for where, value in objects:
         record = _record(where, value, scheme, keys)
+        lacking = int(np.isnan(record.points).any(1).sum())
+        if lacking and not partial:
+            raise InputError(
+                f"{where}: {lacking} points of {record.id} have no place; predictions need all"
+            )
         if record.id in seen:
             raise InputError(
                 f"{where}: the id {record.id} comes more than once, first in {seen[record.id]}; "
@@ -85,6 +94,23 @@ def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
     return array
 
 
+def places(values, num_points: int, key: str, where: str, identity: str) -> np.ndarray:
+    """K pairs or 2K numbers -> (K, 2) float64, NaN where both numbers of a point are null or empty.
+
+    Errors: InputError naming `where`, the key and the face where they are no such numbers, or not
+    finite.
+    """
+    if isinstance(values, list) and len(values) == 2 * num_points:
+        values = [values[i : i + 2] for i in range(0, len(values), 2)]
+    listed = values if isinstance(values, list) else []
+    empty = np.array([pair in ([None, None], ["", ""]) for pair in listed], bool)
+    filled = [[np.nan] * 2 if gone else pair for pair, gone in zip(listed, empty, strict=True)]
+    points = numbers(filled, (num_points, 2), key, where)
+    if not np.isfinite(points[~empty]).all():
+        raise InputError(f"{where}: {key} of {identity} is not finite; mend or leave it out")
+    return points
+
+
 def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
     names = [f"{axis}{i}" for i in range(scheme.num_points) for axis in "xy"]
     reader = csv.reader(text.splitlines(), skipinitialspace=True)
@@ -111,7 +137,8 @@ def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
                 f"x0, y0, ... {names[-2]}, {names[-1]}"
             )
         cells = dict(zip(columns, row, strict=True))
-        yield where, {"id": cells["id"].strip(), "points": [cells[name] for name in names]}
+        points = [cells[name].strip() for name in names]
+        yield where, {"id": cells["id"].strip(), "points": points}
 
 
 def _listed_objects(text, path) -> Iterator[tuple[str, dict]]:
@@ -152,11 +179,7 @@ def _record(where, value, scheme, keys):
         points = [value[name] for name in names]
     if points is None:
         raise InputError(f"{where}: lacks {keys[0]} (or landmarks, or x0, y0, ...)")
-    shape = (scheme.num_points, 2)
-    flat = isinstance(points, list) and len(points) == 2 * shape[0]
-    points = numbers(points, (2 * shape[0],) if flat else shape, keys[0], where).reshape(shape)
-    if not np.isfinite(points).all():
-        raise InputError(f"{where}: {keys[0]} of {identity} is not finite; mend or leave it out")
+    points = places(points, scheme.num_points, keys[0], where, identity)
     box = value.get("norm_box")
     return Record(
         id=str(identity),

@@ -16,7 +16,7 @@ class Sample(TypedDict):
     """One face of a source. Frame: image; K points of the source's scheme."""
 
     photo: bytes  # encoded
-    points: np.ndarray  # (K, 2) float32, NaN where not labelled
+    points: np.ndarray  # (K, 2) float32, NaN exactly where not labelled
     labelled: np.ndarray  # (K,) bool, False where nobody placed the point
     visible: np.ndarray  # (K,) bool
     boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32

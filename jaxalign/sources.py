@@ -36,11 +36,12 @@ class Source(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:
         record = self.records[self.chosen[index]]
         photo, points = record["image"], record["points"][self.scheme.name]
+        labelled = record.get("labelled", {}).get(self.scheme.name)  # older data sets: all are
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
         return {
             "photo": photo.read_bytes() if isinstance(photo, Path) else photo,
             "points": points,
-            "labelled": np.isfinite(points).all(-1),
+            "labelled": np.ones(len(points), np.bool_) if labelled is None else labelled,
             "visible": record["visible"][self.scheme.name],
             "boxes": {"landmarks": landmark_box(points)} | known,
             "norm_box": record["norm_box"],
@@ -64,8 +65,8 @@ def benchmark_of(spec: str) -> str:
 def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_DIR) -> Source:
     """Opens "NAME[:CONFIG]/SPLIT", e.g. "ibug_300w/lfpw_test" or "synthetic_faces:train100/test".
 
-    SPLIT is train, test, or a subset: the faces of test that belong to it (those of train where
-    test has no subset of that name, as ibug_300w's afw).
+    SPLIT is train, test, val where a benchmark has it, or a subset: the faces of test that belong
+    to it (those of train where test has no subset of that name, as ibug_300w's afw).
     Errors: InputError that lists what there is, or says how to prepare what there is not.
     """
     from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
@@ -81,9 +82,15 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     _check_scheme(spec, dataset, scheme, benchmark.schemes)
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
-        there = f" (prepared there: {', '.join(prepared)})" if prepared else ""
+        if builder.outdated(benchmark, config, data_dir):
+            there = f" (what was prepared there is of an older version than {benchmark.version})"
+        else:
+            there = f" (prepared there: {', '.join(prepared)})" if prepared else ""
         origin = " --from DIR" if benchmark.needs_root else ""
-        settings = " --set KEY=VALUE" if config != "default" else ""
+        options = [part for part in config.split("-") if part != "default"]
+        others = [part for part in options if not part.startswith("attributes")]
+        settings = " --attributes FILE" if options != others else ""
+        settings += " --set KEY=VALUE" if others else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
             f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"

@@ -1,16 +1,21 @@
 """Points to training targets, on the device. Frames as in geometry; maps are (B, h, w, K)."""
 
+from collections.abc import Collection
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.scipy.special import erf
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxalign import geometry
-from jaxalign.schemes import Scheme
+from jaxalign.schemes import CURVES, Scheme
 
 
 Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do too
+FORMS = ("distance", "blurred")  # of boundary maps
+DOT = 0.01  # map pixels: what a segment between two points at one place is long when blurred
 
 
 def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
@@ -126,25 +131,94 @@ def boundary_maps(
     sigma: float = 1.5,
     cut: float = 0.0,
     integer: bool = False,
+    form: str = "distance",
+    union: Collection[str] = CURVES,
 ) -> Float[Array, "B h w 16"]:
-    """Boundary maps (LAB, Wu et al., CVPR 2018; TAB): exp(-D^2 / (2 sigma^2)) at distance D from
-    the polyline of each of the scheme's 15 curves, and as the 16th map from all of them together.
+    """Boundary maps of the scheme's 15 curves, peak 1, and as the 16th the highest of those that
+    `union` names. points (B, K, 2) crop pixels -> (B, size/stride, size/stride, 16).
 
-    points (B, K, 2) crop pixels -> (B, size/stride, size/stride, 16); `sigma` in map pixels. D is
-    exact, to the sub-pixel polyline; `cut` > 0 sets values beyond cut * sigma to 0. A curve of
-    fewer than two points gives zeros. A point that is not a number makes its curves so. `integer`
-    as TAB's released code: corners are whole map pixels, and a segment counts only where all four
-    of its coordinates exceed 0 (the code then draws it with cv2.line, which is within 1/2 pixel).
+    `form` distance (LAB, Wu et al., CVPR 2018; TAB): exp(-D^2 / (2 sigma^2)) at the exact distance
+    D from the curve's polyline; `sigma` in map pixels; `cut` > 0 sets values beyond cut * sigma to
+    0. blurred (PropagationNet, Section 3.1): the polyline, of zero width, under a Gaussian filter,
+    by its closed form (_blurred): about half as high at a curve's ends, highest where it bends.
+
+    A curve of fewer than two points gives zeros. A point that is not a number makes its curves so.
+    `integer` as TAB's released code: corners are whole map pixels, and a segment counts only where
+    all four of its coordinates exceed 0 (the code then draws it with cv2.line, which is within 1/2
+    pixel). Errors: ValueError for a `cut` of the blurred form, which knows no distance.
     """
+    if form == "blurred" and cut:
+        raise ValueError("cut is for form='distance'")
     corners = whole_pixels(points, stride) if integer else geometry.to_map(points, stride)
-    maps = []
-    for curve in scheme.curves.values():
+    maps = {}
+    for name, curve in scheme.curves.items():
         line = corners[:, np.array(curve, int)].swapaxes(0, 1)
+        if form == "blurred":
+            maps[name] = _blurred(line, size // stride, sigma, integer)
+            continue
         squared = _squared_distance(line, size // stride, integer)
         values = jnp.exp(-squared / (2 * sigma**2))
-        maps.append(jnp.where(squared > (cut * sigma) ** 2, 0, values) if cut else values)
-    maps = jnp.stack(maps, -1)
-    return jnp.concatenate([maps, maps.max(-1, keepdims=True)], -1)
+        maps[name] = jnp.where(squared > (cut * sigma) ** 2, 0, values) if cut else values
+    together = jnp.stack([maps[name] for name in union], -1).max(-1)
+    return jnp.stack([*maps.values(), together], -1)
+
+
+def _blurred(line, side, sigma, positive):
+    """Corners (n, B, 2) of a polyline, map pixels -> (B, side, side): the line, of zero width,
+    under a Gaussian filter, divided by its highest value.
+
+    Under it a segment of length L is, at `along` from its middle and `across` from its line,
+        exp(-across^2 / (2 sigma^2)) (erf((along + L/2) / s) - erf((along - L/2) / s)) / 2
+    with s = sqrt(2) sigma: 1 on a long line. Segments share no more than their ends, so that the
+    sum of theirs is the drawn line's. The highest value is looked for at all pixels and on the line
+    itself (_crests): a line off the map is not raised to 1 at its edge. Points at one place are a
+    dot. `positive` passes over segments with a coordinate of 0 or less. One segment at a time, as
+    in _squared_distance.
+    """
+    faces, width = line.shape[1], 2**0.5 * sigma
+    pixels = jnp.zeros((faces, side, side), line.dtype)
+    if len(line) < 2:
+        return pixels
+    grid = jnp.arange(side, dtype=line.dtype)
+    crests = _crests(line, sigma).swapaxes(0, 1)[..., None, :]
+    places = (grid[None, None], grid[None, :, None]), (crests[..., 0], crests[..., 1])
+
+    def add(so_far, ends):
+        (x0, y0), (x1, y1) = (end.T[..., None, None] for end in ends)
+        length = jnp.hypot(x1 - x0, y1 - y0)
+        apart = length > 0
+        x_step = jnp.where(apart, x1 - x0, 1) / jnp.where(apart, length, 1)
+        y_step = (y1 - y0) / jnp.where(apart, length, 1)
+        half = jnp.maximum(length, DOT) / 2
+        sums = []
+        for total, (x, y) in zip(so_far, places, strict=True):
+            x, y = x - (x0 + x1) / 2, y - (y0 + y1) / 2
+            along, across = x * x_step + y * y_step, x * y_step - y * x_step
+            share = erf((along + half) / width) - erf((along - half) / width)
+            value = jnp.exp(-((across / width) ** 2)) * share / 2
+            if positive:
+                left_out = ((ends[0] <= 0) | (ends[1] <= 0)).any(-1)
+                value = jnp.where(left_out[:, None, None], 0, value)
+            sums.append(total + value)
+        return tuple(sums), None
+
+    start = pixels, jnp.zeros(crests.shape[:-1], line.dtype)
+    (maps, on_line), _ = jax.lax.scan(add, start, (line[:-1], line[1:]))
+    peak = jnp.maximum(maps.max((1, 2)), on_line.max((1, 2)))[:, None, None]
+    return maps / jnp.where(peak > 0, peak, 1)
+
+
+def _crests(line, sigma):
+    """Where a blurred polyline (n, B, 2) may be highest, (m, B, 2): its corners, the middles of its
+    segments, and inside its bends, halfway between what lies sigma before and behind a corner."""
+    before, corners, behind = line[:-2], line[1:-1], line[2:]
+
+    def reached(end):
+        length = jnp.linalg.norm(end - corners, axis=-1, keepdims=True)
+        return (end - corners) * jnp.minimum(1, sigma / jnp.where(length > 0, length, 1))
+
+    bends = corners + (reached(before) + reached(behind)) / 2
+    return jnp.concatenate([line, (line[1:] + line[:-1]) / 2, bends])
 
 
 def _squared_distance(line, side, positive):
@@ -170,11 +244,16 @@ def _squared_distance(line, side, positive):
     return jax.lax.scan(nearest, start, (line[:-1], line[1:]))[0]
 
 
-def curves_labelled(labelled: Bool[Given, "B K"], scheme: Scheme) -> Float[Array, "B 16"]:
+def curves_labelled(
+    labelled: Bool[Given, "B K"], scheme: Scheme, union: Collection[str] = CURVES
+) -> Float[Array, "B 16"]:
     """(B, K) -> (B, 16): 1 for the boundary maps of whose curves every point is labelled, the 16th
-    where all are."""
-    curves = [labelled[:, np.array(curve, int)].all(-1) for curve in scheme.curves.values()]
-    return jnp.stack([*curves, jnp.stack(curves).all(0)], -1).astype(jnp.float32)
+    where it is so of all that `union` names."""
+    curves = {
+        name: labelled[:, np.array(curve, int)].all(-1) for name, curve in scheme.curves.items()
+    }
+    together = jnp.stack([curves[name] for name in union]).all(0)
+    return jnp.stack([*curves.values(), together], -1).astype(jnp.float32)
 
 
 def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> Float[np.ndarray, "16"]:

@@ -1,9 +1,13 @@
 from dataclasses import fields, replace
 
+import cv2
 import numpy as np
 import pytest
 
-from jaxalign.augment import Augment, draw_pose, geometric, photometric
+from jaxalign import augment as augmentations
+from jaxalign.augment import LIGHTNESS, Augment, draw_pose, geometric, photometric
+from jaxalign.errors import InputError
+from jaxalign.geometry import crop_matrix, invert, transform
 
 
 STILL = Augment(**{f.name: 0.0 for f in fields(Augment) if f.type is float} | {"colour_p": 1.0})
@@ -26,6 +30,12 @@ def test_no_strength_changes_nothing():
     np.testing.assert_array_equal(changed(STILL), picture())
     pose = draw_pose(STILL, np.random.default_rng(0))
     assert (pose.degrees, pose.zoom, pose.shift, pose.flip) == (0, 1, (0, 0), False)
+
+
+def test_what_is_augmented_is_photo_or_crop():
+    with pytest.raises(InputError, match="data.augment.of='face': one of photo, crop"):
+        Augment(of="face")
+    assert geometric(of="crop").of == "crop" and geometric().of == "photo"
 
 
 def test_poses_fill_their_ranges():
@@ -105,6 +115,69 @@ def test_dropout_blackens_a_fifth_of_the_cells():
     assert (cells.all(1) | ~cells.any(1)).all()
     assert 0.1 < cells.all(1).mean() < 0.3
     np.testing.assert_array_equal(after[after > 0], picture()[after > 0])
+
+
+def test_the_grid_of_dropout_is_an_option():
+    after = changed(replace(STILL, dropout=1.0, dropout_cells=4))
+    cells = (after == 0).all(-1).reshape(4, 16, 4, 16).transpose(0, 2, 1, 3).reshape(16, 256)
+    assert (cells.all(1) | ~cells.any(1)).all() and 0 < cells.all(1).sum() < 16
+
+
+@pytest.mark.parametrize(("photo", "pitch"), [((600, 400), (50, 50)), ((90, 120), (40, 30))])
+def test_dropout_can_be_of_cells_of_the_photo(photo, pitch):
+    """2 % of the photo's size, at least 3 cells: all of a cell is black, or none; turned with the
+    photo, and nothing outside of it."""
+    matrix = crop_matrix(np.array([40.0, 30.0]), 200, 64, degrees=30, flip=True)
+    y, x = np.mgrid[:64, :64]
+    image = transform(invert(matrix), np.stack([x, y], -1).reshape(-1, 2)).reshape(64, 64, 2)
+    places = (image + 0.5) / pitch
+    cell, edge = np.floor(places), abs(places - np.round(places)).min(-1) < 0.05
+    photo_ends = np.array(photo[::-1])
+    inside = ((cell >= 0) & (cell * pitch < photo_ends)).all(-1) & ~edge
+    outside = ((image < -5) | (image > photo_ends + 5)).any(-1)
+    augment, black = replace(STILL, dropout=1.0, dropout_size=0.02), []
+    for seed in range(8):
+        after = photometric(picture(), augment, np.random.default_rng(seed), matrix, photo)
+        gone = (after == 0).all(-1)
+        assert outside.any() and not gone[outside].any()
+        for place in np.unique(cell[inside], axis=0):
+            chosen = gone[inside & (cell == place).all(-1)]
+            assert chosen.all() or not chosen.any()
+            black.append(chosen.all())
+    assert 0.1 < np.mean(black) < 0.3
+
+
+@pytest.mark.parametrize("space", range(len(LIGHTNESS)))
+def test_light_of_a_channel_leaves_the_colour(space, monkeypatch):
+    """It alone changes, within the strengths; under rgb the others change too."""
+    there, _, channel = LIGHTNESS[space]
+    monkeypatch.setattr(augmentations, "LIGHTNESS", (LIGHTNESS[space],))
+    others = [other for other in range(3) if other != channel]
+    image = np.full((8, 8, 3), (170, 90, 60), np.uint8)
+    before = cv2.cvtColor(image, there)[0, 0].astype(int)
+
+    def moved(light):
+        augment = replace(STILL, gain=0.2, brightness=10, light=light)
+        after = [cv2.cvtColor(changed(augment, seed, image), there)[0, 0] for seed in range(40)]
+        return np.array(after).astype(int) - before
+
+    lightness = moved("channel")[:, channel] + before[channel]
+    assert 0.8 * before[channel] - 11 < lightness.min() < before[channel] - 10
+    assert before[channel] + 10 < lightness.max() < 1.2 * (before[channel] + 10) + 1
+    # what 8 bits a value of RGB cannot hold comes back rounded
+    assert abs(moved("channel")[:, others]).max() <= 2 < abs(moved("rgb")[:, others]).max()
+
+
+def test_settings_of_augmentations_are_checked():
+    for settings, message in (
+        ({"light": "hsv"}, "one of rgb, channel"),
+        ({"dropout_cells": 0}, "1 or more"),
+        ({"dropout_size": 2.0}, "in 0..1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Augment(**settings)
+    assert set(Augment().idle) == {"dropout_cells", "dropout_size"}
+    assert set(geometric(dropout=0.5, dropout_size=0.02).idle) >= {"light", "dropout_cells"}
 
 
 def test_gain_multiplies_and_comes_as_often_as_asked():

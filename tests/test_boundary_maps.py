@@ -1,4 +1,8 @@
-"""Boundary maps, against hand cases and OpenCV's distance transform of drawn lines."""
+"""Boundary maps, against hand cases and lines that OpenCV draws, measures and blurs."""
+
+from functools import partial
+from itertools import pairwise
+from math import erf
 
 import cv2
 import jax
@@ -7,12 +11,15 @@ import numpy as np
 import pytest
 
 from jaxalign import targets
+from jaxalign.datasets import synthetic_faces
 from jaxalign.geometry import from_map
 from jaxalign.schemes import CURVES, SCHEMES, Scheme
+from jaxalign.targets import FORMS
 
 
 UNION = len(CURVES)
 every_scheme = pytest.mark.parametrize("name", SCHEMES)
+every_form = pytest.mark.parametrize("form", FORMS)
 
 
 def lines(*curves):
@@ -72,18 +79,59 @@ def test_oblique_segments_keep_the_sub_pixel_position():
     np.testing.assert_allclose(maps[0, 1, 0], np.exp(-(1.5**2) / 2), rtol=1e-5)
 
 
-def test_curves_of_less_than_two_points_are_empty_and_the_union_is_the_nearest():
-    scheme = lines((0, 1), (), (2,), (2, 3, 4))
-    maps = maps_of(scheme, [[1, 1], [1, 9], [4, 2], [8, 2], [8, 7]])
+@every_form
+def test_curves_of_less_than_two_points_are_empty_and_the_union_is_the_highest(form):
+    scheme, points = lines((0, 1), (), (2,), (2, 3, 4)), [[1, 1], [1, 9], [4, 2], [8, 2], [8, 7]]
+    maps = maps_of(scheme, points, form=form)
     assert not maps[..., [1, 2, *range(4, UNION)]].any()
     np.testing.assert_array_equal(maps[..., UNION], np.maximum(maps[..., 0], maps[..., 3]))
-    assert maps[5, 8, 3] == maps[2, 6, 3] == maps[5, 1, 0] == 1
+    assert maps[..., 3].max() > 0.95 and maps[5, 1, 0] == 1
+    chosen = maps_of(scheme, points, form=form, union=(CURVES[0], CURVES[1]))
+    np.testing.assert_array_equal(chosen[..., UNION], maps[..., 0])
+    np.testing.assert_array_equal(chosen[..., :UNION], maps[..., :UNION])
 
 
-def test_two_points_at_one_place_are_a_dot():
-    maps = maps_of(lines((0, 1)), [[4, 4], [4, 4]])
+@every_form
+def test_two_points_at_one_place_are_a_dot(form):
+    maps = maps_of(lines((0, 1)), [[4, 4], [4, 4]], form=form)
     assert maps[4, 4, 0] == 1
-    np.testing.assert_allclose(maps[6, 5, 0], np.exp(-5 / 4.5), rtol=1e-5)
+    np.testing.assert_allclose(maps[6, 5, 0], np.exp(-5 / 4.5), rtol=1e-3)
+
+
+def test_a_blurred_segment_by_hand():
+    """8 long under sigma 1: its middle is the highest, its ends are half as high as a long line."""
+    maps = maps_of(lines((0, 1)), [[2, 3], [10, 3]], sigma=1.0, form="blurred")
+    whole = erf(4 / 2**0.5)
+    np.testing.assert_allclose(maps[3, 6, 0], 1, rtol=1e-6)
+    np.testing.assert_allclose(maps[5, 6, 0], np.exp(-2), rtol=1e-5)
+    np.testing.assert_allclose(maps[3, 10, 0], erf(8 / 2**0.5) / 2 / whole, rtol=1e-5)
+    beyond = (erf(9 / 2**0.5) - erf(1 / 2**0.5)) / 2 / whole
+    np.testing.assert_allclose(maps[4, 1, 0], np.exp(-0.5) * beyond, rtol=1e-5)
+    short = maps_of(lines((0, 1)), [[6, 3], [7, 3]], sigma=1.0, form="blurred")
+    np.testing.assert_allclose(short[3, 6, 0], erf(1 / 2**0.5) / 2 / erf(0.5 / 2**0.5), rtol=1e-5)
+
+
+def test_segments_of_a_blurred_line_add_up():
+    """A corner in a straight line does not show; at a right angle two half lines meet."""
+    points = [[1, 6], [6, 6], [11, 6], [6, 1]]
+    maps = maps_of(lines((0, 1, 2), (0, 2), (1, 2), (1, 3), (2, 1, 3)), points, form="blurred")
+    np.testing.assert_allclose(maps[..., 0], maps[..., 1], atol=1e-6)
+    bent, halves = maps[..., 4], maps[..., 2] + maps[..., 3]
+    np.testing.assert_allclose(bent / bent.max(), halves / halves.max(), atol=1e-5)
+    assert bent[6, 6] < 0.9 < bent.max()  # the highest place is inside the bend
+
+
+@pytest.mark.parametrize("x", [-30.0, -6.0, -1.5])
+def test_a_blurred_line_off_the_map_is_not_raised_to_its_edge(x):
+    maps = maps_of(lines((0, 1)), [[x, -20], [x, 40]], sigma=1.5, form="blurred")
+    np.testing.assert_allclose(maps[6, :3, 0], np.exp(-((np.arange(3) - x) ** 2) / 4.5), atol=1e-6)
+
+
+def test_blurred_lines_know_no_distance_to_cut():
+    with pytest.raises(ValueError, match="cut is for form='distance'"):
+        targets.boundary_maps(
+            jnp.zeros((1, 68, 2)), SCHEMES["ibug68"], 4, 64, cut=2, form="blurred"
+        )
 
 
 def test_cut_empties_what_lies_beyond():
@@ -94,11 +142,13 @@ def test_cut_empties_what_lies_beyond():
     assert cut[6, 4, 0] > 0 and whole[7, 4, 0] > 0 == cut[7, 4, 0]
 
 
+@every_form
 @pytest.mark.parametrize("integer", [False, True])
-def test_points_that_are_no_numbers_are_not_hidden(integer):
-    maps = maps_of(lines((0, 1), (1, 2)), [[np.nan, 3], [6, 3], [6, 6]], integer=integer)
+def test_points_that_are_no_numbers_are_not_hidden(integer, form):
+    points = [[np.nan, 3], [6, 3], [6, 7]]
+    maps = maps_of(lines((0, 1), (1, 2)), points, integer=integer, form=form)
     assert np.isnan(maps[..., [0, UNION]]).all()
-    assert np.isfinite(maps[..., 1:UNION]).all() and maps[4, 6, 1] == 1
+    assert np.isfinite(maps[..., 1:UNION]).all() and maps[5, 6, 1] == 1
 
 
 def test_whole_pixels_hold_the_points():
@@ -107,11 +157,12 @@ def test_whole_pixels_hold_the_points():
     np.testing.assert_array_equal(targets.whole_pixels(points, 4), [[[0, 0], [1, 1], [0, 7]]])
 
 
-def test_whole_pixels_leave_out_segments_at_the_upper_and_left_edge():
+@every_form
+def test_whole_pixels_leave_out_segments_at_the_upper_and_left_edge(form):
     points = [[0.2, 5], [3.4, 5.4], [8.4, 4.6]]
-    maps = maps_of(lines((0, 1), (1, 2), (0, 1, 2)), points, integer=True)
+    maps = maps_of(lines((0, 1), (1, 2), (0, 1, 2)), points, integer=True, form=form)
     assert not maps[..., 0].any()
-    np.testing.assert_allclose(maps[5, 3:9, 1], 1, rtol=1e-6)
+    np.testing.assert_allclose(maps[5, 5:7, 1], 1, rtol=0.05)
     np.testing.assert_array_equal(maps[..., 2], maps[..., 1])
 
 
@@ -127,6 +178,37 @@ def test_maps_are_those_of_lines_drawn_sixteen_times_as_large(name):
         assert abs(got - expected).max() < 0.025
 
 
+def drawn(line):
+    """(n, 2) corners in pixels of a 64-pixel map -> (1024, 1024): their polyline drawn sixteen
+    times as large and two of its pixels wide, smooth at the edge, each pixel painted once."""
+    canvas = np.zeros((1024, 1024), np.float32)
+    for start, end in pairwise((line + 0.5) * 16 - 0.5):
+        low = np.floor(np.minimum(start, end)).astype(int) - 2
+        high = np.ceil(np.maximum(start, end)).astype(int) + 3
+        x, y = np.meshgrid(*(np.arange(*ends) for ends in zip(low, high, strict=True)))
+        place, along = np.stack([x, y], -1) - start, end - start
+        share = np.clip(place @ along / (along @ along), 0, 1)
+        distance = np.linalg.norm(place - share[..., None] * along, axis=-1)
+        part = canvas[low[1] : high[1], low[0] : high[0]]
+        np.maximum(part, np.clip(1.5 - distance, 0, 1), out=part)
+    return canvas
+
+
+@pytest.mark.parametrize("name", ["wflw98", "cofw29"])
+def test_blurred_maps_are_those_of_lines_drawn_sixteen_times_as_large(name):
+    """A drawn face under cv2's Gaussian filter. Gaussians of the distance differ by half."""
+    scheme = SCHEMES[name]
+    points = synthetic_faces.face("train", 0, 256, 0).points[name] / 4
+    for sigma in (1.0, 1.5):
+        maps = {form: maps_of(scheme, points, side=64, sigma=sigma, form=form) for form in FORMS}
+        for i, curve in enumerate(scheme.curves.values()):
+            if len(curve) > 1:
+                fine = cv2.GaussianBlur(drawn(points[list(curve)]), (0, 0), 16 * sigma)
+                expected = fine.reshape(64, 16, 64, 16)[:, 7:9, :, 7:9].mean((1, 3)) / fine.max()
+                assert abs(maps["blurred"][..., i] - expected).max() < 0.025
+                assert abs(maps["distance"][..., i] - expected).max() > 0.35
+
+
 def test_whole_pixel_maps_are_near_those_of_the_released_way():
     """cv2.line at map resolution leaves the true line by up to half a pixel."""
     scheme, points = SCHEMES["wflw98"], scattered("wflw98", 1)
@@ -138,10 +220,12 @@ def test_whole_pixel_maps_are_near_those_of_the_released_way():
         assert maps[expected == 1, i].min() > 0.94
 
 
+@every_form
 @every_scheme
-def test_every_scheme_has_sixteen_maps(name):
+def test_every_scheme_has_sixteen_maps(name, form):
     crops = jax.ShapeDtypeStruct((2, SCHEMES[name].num_points, 2), jnp.float32)
-    maps = jax.eval_shape(lambda p: targets.boundary_maps(p, SCHEMES[name], 4, 256), crops)
+    made = partial(targets.boundary_maps, scheme=SCHEMES[name], stride=4, size=256, form=form)
+    maps = jax.eval_shape(made, crops)
     assert maps.shape == (2, 64, 64, 16)
 
 
@@ -167,8 +251,10 @@ def test_weights_leave_out_what_cannot_be_drawn_and_repetitions(name, without, r
     assert plain.shape == masked.shape == (16,) and plain[UNION] == masked[UNION] == 1
 
 
-def test_segments_are_not_all_held_at_once():
+@every_form
+def test_segments_are_not_all_held_at_once(form):
     """All 91 segments of 16 faces would be 24 MB; the maps themselves are 4 MB."""
     crops = jax.ShapeDtypeStruct((16, 98, 2), jnp.float32)
-    made = jax.jit(lambda p: targets.boundary_maps(p, SCHEMES["wflw98"], 4, 256)).lower(crops)
+    made = partial(targets.boundary_maps, scheme=SCHEMES["wflw98"], stride=4, size=256, form=form)
+    made = jax.jit(made).lower(crops)
     assert made.compile().memory_analysis().temp_size_in_bytes < 10e6

@@ -47,6 +47,14 @@ def test_flip_mirrors_the_finished_crop():
     np.testing.assert_allclose(flipped, np.stack([63 - plain[:, 0], plain[:, 1]], 1))
 
 
+def test_what_is_to_follow_a_matrix():
+    first = geometry.crop_matrix(np.array([9.0, 4.0]), 20, 64, degrees=10)
+    whole = geometry.crop_matrix(np.array([7.0, 5.0]), 30, 64, degrees=-25, flip=True)
+    points = np.random.default_rng(0).uniform(0, 20, (5, 2))
+    then = geometry.transform(geometry.after(first, whole), geometry.transform(first, points))
+    np.testing.assert_allclose(then, geometry.transform(whole, points), atol=1e-9)
+
+
 def test_invert_is_the_way_back_for_stacks_of_matrices():
     rng = np.random.default_rng(1)
     matrices = np.stack(

@@ -32,12 +32,20 @@ def test_300w_is_scored_as_in_the_papers():
         ("aflw2000_3d", IBUG68, "box", (0.07,)),
         ("w300_lp", IBUG68, "box", (0.07,)),
         ("jd_landmark", LAPA106, "box", (0.08,)),
-        ("lapa", LAPA106, "box", (0.08,)),
+        ("lapa", LAPA106, "inter_ocular", (0.08,)),
+        ("merl_rav", IBUG68, "box", (0.07, 0.08)),
     ],
 )
 def test_headline_and_limits_of_each_benchmark(benchmark, scheme, headline, limits):
     protocol = protocol_for(benchmark, scheme)
     assert (protocol.normaliser, protocol.limits) == (headline, limits)
+
+
+def test_cofw68_and_aflw_have_the_paper_s_normaliser():
+    """Think about boundary: the size of the given box, also where others take the points'."""
+    assert protocol_for("cofw68", IBUG68).normalisers[:2] == ("box", "norm_box")
+    assert protocol_for("aflw", AFLW19).normalisers == ("norm_box", "box", "diagonal")
+    assert protocol_for("aflw", AFLW19).subsets == {"full": 4386, "frontal": 1314}
 
 
 def test_wflw_subsets_have_their_sizes():

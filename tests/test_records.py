@@ -103,7 +103,8 @@ def test_own_predictions_are_read_as_predictions_and_as_truth(tmp_path):
 def test_truth_of_samples():
     def sample(index):
         return {
-            "id": IDS[index], "points": POINTS[index], "visible": np.ones(19, bool),
+            "id": IDS[index], "points": POINTS[index], "labelled": np.ones(19, bool),
+            "visible": np.ones(19, bool),
             "subsets": ("full",), "norm_box": np.full(4, np.nan),
         }  # fmt: skip
 
@@ -143,7 +144,7 @@ def test_extensions_of_photos_are_no_difference_where_names_stay_apart():
         ("a.csv", "id," + ",".join(NAMES) + "\n", "holds no faces"),
         ("a.csv", "a,1,2,3\n", "line 1: 4 columns instead of 39; aflw19 needs id, x0, y0"),
         ("a.csv", "id,x0,y0\n", "line 1: lacks the columns x1, y1, x2, y2, ...; aflw19 needs"),
-        ("a.csv", "a" + ",1" * 38 + "\nb" + ",1" * 37 + ",\n", "line 2: points must be 38 numbers"),
+        ("a.csv", "a" + ",1" * 38 + "\nb" + ",1" * 37 + ",\n", "line 2: points must be 19 x 2"),
         ("a.csv", "a" + ",1" * 37 + ",nan\n", "line 1: points of a is not finite"),
         ("a.csv", ("a" + ",1" * 38 + "\n") * 2, "line 2: the id a comes more than once, first in"),
         ("a.jsonl", "\n{", "line 2: not JSON"),

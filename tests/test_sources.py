@@ -1,6 +1,7 @@
 """Prepared data sets: what was stored comes back, in order; selections and parts of it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,16 @@ def test_hold_out_shares(data_300w):
         hold_out(source, 1.0)
     with pytest.raises(InputError, match="too few to hold some out"):
         hold_out(source, 0.99)
+
+
+def test_data_sets_of_older_versions_are_labelled_throughout(data_300w):
+    """They were stored without the feature."""
+    source = open_source("ibug_300w/train", IBUG68, data_300w)
+    records = [{k: v for k, v in row.items() if k != "labelled"} for row in source.records]
+    older = replace(source, records=records)
+    assert source[0]["labelled"].dtype == older[0]["labelled"].dtype == bool
+    assert older[0]["labelled"].shape == (68,) and older[0]["labelled"].all()
+    assert source[0]["labelled"].all()
 
 
 def test_benchmark_of():

@@ -6,6 +6,7 @@ examples:
   jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
   jaxalign paper gaussian_vector --table 5 --config gv_light_ibug_300w
   jaxalign paper gaussian_vector --figure 4 --ckpt runs/300w
+  jaxalign paper tab --table 6 --config tab_aflw --init-from vgg16_bn.pth
   jaxalign paper attention_cropping --figure 1 --ckpt runs/ours runs/fan --report runs/dlib
   jaxalign paper --recipes
 
@@ -14,7 +15,8 @@ jaxalign train, reports of jaxalign evaluate, or the recipe of an ablation.
 leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
 
 An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
-when called again); what differs only in the evaluation is not trained. Every number of ours has its
+when called again); what differs only in the evaluation is not trained. The paper's own model can be
+trained so too: TAB's with the model before it whose part it takes. Every number of ours has its
 report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
 """
 
@@ -30,12 +32,13 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("paper", choices=PAPERS, nargs="?", help="whose tables and figures")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--table", type=int, metavar="N", help="by the paper's count")
+    what.add_argument("--table", type=int, metavar="N",
+        help="by the paper's count; 0: numbers of its text, where there are any")  # fmt: skip
     what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
     what.add_argument("--recipes", action="store_true", help="how the paper's recipes are trained, "
-                      "beside what it says of it; without PAPER, of all papers")  # fmt: skip
-    add("--config", default="", help="recipe of an ablation's variants: a file, or the name of a "
-        "recipe of the package")  # fmt: skip
+                       "beside what it says of it; without PAPER, of all papers")  # fmt: skip
+    add("--config", default="", help="recipe of an ablation's variants, or of the paper's own "
+        "model: a file, or the name of a recipe of the package")  # fmt: skip
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of every variant's recipe")  # fmt: skip
     add("--init-from", nargs="+", default=[], metavar="PATH",

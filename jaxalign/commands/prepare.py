@@ -3,11 +3,16 @@
 examples:
   jaxalign prepare ibug_300w --from ~/downloads/300w --check
   jaxalign prepare ibug_300w --from ~/downloads/300w
+  jaxalign prepare ibug_300w --from ~/downloads/300w --attributes mine.csv
   jaxalign prepare synthetic_faces --set train=1000 test=200
 
 needs: the benchmark's official files, unpacked; without --from it says where they are and how they
 must lie. synthetic_faces needs nothing: they are drawn.
 leaves: DATA_DIR/NAME, which jaxalign train and evaluate read; printed: the faces of each split.
+
+--attributes gives every face the six flags of a CSV file: id, pose, expression, illumination,
+make-up, occlusion, blur. They are part of the data set's name, which is printed: a changed file
+makes another data set.
 
 TFDS's own command line (`tfds build`) cannot do this: it needs TensorFlow and Apache Beam, and
 this project needs neither. What is written is a TFDS data set in array_record files all the same.
@@ -40,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
         help="build nothing, tell what is missing, broken, twice there or known to leak; the exit "
         "code is 2 where something FAILs")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="with --check: the same as JSON")
+    add("--attributes", type=Path, metavar="FILE",
+        help="CSV of the faces' attributes, one line for each of them")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -55,12 +62,14 @@ def _prepare(arguments):
 
     if arguments.check:
         found = prepare.check(
-            arguments.name, arguments.root, arguments.settings, arguments.json
+            arguments.name, arguments.root, arguments.settings, arguments.json,
+            attributes=arguments.attributes,
         )  # fmt: skip
         return 2 if found.count(doctor.FAIL) else 0
     spec, built = prepare.prepare(
         arguments.name, arguments.root, arguments.data_dir, arguments.settings,
-        skip_bad=arguments.skip_bad, overwrite=arguments.overwrite,
+        attributes=arguments.attributes, skip_bad=arguments.skip_bad,
+        overwrite=arguments.overwrite,
     )  # fmt: skip
     where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
     if "train" in built.found:

@@ -26,6 +26,7 @@ def resampled_means(
 ) -> np.ndarray:
     """(N, S) numbers of N faces -> (resamples, S) means of resamples of the faces.
 
+    NaN is no number: a mean is over the drawn faces that have one, NaN where none has.
     The draws depend on `seed` and on `ids`, whatever their order: two runs on the same faces are
     resampled alike, so that the means of their differences are the differences of their means.
     `at_once`: how many draws are held in memory.
@@ -33,13 +34,23 @@ def resampled_means(
     order = sorted(range(len(ids)), key=ids.__getitem__)
     values = np.asarray(values, np.float64)[order]
     draws = _draws([ids[i] for i in order], resamples, seed, at_once)
-    return np.concatenate([counts @ values / len(ids) for counts in draws])
+    known = ~np.isnan(values)
+    if known.all():
+        return np.concatenate([counts @ values / len(ids) for counts in draws])
+    values, known = np.where(known, values, 0), known * 1.0
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return np.concatenate([(counts @ values) / (counts @ known) for counts in draws])
 
 
 def intervals(means: np.ndarray) -> np.ndarray:
-    """(resamples, S) means -> (S, 2), the ends of their central 95 %."""
+    """(resamples, S) means -> (S, 2), the ends of their central 95 %; NaN is passed over."""
     tail = 100 * (1 - LEVEL) / 2
-    return np.percentile(means, (tail, 100 - tail), axis=0).T
+    ends = np.percentile(means, (tail, 100 - tail), axis=0).T
+    gaps = np.isnan(means)
+    for column in np.flatnonzero(gaps.any(axis=0) & ~gaps.all(axis=0)):
+        known = means[~gaps[:, column], column]
+        ends[column] = np.percentile(known, (tail, 100 - tail))
+    return ends
 
 
 def _draws(ids, resamples, seed, at_once) -> Iterator[np.ndarray]:

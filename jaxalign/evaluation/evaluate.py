@@ -17,7 +17,7 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
 from jaxalign.evaluation.model import Model, shown_maps
 from jaxalign.evaluation.report import write_report
-from jaxalign.evaluation.summary import summarise
+from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.tables import print_table, to_text
 from jaxalign.evaluation.truth import read_results, read_truth, truth_of
 from jaxalign.pipeline import Crop, crop_face
@@ -97,13 +97,14 @@ def compare_runs(
         raise InputError("--compare names a run twice; name each once")
     entries = compare.aligned([compare.open_entry(path) for path in runs])
     benchmark = benchmark_of(data) or entries[0].benchmark
-    protocol = protocol_for(benchmark, entries[0].results.scheme)
+    first = entries[0].results
+    protocol = headed(protocol_for(benchmark, first.scheme), first)
     comparison = compare.compare(entries, protocol)
     for subset in dict.fromkeys(row["subset"] for row in comparison["rows"]):
         print(to_text(compare.comparison_table(comparison, subset)) + "\n")
     if report:
         about = {"benchmark": benchmark, **_circumstances(command)}
-        about |= {"SHA-256 of the ids": entries[0].results.fingerprints()["ids"]}
+        about |= {"SHA-256 of the ids": first.fingerprints()["ids"]}
         compare.write_comparison(report, entries, comparison, protocol, about)
         print(f"report: {report}")
     return comparison
@@ -131,6 +132,7 @@ def try_boxes(
 
 def _finish(results, protocol, about, *, report, crops, maps=None):
     """Prints the protocol's rows; writes the report where one is asked for."""
+    protocol = headed(protocol, results)
     summary = summarise(results, protocol)
     print(print_table(summary))
     if report:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from jaxalign.evaluation import tables
-from jaxalign.evaluation.tables import Table, interval_name, to_markdown, with_interval
+from jaxalign.evaluation.tables import Table, interval_name, percent, to_markdown
 
 
 STYLE = """
@@ -52,8 +52,8 @@ pre { background: var(--tint); padding: .8rem 1rem; border-radius: 8px; overflow
 """
 ASIDE = ("recipe", "versions")  # of `about`: shown folded, not among the facts
 HOW = (
-    "NME: mean over all landmarks, visible or not, of the distance to the true point, divided by a "
-    "distance of the true face; then the mean over faces.",
+    "NME: mean over all labelled landmarks, visible or not, of the distance to the true point, "
+    "divided by a distance of the true face; then the mean over faces.",
     "FR@a: share of faces with an NME greater than a %.",
     "AUC@a: area under the cumulative error distribution up to a %, divided by a; exact, "
     "mean(max(0, 1 - NME / a)).",
@@ -121,12 +121,12 @@ def figure(path: Path, caption: str) -> str:
     )
 
 
-def cards(numbers: Sequence[tuple[str, tuple[str, str]]]) -> str:
-    """The few numbers that a reader looks for first: (name, (percent, interval))."""
+def cards(numbers: Sequence[tuple[str, float, Sequence[float]]]) -> str:
+    """The few numbers that a reader looks for first: name, fraction, the ends of its interval."""
     inner = "".join(
-        f'<div class="card"><span>{html.escape(name)}</span><b>{value} %</b>'
-        f"<span>{interval}</span></div>"
-        for name, (value, interval) in numbers
+        f'<div class="card"><span>{html.escape(name)}</span><b>{percent(value)} %</b>'
+        f"<span>[{percent(low)}, {percent(high)}]</span></div>"
+        for name, value, (low, high) in numbers
     )
     return f'<div class="cards">{inner}</div>'
 
@@ -168,7 +168,7 @@ def _html_sections(folder, summary, about, maps):
     headline, row = summary["headline"], summary["rows"][-1]
     columns = tables.statistics(summary["limits"])
     numbers = [
-        (tables.heading(key), with_interval(row[headline][key], row["intervals"][headline][key]))
+        (tables.heading(key), row[headline][key], row["intervals"][headline][key])
         for key in columns
     ]
     of = [about[key] for key in ("checkpoint", "predictions") if about.get(key)]

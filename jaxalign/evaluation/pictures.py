@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from jaxalign import geometry
+from jaxalign import geometry, metrics
 from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import size_of
@@ -23,6 +23,7 @@ NAMES = {
     "box": "box size √(w·h)",
     "diagonal": "box diagonal",
     "norm_box": "face box size",
+    "box_luvli": "box size √(w·h), points without a place counted as found",
 }
 # Okabe and Ito's colours, told apart by colour-blind readers; "all" is black and drawn last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8c6d31")
@@ -121,10 +122,10 @@ def curve_label(names: list[str], summary: dict) -> str:
 
 def write_landmarks(path: Path, results: Results, summary: dict) -> None:
     """The mean face, each landmark coloured by its NME and, where it is large, numbered."""
-    centres = (results.truth.max(1) + results.truth.min(1)) / 2
-    sizes = np.ptp(results.truth, axis=1).max(axis=1)
-    mean = ((results.truth - centres[:, None]) / sizes[:, None, None]).mean(axis=0)
-    errors = 100 * np.array([row["nme"] for row in summary["landmarks"]])
+    boxes = geometry.landmark_box(results.truth).reshape(-1, 2, 2)
+    centres, sizes = boxes.mean(1), np.ptp(boxes, axis=1).max(axis=1)
+    mean = metrics.over_points(((results.truth - centres[:, None]) / sizes[:, None, None]).T).T
+    errors = 100 * np.array([row["nme"] for row in summary["landmarks"]], np.float64)
     figure = Figure(figsize=(7.5, 6.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     for curve in results.scheme.curves.values():
@@ -133,9 +134,9 @@ def write_landmarks(path: Path, results: Results, summary: dict) -> None:
         *mean.T, c=errors, s=70, cmap="viridis_r", edgecolors="0.3", linewidths=0.5, zorder=2
     )
     worst = np.argsort(-errors, kind="stable")[: max(8, len(errors) // 8)]
-    for index in worst:
+    for index in worst[~np.isnan(errors[worst])]:
         axes.annotate(
-            str(index), mean[index], xytext=(6, 5), textcoords="offset points", fontsize=8
+            str(index), tuple(mean[index]), xytext=(6, 5), textcoords="offset points", fontsize=8
         )
     axes.set_aspect("equal")
     axes.invert_yaxis()

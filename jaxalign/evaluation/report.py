@@ -102,13 +102,14 @@ def write_columns(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray])
 
 def _write_curves(folder, results, protocol, summary):
     errors = results.normalised(protocol.normaliser)
-    faces = errors.mean(axis=1)
+    faces = results.nme(protocol.normaliser)
     # A mean of subsets has no curve: it is no set of faces.
     subsets = [row["subset"] for row in summary["rows"] if "percentiles" in row]
     curves = {name: metrics.ced(faces[results.subset(name)], LEVELS) for name in subsets}
     write_columns(folder / "ced.csv", LEVELS, curves)
     pictures.write_ced(folder / "ced.png", LEVELS, curves, summary)
     sets = {"all": range(errors.shape[1])} | point_sets(results.scheme, protocol)
-    curves = {name: metrics.pck(errors[:, list(part)], LEVELS) for name, part in sets.items()}
+    parts = {name: errors[:, list(part)] for name, part in sets.items()}
+    curves = {n: metrics.pck(own, LEVELS) for n, own in parts.items() if not np.isnan(own).all()}
     write_columns(folder / "pck.csv", LEVELS, curves)
     pictures.write_pck(folder / "pck.png", LEVELS, curves, summary)

@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError, typed
-from jaxalign.records import numbers, read_text
+from jaxalign.geometry import placed
+from jaxalign.records import numbers, places, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -27,8 +28,9 @@ class Results:
 
     Any floating type may be given; points and scores are kept as float64. `subsets` names the
     evaluation subsets that each face counts to. Predictions of other tools have no score (None).
-    Raises InputError where there is no face, shapes disagree, an id comes twice, or a number is
-    not finite.
+    True points are NaN exactly where they are not `labelled` (by default all are): not scored.
+    Raises InputError where there is no face, shapes disagree, an id comes twice, or another number
+    is not finite.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +41,7 @@ class Results:
     subsets: tuple[tuple[str, ...], ...]
     scheme: Scheme
     norm_box: np.ndarray | None = None  # (N, 4), NaN where a face has none
+    labelled: np.ndarray = field(default_factory=lambda: np.array(True))  # (N, K) bool
 
     def __post_init__(self):
         for name in ("predicted", "truth"):
@@ -49,7 +52,10 @@ class Results:
         if self.norm_box is not None:
             boxes = np.round(np.asarray(self.norm_box, np.float64), DECIMALS)
             object.__setattr__(self, "norm_box", None if np.isnan(boxes).all() else boxes)
-        object.__setattr__(self, "visible", np.asarray(self.visible, bool))
+        for name in ("visible", "labelled"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), bool))
+        if not self.labelled.ndim:
+            object.__setattr__(self, "labelled", np.full(self.truth.shape[:2], self.labelled))
         object.__setattr__(self, "ids", tuple(self.ids))
         object.__setattr__(self, "subsets", tuple(tuple(names) for names in self.subsets))
         self._check()
@@ -59,7 +65,8 @@ class Results:
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """Distance of each predicted point from its true one, (N, K), pixels."""
+        """Distance of each predicted point from its true one, (N, K), pixels; NaN where there is
+        no true place."""
         return metrics.point_errors(self.predicted, self.truth)
 
     def normalised(self, normaliser: str) -> np.ndarray:
@@ -68,8 +75,8 @@ class Results:
         return self.errors / distances[:, None]
 
     def nme(self, normaliser: str) -> np.ndarray:
-        """NME of each face, (N,), a fraction."""
-        return self.normalised(normaliser).mean(axis=1)
+        """NME of each face over its labelled points, (N,), a fraction."""
+        return metrics.over_points(self.normalised(normaliser))
 
     def subset(self, name: str) -> np.ndarray:
         """Which faces count to the subset, (N,) bool; "all" is every face."""
@@ -91,13 +98,14 @@ class Results:
             subsets=tuple(self.subsets[i] for i in indices),
             scheme=self.scheme,
             norm_box=None if self.norm_box is None else self.norm_box[indices],
+            labelled=self.labelled[indices],
         )
 
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of the list of faces and of their true points, whatever the faces' order.
 
         "ids": the sorted ids, each followed by a line feed, in UTF-8. "annotations": a line for
-        each, "id x0 y0 x1 y1 ...", in photo pixels with three decimals.
+        each, "id x0 y0 x1 y1 ...", in photo pixels with three decimals, nan without a place.
         """
         ids, annotations = hashlib.sha256(), hashlib.sha256()
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
@@ -109,9 +117,9 @@ class Results:
     def save(self, path: Path | str, normaliser: str) -> None:
         """Write predictions.jsonl: one face a line, in the order of the faces.
 
-        Keys: id, scheme, subsets, nme (by `normaliser`), points, truth and, where a face has them,
-        score, hidden (the indices of invisible points) and norm_box. The file appears whole or not
-        at all.
+        Keys: id, scheme, subsets, nme (by `normaliser`), points, truth (null, null without a place)
+        and, where a face has them, score, hidden (the indices of invisible points) and norm_box.
+        The file appears whole or not at all.
         """
         path = Path(path)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -158,7 +166,12 @@ class Results:
             "subsets": self.subsets[index],
             "nme": None,
             "points": self.predicted[index].tolist(),
-            "truth": self.truth[index].tolist(),
+            "truth": [
+                point if known else [None, None]
+                for point, known in zip(
+                    self.truth[index].tolist(), self.labelled[index].tolist(), strict=True
+                )
+            ],
         }
         if self.score is not None:
             record["score"] = self.score[index].tolist()
@@ -173,7 +186,8 @@ class Results:
         if not faces:
             raise InputError("no faces to evaluate; choose a split or subset that has some")
         expected = {"predicted": (faces, points, 2), "truth": (faces, points, 2)}
-        expected |= {"score": (faces, points), "visible": (faces, points), "norm_box": (faces, 4)}
+        expected |= dict.fromkeys(("score", "visible", "labelled"), (faces, points))
+        expected |= {"norm_box": (faces, 4)}
         for name, shape in expected.items():
             values = getattr(self, name)
             if values is not None and values.shape != shape:
@@ -187,8 +201,10 @@ class Results:
             twice = Counter(self.ids).most_common(1)[0][0]
             raise InputError(f"the id {twice} comes more than once; ids must be unique")
         for name in ("predicted", "truth", *(["score"] if self.score is not None else [])):
-            values = getattr(self, name).reshape(faces, -1)
-            broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+            right = np.isfinite(getattr(self, name))
+            if name == "truth":  # NaN where nobody labelled it, and only there
+                right = (right == self.labelled[..., None]) & ~np.isinf(self.truth)
+            broken = np.flatnonzero(~right.reshape(faces, -1).all(axis=1))
             if len(broken):
                 raise InputError(
                     f"{name} of {len(broken)} faces is not finite, first {self.ids[broken[0]]}; "
@@ -215,13 +231,15 @@ def _parse(line, where):
     if not isinstance(record["subsets"], list):
         raise InputError(f"{where}: subsets must be a list of names")
     points = scheme.num_points
+    truth = places(record["truth"], points, "truth", where, record["id"])
     face = {
         "ids": str(record["id"]),
         "predicted": numbers(record["points"], (points, 2), "points", where),
-        "truth": numbers(record["truth"], (points, 2), "truth", where),
+        "truth": truth,
+        "labelled": placed(truth),
         "score": None,
         "norm_box": np.full(4, np.nan),
-        "visible": np.ones(points, bool),
+        "visible": placed(truth),
         "subsets": tuple(record["subsets"]),
         "scheme": scheme,
     }

@@ -1,6 +1,7 @@
 """The numbers of an evaluation, with their intervals: per subset, region and landmark."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,16 +24,20 @@ def summarise(results: Results, protocol: Protocol) -> dict:
     {"scheme", "faces", "headline", "normalisers", "thresholds", "limits", "bootstrap", "rows",
     "regions", "landmarks", "notes", "sha256"}. "thresholds" are those of the failure rates and
     AUCs, "limits" the ones that the benchmark's papers print. "notes" say which normalisers are
-    left out because some face has no such distance (of the headline that is an error).
+    left out because a face has no such distance, and which are of fewer faces, because nobody
+    labelled the points that they need in the others (of the headline both are errors).
     * rows: {"subset", "faces", "official", normaliser: {"nme", "fr@5", ..., "auc@5", ...}, ...,
       "intervals": {normaliser: {"nme": [low, high], ...}}, "percentiles": {normaliser: {"50":
       ...}}}: one for each subset that some face counts to, in the protocol's order and then by
       name; the protocol's means behind their last subset (no percentiles); "all" faces last.
-      "official" is the subset's size in the complete benchmark, 0 where none is fixed.
+      "official" is the subset's size in the complete benchmark, 0 where none is fixed. A normaliser
+      that some of its faces lack has their number in "measured", one that all lack is not there.
     * regions: {"region", "points", "own", "nme", "interval", "subsets": {subset: nme}}, by the
       headline; "own" where the protocol, not the scheme, names the points.
-    * landmarks: {"index", "name", "regions", "nme", "interval", "median", "hidden"}, by the
-      headline but for "median", in pixels; "hidden" is the share of faces where it is invisible.
+    * landmarks: {"index", "name", "regions", "nme", "interval", "median", "hidden", "labelled"}, by
+      the headline but for "median", in pixels; "hidden" is the share of faces where it is
+      invisible, "labelled" of those where it has a place.
+    Regions and landmarks are of the faces that have them labelled; None where none has.
     """
     results = results.by_id()  # so that the order of the faces cannot move a sum
     errors, notes = _errors(results, protocol)
@@ -52,6 +57,17 @@ def summarise(results: Results, protocol: Protocol) -> dict:
     }
 
 
+def headed(protocol: Protocol, results: Results) -> Protocol:
+    """The protocol, headed by the first of its normalisers that the labelled points of every face
+    give: the box where a face of one's own lacks an eye corner."""
+    names = protocol.normalisers
+    truth, scheme = results.truth, results.scheme
+    given = (name for name in names if metrics.measurable(truth, scheme, name).all())
+    headline = next(given, protocol.normaliser)
+    others = tuple(name for name in names if name != headline)
+    return replace(protocol, normaliser=headline, others=others)
+
+
 def statistics(thresholds: Sequence[float] = THRESHOLDS) -> list[str]:
     """Names of the columns of `per_face`: nme, fr@5, ..., auc@5, ..."""
     names = [f"{100 * threshold:g}" for threshold in thresholds]
@@ -59,10 +75,12 @@ def statistics(thresholds: Sequence[float] = THRESHOLDS) -> list[str]:
 
 
 def per_face(errors: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> np.ndarray:
-    """(N,) NMEs -> (N, S), the numbers whose means over faces are `statistics`."""
+    """(N,) NMEs -> (N, S), the numbers whose means over faces are `statistics`; NaN for NaN."""
     failed = [errors > threshold for threshold in thresholds]
     areas = [np.maximum(0, 1 - errors / threshold) for threshold in thresholds]
-    return np.stack([errors, *failed, *areas], axis=1)
+    numbers = np.stack([errors, *failed, *areas], axis=1)
+    numbers[np.isnan(errors)] = np.nan
+    return numbers
 
 
 def point_sets(scheme: Scheme, protocol: Protocol) -> dict[str, tuple[int, ...]]:
@@ -82,9 +100,19 @@ def _errors(results, protocol):
     errors, notes = {protocol.normaliser: results.nme(protocol.normaliser)}, []
     for name in protocol.others:
         try:
-            errors[name] = results.nme(name)
+            known = metrics.measurable(results.truth, results.scheme, name)
+            some = results.take(np.flatnonzero(known)) if 0 < known.sum() < len(known) else results
+            found = some.nme(name)
         except InputError as error:
             notes.append(f"{name} is left out: {error}")
+            continue
+        errors[name] = np.full(len(results), np.nan)
+        errors[name][known] = found
+        if not known.all():
+            notes.append(
+                f"{name} is of {known.sum()} of {len(known)} faces: in the others nobody labelled "
+                "the points that it needs"
+            )
     return errors, notes
 
 
@@ -98,10 +126,13 @@ def _rows(results, protocol, errors):
 
     for subset in subset_names(results, protocol):
         chosen = np.flatnonzero(results.subset(subset))
-        averages[subset] = values[chosen].mean(axis=0)
+        averages[subset] = metrics.over_points(values[chosen].T)
         resampled[subset] = resampled_means(values[chosen], [results.ids[i] for i in chosen])
-        shares = {name: metrics.percentiles(error[chosen]) for name, error in errors.items()}
-        add(subset, len(chosen), percentiles={k: _rounded(v) for k, v in shares.items()})
+        known = {name: error[chosen][~np.isnan(error[chosen])] for name, error in errors.items()}
+        shares = {name: metrics.percentiles(error) for name, error in known.items() if len(error)}
+        fewer = {name: len(known[name]) for name in shares if len(known[name]) < len(chosen)}
+        more: dict = {"measured": fewer} if fewer else {}
+        add(subset, len(chosen), percentiles={k: _rounded(v) for k, v in shares.items()}, **more)
         for mean, parts in protocol.means.items():
             if subset == parts[-1] and set(parts) <= set(averages):
                 averages[mean] = np.mean([averages[part] for part in parts], axis=0)
@@ -116,6 +147,8 @@ def _numbers(values, means, errors):
     row, bars = {}, {}
     for index, normaliser in enumerate(errors):
         part = slice(index * len(names), (index + 1) * len(names))
+        if np.isnan(values[part]).any():
+            continue
         numbers = zip(names, values[part], strict=True)
         row[normaliser] = {  # a failure rate stays exact: times the faces it is a whole number
             key: float(value) if key.startswith("fr") else round(float(value), DECIMALS)
@@ -128,7 +161,9 @@ def _numbers(values, means, errors):
 def _regions(results, protocol):
     errors = results.normalised(protocol.normaliser)
     sets = point_sets(results.scheme, protocol)
-    values = np.stack([errors[:, list(points)].mean(axis=1) for points in sets.values()], axis=1)
+    values = np.stack(
+        [metrics.over_points(errors[:, list(points)]) for points in sets.values()], axis=1
+    )
     bars = _rounded_pairs(intervals(resampled_means(values, results.ids)))
     subsets = {name: results.subset(name) for name in subset_names(results, protocol)}
     return [
@@ -136,11 +171,10 @@ def _regions(results, protocol):
             "region": name,
             "points": len(points),
             "own": name in protocol.point_sets,
-            "nme": round(float(values[:, column].mean()), DECIMALS),
+            "nme": _mean(values[:, column]),
             "interval": bars[column],
             "subsets": {
-                subset: round(float(values[chosen, column].mean()), DECIMALS)
-                for subset, chosen in subsets.items()
+                subset: _mean(values[chosen, column]) for subset, chosen in subsets.items()
             },
         }
         for column, (name, points) in enumerate(sets.items())
@@ -155,13 +189,25 @@ def _landmarks(results, normaliser):
             "index": index,
             "name": results.scheme.names[index],
             "regions": [name for name, part in results.scheme.regions.items() if index in part],
-            "nme": round(float(errors[:, index].mean()), DECIMALS),
+            "nme": _mean(errors[:, index]),
             "interval": bars[index],
-            "median": round(float(np.median(results.errors[:, index])), 3),
+            "median": _median(results.errors[:, index]),
             "hidden": round(float(1 - results.visible[:, index].mean()), DECIMALS),
+            "labelled": round(float(results.labelled[:, index].mean()), DECIMALS),
         }
         for index in range(results.scheme.num_points)
     ]
+
+
+def _mean(values):
+    """Mean of the faces that have a number; None where none has."""
+    mean = float(metrics.over_points(values))
+    return None if np.isnan(mean) else round(mean, DECIMALS)
+
+
+def _median(values):
+    known = values[~np.isnan(values)]
+    return round(float(np.median(known)), 3) if len(known) else None
 
 
 def _rounded(numbers):
@@ -169,4 +215,5 @@ def _rounded(numbers):
 
 
 def _rounded_pairs(ends):
-    return [[round(float(low), DECIMALS), round(float(high), DECIMALS)] for low, high in ends]
+    pairs = [[round(float(low), DECIMALS), round(float(high), DECIMALS)] for low, high in ends]
+    return [None if np.isnan(pair).any() else pair for pair in pairs]

@@ -17,13 +17,13 @@ class Table:
     rows: tuple[tuple[str | tuple[str, str], ...], ...]
 
 
-def percent(value: float) -> str:
-    return f"{100 * value:.2f}"
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
 
 
-def with_interval(value: float, ends: Sequence[float]) -> tuple[str, str]:
-    """A fraction and the ends of its interval, in percent."""
-    return percent(value), f"[{percent(ends[0])}, {percent(ends[1])}]"
+def with_interval(value: float | None, ends: Sequence[float] | None) -> str | tuple[str, str]:
+    """A fraction and the ends of its interval, in percent; "-" where there is none."""
+    return "-" if ends is None else (percent(value), f"[{percent(ends[0])}, {percent(ends[1])}]")
 
 
 def heading(statistic: str) -> str:
@@ -32,8 +32,11 @@ def heading(statistic: str) -> str:
     return name.upper() + at + limit
 
 
-def size_of(row: dict) -> str:
-    """How many faces a row of the summary stands for, "224 of 554" where some are missing."""
+def size_of(row: dict, normaliser: str = "") -> str:
+    """How many faces a row of the summary stands for, "224 of 554" where some are missing, or lack
+    the points that the normaliser needs."""
+    if normaliser in row.get("measured", {}):
+        return f"{row['measured'][normaliser]} of {row['faces']}"
     incomplete = row["official"] not in (0, row["faces"])
     return f"{row['faces']} of {row['official']}" if incomplete else str(row["faces"])
 
@@ -44,21 +47,26 @@ def print_table(summary: dict) -> str:
     Each number stands with half the width of its interval.
     """
     columns = statistics(summary["limits"])
-    sizes = [size_of(row) for row in summary["rows"]]
     names = [row["subset"] for row in summary["rows"]]
     normalisers = summary["normalisers"]
+    sizes = [size_of(row, name) for row in summary["rows"] for name in ("", *normalisers)]
     first = max(map(len, [*names, *(f"{name} %" for name in normalisers)]))
     second = max(map(len, ["faces", *sizes]))
     lines = []
     for normaliser in normalisers:
         cells = "".join(f"{heading(key):>9}{'':7}" for key in columns).rstrip()
         lines.append(f"{normaliser + ' %':<{first}}  {'faces':>{second}}{cells}")
-        for name, size, row in zip(names, sizes, summary["rows"], strict=True):
+        for row in _having(summary, normaliser):
             cells = "".join(_with_half(row, normaliser, key) for key in columns).rstrip()
-            lines.append(f"{name:<{first}}  {size:>{second}}{cells}")
+            lines.append(f"{row['subset']:<{first}}  {size_of(row, normaliser):>{second}}{cells}")
         lines.append("")
     lines.append(f"± half of the {interval_name(summary)}")
     return "\n".join([*lines, *fractions(summary), *summary["notes"]])
+
+
+def _having(summary, normaliser):
+    """The rows of which some face has the normaliser's distance."""
+    return [row for row in summary["rows"] if normaliser in row]
 
 
 def interval_name(summary: dict) -> str:
@@ -133,7 +141,7 @@ def landmark_table(summary: dict) -> Table:
                 row["name"],
                 ", ".join(row["regions"]),
                 with_interval(row["nme"], row["interval"]),
-                f"{row['median']:.2f}",
+                "-" if row["median"] is None else f"{row['median']:.2f}",
                 percent(row["hidden"]),
             )
             for row in summary["landmarks"]
@@ -172,22 +180,25 @@ def write_tables(folder: Path, summary: dict) -> None:
     heads = [name for key in columns for name in (key, f"{key}_low", f"{key}_high")]
     rows = [["normaliser", "subset", "faces", *heads, *(f"p{share}" for share in shares)]]
     for normaliser in summary["normalisers"]:
-        for row in summary["rows"]:
+        for row in _having(summary, normaliser):
             bars, spread = row["intervals"][normaliser], row.get("percentiles", {})
             numbers = [x for key in columns for x in (row[normaliser][key], *bars[key])]
             spread = [spread[normaliser][share] if spread else "" for share in shares]
-            rows.append([normaliser, row["subset"], row["faces"], *numbers, *spread])
+            faces = row.get("measured", {}).get(normaliser, row["faces"])
+            rows.append([normaliser, row["subset"], faces, *numbers, *spread])
     write_rows(folder / "table.csv", rows)
     subsets = list(summary["regions"][0]["subsets"])
     rows = [["region", "points", "nme", "nme_low", "nme_high", *subsets]]
     for row in summary["regions"]:
-        rows.append([row["region"], row["points"], row["nme"], *row["interval"],
+        rows.append([row["region"], row["points"], row["nme"], *(row["interval"] or ("", "")),
                      *row["subsets"].values()])  # fmt: skip
     write_rows(folder / "regions.csv", rows)
-    rows = [["landmark", "name", "regions", "nme", "nme_low", "nme_high", "median_px", "hidden"]]
+    rows = [["landmark", "name", "regions", "nme", "nme_low", "nme_high", "median_px", "hidden",
+             "labelled"]]  # fmt: skip
     for row in summary["landmarks"]:
         rows.append([row["index"], row["name"], " ".join(row["regions"]), row["nme"],
-                     *row["interval"], row["median"], row["hidden"]])  # fmt: skip
+                     *(row["interval"] or ("", "")), row["median"], row["hidden"],
+                     row["labelled"]])  # fmt: skip
     write_rows(folder / "landmarks.csv", rows)
 
 
@@ -203,13 +214,13 @@ def _subset_table(summary, normaliser, columns, title):
         tuple(
             (
                 row["subset"],
-                size_of(row),
+                size_of(row, normaliser),
                 *(
                     with_interval(row[normaliser][key], row["intervals"][normaliser][key])
                     for key in columns
                 ),
             )
-            for row in summary["rows"]
+            for row in _having(summary, normaliser)
         ),
     )
 

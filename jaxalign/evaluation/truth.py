@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
+from jaxalign.geometry import placed
 from jaxalign.metrics import listed
 from jaxalign.records import read_records
 from jaxalign.samples import Sample
@@ -26,6 +27,7 @@ class Truth:
     scheme: Scheme
     ids: tuple[str, ...]
     points: np.ndarray  # (N, K, 2)
+    labelled: np.ndarray  # (N, K) bool
     visible: np.ndarray  # (N, K) bool
     subsets: tuple[tuple[str, ...], ...]
     norm_box: np.ndarray  # (N, 4), NaN where a face has none
@@ -41,21 +43,23 @@ class Truth:
             subsets=self.subsets,
             scheme=self.scheme,
             norm_box=self.norm_box,
+            labelled=self.labelled,
         )
 
 
 def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
     """The annotations of a source's samples (see samples.Sample); its photos are passed over."""
-    keys = ("id", "points", "visible", "subsets", "norm_box")
+    keys = ("id", "points", "labelled", "visible", "subsets", "norm_box")
     rows = [[sample[key] for key in keys] for sample in source]
     if not rows:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
-    ids, points, visible, subsets, norm_box = zip(*rows, strict=True)
+    ids, points, labelled, visible, subsets, norm_box = zip(*rows, strict=True)
     return Truth(
         name=name,
         scheme=scheme,
         ids=ids,
         points=np.stack(points),
+        labelled=np.stack(labelled),
         visible=np.stack(visible),
         subsets=subsets,
         norm_box=np.stack(norm_box),
@@ -64,8 +68,10 @@ def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
 
 def read_truth(path: Path | str, scheme: Scheme) -> Truth:
     """Annotations from a file of records.read_records; of predictions.jsonl its true points."""
-    records = read_records(path, scheme, ("truth", "points", "landmarks"))
-    visible = np.ones((len(records), scheme.num_points), bool)
+    records = read_records(path, scheme, ("truth", "points", "landmarks"), partial=True)
+    points = np.stack([record.points for record in records])
+    labelled = placed(points)
+    visible = labelled.copy()
     norm_box = np.full((len(records), 4), np.nan)
     for row, record in enumerate(records):
         visible[row, list(record.hidden)] = False
@@ -75,7 +81,8 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
         name=str(path),
         scheme=scheme,
         ids=tuple(record.id for record in records),
-        points=np.stack([record.points for record in records]),
+        points=points,
+        labelled=labelled,
         visible=visible,
         subsets=tuple(record.subsets for record in records),
         norm_box=norm_box,
@@ -94,7 +101,7 @@ def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Re
     if found_only:
         stems = {_stem(name) for name in found}
         kept = [row for row in kept if _stem(truth.ids[row]) in stems] or kept
-    points = truth.points.copy()
+    points = np.zeros(truth.points.shape)
     points[kept] = match([truth.ids[row] for row in kept], found, truth.name, str(path))
     return truth.with_predictions(points).take(kept)
 

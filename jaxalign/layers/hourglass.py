@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import average_pool
+from jaxalign.layers.pooling import average_pool, blur_pool
 
 
 LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
@@ -98,11 +98,16 @@ class Hourglass(nn.Module):
         return [out, *deeper] if self.levels else out
 
 
-def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool):
-    """FAN's stem: (B, S, S, 3) -> (B, S/4, S/4, width). Called inside a compact module."""
-    block = partial(block, dtype=dtype)
-    conv = nn.Conv(width // 4, (7, 7), strides=2, padding=3, dtype=dtype, name="stem")
+def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool, blur=0):
+    """FAN's stem: (B, S, S, 3) -> (B, S/4, S/4, width). Called inside a compact module.
+
+    `blur` > 0 taps: its convolution has stride 1, and blur_pool behind the ReLU halves the sides
+    (Zhang, ICML 2019), for four times the convolution's multiply-adds.
+    """
+    block, stride = partial(block, dtype=dtype), 1 if blur else 2
+    conv = nn.Conv(width // 4, (7, 7), strides=stride, padding=3, dtype=dtype, name="stem")
     x = nn.relu(batch_norm(train, "stem_bn", dtype=dtype)(conv(images)))
+    x = blur_pool(x, blur) if blur else x
     x = pool(block(width // 2, name="stem_block1")(x, train))
     x = block(width // 2, name="stem_block2")(x, train)
     return block(width, name="stem_block3")(x, train)
@@ -121,15 +126,17 @@ def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=avera
     return levels, y, conv(maps, name=f"maps{i}")(y)
 
 
-def fed_back(i, x, features, maps, dtype, kernel_init=LECUN):
-    """The next hourglass's input: x and what the i-th one gave. Called as one_stack."""
+def fed_back(i, x, features, maps, dtype, kernel_init=LECUN, reuse=True):
+    """The next hourglass's input: what the i-th one gave and, with `reuse`, its own input x.
+    Called as one_stack."""
     conv = partial(nn.Conv, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
-    x = x + conv(name=f"features_back{i}")(features)
-    return x + conv(name=f"maps_back{i}")(maps)
+    given = conv(name=f"features_back{i}")(features)
+    return (x + given if reuse else given) + conv(name=f"maps_back{i}")(maps)
 
 
-def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
-    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN).
+def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True):
+    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN),
+    to its own input or, without `reuse`, in its place.
 
     (B, h, w, C) -> the maps of every stack (B, h, w, maps), the levels of the last hourglass, and
     the features (B, h, w, C) that the last maps are read off. Called inside a compact module,
@@ -140,5 +147,5 @@ def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN):
         levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init)
         found.append(last)
         if i < stacks:
-            x = fed_back(i, x, y, last, dtype, kernel_init)
+            x = fed_back(i, x, y, last, dtype, kernel_init, reuse)
     return found, levels, y

@@ -7,13 +7,18 @@ AXIS = "batch"  # the device axis over which training statistics are taken (para
 
 
 def batch_norm(
-    train: bool, name: str, dtype=None, epsilon: float = 1e-5, affine: bool = True
+    train: bool,
+    name: str,
+    dtype=None,
+    epsilon: float = 1e-5,
+    affine: bool = True,
+    momentum: float = 0.1,
 ) -> nn.BatchNorm:
-    """BatchNorm with PyTorch's momentum (0.1 there is 0.9 here); synchronised over devices.
-    `affine`: with a trained scale and offset."""
+    """BatchNorm; synchronised over devices. `affine`: with a trained scale and offset. `momentum`
+    as PyTorch counts it, the share of the new batch's statistics: its 0.1 is Flax's 0.9."""
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
+        momentum=1 - momentum,
         epsilon=epsilon,
         dtype=dtype,
         use_scale=affine,

@@ -34,6 +34,7 @@ class UNetConv(nn.Module):
     channels: int
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = LECUN
+    momentum: float = 0.1
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -47,7 +48,8 @@ class UNetConv(nn.Module):
                 kernel_init=self.kernel_init,
                 name=f"conv{i}",
             )
-            x = nn.relu(batch_norm(train, f"bn{i}", dtype=self.dtype)(conv(x)))
+            norm = batch_norm(train, f"bn{i}", dtype=self.dtype, momentum=self.momentum)
+            x = nn.relu(norm(conv(x)))
         return x
 
 
@@ -56,17 +58,20 @@ class UNet(nn.Module):
 
     `added` are four summands, arrays or 0, of the encoder at strides 1, 2, 4, 8, which has
     `width` x (1, 2, 4, 8) channels: the sums go both on to the next stride and, with `skips`,
-    beside the decoder's features of the same side.
+    beside the decoder's features of the same side. `momentum` of batch norm as PyTorch counts it.
     """
 
     width: int = 48
     skips: bool = True
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = LECUN
+    momentum: float = 0.1
 
     @nn.compact
     def __call__(self, x, added, train: bool):
-        block = partial(UNetConv, dtype=self.dtype, kernel_init=self.kernel_init)
+        block = partial(
+            UNetConv, dtype=self.dtype, kernel_init=self.kernel_init, momentum=self.momentum
+        )
         x = block(self.width, name="in")(x, train)
         encoded = []
         for level, (factor, summand) in enumerate(zip((2, 4, 8, 8), added, strict=True), 1):

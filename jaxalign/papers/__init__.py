@@ -6,6 +6,7 @@ number stands as the paper prints it, slips too: these are named in `notes`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxalign.samples import ATTRIBUTES
 
@@ -48,12 +49,17 @@ class Variant(Row):
     """A line that can be run: settings of the recipe as `--set` takes them.
 
     `train` by which training differs, `test` by which only the evaluation does; `shrink` multiplies
-    the side of the evaluated crop.
+    the side of the evaluated crop. `folder` of the model that is the recipe as it is, others are
+    named after their settings: {} is the recipe's name. `after`: a setting, and the shipped recipe
+    whose model it names; that model is trained first, in a folder of the recipe's name, unless the
+    user gives the setting.
     """
 
     train: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     shrink: float = 1.0
+    folder: str = "base"
+    after: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,9 @@ class Table:
     """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
 
     `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
-    as many of the rows as there are ours of.
+    as many of the rows as there are ours of. Labels of no row are further lines. `count(data_dir)`
+    the same, of prepared data. `fixed`: models are scored on `data`, whatever faces their recipe is
+    tested on.
     """
 
     title: str
@@ -71,6 +79,8 @@ class Table:
     notes: tuple[str, ...] = ()
     grid: tuple[str, ...] = ()
     measure: Callable[[], Mapping[str, tuple[float | str, ...]]] | None = None
+    count: Callable[[Path | str], Mapping[str, tuple[float | str, ...]]] | None = None
+    fixed: bool = False
 
     @property
     def ablation(self) -> bool:
@@ -80,12 +90,15 @@ class Table:
 @dataclass(frozen=True)
 class Figure:
     """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
-    "vectors", bars of a point's vectors by the only variant or the first model given; or a study of
-    faces brought to several sizes, one of resolution_figures.KINDS.
+    "vectors", bars of a point's vectors by the only variant or the first model given; "features",
+    maps of faces that the columns' methods of the system give; "shares", bars of the attributes in
+    train and test of a data set, without a model; or a study of faces brought to several sizes, one
+    of resolution_figures.KINDS.
 
-    `data`: whose faces, where not of the recipe's test data. `listed`: what the user's list of
-    faces must name, where a column is of LISTED ones. `page` of `pages`: which of the shown faces,
-    where several figures share them.
+    `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
+    what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's
+    legend tells the failure rate at it, `area` > 0: the AUC up to it. `page` of `pages`: which of
+    the shown faces, where several figures share them.
     """
 
     title: str
@@ -94,6 +107,8 @@ class Figure:
     columns: tuple[Column, ...] = (Column("NME"),)
     data: str = ""
     listed: str = ""
+    limit: float = 0.0
+    area: float = 0.0
     page: int = 0
     pages: int = 1
 

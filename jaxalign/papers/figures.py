@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,32 +16,50 @@ from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
-from jaxalign.papers import LISTED, Column, Figure, vectors
+from jaxalign.papers import LISTED, Column, Figure, attributes, feature_maps, vectors
 
 
 def draw(figure: Figure, work, name: str) -> None:
     """Leaves NAME.png and NAME.csv in the work's folder."""
-    bars = figure.kind == "vectors"
-    if not work.base and not (bars and work.ckpt):
-        more = ", or --ckpt" if bars else ""
-        raise InputError(f"a figure needs --config, the recipe of its models{more}")
+    if figure.kind == "shares":
+        if work.base or work.given:
+            raise InputError("the figure is of data alone: no --config, --ckpt, --report")
+    elif not work.base:
+        finished = {"ced": work.given, "features": work.ckpt, "vectors": work.ckpt}
+        if not finished.get(figure.kind):
+            more = ", or --ckpt" if figure.kind in finished else ""
+            raise InputError(f"a figure needs --config, the recipe of its models{more}")
     work.folder.mkdir(parents=True, exist_ok=True)
     path = work.folder / f"{name}.png"
-    if figure.kind == "ced":
-        write_columns(path.with_suffix(".csv"), *draw_ced(figure, work, path))
-    elif bars:
-        vectors.draw(figure, work, path)
-    else:
-        several = len(work.seeds) > 1
-        curves = {
-            row.label + several * f", seed {seed}": validations(work.train(row, seed))
-            for row in figure.rows
-            for seed in work.seeds
-        }
-        lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
-        write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
-        draw_convergence(path, figure.title, curves)
+    DRAWERS[figure.kind](figure, work, path)
     print(f"{figure.title}: {path}, {path.with_suffix('.csv')}")
+
+
+def _ced(figure, work, path):
+    shown = figure if work.base else replace(figure, rows=())
+    write_columns(path.with_suffix(".csv"), *draw_ced(shown, work, path))
+
+
+def _convergence(figure, work, path):
+    several = len(work.seeds) > 1
+    curves = {
+        row.label + several * f", seed {seed}": validations(work.train(row, seed))
+        for row in figure.rows
+        for seed in work.seeds
+    }
+    lines = [[label, *pair] for label, pairs in curves.items() for pair in pairs]
+    write_rows(path.with_suffix(".csv"), [["model", "step", "val_nme"], *lines])
+    draw_convergence(path, figure.title, curves)
+
+
+# A figure's kind -> (figure, work, the PNG's path), which leaves the PNG and a CSV beside it.
+DRAWERS = {
+    "ced": _ced,
+    "convergence": _convergence,
+    "features": feature_maps.draw,
+    "shares": attributes.draw,
+    "vectors": vectors.draw,
+}
 
 
 def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -68,7 +87,14 @@ def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np
         for label, trainings in models.items():
             errors = found[column.head, label]
             faces.add(f"{len(errors) // len(trainings)}")
-            shares[f"{label}: NME {100 * errors.mean():.2f} %"] = metrics.ced(errors, levels)
+            told = f"{label}: NME {100 * errors.mean():.2f} %"
+            if figure.limit:
+                rate = 100 * metrics.failure_rate(errors, figure.limit)
+                told += f", FR at {100 * figure.limit:g} % {rate:.2f} %"
+            if figure.area:
+                area = 100 * metrics.auc(errors, figure.area)
+                told += f", AUC@{100 * figure.area:g} {area:.2f} %"
+            shares[told] = metrics.ced(errors, levels)
         draw_curves(
             axes, levels, [(label, share, False) for label, share in shares.items()], (),
             f"{head}normalised mean error of a face, % of "
@@ -91,7 +117,7 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
             raise InputError(f"{work.ids}: no face is {column.head}; mend the list")
     else:
         chosen = results.subset(column.subset)
-    return errors.mean(axis=1)[chosen if chosen.any() else slice(None)]
+    return metrics.over_points(errors)[chosen if chosen.any() else slice(None)]
 
 
 def validations(workdir: Path) -> list[tuple[int, float]]:

@@ -210,7 +210,7 @@ def measures(results: Results, normaliser: str) -> dict[str, dict]:
     for region in REGIONS:
         points = list(results.scheme.regions.get(region, range(results.scheme.num_points)))
         own = errors[:, points]
-        faces = own.mean(1)
+        faces = metrics.over_points(own)
         found[region] = {
             "nme": faces.mean(),
             "auc": metrics.auc(faces, LIMIT),
@@ -221,7 +221,7 @@ def measures(results: Results, normaliser: str) -> dict[str, dict]:
 
 def squared_errors(results: Results) -> np.ndarray:
     """(N,): mean squared distance of each face's points, square pixels of the crop."""
-    return np.square(results.errors).mean(1)
+    return metrics.over_points(np.square(results.errors))
 
 
 def by_group(results: Results, faces: Sequence) -> dict[str, tuple[int, float]]:

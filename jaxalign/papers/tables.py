@@ -72,7 +72,7 @@ def make(
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:
         raise InputError(f"--table {number} is a grid of its own variants: give --config alone")
-    print(f"{module.NAME}, Table {number}")
+    print(f"{module.NAME}, " + (f"Table {number}" if number else "numbers of the text"))
     cells = [["block", "row", "by", "column", "value", "low", "high", "sd", "faces", "report"]]
     for index, block in enumerate(known[number], 1):
         lines = _lines(block, work)
@@ -113,11 +113,12 @@ class Line:
 def _lines(table: Table, work: Work) -> list[Line]:
     """The paper's lines, those of our variants behind each of them, of given models behind all."""
     measured, lines = table.measure() if table.measure else {}, []
+    if table.count:
+        measured = table.count(work.data_dir)
     for row in table.rows:
         lines.append(Line(row.label, "paper", row.paper))
         if row.label in measured:
-            found = (n if isinstance(n, str) else Number(n) for n in measured[row.label])
-            lines.append(Line(row.label, "ours", tuple(found)))
+            lines.append(_measured(row.label, measured))
         elif isinstance(row, Variant) and work.base:
             trainings = [
                 _scored(row.label, work.evaluate(row, table, seed), table,
@@ -125,10 +126,17 @@ def _lines(table: Table, work: Work) -> list[Line]:
                 for seed in work.seeds
             ]  # fmt: skip
             lines.append(_averaged(trainings))
-    if not measured:
+    names = {row.label for row in table.rows}
+    lines += [_measured(label, measured) for label in measured if label not in names]
+    if not (table.measure or table.count):
         given = zip(work.given, work.score_given(table), strict=True)
         lines += [_scored(name, entry, table) for name, entry in given]
     return lines
+
+
+def _measured(label, measured):
+    found = (n if isinstance(n, str) else Number(n) for n in measured[label])
+    return Line(label, "ours", tuple(found))
 
 
 def _averaged(trainings: list[Line]) -> Line:

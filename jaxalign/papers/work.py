@@ -27,6 +27,10 @@ from jaxalign.training import train as training
 from jaxalign.training.loop import DEVICE_KEYS
 
 
+# Settings that the model of a variant's `after` does not share with the variant.
+OF_ONE = ("system.scheme", "data.train", "data.val", "data.test", "data.crop.box")
+
+
 class Work:
     """One recipe's variants, each trained once by every seed, and their evaluations, made once.
 
@@ -88,19 +92,38 @@ class Work:
         varied, paths = recipes.override(self.recipe, row.train), [_path(s) for s in row.train]
         values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.recipe)]
         own = [s for s, new, old in zip(row.train, *values, strict=True) if new != old]
-        workdir = self.folder / (_slug(own) or "base")
+        name = _slug(own) or row.folder.format(Path(self.config).stem)
         if seed != self.recipe.training.seed:
             own.append(f"training.seed={seed}")
-            workdir = workdir.with_name(f"{workdir.name}-seed{seed}")
-        if workdir not in self.trained:
-            start = _fitting(recipes.override(self.recipe, own).system, self.init_from)
-            own += [f"training.init_from={start!r}"] if start else []
-            with self._told("train", "--config", self.config, "--workdir", workdir, "--resume",
-                            *_set([*self.settings, *own])):  # fmt: skip
-                recipe = recipes.override(self.recipe, own)
-                training.train(recipe, workdir, self.data_dir, resume=True)
-            self.trained.add(workdir)
-        return workdir
+            name = f"{name}-seed{seed}"
+        if self.folder / name not in self.trained:
+            own += self._after(row)
+            self._train(self.config, self.recipe, self.settings, own, name)
+        return self.folder / name
+
+    def _after(self, row):
+        """The setting that names the model which `row.after` has trained first: now, if it is not
+        yet. None where there is none, or the user's settings have it."""
+        setting, config = row.after or ("", "")
+        if not config or recipes.value_at(self.recipe, setting):
+            return []
+        settings = [s for s in self.settings if _path(s) not in OF_ONE]
+        first = recipes.override(recipes.load(config), settings, idle_too=True)
+        own = [f"{setting}={str(self.folder / config)!r}"]
+        _check_fits(recipes.override(self.recipe, own).system, first.system, config, setting)
+        if self.folder / config not in self.trained:
+            self._train(config, first, settings, [], config)
+        return own
+
+    def _train(self, config, recipe, settings, own, name):
+        """Trains the recipe, which `config` and `settings` made, with settings of its `own`."""
+        start = _fitting(recipes.override(recipe, own).system, self.init_from)
+        own = [*own, *([f"training.init_from={start!r}"] if start else [])]
+        workdir = self.folder / name
+        with self._told("train", "--config", config, "--workdir", workdir, "--resume",
+                        *_set([*settings, *own])):  # fmt: skip
+            training.train(recipes.override(recipe, own), workdir, self.data_dir, resume=True)
+        self.trained.add(workdir)
 
     def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
         """The row's model under the row's settings of evaluation."""
@@ -157,8 +180,8 @@ class Work:
 
     def _data(self, table):
         own = self.base.data.test if self.base else ""
-        first = table.data or own if isinstance(table, Figure) else own or table.data
-        return self.data or first
+        fixed = isinstance(table, Figure) or table.fixed
+        return self.data or (table.data or own if fixed else own or table.data)
 
     @contextlib.contextmanager
     def _told(self, command, *arguments):
@@ -173,6 +196,19 @@ class Work:
 
 def _set(settings):
     return ["--set", *settings] if settings else []
+
+
+def _check_fits(system, first, config, setting):
+    """InputError where a network that the system takes is not as that of `first`, before days are
+    spent on training it."""
+    own, theirs = (
+        initial.arrays_of(jax.eval_shape(one.init, jax.random.key(0))) for one in (system, first)
+    )
+    for network in system.taken:
+        try:
+            initial.check_network(own, theirs, network, config)
+        except InputError as error:
+            raise InputError(f"{error}, or a trained one by --set {setting}=DIR") from None
 
 
 def _fitting(system, paths):

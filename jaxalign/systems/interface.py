@@ -32,7 +32,8 @@ class Objective:
 
     `loss(params, batch_stats, batch, key)` returns (values, parts, batch_stats): the loss of each
     face (B,), its named parts (B,) for the log, and the statistics after the step. It runs inside
-    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are top-level names of `params`.
+    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are networks, the top-level names of
+    `params`, or paths to parts of them, such as "network/stage2".
     """
 
     name: str
@@ -112,6 +113,11 @@ class System(Settings):
     def taken(self) -> dict[str, str]:
         """Network -> the jaxalign checkpoint that its variables start from."""
         return {}
+
+    def unlike(self, network: str, other: "System") -> list[str]:
+        """What makes a network that is `taken` of a checkpoint of `other` another than one's own
+        would be, though its arrays fit: in words, for a warning."""
+        return []
 
     @property
     def phases(self) -> tuple[Phase, ...]:

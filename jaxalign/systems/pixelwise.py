@@ -7,9 +7,13 @@ pixel, the landmark on it or background (`pwc`), to which `hybrid` adds the dist
 `dan` is the sixth, a cascade of small networks (Kowalski et al., 2017). A discriminator may judge
 whether the points look like a face, and the detector then tries to please it.
 
-The released code takes the points of the hybrid and of the discriminator by argmax, through which
-no gradient passes, and its discriminator ascends its own loss. Here the points are means under
-their maps and the signs are the paper's; `coordinates` and `sign` give the released ways.
+The points of the hybrid and of the discriminator are printed, and released, as the argmax of their
+maps, through which no gradient passes: such a hybrid is trained exactly as pixel-wise
+classification is, with a discriminator or without. `coordinates=soft` makes them means under their
+maps. With the printed weights the distance's gradient is then tens of times the cross-entropy's, a
+mean over pixels that are nearly all background, and hundreds of times where maps are sharp: no
+fixed weight fits, and `balance=gradients` weighs the losses by their gradients. The released
+discriminator ascends its own loss; here the sign is the paper's, and `sign` gives the other.
 """
 
 from dataclasses import dataclass, field
@@ -19,16 +23,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import decoding, geometry, losses, targets
-from jaxalign.backbones.vgg19 import VGG19, ConvBlock
-from jaxalign.layers import warping
-from jaxalign.layers.facts import mean_shape
-from jaxalign.layers.hourglass import upsample
-from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import average_pool, max_pool
-from jaxalign.layers.transposed import TransposedConv
+from jaxalign import decoding, losses, targets
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks
+from jaxalign.systems.pixelwise_networks import DAN, Direct, Discriminator, Heatmaps
 
 
 REGRESSION, HEATMAPS = ("direct", "dan"), ("distribution", "heatmap_regression", "pwc", "hybrid")
@@ -36,160 +34,37 @@ CUT = 4  # sigmas from a point at which its Gaussian ends: 12 pixels
 NEVER = -1e9  # the logit of a class that no pixel takes
 
 
-class DenseBlock(nn.Module):
-    """Dense layer, batch norm, ReLU."""
-
-    channels: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        x = nn.Dense(self.channels, dtype=self.dtype, name="dense")(x)
-        return nn.relu(batch_norm(train, "bn", dtype=self.dtype)(x))
-
-
-class Direct(nn.Module):
-    """(B, S, S, 1) -> points (B, K, 2) in crop pixels, regressed from the crop's centre in eighths
-    of its side (a choice: in pixels, short trainings do not leave the mean shape)."""
-
-    points: int
-    width: int = 64
-    top: int = 2048
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        x = VGG19(self.width, self.top, self.dtype, name="backbone")(images, train)[-1]
-        x = x.reshape(x.shape[0], -1)
-        for i, channels in enumerate((1024, 256), 1):
-            x = DenseBlock(channels, self.dtype, name=f"fc{i}")(x, train)
-        x = nn.Dense(2 * self.points, dtype=self.dtype, name="points")(x).astype(jnp.float32)
-        side = images.shape[1]
-        return x.reshape(-1, self.points, 2) * side / 8 + (side - 1) / 2
-
-
-class Heatmaps(nn.Module):
-    """(B, S, S, 1) -> logits (B, S, S, maps), decoded with two shortcuts from the backbone.
-
-    All maps but the last start from the probability of one pixel of the map, as classes of points
-    have it; from equal ones the squared error falls to background everywhere and stays there. (The
-    softmax of `distribution` does not see it.)
-    """
-
-    maps: int
-    width: int = 64
-    top: int = 2048
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        features = VGG19(self.width, self.top, self.dtype, name="backbone")(images, train)
-        low, middle, x = features
-        up = partial(TransposedConv, dtype=self.dtype)
-        x = nn.relu(nn.Conv(self.maps, (1, 1), dtype=self.dtype, name="conv8")(x))
-        x = up(middle.shape[-1], 2, name="up1")(x) + middle
-        x = up(low.shape[-1], 2, name="up2")(x) + low
-
-        def frequencies(key, shape):
-            pixels = images.shape[1] * images.shape[2]
-            return jnp.full(shape, -jnp.log(pixels)).at[-1].set(0)
-
-        return up(self.maps, 8, bias_init=frequencies, name="up3")(x)
-
-
-class DANStage(nn.Module):
-    """(B, h, h, C) -> corrections (B, K, 2) in pixels of its frame, features (B, 256)."""
-
-    points: int
-    width: int = 64
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train: bool):
-        for stage, factor in enumerate((1, 2, 4, 8), 1):
-            for i in (1, 2):
-                block = ConvBlock(factor * self.width, 3, self.dtype, name=f"conv{stage}_{i}")
-                x = block(x, train)
-            x = max_pool(x)
-        x = x.reshape(x.shape[0], -1)
-        x = DenseBlock(256, self.dtype, name="fc1")(x, train)
-        moved = nn.Dense(2 * self.points, dtype=self.dtype, name="points")(x)
-        return moved.astype(jnp.float32).reshape(-1, self.points, 2), x
-
-
-class DAN(nn.Module):
-    """(B, S, S, 1) -> points (B, K, 2) in crop pixels of every stage, last best.
-
-    Works at half the side. The first stage starts from the mean shape; each later one sees the
-    image brought into the mean shape's pose, 1 / (1 + distance to the nearest point) and an image
-    made of the features before it. The mean shape is that of the training faces. Between stages
-    gradients pass through the points and the features, not through the pose.
-    """
-
-    points: int
-    stages: int = 3
-    width: int = 64
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, train: bool):
-        images = average_pool(images)
-        side, hidden, found = images.shape[1], None, []
-        mean = geometry.to_map(mean_shape(self, self.points) * 2 * side - 0.5, 2)
-        shape = jnp.broadcast_to(mean, (images.shape[0], *mean.shape))
-        for i in range(1, self.stages + 1):
-            if i == 1:
-                x = images
-                pose = back = jnp.broadcast_to(jnp.eye(2, 3), (images.shape[0], 2, 3))
-            else:
-                pose = warping.similarity(jax.lax.stop_gradient(shape), mean)
-                back = warping.invert(pose)
-                near = _nearness(jax.lax.stop_gradient(warping.transform(pose, shape)), side)
-                seen = nn.Dense((side // 2) ** 2, dtype=self.dtype, name=f"image{i}")(hidden)
-                seen = upsample(nn.relu(seen).reshape(-1, side // 2, side // 2, 1))
-                x = jnp.concatenate([warping.warp(images, back), near.astype(x.dtype), seen], -1)
-            stage = DANStage(self.points, self.width, self.dtype, name=f"stage{i}")
-            moved, hidden = stage(x, train)
-            shape = warping.transform(back, warping.transform(pose, shape) + moved)
-            found.append(geometry.from_map(shape, 2))
-        return found
-
-
-def _nearness(points, side):
-    """(B, K, 2) map pixels -> (B, side, side, 1): 1 / (1 + distance to the nearest point)."""
-    grid = jnp.arange(side, dtype=points.dtype)
-    dx = grid[None, None, :, None] - points[:, None, None, :, 0]
-    dy = grid[None, :, None, None] - points[:, None, None, :, 1]
-    return 1 / (1 + jnp.sqrt((dx**2 + dy**2).min(-1, keepdims=True)))
-
-
-class Discriminator(nn.Module):
-    """Points (B, K, 2), shares of the crop's side -> logits (B,): they are of a face."""
-
-    @nn.compact
-    def __call__(self, points, train: bool):
-        x = points.reshape(points.shape[0], -1)
-        for i in (1, 2):
-            x = DenseBlock(128, name=f"fc{i}")(x, train)
-        return nn.Dense(1, name="fc3")(x)[:, 0]
-
-
 @dataclass(frozen=True)
 class PixelWise(System):
     """`method`: direct, dan, distribution, heatmap_regression, pwc or hybrid; `discriminator`: with
     the adversarial loss. `width`, `top`: channels of the first stage and of the last.
 
-    `alpha`, `beta`: weights of the mean cross-entropy of the pixels, also in `pwc`, and of the
-    distance in `hybrid` (Eq. 3); the adversarial loss has the weight 1.
-    `coordinates` in losses: soft (mean place under a landmark's map, of what is decoded) or argmax;
-    `sign` of the discriminator's loss: paper or released. `sigma` of the Gaussians, crop pixels;
-    `peak`: they sum to 1 (sum1) or are 1 at the point (peak1; of heatmap_regression only, the
-    softmax is compared with sums of 1); `criterion` of distribution: one of losses.LOSSES that
-    takes logits; `integer_labels`: around whole pixels, as released. Classes
-    and the `decoder` know whole pixels only. `stages` of dan. The discriminator is trained one
-    step, then the detector two; `epochs` are the detector's. Points of direct and dan have the
-    score 1. `outside` kept: direct, dan and the distances of hybrid take points outside the crop as
-    they are, maps the part of the Gaussian that reaches in, and pixels have no such class.
+    `output` of direct: pixels, as released, or eighths of the crop's side from its centre. `stages`
+    of dan, and their `supervision`: last (the loss is the last stage's, as released), stages (each
+    is trained in turn for its share of the epochs, those before it fixed, as Kowalski et al. do) or
+    sum (of all stages' losses).
+
+    `alpha`, `beta`, `gamma`: weights of the mean cross-entropy of the pixels, also in `pwc`, of the
+    distance in `hybrid` (Eq. 3), and of loss_face, the adversarial loss. `balance`: losses (the
+    weights are the losses', as printed) or gradients: distance and loss_face are first scaled, face
+    by face, until their gradient at the network's outputs is as long as that of the method's own
+    loss, as Esser et al. (2021) weigh an adversarial loss; `beta` and `gamma` are then how long
+    their gradients are beside it. `coordinates` in losses: argmax (no gradient passes) or soft
+    (mean place under a landmark's map, of what is decoded).
+
+    `sign` of the discriminator's loss: paper or released. `discriminator_norm`: separate (true and
+    found points are normalised each by their own batch, in all steps, as released) or together (by
+    both as one batch, and by its running statistics in the detector's steps). The discriminator is
+    trained one step, then the detector two; `epochs` are the detector's.
+
+    `sigma` of the Gaussians, crop pixels; `peak`: they sum to 1 (sum1) or are 1 at the point
+    (peak1; of heatmap_regression only: a softmax is compared with sums of 1); `criterion` of
+    distribution: one of losses.LOSSES that takes logits; `integer_labels`: around whole pixels, as
+    released. Classes and the `decoder` know whole pixels only. Points of direct and dan have the
+    score 1.
+
+    `outside` kept: direct, dan and the distances of hybrid take points outside the crop as they
+    are, maps the part of the Gaussian that reaches in, and pixels have no such class.
     """
 
     size: int = 224
@@ -197,11 +72,16 @@ class PixelWise(System):
     discriminator: bool = True
     width: int = 64
     top: int = 2048
+    output: str = "pixels"
     stages: int = 3
+    supervision: str = "last"
     alpha: float = 1.0
     beta: float = 0.25
-    coordinates: str = "soft"
+    gamma: float = 1.0
+    balance: str = "losses"
+    coordinates: str = "argmax"
     sign: str = "paper"
+    discriminator_norm: str = "separate"
     criterion: str = "cross_entropy"
     sigma: float = 3.0
     peak: str = "sum1"
@@ -217,14 +97,39 @@ class PixelWise(System):
         self.check_multiples(size=32, width=1, top=1, stages=1)
         self.check_choices(
             method=(*REGRESSION, *HEATMAPS),
-            coordinates=("soft", "argmax"),
+            output=("pixels", "eighths"),
+            supervision=("last", "stages", "sum"),
+            balance=("losses", "gradients"),
+            coordinates=("argmax", "soft"),
             sign=("paper", "released"),
+            discriminator_norm=("separate", "together"),
             peak=("sum1", "peak1"),
             criterion=[name for name, loss in losses.LOSSES.items() if loss.logits],
             decoder=decoding.DECODERS,
         )
         self.check_above(0, "sigma")
-        self.check_least(alpha=0, beta=0)
+        self.check_least(alpha=0, beta=0, gamma=0)
+
+    @classmethod
+    def from_older(cls, values):
+        then = {"discriminator_norm": "together", "output": "eighths", "supervision": "sum"}
+        return then | values
+
+    @property
+    def note(self):
+        if not self._detached:
+            return ""
+        like = "pwc" if self.method == "hybrid" else self.method
+        return (
+            "coordinates=argmax, as printed and released, passes no gradient: the detector is "
+            f"trained as that of method={like} without a discriminator is"
+        )
+
+    @property
+    def _detached(self):
+        """Whether losses of the points leave the detector as it is."""
+        added = self.discriminator or self.method == "hybrid"
+        return added and self.method in HEATMAPS and self.coordinates == "argmax"
 
     @property
     def idle(self):
@@ -233,7 +138,8 @@ class PixelWise(System):
             return {} if self.method in methods else dict.fromkeys(names, why)
 
         found = unless(("pwc", "hybrid"), "alpha") | unless(("hybrid",), "beta")
-        found |= unless(("dan",), "stages") | unless(("distribution",), "criterion")
+        found |= unless(("direct",), "output") | unless(("dan",), "stages", "supervision")
+        found |= unless(("distribution",), "criterion")
         found |= unless(("heatmap_regression",), "peak")
         found |= unless(("distribution", "heatmap_regression"), "sigma", "integer_labels")
         found |= unless(HEATMAPS, "decoder")
@@ -243,9 +149,14 @@ class PixelWise(System):
             found["optimizer"] = f"method={self.method} is trained by regression_optimizer"
         else:
             found["regression_optimizer"] = f"method={self.method} is trained by optimizer"
+        if self._detached:
+            names = "beta", "gamma", "balance"
+            found |= dict.fromkeys(names, "coordinates=argmax passes no gradient")
         if not self.discriminator:
-            names = "sign", "discriminator_optimizer"
+            names = "gamma", "sign", "discriminator_norm", "discriminator_optimizer"
             found |= dict.fromkeys(names, "there is no discriminator")
+            if self.method != "hybrid":
+                found["balance"] = "there is one loss"
         if self.method in REGRESSION or not (self.discriminator or self.method == "hybrid"):
             found["coordinates"] = "no loss takes points off maps"
         return found
@@ -259,23 +170,36 @@ class PixelWise(System):
         if self.method == "dan":
             return DAN(points=points, stages=self.stages, **build)
         if self.method == "direct":
-            return Direct(points=points, top=self.top, **build)
+            eighths = self.output == "eighths"
+            return Direct(points=points, eighths=eighths, top=self.top, **build)
         maps = points + (self.method != "distribution")
         return Heatmaps(maps=maps, top=self.top, **build)
 
     @property
     def phases(self):
+        if self.method != "dan" or self.supervision != "stages":
+            return (self._phase("train", self.epochs, ("network",)),)
+        found = []
+        for stage in range(1, self.stages + 1):
+            parts = [f"stage{stage}", *([f"image{stage}"] if stage > 1 else [])]
+            trains = tuple(f"network/{part}" for part in parts)
+            found.append(self._phase(parts[0], self.epochs / self.stages, trains, stage))
+        return tuple(found)
+
+    def _phase(self, name, epochs, trains, stage=0):
         chosen = self.regression_optimizer if self.method in REGRESSION else self.optimizer
-        detector = Objective("detector", self.detector_loss, chosen, trains=("network",))
+        loss = partial(self.detector_loss, stage=stage)
+        detector = Objective("detector", loss, chosen, trains)
+        predicts = stage in (0, self.stages)
         if not self.discriminator:
-            return (Phase("train", self.epochs, (detector,)),)
+            return Phase(name, epochs, (detector,), predicts)
         judge = Objective(
             "discriminator",
-            self.discriminator_loss,
+            partial(self.discriminator_loss, stage=stage),
             self.discriminator_optimizer,
             trains=("discriminator",),
         )
-        return (Phase("train", 1.5 * self.epochs, (judge, detector, detector)),)
+        return Phase(name, 1.5 * epochs, (judge, detector, detector), predicts)
 
     def init(self, key):
         networks: dict[str, nn.Module] = {"network": self.network}
@@ -303,31 +227,41 @@ class PixelWise(System):
         highest = self._shares(outputs)[..., : self.points.num_points].max(-1, keepdims=True)
         return {"landmarks": highest / highest.max((1, 2, 3), keepdims=True)}
 
-    def detector_loss(self, params, batch_stats, batch, key):
+    def detector_loss(self, params, batch_stats, batch, key, stage=0):
+        """`stage`: of dan the one that is trained, 0 for all of them."""
         variables = {"params": params, "batch_stats": batch_stats}
-        outputs, stats = self._detect(variables, batch["image"], train=True)
-        values, parts = self._errors(outputs, batch)
-        if self.discriminator:
-            looks, _ = self._judge(variables, self._whole(self._coordinates(outputs), batch))
-            parts["face"] = jax.nn.softplus(-looks)  # -log D
-            values += parts["face"]
-        return values, parts, stats
+        outputs, stats = self._detect(variables, batch["image"], train=True, stage=stage)
 
-    def discriminator_loss(self, params, batch_stats, batch, key):
+        def looks(points):
+            batch_wise = self.discriminator_norm == "separate"
+            return self._judge(variables, points, train=batch_wise)[0]
+
+        judge = looks if self.discriminator else None
+        return *self._errors(outputs, batch, judge), stats
+
+    def discriminator_loss(self, params, batch_stats, batch, key, stage=0):
         variables = {"params": params, "batch_stats": batch_stats}
-        outputs, _ = self._detect(variables, batch["image"], train=True)
+        outputs, _ = self._detect(variables, batch["image"], train=True, stage=stage)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
         found, points = (self._whole(shape, batch) for shape in (found, batch["points"]))
-        looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
-        true, false = jnp.split(looks, 2)
+        if self.discriminator_norm == "together":
+            looks, stats = self._judge(variables, jnp.concatenate([points, found]), train=True)
+            true, false = jnp.split(looks, 2)
+        else:
+            true, stats = self._judge(variables, points, train=True)
+            variables = {"params": params, "batch_stats": batch_stats | stats}
+            false, stats = self._judge(variables, found, train=True)
         parts = {"true": jax.nn.softplus(-true), "found": jax.nn.softplus(false)}
         values = parts["true"] + parts["found"]
         return values if self.sign == "paper" else -values, parts, stats
 
-    def _detect(self, variables, images, train=False):
+    def _detect(self, variables, images, train=False, stage=0):
         """(B, S, S, 3) uint8 crops -> the network's outputs, its new statistics where training."""
         grey = (images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)
-        return forward(self.network, "network", variables, grey, train=train)
+        network = self.network
+        if stage:
+            network = network.clone(stages=stage, fixed=stage - 1)
+        return forward(network, "network", variables, grey, train=train)
 
     def _whole(self, points, batch):
         """Points with the crop's centre for those that are not labelled: found or true, alike."""
@@ -353,41 +287,83 @@ class PixelWise(System):
             outputs = jax.nn.log_softmax(outputs.astype(jnp.float32))
         return decoding.soft_argmax(outputs)[0][:, :points]
 
-    def _errors(self, outputs, batch):
-        """Outputs, batch -> loss (B,), its parts. Distances are in crop pixels (Eq. 1). Pixels take
-        no class of a point that does not count."""
+    def _errors(self, outputs, batch, looks=None):
+        """Outputs, batch -> loss (B,), its parts. `looks`: points -> the discriminator's logits
+        (B,), where there is one."""
+        losses_of = partial(self._parts, batch=batch, looks=looks)
+        parts, added = losses_of(outputs), {}
+        if self.method == "hybrid":
+            added["points"] = self.beta
+        if looks:
+            added["face"] = self.gamma
+        own = self.alpha if self.method in ("pwc", "hybrid") else 1.0
+        weights = dict.fromkeys(parts, own) | added
+        if added and self.balance == "gradients" and not self._detached:
+            scales = _scales(losses_of, outputs, set(added))
+            weights |= {name: weights[name] * scale for name, scale in scales.items()}
+        return sum(weights[name] * value for name, value in parts.items()), parts
+
+    def _parts(self, outputs, batch, looks):
+        """The losses (B,) by name, unweighted. Distances are in crop pixels (Eq. 1)."""
         points, counted = batch["points"], self.counted(batch)
         distance_to = partial(_distance, points=points, counted=counted)
         if self.method == "dan":
-            found = {f"stage{i}": distance_to(shape) for i, shape in enumerate(outputs, 1)}
-            return sum(found.values()), found
-        if self.method == "direct":
-            distance = distance_to(outputs)
-            return distance, {"points": distance}
-        if self.method != "distribution":
-            absent = jnp.pad(counted == 0, ((0, 0), (0, 1)))[:, None, None]
-            outputs = jnp.where(absent, NEVER, outputs)
-        if self.method in ("pwc", "hybrid"):
+            stages = list(enumerate(outputs, 1))
+            stages = stages if self.supervision == "sum" else stages[-1:]
+            parts = {f"stage{i}": distance_to(shape) for i, shape in stages}
+        elif self.method == "direct":
+            parts = {"points": distance_to(outputs)}
+        elif self.method in ("pwc", "hybrid"):
+            logits = _without(outputs, counted)
             classes = targets.class_map(points, self.size, counted > 0)
-            pixels = losses.cross_entropy_pixels(outputs, classes)
+            pixels = losses.cross_entropy_pixels(logits, classes)
             pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
-            if self.method == "pwc":
-                return self.alpha * pixels, {"pixels": pixels}
-            distance = distance_to(self._coordinates(outputs))
-            parts = {"pixels": pixels, "points": distance}
-            return self.alpha * pixels + self.beta * distance, parts
+            parts = {"pixels": pixels}
+            if self.method == "hybrid":
+                parts["points"] = distance_to(self._coordinates(logits))
+        else:
+            parts = {"maps": self._maps_loss(outputs, points, counted)}
+        if looks:
+            found = self._whole(self._coordinates(outputs), batch)
+            parts["face"] = jax.nn.softplus(-looks(found))  # -log D
+        return parts
+
+    def _maps_loss(self, outputs, points, counted):
         centres = jnp.round(points) if self.integer_labels else points
         label = targets.gaussian_maps(centres, 1, self.size, self.sigma, CUT)
         if self.method == "distribution":
             loss = losses.LOSSES[self.criterion].call
-            maps = (loss(outputs, losses.Label(centres, label)) * counted).sum(-1)
-        else:
-            label = label * counted[:, None, None]
-            label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
-            background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
-            label = jnp.concatenate([label, background], -1)
-            maps = jnp.square(self._shares(outputs) - label).sum((1, 2, 3))
-        return maps, {"maps": maps}
+            return (loss(outputs, losses.Label(centres, label)) * counted).sum(-1)
+        label = label * counted[:, None, None]
+        label = label / (2 * jnp.pi * self.sigma**2) if self.peak == "sum1" else label
+        background = jnp.maximum(1 - label.sum(-1, keepdims=True), 0)
+        label = jnp.concatenate([label, background], -1)
+        return jnp.square(self._shares(_without(outputs, counted)) - label).sum((1, 2, 3))
+
+
+def _without(logits, counted):
+    """Logits of the classes (B, S, S, K + 1), of which no pixel takes that of a point that does not
+    count."""
+    absent = jnp.pad(counted == 0, ((0, 0), (0, 1)))[:, None, None]
+    return jnp.where(absent, NEVER, logits)
+
+
+def _scales(losses_of, outputs, added):
+    """By how much each of the `added` losses is to be multiplied, (B,), so that its gradient at a
+    face's outputs is as long as that of the other losses' sum; 0 where it has none.
+
+    `losses_of(outputs)` gives the losses (B,) by name.
+    """
+    parts, pull = jax.vjp(losses_of, jax.lax.stop_gradient(outputs))
+
+    def length(names):
+        (slope,) = pull({name: jnp.full_like(v, name in names) for name, v in parts.items()})
+        rows = (leaf.astype(jnp.float32).reshape(len(leaf), -1) for leaf in jax.tree.leaves(slope))
+        return jnp.sqrt(sum(jnp.square(row).sum(1) for row in rows))
+
+    own, lengths = length(parts.keys() - added), {name: length({name}) for name in added}
+    scales = {k: jnp.where(v > 0, own / jnp.maximum(v, 1e-12), 0) for k, v in lengths.items()}
+    return jax.lax.stop_gradient(scales)
 
 
 def _distance(found, points, counted):

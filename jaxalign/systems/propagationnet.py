@@ -10,6 +10,7 @@ AWing's (Wang et al., ICCV 2019), on which it builds, or named below.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -27,18 +28,23 @@ from jaxalign.systems.interface import SingleNetwork, forward, normalise
 STRIDE = 4  # crop pixels per map pixel
 BLOCKS = {"hpm": HPM, "bottleneck": Bottleneck}
 AWING = ("alpha", "omega", "epsilon", "theta")  # the shape of the Adaptive Wing loss
+# What AWing's released code leaves out of its union of curves, of which 13 are drawn then: of 29
+# points the bridge, of 68 and 98 (and here of others) the lower brows.
+NOT_AWINGS = {"cofw29": ("bridge",)}
+LOWER_BROWS = ("lbrow_lo", "rbrow_lo")
 
 
 class Propagation(nn.Module):
     """The Propagation Module (Section 3.1): landmark maps (B, h, w, K) and features (B, h, w, C)
     -> boundary maps (B, h, w, 15) and the attention (B, h, w, C), 0 to 1.
 
-    The layout whose parameters and operations come nearest to Table 8: each boundary is one 7x7
-    convolution of all landmark maps, and the "two-stage hourglass" is one of depth 2. The attention
-    starts at 1/2 everywhere: what it is made of is not normalised, and would drive the sigmoid to
-    its ends.
+    Boundaries are made by `convolutions` of 7x7, one behind the other with ReLU between: K -> 15
+    -> 15 ... ("a few consecutive convolution operations", Section 4.4). One or two come nearest to
+    Table 8, and so does a "two-stage hourglass" that is one of depth 2. The attention starts at 1/2
+    everywhere: what it is made of is not normalised, and would drive the sigmoid to its ends.
     """
 
+    convolutions: int = 2
     block: Callable = HPM
     pool: Callable = down_sampling("max", 3)
     dtype: jnp.dtype = jnp.float32
@@ -46,7 +52,10 @@ class Propagation(nn.Module):
     @nn.compact
     def __call__(self, maps, features, train: bool):
         width, conv = features.shape[-1], partial(nn.Conv, dtype=self.dtype)
-        boundaries = conv(len(CURVES), (7, 7), padding=3, name="boundaries")(maps)
+        lines = partial(conv, len(CURVES), (7, 7), padding=3)
+        boundaries = lines(name="boundaries")(maps)
+        for i in range(2, self.convolutions + 1):
+            boundaries = lines(name=f"boundaries{i}")(nn.relu(boundaries))
         x = jnp.concatenate([boundaries, features], -1)
         x = conv(width, (1, 1), name="merge")(x)
         hourglass = Hourglass(2, width, self.dtype, block=self.block, pool=self.pool)
@@ -59,7 +68,9 @@ class PropagationNetwork(nn.Module):
     """(B, S, S, 3) normalised images -> of each stack, last best: landmark maps (B, S/4, S/4, K),
     boundary maps (15 by propagation, 1 by boundary_channel, else none) and attentions (C or none).
 
-    The last attention reaches nothing: no hourglass follows.
+    An attention multiplies what the next hourglass is given: the features that it was made of, or,
+    where `attends` is "sum", their sum with the landmark maps' and the hourglass's own input. The
+    last one reaches nothing: no hourglass follows.
     """
 
     points: int
@@ -68,7 +79,10 @@ class PropagationNetwork(nn.Module):
     block: Callable = HPM
     pool: Callable = down_sampling("max", 3)
     coordconv: bool = True
+    stem_blur: int = 3
     propagation: bool = True
+    convolutions: int = 2
+    attends: str = "features"
     boundary_channel: bool = False
     dtype: jnp.dtype = jnp.float32
 
@@ -77,7 +91,7 @@ class PropagationNetwork(nn.Module):
         build = {"dtype": self.dtype, "block": self.block, "pool": self.pool}
         if self.coordconv and self.boundary_channel:
             images = with_coordinates(images)
-        x = stem(images, train, self.channels, **build)
+        x = stem(images, train, self.channels, **build, blur=self.stem_blur)
         landmarks, boundaries, attentions, union = [], [], [], None
         for i in range(1, self.stacks + 1):
             y = x
@@ -85,37 +99,46 @@ class PropagationNetwork(nn.Module):
                 conv = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
                 y = conv(with_coordinates(x, union))
             _, y, maps = one_stack(i, y, train, self.points + self.boundary_channel, **build)
-            if i < self.stacks:
-                x = fed_back(i, x, y, maps, self.dtype)
+            landmarks.append(maps[..., : self.points])
             if self.propagation:
-                module = Propagation(**build, name=f"propagation{i}")
+                module = Propagation(self.convolutions, **build, name=f"propagation{i}")
                 found, attention = module(maps, y, train)
-                x = x * attention
+                boundaries.append(found)
                 attentions.append(attention)
             else:
-                maps, found = maps[..., : self.points], maps[..., self.points :]
+                boundaries.append(maps[..., self.points :])
             if self.boundary_channel:
-                union = found
-            landmarks.append(maps)
-            boundaries.append(found)
+                union = boundaries[-1]
+            if self.propagation and self.attends == "features":
+                y = y * attentions[-1]
+            if i < self.stacks:
+                x = fed_back(i, x, y, maps, self.dtype)
+            if self.propagation and self.attends == "sum":
+                x = x * attentions[-1]
         return landmarks, boundaries, attentions
 
 
 @dataclass(frozen=True)
 class PropagationNet(SingleNetwork):
     """`block`: hpm or bottleneck; `pool`: max or average, anti-aliased by `blur` 2, 3 or 5 taps (0:
-    not); `coordconv`: hourglasses see coordinates; `propagation`: the Propagation Module.
+    not), and with `stem_blur` the stem's strided convolution too ("before every downsampling
+    operation, such as pooling and strided convolution", Section 1); `coordconv`: hourglasses see
+    coordinates; `propagation`: the Propagation Module, of `convolutions` for the boundaries, whose
+    attention is imposed on the hourglass's own features or on the sum that goes on (`attends`:
+    features or sum; "the feature maps from its anterior hourglass module", Section 3.1).
 
     `criterion`: awing (`alpha`, `omega`, `epsilon`, `theta`), mse, or another of losses.LOSSES,
     with AWing's `weight_map` or without; boundary maps are heights, under mse where the landmarks'
     loss makes logits. `focal`: per_sample, literal or masked (losses.focal_factor), "" for none.
     `beta`: the weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets,
-    in map pixels (cut in sigmas). `boundary_channel` is AWing's network instead of propagation: the
-    union of the boundaries as one more map, and coordinates on it and in the stem.
+    in map pixels (cut in sigmas). `boundary_labels`: blurred lines, as printed, or a Gaussian of
+    the distance (targets.boundary_maps); `mask_duplicates` leaves out curves that repeat another.
+    `boundary_channel` is AWing's network instead of propagation: the union of the boundaries as one
+    more map, and coordinates on it and in the stem; `union` of AWing's 13 curves (awing), or all.
 
-    Choices: attention multiplies the sum that goes on to the next hourglass; landmarks as AWing's
-    7x7 windows, centred on the exact point; boundaries a line of zero width blurred with sigma 1,
-    peak 1; losses are means over pixels, summed over maps (as printed) and over stacks.
+    Choices: landmarks as AWing's 7x7 windows, centred on the exact point; boundaries lines of zero
+    width, sigma 1, peak 1; losses are means over pixels, summed over maps (as printed) and over
+    stacks.
     """
 
     stacks: int = 4
@@ -123,9 +146,13 @@ class PropagationNet(SingleNetwork):
     block: str = "hpm"
     pool: str = "max"
     blur: int = 3
+    stem_blur: bool = True
     coordconv: bool = True
     propagation: bool = True
+    convolutions: int = 2
+    attends: str = "features"
     boundary_channel: bool = False
+    union: str = "awing"
     criterion: str = "awing"
     alpha: float = 2.1
     omega: float = 14.0
@@ -137,6 +164,8 @@ class PropagationNet(SingleNetwork):
     sigma: float = 1.75
     cut: float = 2.0
     boundary_sigma: float = 1.0
+    boundary_labels: str = "blurred"
+    mask_duplicates: bool = False
     decoder: str = "quarter"
     epochs: float = 240
     optimizer: Optimizer = field(
@@ -146,13 +175,16 @@ class PropagationNet(SingleNetwork):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=STRIDE * 16, channels=8)
-        self.check_least(stacks=1, beta=0, cut=0)
+        self.check_least(stacks=1, convolutions=1, beta=0, cut=0)
         self.check_choices(
             block=BLOCKS,
             pool=("average", "max"),
             blur=(0, 2, 3, 5),
             criterion=losses.LOSSES,
             focal=("", *losses.FOCAL),
+            attends=("features", "sum"),
+            union=("awing", "all"),
+            boundary_labels=targets.FORMS,
             decoder=decoding.DECODERS,
         )
         self.check_above(0, "omega", "epsilon", "theta", "sigma", "boundary_sigma")
@@ -160,6 +192,18 @@ class PropagationNet(SingleNetwork):
             self.refuse("alpha", "must be above 1, the highest target")
         if self.propagation and self.boundary_channel:
             self.refuse("boundary_channel", "set system.propagation=False with it")
+
+    @classmethod
+    def from_older(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of before the readings could be chosen lack: what was built then."""
+        then = {
+            "stem_blur": False,
+            "convolutions": 1,
+            "attends": "sum",
+            "union": "all",
+            "boundary_labels": "distance",
+        }
+        return super().from_older(then | values)
 
     @property
     def idle(self):
@@ -169,7 +213,20 @@ class PropagationNet(SingleNetwork):
         if losses.LOSSES[self.criterion].logits and not (self.propagation or self.boundary_channel):
             found["weight_map"] = f"criterion={self.criterion} weighs no pixels"
         if not (self.propagation or self.boundary_channel):
-            found |= dict.fromkeys(("beta", "boundary_sigma"), "no boundaries are predicted")
+            names = "beta", "boundary_sigma", "boundary_labels"
+            found |= dict.fromkeys(names, "no boundaries are predicted")
+        if not self.propagation:
+            names = "convolutions", "attends", "mask_duplicates"
+            found |= dict.fromkeys(names, "propagation=False has no such part")
+        elif self.stacks == 1:
+            found["attends"] = "no hourglass follows the only one"
+        if not self.boundary_channel:
+            found["union"] = "boundary_channel=False has none"
+        if not self.blur:
+            found["stem_blur"] = "blur=0 blurs nothing"
+        plain, masked = (targets.boundary_weights(self.points, mask) for mask in (False, True))
+        if (plain == masked).all():
+            found["mask_duplicates"] = f"no curve of {self.scheme} repeats another"
         return found
 
     @property
@@ -181,10 +238,19 @@ class PropagationNet(SingleNetwork):
             block=BLOCKS[self.block],
             pool=down_sampling(self.pool, self.blur),
             coordconv=self.coordconv,
+            stem_blur=self.blur if self.stem_blur else 0,
             propagation=self.propagation,
+            convolutions=self.convolutions,
+            attends=self.attends,
             boundary_channel=self.boundary_channel,
             dtype=jnp.dtype(self.dtype),
         )
+
+    @property
+    def united(self) -> tuple[str, ...]:
+        """Names of the curves in the union map."""
+        without = NOT_AWINGS.get(self.scheme, LOWER_BROWS) if self.union == "awing" else ()
+        return tuple(name for name in CURVES if name not in without)
 
     def decode(self, maps):
         landmarks, _, _ = maps
@@ -216,10 +282,18 @@ class PropagationNet(SingleNetwork):
         values = parts["landmarks"]
         if self.propagation or self.boundary_channel:
             chosen = slice(-1) if self.propagation else slice(-1, None)
-            label = targets.boundary_maps(points, self.points, *side, self.boundary_sigma)
+            label = targets.boundary_maps(
+                points,
+                self.points,
+                *side,
+                sigma=self.boundary_sigma,
+                form=self.boundary_labels,
+                union=self.united,
+            )
             label = self._label(label[..., chosen])
-            weights = targets.boundary_weights(self.points)[None]
-            weights = weights * targets.curves_labelled(batch["labelled"], self.points)
+            weights = targets.boundary_weights(self.points, self.mask_duplicates)[None]
+            known = targets.curves_labelled(batch["labelled"], self.points, self.united)
+            weights = weights * known
             logits = losses.LOSSES[self.criterion].logits
             loss = self._loss("mse" if logits else self.criterion)
             errors = [loss(maps, label) for maps in boundaries]

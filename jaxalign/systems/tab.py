@@ -4,8 +4,9 @@ SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and
 a U-Net, turns these maps into landmark maps, with SCBE's features added at four scales. SCBE is
 trained first, then BALT on the frozen SCBE; both with the mean squared error. Where the paper is
 silent or garbled (Eq. 4), the choices are those of the first author's released code, but that
-labels keep the sub-pixel place unless `integer_labels` is set. For fusions other than 2, features
-of a single scale and the lower brows of 68 points no code was released: they are ours.
+labels keep the sub-pixel place unless `integer_labels` is set, and that SCBE is that of its phase's
+end: the release keeps the epoch whose boundaries of the test faces are best. For fusions other than
+2, features of a single scale and the lower brows of 68 points no code was released: they are ours.
 """
 
 from collections.abc import Callable
@@ -63,13 +64,15 @@ class SCBE(nn.Module):
     (B, S/4, S/4, 16) of each stack, last best, and the boundary-aware features B_1, B_2, ....
 
     Those are the four levels of the last hourglass, or, where `multi_scale` is off, only what the
-    last maps are read off (Section 4.9).
+    last maps are read off (Section 4.9). `reuse` adds the stem's features to the second
+    hourglass's input (the upper purple line of Fig. 4).
     """
 
     stem: str
     stacks: int = 2
     channels: int = 256
     multi_scale: bool = True
+    reuse: bool = True
     kernel_init: Callable = LECUN
     dtype: jnp.dtype = jnp.float32
 
@@ -82,7 +85,9 @@ class SCBE(nn.Module):
             "base": partial(BaseStem, width),
         }[self.stem]
         (x,) = stem(dtype=self.dtype, name="stem")(images, train)
-        maps, levels, last = stacked(x, train, self.stacks, MAPS, self.dtype, self.kernel_init)
+        maps, levels, last = stacked(
+            x, train, self.stacks, MAPS, self.dtype, self.kernel_init, self.reuse
+        )
         return maps, levels if self.multi_scale else [last]
 
 
@@ -91,15 +96,19 @@ class BALT(nn.Module):
     B_1, ... at strides 1, 2, 4, 8 of the maps -> landmark maps (B, h, w, K).
 
     Level i of the encoder is fused with the features B_j, i - fusion < j <= i (Eq. 3, 4). A
-    transition is a convolution, norm and ReLU: 1x1 at its own level, else 3x3 with the stride
-    between them, as the released code has it for fusion 2 (printed is MP(T(B_j)), whose channels
-    do not fit). Without `shape_constraint` the decoder is not given the fused features (Eq. 5).
+    transition T is a convolution to the level's width, norm and ReLU, 1x1 where j = i. From above,
+    j < i, `bridge` strided makes it 3x3 with the stride between the levels, as the released code
+    for fusion 2 and by the size that the paper prints; pooled is MP(T(B_j)) as Eq. 4 prints it.
+    Without `shape_constraint` the decoder is not given the fused features (Eq. 5). `momentum` is
+    the U-Net's, as PyTorch counts it.
     """
 
     points: int
     width: int = 48
     fusion: int = 2
+    bridge: str = "strided"
     shape_constraint: bool = True
+    momentum: float = 0.01
     kernel_init: Callable = LECUN
     dtype: jnp.dtype = jnp.float32
 
@@ -109,23 +118,34 @@ class BALT(nn.Module):
         features = dict(enumerate(features, 1))
 
         def transition(source, level):
-            kernel, channels = (1 if source == level else 3), self.width * 2 ** (level - 1)
+            strided = self.bridge == "strided" and source < level
+            kernel, channels = (3 if strided else 1), self.width * 2 ** (level - 1)
             layer = conv(
                 channels,
                 (kernel, kernel),
-                strides=2 ** (level - source),
+                strides=2 ** (level - source) if strided else 1,
                 padding=kernel // 2,
                 use_bias=False,
                 name=f"transition{source}_{level}",
             )
             norm = batch_norm(train, f"transition{source}_{level}_bn", dtype=self.dtype)
-            return nn.relu(norm(layer(features[source])))
+            x = nn.relu(norm(layer(features[source])))
+            for _ in range(0 if strided else level - source):
+                x = max_pool(x)
+            return x
 
         fused = [
             sum(transition(j, i) for j in range(i, max(0, i - self.fusion), -1) if j in features)
             for i in range(1, LEVELS + 1)
         ]
-        unet = UNet(self.width, self.shape_constraint, self.dtype, self.kernel_init, name="unet")
+        unet = UNet(
+            width=self.width,
+            skips=self.shape_constraint,
+            dtype=self.dtype,
+            kernel_init=self.kernel_init,
+            momentum=self.momentum,
+            name="unet",
+        )
         x = unet(boundaries, fused, train)
         return conv(self.points, (1, 1), name="maps")(x)
 
@@ -133,15 +153,18 @@ class BALT(nn.Module):
 @dataclass(frozen=True)
 class TAB(System):
     """`stem`: vgg, resnet or base; `features`: ms (multi-scale) or ss (single-scale); `fusion`
-    0 to 3; `intermediate`: every stack's boundary maps are supervised, not only the last one's.
-    `criterion` of the landmark maps: one of losses.LOSSES; boundary maps are under the squared
-    error.
+    0 to 3, across levels by `bridge` strided or pooled (BALT). Of two stacks, `feature_reuse`: the
+    second is given the stem's features too; `intermediate`: the first one's boundary maps are
+    supervised too (Section 3.1, (1) and (2)). `criterion` of the landmark maps: one of
+    losses.LOSSES; boundary maps are under the squared error.
 
     `boundary_sigma`, `boundary_cut`, `sigma` (of the landmarks; map pixels) make the targets, with
     `integer_labels` on whole map pixels as released. `mask_duplicates` leaves out curves that
     repeat another. `scbe_from`: a checkpoint of this system to take SCBE from, which then is not
     trained. `scbe_statistics` of batch norm while BALT is trained: moving (as released) or frozen.
-    `conv_deviation` of the normal that convolutions after the stem start from; 0: LeCun's.
+    `unet_momentum` of the U-Net's batch norm, the share of the new batch as PyTorch counts it: 0.01
+    as released; all other norms have 0.1. `conv_deviation` of the normal that convolutions after
+    the stem start from; 0: LeCun's.
     """
 
     stem: str = "vgg"
@@ -150,7 +173,10 @@ class TAB(System):
     features: str = "ms"
     base_width: int = 48
     fusion: int = 2
+    bridge: str = "strided"
     shape_constraint: bool = True
+    unet_momentum: float = 0.01
+    feature_reuse: bool = True
     intermediate: bool = True
     conv_deviation: float = 0.001
     criterion: str = "mse"
@@ -173,12 +199,14 @@ class TAB(System):
         if self.stem == "resnet" and self.channels != 256:
             self.refuse("channels", "the stem resnet has 256")
         self.check_least(base_width=1, conv_deviation=0, boundary_cut=0)
-        self.check_above(0, "sigma", "boundary_sigma")
+        self.check_above(0, "sigma", "boundary_sigma", "unet_momentum")
+        self.check_shares("unet_momentum")
         self.check_choices(
             stem=(*PRETRAINED, "base"),
             stacks=(1, 2),
             features=("ms", "ss"),
             fusion=(0, 1, 2, 3),
+            bridge=("strided", "pooled"),
             criterion=losses.LOSSES,
             decoder=decoding.DECODERS,
             scbe_statistics=("moving", "frozen"),
@@ -187,10 +215,19 @@ class TAB(System):
     @property
     def idle(self):
         found = losses.idle_decoder(self.criterion)
+        if self.fusion < 2:
+            found["bridge"] = f"fusion={self.fusion} adds no features of other levels"
+        if self.stacks == 1:
+            found |= dict.fromkeys(("feature_reuse", "intermediate"), "stacks=1 is one hourglass")
         if self.scbe_from:
             names = "scbe_epochs", "scbe_optimizer", "intermediate"
             found |= dict.fromkeys(names, f"SCBE is taken from {self.scbe_from}")
         return found
+
+    @classmethod
+    def from_older(cls, values):
+        """Before this setting the U-Net's batch norm had the momentum of all others."""
+        return {"unet_momentum": 0.1} | values
 
     @property
     def predictors(self):
@@ -205,6 +242,18 @@ class TAB(System):
     def taken(self):
         return {"scbe": self.scbe_from} if self.scbe_from else {}
 
+    def unlike(self, network, other):
+        """Of SCBE: what its maps were made of, and curves that none of its labels had."""
+        if not isinstance(other, TAB):
+            return []
+        names = "size", "feature_reuse", "boundary_sigma", "boundary_cut", "integer_labels"
+        pairs = {name: (getattr(other, name), getattr(self, name)) for name in names}
+        found = [f"trained with {name}={theirs}, here {own}"
+                 for name, (theirs, own) in pairs.items() if theirs != own]  # fmt: skip
+        weights = targets.boundary_weights(other.points, other.mask_duplicates)
+        missing = [name for name, weight in zip(CURVES, weights, strict=False) if not weight]
+        return found + ([f"never trained on {', '.join(missing)}"] if missing else [])
+
     @property
     def kernel_init(self):
         return nn.initializers.normal(self.conv_deviation) if self.conv_deviation else LECUN
@@ -216,6 +265,7 @@ class TAB(System):
             stacks=self.stacks,
             channels=self.channels,
             multi_scale=self.features == "ms",
+            reuse=self.feature_reuse,
             kernel_init=self.kernel_init,
             dtype=jnp.dtype(self.dtype),
         )
@@ -226,7 +276,9 @@ class TAB(System):
             points=self.points.num_points,
             width=self.base_width,
             fusion=self.fusion,
+            bridge=self.bridge,
             shape_constraint=self.shape_constraint,
+            momentum=self.unet_momentum,
             kernel_init=self.kernel_init,
             dtype=jnp.dtype(self.dtype),
         )
@@ -265,6 +317,12 @@ class TAB(System):
     def shown(self, variables, images):
         (boundaries, _), _ = self.estimate(variables, images)
         return {BOUNDARIES: jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
+
+    def boundary_features(self, variables, images):
+        """(B, h, w, C): the finest boundary-aware features that BALT is given, the last
+        hourglass's output (Fig. 5)."""
+        (_, features), _ = self.estimate(variables, images)
+        return features[0]
 
     def boundary_mse(self, variables, batch):
         """(B,) mean squared error of the last stack's boundary maps (Table 8)."""

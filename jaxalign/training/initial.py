@@ -28,7 +28,8 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
 
     `init_from`: a file of PyTorch weights for `system.pretrained`, or a jaxalign work directory,
     of which every array of the same path and shape is taken. The networks in `system.taken` are
-    then replaced whole. Errors: InputError where something named does not fit.
+    then replaced whole; what `system.unlike` finds in the recipes of theirs is a line that warns.
+    Errors: InputError where something named does not fit.
     """
     if not init_from and not system.taken:
         return variables, []
@@ -38,8 +39,11 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
     elif init_from:
         put, lines = from_file(system, own, Path(init_from))
     for network, path in system.taken.items():
-        put |= _whole_network(own, network, path)
+        arrays, other = _whole_network(own, network, path)
+        put |= arrays
         lines.append(f"{network}: whole from {path}")
+        found = system.unlike(network, other)
+        lines += [f"warning: {network} of {path} was {difference}" for difference in found]
     if rest := _modules(own, put):
         lines.append(f"left at random: {_some(rest)}")
 
@@ -136,8 +140,13 @@ def _from_checkpoint(own, path):
 
 
 def _whole_network(own, network, path):
-    _, variables, _ = checkpoints.load(path)
-    theirs = arrays_of(variables)
+    recipe, variables, _ = checkpoints.load(path)
+    return check_network(own, arrays_of(variables), network, path), recipe.system
+
+
+def check_network(own: dict, theirs: dict, network: str, path: Path | str) -> dict:
+    """Arrays, or shapes, by key of one's own and of what `path` names -> those of its network.
+    Errors: InputError where they are not as one's own."""
     wanted = {key: leaf.shape for key, leaf in own.items() if key[1] == network}
     given = {key: array for key, array in theirs.items() if key[1] == network}
     if not given:

@@ -15,7 +15,8 @@ from jaxalign import parallel
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
-from jaxalign.pipeline import bins_of, training_batches
+from jaxalign.evaluation.summary import headed
+from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
@@ -71,9 +72,10 @@ class Run:
     machine; a resumed run equals an uninterrupted one.
 
     `validate(run)` judges the present weights on `run.val_faces`: the NME, by which the best
-    checkpoint is kept, and the score that 99 % of the faces reach. `on_step(run)` is called after
-    each update, on every host: `run.step` updates are done, and `run.state` is what they led to;
-    copy what is to outlive the next one, which takes its memory.
+    checkpoint is kept (unless training.judge is the loss), and the score that 99 % of the faces
+    reach. `on_step(run)` is called after each update, on every host: `run.step` updates are done,
+    and `run.state` is what they led to; copy what is to outlive the next one, which takes its
+    memory.
     """
 
     def __init__(
@@ -103,7 +105,8 @@ class Run:
         self.bins = bins_of(train, recipe.data.balance) if recipe.data.balance else None
         self.stretches, self.per_epoch = plan(recipe, len(train))
         self.last = self.stretches[-1].last
-        self.normaliser = protocol_for(benchmark, self.system.points).normaliser
+        self.protocol = protocol_for(benchmark, self.system.points)
+        self.normaliser = self.protocol.normaliser  # of the validation NME
         self.predictor = Predictor(self.system)
         self.stop_signal, self.opening = None, []
         self._open(resume)
@@ -197,6 +200,7 @@ class Run:
         steps = stretch.last - stretch.first
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
         updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
+        mean_loss = parallel.reduction(partial(states.mean_loss, objective=phase.cycle[-1]))
         save_every = max(1, round(training.save_epochs * self.per_epoch))
         evaluate_every = self._evaluate_every(phase)
 
@@ -223,7 +227,7 @@ class Run:
                 self.log.write(self.step, phase.name, numbers)
                 self.log.show(loss=numbers["loss"])
             if saving:
-                self._save(phase, evaluating)
+                self._save(phase, evaluating, mean_loss)
             if self.stop_signal:
                 self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
                 raise SystemExit(128 + self.stop_signal)
@@ -287,19 +291,38 @@ class Run:
             "lower the rate or set optimizer.clip; the last checkpoint is whole"
         )
 
-    def _save(self, phase, evaluating):
+    def _save(self, phase, evaluating, mean_loss):
         """Validate and save. A save without validation is never the best one."""
         val, low_score = math.inf, 0.0
         evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):
             val, low_score = self.validate(self)
-            self.log.write(self.step, phase.name, {"val_nme": val})
-            told = f"epoch {self.step / self.per_epoch:.1f}: validation NME"
-            self.log.say(f"{told} ({self.normaliser}) {100 * val:.3f} %")
+            found, told = {"val_nme": val}, f"{100 * val:.3f} %"
+            if self.recipe.training.judge == "loss":
+                val = found["val_loss"] = self._validation_loss(mean_loss)
+                told += f", loss {val:.6g}"
+            self.log.write(self.step, phase.name, found)
+            epoch = f"epoch {self.step / self.per_epoch:.1f}"
+            self.log.say(f"{epoch}: validation NME ({self.normaliser}) {told}")
         if evaluating and not (len(self.val_faces) and self.recipe.training.keep == "best"):
             val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score)
         self.log.restart_clock()
+
+    def _validation_loss(self, mean_loss):
+        data, variables, sums = self.recipe.data, self.state.variables(), np.zeros(2)
+        batches = evaluation_batches(
+            self.val_faces,
+            self.system.points,
+            data.crop,
+            self.system.size,
+            batch=self.recipe.training.batch // jax.process_count(),
+            threads=data.threads,
+        )
+        for batch in batches:
+            mean, faces = mean_loss(variables, {k: parallel.split(batch[k]) for k in DEVICE_KEYS})
+            sums += float(mean) * float(faces), float(faces)
+        return float(sums[0] / sums[1])
 
 
 def nme_and_low_score(run: Run) -> tuple[float, float]:
@@ -315,5 +338,6 @@ def nme_and_low_score(run: Run) -> tuple[float, float]:
         threads=data.threads,
     )
     assert results.score is not None  # a predictor gives scores
+    run.normaliser = headed(run.protocol, results).normaliser
     nme = float(np.mean(results.nme(run.normaliser)))
     return nme, float(np.quantile(results.score.mean(1), 0.01))

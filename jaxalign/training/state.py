@@ -55,7 +55,24 @@ def start_optimizers(phase: Phase, params: dict) -> dict:
 
 
 def trained(objective: Objective, params: dict) -> dict:
-    return {name: params[name] for name in objective.trains}
+    """The networks, or the parts of networks, that the objective trains, by their names in the tree
+    of `params`."""
+    found = {}
+    for path in objective.trains:
+        *outer, name = path.split("/")
+        place, whole = found, params
+        for one in outer:
+            place, whole = place.setdefault(one, {}), whole[one]
+        place[name] = whole[name]
+    return found
+
+
+def replaced(params: dict, part: dict) -> dict:
+    """`params` with what `part`, a tree of some of its names, holds."""
+    return params | {
+        name: replaced(params[name], new) if isinstance(new, dict) else new
+        for name, new in part.items()
+    }
 
 
 def train_step(
@@ -78,7 +95,9 @@ def train_step(
     faces = jax.lax.psum(batch["weight"].sum(), AXIS)
 
     def share_of_loss(params):
-        values, parts, stats = objective.loss(state.params | params, state.batch_stats, batch, key)
+        values, parts, stats = objective.loss(
+            replaced(state.params, params), state.batch_stats, batch, key
+        )
         mean = partial(weighted_share, weights=batch["weight"], total=faces)
         return mean(values), ({name: mean(part) for name, part in parts.items()}, values, stats)
 
@@ -88,7 +107,7 @@ def train_step(
 
     optimizer = objective.optimizer.build(lambda count: rate(state.step - first))
     updates, optimizer_state = optimizer.update(grads, state.optimizers[objective.name], params)
-    params = state.params | cast(dict, optax.apply_updates(params, updates))
+    params = replaced(state.params, cast(dict, optax.apply_updates(params, updates)))
     if ema:
         taken = state.step - first  # steps of this phase
         decay = jnp.minimum(ema, (1 + taken) / (10 + taken))
@@ -102,6 +121,15 @@ def train_step(
     )
     metrics = {"loss": loss, **parts, "grad_norm": optax.tree.norm(grads)}
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
+
+
+def mean_loss(variables: dict, batch: DeviceBatch[jax.Array], *, objective: Objective):
+    """(variables, batch) -> the objective's mean loss of the faces with a weight, and that weight,
+    on one of AXIS's devices; no statistics are kept."""
+    given = variables["params"], variables["batch_stats"], batch, jax.random.key(0)
+    faces = jax.lax.psum(batch["weight"].sum(), AXIS)
+    share = weighted_share(objective.loss(*given)[0], batch["weight"], faces)
+    return jax.lax.psum(share, AXIS), faces
 
 
 def weighted_share(values, weights, total):

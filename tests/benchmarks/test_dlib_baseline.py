@@ -124,9 +124,13 @@ def test_a_mirrored_face_keeps_its_points_on_what_they_mark(data_300w):
 def test_a_face_is_detected_from_an_overlap_of_three_tenths(fake):
     boxes = [np.array([10, 10, 54, 60]), np.array([10, 10, 54, 26]), np.array([10, 10, 54, 24])]
     photo = np.zeros((80, 80), np.uint8)
-    assert detected(fake, [photo] * 3, boxes).tolist() == [True, True, False]
+    whole, part, little = detected(fake, [photo] * 3, boxes)
+    assert whole.tolist() == part.tolist() == [10, 10, 54, 60] and little is None
+    two = [Rectangle(9, 9, 50, 50), Rectangle(10, 10, 54, 59)]
+    fake.get_frontal_face_detector = lambda: lambda photo, doubled: two
+    assert detected(fake, [photo], boxes[:1])[0].tolist() == [10, 10, 54, 59]
     fake.get_frontal_face_detector = lambda: lambda photo, doubled: []
-    assert not detected(fake, [photo], boxes[:1]).any()
+    assert detected(fake, [photo], boxes[:1]) == [None]
 
 
 def test_presets_and_settings():
@@ -219,12 +223,85 @@ def test_command_passes_its_settings_on(fake, data_300w, tmp_path, monkeypatch, 
 def test_found_faces_are_counted_in_each_subset():
     results = fake_results(4, subsets=(("full", "common"), ("full", "common"), ("full",), ()))
     found = np.array([True, False, True, False])
-    rows = dlib_baseline.detections(results, found, protocol_for("ibug_300w", IBUG68))
+    rows = dlib_baseline.detections_of(results, found, protocol_for("ibug_300w", IBUG68))
     counts = {name: (row["found"], row["tested"]) for name, row in rows.items()}
     assert counts == {"all": (2, 4), "full": (2, 3), "common": (1, 2)}
     nme = results.nme("inter_ocular")
     assert rows["full"]["nme"] == pytest.approx(nme[[0, 2]].mean())
-    assert dlib_baseline.detections(results, ~found, protocol_for("", IBUG68))["all"]["found"] == 2
+    rows = dlib_baseline.detections_of(results, ~found, protocol_for("", IBUG68))
+    assert rows["all"]["found"] == 2
+
+
+def published(fake, monkeypatch, path, points=68):
+    """A predictor in a file: a line of points across the middle of the rectangle."""
+
+    class Published:
+        def __init__(self, name):
+            if not path.exists() or name != str(path):
+                raise RuntimeError(f"Unable to open {name}")
+
+        def __call__(self, photo, rect):
+            left, top, right, bottom = rect.corners
+            x = np.linspace(left, right, points).round().astype(int).tolist()
+            parts = [point(one, (top + bottom) // 2) for one in x]
+            return SimpleNamespace(num_parts=points, parts=lambda: parts)
+
+    monkeypatch.setattr(fake, "shape_predictor", Published, raising=False)
+    return Published
+
+
+@pytest.mark.parametrize("boxes", ["landmarks", "dlib"])
+def test_a_published_predictor_is_scored(fake, data_300w, tmp_path, monkeypatch, capsys, boxes):
+    """Without training; on the detector's boxes only the faces that it finds."""
+    path, out = tmp_path / "theirs.dat", tmp_path / "out"
+    path.write_bytes(bytes(2**19))
+    published(fake, monkeypatch, path)
+    test = open_source("ibug_300w/test", IBUG68, data_300w)
+    boxes_of = [sample["boxes"]["landmarks"] for sample in test]
+    corners = (boxes_of[0] + 1).round().astype(int).tolist()
+    fake.get_frontal_face_detector = lambda: lambda photo, doubled: [Rectangle(*corners)]
+    found = [number for number, box in enumerate(detected(fake, [None] * len(test), boxes_of))
+             if box is not None]  # fmt: skip
+    arguments = ["--predictor", path, "--boxes", boxes, "--test", "ibug_300w/test",
+                 "--data-dir", data_300w, "--out", out]  # fmt: skip
+    assert dlib_baseline.main(list(map(str, arguments))) == 0 and not fake.calls
+    results = Results.load(out / "predictions.jsonl")
+    scored = found if boxes == "dlib" else range(len(test))
+    assert results.ids == tuple(test[number]["id"] for number in scored)
+    if boxes == "dlib":
+        np.testing.assert_array_equal(results.predicted[0][[0, -1], 0], corners[::2])
+    else:
+        face = Face.of(test[1], Crop(landmarks=BoxRule(1.0)))
+        np.testing.assert_array_equal(results.predicted[1][[0, -1], 0], face.box[::2])
+    assert not (out / "predictor.dat").exists()
+    printed = capsys.readouterr().out
+    assert f"\n{path}: 0.5 MiB, " in printed
+    assert f"\nall: dlib's detector finds {len(found)}/{len(test)}, NME" in printed
+    measured = json.loads((out / "dlib.json").read_text())
+    assert measured["boxes"] == boxes and measured["predictor"] == str(path)
+    assert dlib_baseline.main(list(map(str, arguments))) == 2
+    assert "holds a predictions.jsonl already" in capsys.readouterr().err
+
+
+def test_a_predictor_that_does_not_fit_is_named(fake, data_300w, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "theirs.dat"
+    published(fake, monkeypatch, path, points=5)
+    arguments = ["--predictor", str(path), "--test", "ibug_300w/test", "--data-dir", str(data_300w),
+                 "--out", str(tmp_path / "out")]  # fmt: skip
+
+    def refusal(*more):
+        assert dlib_baseline.main([*arguments, *more]) == 2
+        return capsys.readouterr().err
+
+    assert "dlib cannot read it (Unable to open" in refusal()
+    path.write_bytes(b"")
+    assert "its faces have 5 points, not 68; name another --scheme" in refusal()
+    assert "--predictor trains none" in refusal("--limit", "3")
+    assert "--boxes dlib takes none" in refusal("--boxes", "dlib", "--enlarge", "1.2")
+    fake.get_frontal_face_detector = lambda: lambda photo, doubled: []
+    published(fake, monkeypatch, path)
+    assert "dlib's detector finds none of its faces" in refusal("--boxes", "dlib")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("more", [("--enlarge", 0), ("--limit", -1)])

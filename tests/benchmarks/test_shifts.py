@@ -55,7 +55,8 @@ def source():
         points = rng.uniform(30, 70, (68, 2)).astype(np.float32)
         points[:2] = (18, 20), (82, 78)  # fixes the box: 64 pixels
         faces.append({
-            "id": str(i), "photo": encoded, "points": points, "visible": np.ones(68, bool),
+            "id": str(i), "photo": encoded, "points": points, "labelled": np.ones(68, bool),
+            "visible": np.ones(68, bool),
             "attributes": np.zeros(6), "boxes": {"landmarks": np.array([18.0, 18, 82, 82])},
             "subsets": (), "norm_box": np.full(4, np.nan), "yaw": np.nan,
         })  # fmt: skip

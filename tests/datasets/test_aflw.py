@@ -10,7 +10,7 @@ from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.errors import InputError
 from jaxalign.schemes import AFLW19
 from jaxalign.sources import open_source
-from tests.helpers.trees_aflw import aflw_tables, make_aflw
+from tests.helpers.trees_aflw import NAMES, aflw_tables, make_aflw
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,39 @@ def test_a_point_on_the_edge_of_the_box_is_not_inside(tmp_path):
     tables["data"][2, 0] = tables["bbox"][2, 0]
     savemat(tmp_path / aflw.INFO, tables)
     assert all("frontal" not in face.subsets for face in aflw.faces(tmp_path))
+
+
+def listed(tables, *rows):
+    """HRNet's list of these rows: photo, scale, box, centre, and the points x, y."""
+    lines = ["image_name,scale,box_size,center_w,center_h,original_0_x"]
+    for row in rows:
+        points = tables["data"][row - 1].reshape(2, 19).T.ravel() + 0.25
+        lines.append(",".join([f"flickr/{NAMES[row - 1]}", "1.8", "362", "4", "5",
+                               *map(str, points)]))  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def test_frontal_by_a_list(tmp_path):
+    """Of two faces of one photo the one whose points are listed."""
+    tables = make_aflw(tmp_path)
+    (tmp_path / aflw.LIST).write_text(listed(tables, 2, 5))
+    frontal = [f.id[-5:] for f in aflw.faces(tmp_path, front="list") if "frontal" in f.subsets]
+    assert sorted(frontal) == ["00002", "00005"]
+    assert aflw.BENCHMARK.config({"front": "list"}) == "frontlist"
+    assert aflw.BENCHMARK.expected({"front": "list"})["frontal"] == 1314
+    with pytest.raises(InputError, match="front=all; it is rule or list"):
+        next(aflw.faces(tmp_path, front="all"))
+
+
+def test_lists_that_are_not_of_the_test_faces(tmp_path):
+    tables = make_aflw(tmp_path)
+    with pytest.raises(InputError, match="frontal.csv: No such file"):
+        next(aflw.faces(tmp_path, front="list"))
+    for text in (listed(tables, 5, 4), listed(tables, 5) + "0/image00002.jpg,1,2\n",
+                 listed(tables, 5) + "\n", listed(tables, 5) + "nowhere.jpg,1\n"):  # fmt: skip
+        (tmp_path / aflw.LIST).write_text(text)  # 4 is for training
+        with pytest.raises(InputError, match=r"frontal.csv: line 3 \(.*\) is no test face of AFLW"):
+            next(aflw.faces(tmp_path, front="list"))
 
 
 def test_builds_and_reads_back(tmp_path):

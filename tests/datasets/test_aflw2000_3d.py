@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from jaxalign.datasets.aflw2000_3d import BENCHMARK, ORIGINAL, POSES, REANNOTATED, faces
+from jaxalign.datasets.aflw2000_3d import (
+    BENCHMARK,
+    NEW_POSES,
+    ORIGINAL,
+    POSES,
+    REANNOTATED,
+    faces,
+)
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.errors import InputError
@@ -37,9 +44,38 @@ def test_points_and_bins_by_annotation(tmp_path):
     assert list(faces(tmp_path / "AFLW2000"))[0].id == "image00002"
 
 
-def test_complete_counts():
-    counts = BENCHMARK.counts
-    assert sum(counts[name] for name in set(BINS)) == counts["test"] == 2000
+@pytest.mark.parametrize(
+    ("poses", "sizes"),
+    [("list", (1312, 383, 305)), ("new", (1306, 462, 232)), ("annotation", (1312, 383, 305))],
+)
+def test_complete_counts(poses, sizes):
+    counts = BENCHMARK.expected(BENCHMARK.parse_options([f"poses={poses}"]))
+    assert tuple(counts[name] for name in sorted(set(BINS))) == sizes
+    assert sum(sizes) == counts["test"] == 2000
+
+
+def test_bins_by_the_second_list(tmp_path):
+    make_aflw2000(tmp_path, YAWS)
+    save(tmp_path / "lists", POSES, YAWS)
+    with pytest.raises(InputError, match="AFLW2000-3D-new.pose.npy is missing"):
+        list(faces(tmp_path, poses="new"))
+    save(tmp_path / "lists", NEW_POSES, YAWS[::-1])
+    read = list(faces(tmp_path, poses="new"))
+    assert [face.subsets[0] for face in read] == [BINS[i] for i in (4, 3, 2, 1, 0)]
+    assert [face.yaw for face in read] == pytest.approx(YAWS[::-1])
+    assert [face.subsets[0] for face in faces(tmp_path)] == BINS
+
+
+def test_points_as_they_are_stored(tmp_path):
+    made = make_aflw2000(tmp_path, YAWS)
+    save(tmp_path / "lists", REANNOTATED, [points.T + 2 for points in made.values()])
+    for face in faces(tmp_path, base=0):
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 1)
+    for face in faces(tmp_path, base=0, points="reannotated"):  # these count from 0 in any case
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 2)
+    assert BENCHMARK.config(BENCHMARK.parse_options(["base=0"])) == "base0"
+    with pytest.raises(InputError, match="aflw2000_3d: base=2; it is 0 or 1"):
+        list(faces(tmp_path, base=2))
 
 
 @pytest.mark.parametrize("place", ["AFLW2000", ".", "lists"])

@@ -12,6 +12,9 @@ from jaxalign.datasets import cofw, cofw68
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.errors import InputError
+from jaxalign.evaluation.summary import summarise
+from jaxalign.evaluation.truth import truth_of
+from jaxalign.protocols import protocol_for
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from tests.helpers.trees_cofw import cofw_photos, cofw_tables, make_cofw, make_cofw68, write_cofw
@@ -39,6 +42,23 @@ def test_photos_points_and_flags_are_exact(tmp_path):
     np.testing.assert_array_equal(read[1].boxes["dataset"], [5, 5, 45, 50])
 
 
+def test_occlusion_is_a_share_of_the_points(tmp_path):
+    """9 of 29 points are 31 %, 8 are 28 %."""
+    make_cofw(tmp_path)
+    with h5py.File(tmp_path / "COFW_test_color.mat", "r+") as mat:
+        mat["phisT"][58:, 0], mat["phisT"][58:, 1] = np.arange(29) < 9, np.arange(29) < 8
+
+    def found(**options):
+        return [face.attributes for face in cofw.faces(tmp_path, **options)][-2:]
+
+    none, occluded = (0,) * 6, (0, 0, 0, 0, 1, 0)
+    assert found() == [occluded, none]
+    assert found(occluded=0.25) == [occluded] * 2 and found(occluded=0.5) == [none] * 2
+    for share in (0, 1.5):
+        with pytest.raises(InputError, match="above 0 and at most 1"):
+            found(occluded=share)
+
+
 def test_grey_set_where_the_colour_set_is_not(tmp_path):
     make_cofw(tmp_path / "pose")
     path = tmp_path / "pose/COFW_test_color.mat"
@@ -50,6 +70,18 @@ def test_grey_set_where_the_colour_set_is_not(tmp_path):
     path.unlink()
     (tmp_path / "pose/COFW_train_color.mat").unlink()
     assert [face.boxes["dataset"][2] for face in cofw.faces(tmp_path)] == [44, 45]
+
+
+def test_files_are_found_as_deep_as_the_archives_put_them(tmp_path):
+    made = make_cofw(tmp_path / "COFW/common/xpburgos/behavior/code/pose")
+    shadow = tmp_path / "COFW/__MACOSX/COFW_test_color.mat"
+    shadow.parent.mkdir()
+    shadow.write_bytes(b"\0\5")
+    for path in (tmp_path / "COFW").rglob("*_color.mat"):
+        path.rename(path.with_name(path.name.replace("_color", "")))
+    assert [face.id for face in cofw.faces(tmp_path)] == list(made)
+    make_cofw(tmp_path / "color", train=1, test=1)  # colour goes before grey
+    assert [face.id for face in cofw.faces(tmp_path)] == ["train/0001", "test/0001"]
 
 
 def test_cofw_builds(tmp_path):
@@ -136,7 +168,18 @@ def test_cofw68_takes_its_photos_from_cofw(tmp_path, inside):
         np.testing.assert_array_equal(face.visible["ibug68"], np.arange(68) >= number)
         assert check_face(face) is None
     np.testing.assert_array_equal(read[1].boxes["detector"], [4, 8, 24, 24])
+    np.testing.assert_array_equal(read[1].norm_box, [4, 8, 24, 24])
     assert "dataset" not in read[1].boxes
+
+
+def test_cofw68_points_and_boxes_as_they_are_stored(tmp_path):
+    made = make_cofw68(tmp_path)
+    read = list(cofw68.faces(tmp_path, base=0))
+    for face in read:
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 1)
+    np.testing.assert_array_equal(read[1].boxes["detector"], [5, 9, 25, 25])
+    with pytest.raises(InputError, match="cofw68: base=2; it is 0 or 1"):
+        list(cofw68.faces(tmp_path, base=2))
 
 
 def test_cofw68_builds_and_reads_back(tmp_path):
@@ -146,6 +189,20 @@ def test_cofw68_builds_and_reads_back(tmp_path):
     np.testing.assert_array_equal(sample["points"], made["test/0003"])
     assert sample["visible"].sum() == 65
     np.testing.assert_array_equal(sample["boxes"]["detector"], [5, 8, 25, 24])
+    np.testing.assert_array_equal(sample["norm_box"], [5, 8, 25, 24])
+
+
+def test_cofw68_is_normalised_by_the_given_boxes_and_by_the_points(tmp_path):
+    """Both by name: 20 x 16 pixels of every given box, and the rectangle of the points."""
+    make_cofw68(tmp_path / "cofw68")
+    build(cofw68.BENCHMARK, tmp_path / "cofw68", tmp_path / "data")
+    truth = truth_of(open_source("cofw68/test", IBUG68, tmp_path / "data"), "here", IBUG68)
+    moved = truth.with_predictions(truth.points + [3.0, 4.0], None)
+    summary = summarise(moved, protocol_for("cofw68", IBUG68))
+    (row,) = (row for row in summary["rows"] if row["subset"] == "all")
+    assert row["norm_box"]["nme"] == pytest.approx(5 / np.sqrt(20 * 16), abs=1e-5)
+    sizes = np.sqrt(np.prod(np.ptp(truth.points, axis=1), axis=1))
+    assert row["box"]["nme"] == pytest.approx(np.mean(5 / sizes), abs=1e-5)
 
 
 def test_cofw68_without_photos_or_annotations(tmp_path):

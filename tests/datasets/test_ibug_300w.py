@@ -5,12 +5,24 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
+from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, Face, check_face
 from jaxalign.datasets.formats import read_pts
 from jaxalign.datasets.ibug_300w import BENCHMARK, faces
 from jaxalign.errors import InputError
-from tests.helpers.trees import FOLDERS_300W, draw, face68, make_300w, write_boxes, write_pts
+from jaxalign.schemes import IBUG68
+from jaxalign.sources import open_folder, open_source
+from tests.helpers.trees import (
+    FOLDERS_300W,
+    SIDE,
+    draw,
+    face68,
+    make_300w,
+    write_boxes,
+    write_pts,
+)
 
 
 def test_every_face_in_order_with_its_exact_points(tmp_path):
@@ -250,3 +262,29 @@ def test_written_points_survive_the_round(tmp_path):
     points = np.random.default_rng(0).uniform(0, 5000, (68, 2)).round(6)
     write_pts(tmp_path / "a.pts", points)
     np.testing.assert_array_equal(read_pts(tmp_path / "a.pts", 68), points.astype(np.float32))
+
+
+def test_photos_with_alpha_are_stored_with_three_channels(tmp_path):
+    """Laid on white, as a viewer shows them; all other photos stay the bytes that they were."""
+    made = make_300w(tmp_path / "300w", 1)
+    path = tmp_path / "300w/lfpw/trainset/image_0001.png"
+    colours = cv2.imread(str(path))
+    alpha = np.full((*colours.shape[:2], 1), 255, np.uint8)
+    alpha[:9] = 0
+    cv2.imwrite(str(path), np.concatenate([colours, alpha], 2))
+    built = build(BENCHMARK, tmp_path / "300w", tmp_path / "data")
+    expected = np.where(alpha == 0, 255, colours)
+    for sample in open_source("ibug_300w/train", IBUG68, tmp_path / "data"):
+        found = cv2.imdecode(np.frombuffer(sample["photo"], np.uint8), cv2.IMREAD_UNCHANGED)
+        if sample["id"] == "lfpw/trainset/image_0001":
+            np.testing.assert_array_equal(found, expected)
+        else:
+            folder = tmp_path / "300w" / sample["id"].rpartition("/")[0]
+            assert sample["photo"] in [file.read_bytes() for file in folder.iterdir()]
+    # so any reader of the stored features gets three channels
+    source = tfds.builder_from_directory(built.folder).as_data_source("train")
+    assert {face["image"].shape for face in source} == {(SIDE, SIDE, 3)}
+    write_pts(path.with_suffix(".pts"), made["lfpw/trainset/image_0001"])
+    (sample,) = open_folder(path.parent, IBUG68)
+    found = cv2.imdecode(np.frombuffer(sample["photo"], np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(found, expected)

@@ -105,7 +105,7 @@ def test_samples_without_tfds_are_those_of_a_prepared_copy(tmp_path, layout):
         assert one.keys() == other.keys() and one["boxes"].keys() == other["boxes"].keys()
         for key in ("photo", "id", "group", "subsets"):
             assert one[key] == other[key] and type(one[key]) is type(other[key])
-        for key in ("points", "visible", "norm_box", "attributes"):
+        for key in ("points", "labelled", "visible", "norm_box", "attributes"):
             np.testing.assert_array_equal(one[key], other[key])
             assert one[key].dtype == other[key].dtype
         for kind, box in one["boxes"].items():
@@ -202,6 +202,67 @@ def test_coco_visibility(tmp_path):
     assert all(face.visible["ibug68"].all() for face in read(tmp_path))
 
 
+def test_points_that_nobody_labelled(tmp_path):
+    """Two empty cells, null and null, or 0, 0 with the flag 0."""
+    photos(tmp_path)
+    gone = [3, 67]
+    table = rows()
+    for point in gone:
+        table[0][1 + 2 * point : 3 + 2 * point] = ["", ""]
+    write_csv(tmp_path, table=table)
+    (tmp_path / "faces.jsonl").write_text("\n".join(
+        json.dumps({"file": name, "points": [
+            [None, None] if i in gone and name == "a.jpg" else pair
+            for i, pair in enumerate(POINTS[name].tolist())
+        ]})
+        for name in NAMES
+    ))  # fmt: skip
+    keypoints = np.hstack([POINTS["a.jpg"], np.full((68, 1), 2)])
+    keypoints[gone] = 0
+    (tmp_path / "faces.json").write_text(json.dumps(coco(keypoints=keypoints.reshape(-1).tolist())))
+    for layout in ("csv", "jsonl", "coco"):
+        first, second, _ = read(tmp_path, layout=layout)
+        assert np.flatnonzero(~first.labelled["ibug68"]).tolist() == gone
+        assert np.isnan(first.points["ibug68"][gone]).all() and check_face(first) is None
+        assert not first.visible["ibug68"][gone].any() and second.labelled["ibug68"].all()
+    sample = open_folder(tmp_path, IBUG68, layout="csv")[0]
+    assert np.flatnonzero(~sample["labelled"]).tolist() == gone
+    kept = np.delete(POINTS["a.jpg"], gone, axis=0)
+    np.testing.assert_array_equal(sample["boxes"]["landmarks"], [*kept.min(0), *kept.max(0)])
+
+
+@pytest.mark.parametrize("base", [0, 1])
+def test_negative_coordinates_mean_what_one_says(tmp_path, base):
+    photos(tmp_path)
+    table = rows(base)
+    stored = np.array(table[0][1:]).reshape(68, 2)
+    stored[4], stored[9], stored[12] = -stored[4], (-1, -1), (-2.5, 7)
+    table[0][1:] = stored.reshape(-1).tolist()
+    write_csv(tmp_path, table=table)
+    refused, fine, _ = read(tmp_path, base=str(base))
+    assert refused.reason == (
+        "line 2: 3 of its points have negative coordinates; say what they mean by the option "
+        "negative=outside (a place beyond the photo) or negative=occluded (hidden at the same "
+        "place without its sign, and -1 -1 not labelled)"
+    )
+    assert fine.labelled["ibug68"].all()
+    outside = read(tmp_path, base=str(base), negative="outside")[0]
+    np.testing.assert_array_equal(outside.points["ibug68"], np.float32(stored - base))
+    assert outside.visible["ibug68"].all() and outside.labelled["ibug68"].all()
+    mixed = read(tmp_path, base=str(base), negative="occluded")[0]
+    assert (
+        mixed.reason == "line 2: 1 of its points have one negative coordinate and one that is not"
+    )
+    table[0][1 + 24 : 3 + 24] = (POINTS["a.jpg"][12] + base).tolist()
+    write_csv(tmp_path, table=table)
+    occluded = read(tmp_path, base=str(base), negative="occluded")[0]
+    kept = np.arange(68) != 9
+    np.testing.assert_array_equal(occluded.points["ibug68"][kept], POINTS["a.jpg"][kept])
+    assert np.flatnonzero(~occluded.labelled["ibug68"]).tolist() == [9]
+    assert np.flatnonzero(~occluded.visible["ibug68"]).tolist() == [4, 9]
+    assert check_face(occluded) is None
+
+
 @pytest.mark.parametrize(
     ("table", "reason"),
     [
@@ -210,6 +271,7 @@ def test_coco_visibility(tmp_path):
         ([[*rows()[0][:-1], "nan"]], "line 2: a number is NaN or infinite"),
         ([[*rows()[0][:-1], "left"]], "line 2: a coordinate is not a number"),
         ([["", *rows()[0][1:]]], "line 2: neither file nor id"),
+        ([[*rows()[0][:-1], ""]], "line 2: a coordinate is not a number, or some are missing"),
     ],
 )
 def test_wrong_rows_of_a_csv_are_named(tmp_path, table, reason):
@@ -254,7 +316,6 @@ def test_wrong_lines_of_a_jsonl_are_named(tmp_path, line, reason):
     ("changes", "reason"),
     [
         ({"keypoints": [1, 2, 2] * 67}, "annotation 10: 67 points, the scheme has 68"),
-        ({"keypoints": [0, 0, 0] * 68}, "annotation 10: 68 of its points are not labelled"),
         ({"keypoints": [float("nan"), 3, 2] * 68}, "annotation 10: a number is NaN or infinite"),
         ({"keypoints": None}, "annotation 10: 0 points, the scheme has 68"),
         ({"image_id": 7}, "annotation 10: its image_id 7 is none of the images"),
@@ -266,6 +327,14 @@ def test_wrong_annotations_are_named(tmp_path, changes, reason):
     (tmp_path / "faces.json").write_text(json.dumps(coco(**changes)))
     (bad,) = (face for face in read(tmp_path) if isinstance(face, Bad))
     assert bad.path == tmp_path / "faces.json" and bad.reason.startswith(reason)
+
+
+def test_a_face_without_any_label_is_bad(tmp_path):
+    photos(tmp_path)
+    (tmp_path / "faces.json").write_text(json.dumps(coco(keypoints=[0, 0, 0] * 68)))
+    first, second, _ = read(tmp_path)
+    assert check_face(first).reason == "nobody labelled a point of ibug68"
+    assert check_face(second) is None
 
 
 def test_wrong_pts_and_missing_photo(tmp_path):
@@ -297,6 +366,7 @@ def test_wrong_pts_and_missing_photo(tmp_path):
         ({}, {"base": "2"}, "base=2; it is auto, 0, 1"),
         ({}, {"layout": "xml"}, "layout=xml; it is auto, pts, csv, jsonl, coco"),
         ({}, {"split": "val"}, "split=val; it is train, test"),
+        ({}, {"negative": "hidden"}, "negative=hidden; it is refuse, outside, occluded"),
     ],
 )
 def test_refused(tmp_path, files, options, message):

@@ -1,5 +1,7 @@
 """The readers of LaPa and JD-landmark: splits, boxes, corrections, and files that are wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,11 +20,11 @@ def test_lapa(tmp_path, place):
     made = make_lapa(tmp_path / place)
     read = list(lapa.faces(tmp_path))
     assert [face.id for face in read] == list(made)
-    assert [(face.split, face.subsets, face.group) for face in read] == [
-        ("train", ("train_set",), "10"),
-        ("train", ("train_set",), "10"),
-        ("train", ("val",), "20"),
-        ("test", (), "30"),
+    assert [(face.split, face.group) for face in read] == [
+        ("train", "10"),
+        ("train", "10"),
+        ("val", "20"),
+        ("test", "30"),
     ]
     for face in read:
         np.testing.assert_array_equal(face.points["lapa106"], made[face.id])
@@ -32,9 +34,22 @@ def test_lapa(tmp_path, place):
 def test_lapa_builds_and_reads_back(tmp_path):
     made = make_lapa(tmp_path / "lapa")
     built = build(lapa.BENCHMARK, tmp_path / "lapa", tmp_path / "data")
-    assert built.found == {"train": 3, "test": 1, "train_set": 2, "val": 1}
+    assert built.found == {"train": 2, "val": 1, "test": 1}
     source = open_source("lapa/val", LAPA106, tmp_path / "data")
     np.testing.assert_array_equal(source[0]["points"], made["val/20_0"])
+    trained = open_source("lapa/train", LAPA106, tmp_path / "data")
+    assert [sample["id"] for sample in trained] == ["train/10_0", "train/10_1"]
+
+
+def test_what_an_older_version_prepared_is_asked_for_again(tmp_path):
+    """Before version 2 the faces for validation were part of train."""
+    make_lapa(tmp_path / "lapa")
+    older = replace(lapa.BENCHMARK, version="1.0.0")
+    build(older, tmp_path / "lapa", tmp_path / "data")
+    with pytest.raises(InputError, match=r"was prepared there is of an older version.*; run: "):
+        open_source("lapa/train", LAPA106, tmp_path / "data")
+    build(lapa.BENCHMARK, tmp_path / "lapa", tmp_path / "data")
+    assert len(open_source("lapa/train", LAPA106, tmp_path / "data")) == 2
 
 
 def test_jd(tmp_path):
@@ -64,7 +79,9 @@ def test_jd_from_one_of_its_folders(tmp_path):
     assert (face.id, face.split) == ("AFW_134212_2_0", "test")
     (tmp_path / "Test_data1").rename(tmp_path / "Validation_data")
     (face,) = jd_landmark.faces(tmp_path / "Validation_data")
-    assert (face.split, face.subsets) == ("train", ("val",))
+    assert (face.split, face.subsets) == ("val", ())
+    built = build(jd_landmark.BENCHMARK, tmp_path, tmp_path / "data")
+    assert built.found == {"train": 2, "val": 1}
 
 
 GOOD = "106\n" + "2.5 3.5\n" * 106

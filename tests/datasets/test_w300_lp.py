@@ -1,5 +1,7 @@
 """The reader of 300W-LP: which points it takes, groups, yaw, and files that are wrong."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -25,6 +27,26 @@ def test_points_of_landmarks_where_it_has_the_folder_else_pt2d(tmp_path, place):
         assert face.yaw == pytest.approx(20 * number, abs=1e-4)
 
 
+def test_3d_points_are_those_of_landmarks(tmp_path):
+    """`pts_3d` of the tree lie 6 pixels beside `pts_2d`; only folders of `landmarks` have them."""
+    made = make_300w_lp(tmp_path)
+    shutil.rmtree(tmp_path / "LFPW")
+    read = list(faces(tmp_path, flips=0, points="3d"))
+    assert [face.id for face in read] == list(made)[:3]
+    for face in read:
+        np.testing.assert_allclose(face.points["ibug68"], made[face.id] + 6, atol=1e-4)
+    with pytest.raises(InputError, match=r"landmarks/AFW_Flip: no such .*; --set flips=0 leaves"):
+        list(faces(tmp_path, points="3d"))
+    with pytest.raises(InputError, match="w300_lp: points=4d; it is 2d or 3d"):
+        list(faces(tmp_path, points="4d"))
+
+
+def test_3d_points_of_a_folder_without_landmarks(tmp_path):
+    make_300w_lp(tmp_path)
+    with pytest.raises(InputError, match="landmarks/LFPW: no such folder, which alone .*3d$"):
+        list(faces(tmp_path, flips=0, points="3d"))
+
+
 def test_subsets_and_renderings_of_one_photo(tmp_path):
     make_300w_lp(tmp_path)
     assert {face.id: (face.subsets, face.group) for face in faces(tmp_path)} == {
@@ -41,9 +63,18 @@ def test_mirrored_photos_are_an_option(tmp_path):
     assert [face.id for face in faces(tmp_path, flips=0)] == list(made)[:4]
     options = BENCHMARK.parse_options(["flips=0"])
     assert BENCHMARK.config(options) == "flips0"
+    assert BENCHMARK.config(options | {"points": "3d"}) == "flips0-points3d"
     assert BENCHMARK.expected(options)["train"] == 61225 == 5207 + 37676 + 1786 + 16556
     assert BENCHMARK.expected(BENCHMARK.options)["train"] == 122450
     assert BENCHMARK.expected(BENCHMARK.options)["afw"] == 10414
+
+
+def test_points_as_they_are_stored(tmp_path):
+    made = make_300w_lp(tmp_path)
+    for face in faces(tmp_path, base=0):
+        np.testing.assert_array_equal(face.points["ibug68"], made[face.id] + 1)
+    with pytest.raises(InputError, match="w300_lp: base=2; it is 0 or 1"):
+        list(faces(tmp_path, base=2))
 
 
 def test_builds_and_reads_back(tmp_path):

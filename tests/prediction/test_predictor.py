@@ -94,7 +94,8 @@ def test_each_face_is_cropped_at_the_size_that_fits_it():
         points = np.full((68, 2), 20.0 + number, np.float32)
         points[0] += side
         faces.append({
-            "id": str(number), "photo": photo, "points": points, "visible": np.ones(68, bool),
+            "id": str(number), "photo": photo, "points": points, "labelled": np.ones(68, bool),
+            "visible": np.ones(68, bool),
             "attributes": np.zeros(6), "boxes": {"landmarks": points[[1, 0]].ravel()},
             "subsets": (), "norm_box": np.full(4, np.nan),
         })  # fmt: skip

@@ -16,7 +16,8 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.layers.transposed import TransposedConv
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
-from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, DANStage, PixelWise, _nearness
+from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise
+from jaxalign.systems.pixelwise_networks import DANStage, nearness
 from jaxalign.training.loop import Run
 from tests.helpers.small import small_recipe
 
@@ -28,6 +29,11 @@ PATHS = {
 }
 small = partial(PixelWise, scheme="cofw29", size=32, width=2, top=8, discriminator=False)
 every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def batch_of(points):
+    """All that losses of outputs made by hand see: points (B, K, 2), all labelled."""
+    return {"points": points, "labelled": np.ones(points.shape[:2], bool)}
 
 
 @cache
@@ -150,12 +156,12 @@ def test_losses_of_right_and_wrong_points(method):
         maps = np.array(targets.gaussian_maps(points, 1, system.size, 0.3))
         background = np.full((*maps.shape[:3], int(method != "distribution")), 0.5, np.float32)
         right = 30 * np.concatenate([maps, background], -1)
-    values, _ = system._errors(right, points)
-    others, _ = system._errors(right, points[::-1])
+    values, _ = system._errors(right, batch_of(points))
+    others, _ = system._errors(right, batch_of(points[::-1]))
     assert values.shape == (3,) and (values[::2] < others[::2]).all()  # reversed, the second stays
     if method == "direct":
         np.testing.assert_allclose(values, 1e-6, rtol=1e-5)
-        moved, _ = system._errors(points + np.array([3, 4]), points)
+        moved, _ = system._errors(points + np.array([3, 4]), batch_of(points))
         np.testing.assert_allclose(moved, 5, rtol=1e-6)  # Eq. 1: not squared
 
 
@@ -173,15 +179,118 @@ def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
 
 
 @pytest.mark.heavy
-def test_the_released_hybrid_has_the_gradient_of_pixel_wise_classification():
-    """Its points are found by argmax, through which nothing passes."""
-    batch = faces(small())
+def test_the_printed_hybrid_has_the_gradient_of_pixel_wise_classification():
+    """Its points are found by argmax, through which nothing passes, and so are those that the
+    discriminator sees."""
+    batch, kernel = faces(small()), PATHS["network"]
     _, expected = step(small(method="pwc"), batch)
-    _, released = step(small(method="hybrid", coordinates="argmax"), batch)
-    _, ours = step(small(method="hybrid"), batch)
-    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), expected, released))
+    printed, soft = small(method="hybrid"), small(method="hybrid", coordinates="soft")
+    assert "method=pwc without a discriminator" in printed.note and not soft.note
+    for system in (printed, replace(printed, discriminator=True)):
+        _, found = step(system, batch)
+        same = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+        jax.tree.map(same, found["network"], expected["network"])
+    _, found = step(soft, batch)
+    assert abs(at(found, kernel) - at(expected, kernel)).max() > 1e-3
+
+
+def slopes(system, outputs, points, looks=None):
+    """Of each face's loss at its outputs (B, S, S, K + 1), numpy."""
+    batch = batch_of(points)
+    return np.asarray(jax.grad(lambda o: system._errors(o, batch, looks)[0].sum())(outputs))
+
+
+def lengths(slopes):
+    return np.linalg.norm(slopes.reshape(len(slopes), -1), axis=1)
+
+
+@pytest.mark.heavy
+def test_balanced_weights_are_lengths_of_gradients():
+    """Distance and loss_face pull beta and gamma times as hard as the cross-entropy, in each face;
+    by weights of the losses the distance pulls much harder."""
+    points = jnp.asarray(faces(small())["points"])
+    outputs = 0.1 * jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    outputs = outputs.at[..., -1].add(jnp.log(1024))  # nearly all is background, as in a crop
+    base = small(method="pwc", coordinates="soft", discriminator=True)
+    pixels = slopes(base, outputs, points)  # nobody looks
+    hybrid = replace(base, method="hybrid", beta=0.5)
+    assert (lengths(slopes(hybrid, outputs, points) - pixels) > 2 * lengths(pixels)).all()
+    hybrid = replace(hybrid, balance="gradients")
+    distance = slopes(hybrid, outputs, points) - pixels
+    np.testing.assert_allclose(lengths(distance), 0.5 * lengths(pixels), rtol=1e-4)
+
+    def looks(found):
+        return jnp.sin(found).sum((1, 2))
+
+    judged = replace(base, balance="gradients", gamma=0.1)
+    face = slopes(judged, outputs, points, looks) - pixels
+    np.testing.assert_allclose(lengths(face), 0.1 * lengths(pixels), rtol=1e-3)
+    both = slopes(replace(hybrid, alpha=3.0, gamma=0.1), outputs, points, looks)
+    np.testing.assert_allclose(both, 3 * pixels + distance + face, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.heavy
+def test_a_balanced_step_of_two_devices_is_that_of_one():
+    """The discriminator's batch statistics, and the gradients through them, are of all faces."""
+    balance = {"coordinates": "soft", "balance": "gradients", "beta": 0.5, "gamma": 0.5}
+    system = small(discriminator=True, **balance)
+    batch, variables = faces(system, 4), variables_of(system)
+    loss = system.phases[0].cycle[-1].loss
+
+    def mean(params, batch):
+        values, parts, _ = loss(params, variables["batch_stats"], batch, jax.random.key(0))
+        return values.mean(), (values, parts)
+
+    def on(devices):
+        call = jax.vmap(jax.grad(mean, has_aux=True), (None, 0), axis_name=AXIS)
+        parted = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), batch)
+        grads, found = jax.jit(call)(variables["params"], parted)
+        found = jax.tree.map(lambda a: a.reshape(4), found)
+        return found, jax.tree.map(lambda a: a.mean(0), grads)
+
+    (values, parts), grads = on(1)
+    (apart, _), grads_apart = on(2)
+    assert (values > parts["pixels"]).all() and np.isfinite(values).all()
+    np.testing.assert_allclose(values, apart, rtol=1e-3)
     kernel = PATHS["network"]
-    assert abs(at(ours, kernel) - at(expected, kernel)).max() > 1e-3
+    assert abs(at(grads, kernel)).max() > 1e-3
+    np.testing.assert_allclose(at(grads, kernel), at(grads_apart, kernel), rtol=0.01, atol=1e-5)
+
+
+@pytest.mark.heavy
+def test_balancing_leaves_a_loss_without_gradient_alone():
+    """A discriminator that looks the same way at all points: its loss has no direction to scale."""
+    system = small(method="pwc", coordinates="soft", discriminator=True, balance="gradients")
+    points = jnp.asarray(faces(system)["points"])
+    outputs = jax.random.normal(jax.random.key(0), (3, 32, 32, 30))
+    values, parts = system._errors(outputs, batch_of(points), lambda found: 0 * found.sum((1, 2)))
+    np.testing.assert_allclose(values, parts["pixels"], rtol=1e-6)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("norm", ["separate", "together"])
+def test_the_discriminator_normalises_true_and_found_points(norm):
+    """Apart, what it says of the true ones does not depend on the found ones, and the detector sees
+    the statistics of its own batch; together, both do."""
+    system = small(discriminator=True, discriminator_norm=norm)
+    judge, detector = system.phases[0].cycle[:2]
+    batch = faces(system)
+    other = batch | {"image": faces(system, seed=1)["image"]}
+    (_, one, _), _ = step(system, batch, judge)
+    (_, two, _), _ = step(system, other, judge)
+    assert np.allclose(one["true"], two["true"], rtol=1e-6) == (norm == "separate")
+
+    variables = variables_of(system)
+    other = jax.tree.map(lambda a: 3 * a + 1, variables["batch_stats"]["discriminator"])
+    changed = variables["batch_stats"] | {"discriminator": other}
+
+    def face(batch_stats):
+        call = partial(detector.loss, variables["params"], batch_stats, key=jax.random.key(0))
+        stacked = jax.tree.map(lambda a: a[None], batch)
+        return jax.jit(jax.vmap(call, axis_name=AXIS))(stacked)[1]["face"][0]
+
+    same = np.allclose(face(variables["batch_stats"]), face(changed), rtol=1e-6)
+    assert same == (norm == "separate")
 
 
 def at(tree, path):
@@ -201,14 +310,14 @@ def test_the_weights_of_the_hybrid():
 def test_alpha_weighs_the_pixels_of_pwc_too():
     system = small(method="pwc", alpha=2.0)
     outputs = jax.random.normal(jax.random.key(0), (2, 32, 32, 30))
-    values, parts = system._errors(outputs, faces(system, 2)["points"])
+    values, parts = system._errors(outputs, faces(system, 2))
     np.testing.assert_allclose(values, 2 * parts["pixels"], rtol=1e-6)
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("method", ["pwc", "heatmap_regression", "distribution"])
 def test_soft_coordinates_are_means_under_what_is_decoded(method):
-    system = small(method=method)
+    system = small(method=method, coordinates="soft")
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
     mass = np.asarray(system._shares(outputs), np.float64)[..., :29]
@@ -220,7 +329,7 @@ def test_soft_coordinates_are_means_under_what_is_decoded(method):
 
 @pytest.mark.parametrize("method", HEATMAPS)
 def test_hard_coordinates_are_what_is_decoded(method):
-    system = small(method=method, coordinates="argmax")
+    system = small(method=method)
     maps = 29 if method == "distribution" else 30
     outputs = 3 * jax.random.normal(jax.random.key(0), (2, 32, 32, maps))
     found = np.asarray(system._shares(outputs))[..., :29].reshape(2, -1, 29).argmax(1)
@@ -242,7 +351,7 @@ def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, heigh
     system = small(method="heatmap_regression", sigma=1.5, peak=peak)
     points = jnp.full((1, 29, 2), -100.0).at[0, 0].set(16)
     outputs = jnp.zeros((1, 32, 32, 30)).at[..., -1].set(100)
-    values, _ = system._errors(outputs, points)
+    values, _ = system._errors(outputs, batch_of(points))
     grid = np.arange(-6, 7)
     gaussian = np.exp(-(grid**2) / (2 * 1.5**2))
     expected = 2 * height**2 * (np.outer(gaussian, gaussian) ** 2).sum()
@@ -252,9 +361,9 @@ def test_heatmap_regression_compares_with_gaussians_and_a_background(peak, heigh
 def test_labels_around_whole_pixels():
     points = jnp.full((1, 29, 2), 10.4)
     maps = jnp.zeros((1, 32, 32, 29)).at[:, 10, 10].set(50)
-    exact, _ = small(method="distribution")._errors(maps, points)
-    whole, _ = small(method="distribution", integer_labels=True)._errors(maps, points)
-    rounded, _ = small(method="distribution")._errors(maps, jnp.round(points))
+    exact, _ = small(method="distribution")._errors(maps, batch_of(points))
+    whole, _ = small(method="distribution", integer_labels=True)._errors(maps, batch_of(points))
+    rounded, _ = small(method="distribution")._errors(maps, batch_of(jnp.round(points)))
     assert whole == rounded != exact
 
 
@@ -314,9 +423,63 @@ def test_dan_shows_its_second_stage_the_face_in_the_mean_pose(monkeypatch):
     np.testing.assert_allclose(points[0], 2 * expected + 0.5, atol=1e-3)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize(("supervision", "stages"), [("last", [3]), ("sum", [1, 2, 3])])
+def test_dan_loses_by_its_last_stage_or_by_all(supervision, stages):
+    system = small(method="dan", supervision=supervision)
+    batch = faces(system)
+    (values, parts, _), grads = step(system, batch)
+    assert list(parts) == [f"stage{stage}" for stage in stages]
+    np.testing.assert_allclose(values, sum(parts.values()), rtol=1e-6)
+    assert np.any(at(grads, ("network", "stage1", "points", "kernel")))  # through the later ones
+
+
+def moved_parts(before, after):
+    same = {name: jax.tree.map(np.array_equal, before[name], after[name]) for name in before}
+    return {name for name, tree in same.items() if not jax.tree.all(tree)}
+
+
+@pytest.mark.heavy
+def test_dan_is_trained_stage_by_stage(data_300w, tmp_path):
+    """A step each: of parameters only the phase's stage moves, of statistics none but its own, and
+    its own points are what is lost by; only the last phase is validated."""
+    train = open_source("ibug_300w/train", IBUG68, data_300w)
+    base = small_recipe(batch=4, epochs=1)
+    system = small(scheme="ibug68", method="dan", supervision="stages", epochs=3)
+    recipe = replace(base, system=system, training=replace(base.training, ema=0.0, log_steps=1))
+    states = []
+
+    def record(run):
+        state = run.state.params["network"], run.state.batch_stats["network"]
+        states.append(jax.device_get(state))
+
+    run = Run(recipe, train, train, tmp_path, on_step=record)
+    record(run)
+    run.run()
+    own = [{"stage1"}, {"stage2", "image2"}, {"stage3", "image3"}]
+    for before, after, expected in zip(states[:-1], states[1:], own, strict=True):
+        moved = [moved_parts(*pair) for pair in zip(before, after, strict=True)]
+        assert moved == [expected, {name for name in expected if name.startswith("stage")}]
+    rows = [json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["phase"] for row in rows if "val_nme" in row] == ["stage3"]
+    losses_of = [row for row in rows if "loss" in row]
+    assert all(row["loss"] == pytest.approx(row[row["phase"]]) for row in losses_of)
+
+
+def test_the_output_of_direct():
+    """Weights 0: the crop's corner, or its centre."""
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    for output, place in (("pixels", 0), ("eighths", 15.5)):
+        system = small(method="direct", output=output)
+        variables = jax.tree.map(jnp.zeros_like, variables_of(system))
+        variables["params"]["network"]["points"]["bias"] = jnp.ones(58)
+        points, _ = system.predict(variables, image)
+        np.testing.assert_allclose(points, place + {"pixels": 1, "eighths": 4}[output])
+
+
 def test_nearness():
     """Nine pixels around one point: itself 1, beside it 1/2, diagonal 1 / (1 + sqrt(2))."""
-    found = _nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
+    found = nearness(jnp.array([[[1.0, 1.0], [9.0, 9.0]]]), 3)[0, ..., 0]
     aside, across = 0.5, 1 / (1 + np.sqrt(2))
     expected = [[across, aside, across], [aside, 1, aside], [across, aside, across]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -393,9 +556,14 @@ def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_
     ("settings", "message"),
     [
         ({"method": "regression"}, "system.method='regression': one of direct, dan, "),
-        ({"coordinates": "hard"}, "one of soft, argmax"),
+        ({"coordinates": "hard"}, "one of argmax, soft"),
+        ({"balance": "norms"}, "one of losses, gradients"),
+        ({"gamma": -1.0}, "system.gamma=-1.0: must be 0 or more"),
+        ({"discriminator_norm": "none"}, "one of separate, together"),
         ({"sign": "plus"}, "one of paper, released"),
         ({"peak": "1"}, "one of sum1, peak1"),
+        ({"output": "shares"}, "one of pixels, eighths"),
+        ({"supervision": "first"}, "one of last, stages, sum"),
         ({"sigma": 0.0}, "system.sigma=0.0: must be above 0"),
         ({"width": 0}, "system.width=0: must be a positive"),
     ],

@@ -1,7 +1,7 @@
 """Starting from published weights and from other checkpoints."""
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,13 @@ class Heir(Integral):
     @property
     def taken(self):
         return {"network": self.source}
+
+
+class Picky(Heir):
+    """Says what it finds in the recipe of the checkpoint that it takes from."""
+
+    def unlike(self, network, other):
+        return [f"trained at {other.size} px as {network}"]
 
 
 def heir(source, **changed):
@@ -190,6 +197,14 @@ def test_whole_networks_are_taken(earlier):
     after, lines = initial.start(system, random_variables(system))
     jax.tree.map(np.testing.assert_array_equal, after, theirs)
     assert lines == [f"network: whole from {path}"]
+
+
+def test_what_the_stored_recipe_differs_in_is_warned_of(earlier):
+    path, _ = earlier
+    settings = {field.name: getattr(heir(path), field.name) for field in fields(Heir)}
+    system = Picky(**settings)
+    _, lines = initial.start(system, random_variables(system), path)
+    assert lines[-1] == f"warning: network of {path} was trained at 32 px as network"
 
 
 def test_networks_that_cannot_be_taken(earlier, monkeypatch):

@@ -18,6 +18,7 @@ import jaxalign
 from jaxalign import checkpoints
 from jaxalign.evaluation.model import predict_source
 from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import crop_face
 from jaxalign.recipe import Training, override
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import first as first_faces
@@ -422,6 +423,39 @@ def test_eval_steps_validate_and_save(train, tmp_path):
     assert tuple(kept.values()) == saved
     assert checkpoints.find_step(tmp_path, "latest").name == "12"
     assert checkpoints.find_step(tmp_path, "best").name == "12"
+
+
+@dataclass(frozen=True)
+class ByPlace(TwoPhases):
+    """The judge's loss is what `second` has come to, times where a face's first point is."""
+
+    @property
+    def phases(self):
+        def loss(params, batch_stats, batch, key):
+            return params["second"]["scale"] * batch["points"][:, 0, 0], {}, {}
+
+        two = Objective("second", loss, Optimizer("sgd", 0.01), trains=("second",))
+        return (Phase("train", 2, (two,)),)
+
+
+@pytest.mark.heavy
+def test_the_loss_may_judge(train, tmp_path):
+    """It falls at every step, as the NME does not; the second batch of the six faces is padded."""
+    recipe = replace(two_phases(eval_epochs=1 / 3, judge="loss"), system=ByPlace())
+    samples, scales = [train[i % len(train)] for i in range(12)], {}
+
+    def watch(run):
+        scales[run.step] = float(run.state.params["second"]["scale"])
+
+    hooks = {"validate": lambda run: (float(run.step), 0.0), "on_step": watch}
+    Run(recipe, samples, train, tmp_path, **hooks).run()
+    crop, size = recipe.data.crop, recipe.system.size
+    places = [crop_face(face, IBUG68, crop, size)["points"][0, 0] for face in train]
+    rows = [row for row in lines(tmp_path) if "val_loss" in row]
+    assert [row["val_nme"] for row in rows] == list(scales) == [1, 2, 3, 4, 5, 6]
+    found = [row["val_loss"] for row in rows]
+    np.testing.assert_allclose(found, np.mean(places) * np.array([*scales.values()]), rtol=1e-5)
+    assert checkpoints.find_step(tmp_path, "best").name == "6"
 
 
 def test_patience_needs_faces_to_validate_on(train, tmp_path):

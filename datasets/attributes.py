@@ -1,0 +1,106 @@
+"""The six attributes of a benchmark's faces from a file of one's own: `prepare --attributes FILE`.
+
+CSV with a header: id and pose, expression, illumination, make-up, occlusion, blur (0 or 1), in any
+order; other columns are passed over. Ids are the reader's, as in `predictions.jsonl` of a report.
+PropagationNet's authors labelled 300W and COFW by hand and did not publish it.
+
+What is prepared with such a file is stored under its flags' digest, as NAME:attributes1a2b3c4d: a
+file that was changed makes another data set, and a recipe that names the old one still trains on
+the old flags.
+"""
+
+import csv
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.errors import InputError
+from jaxalign.records import read_text
+from jaxalign.samples import ATTRIBUTES
+
+
+COLUMNS = ("id", *ATTRIBUTES)
+OPTION = "attributes"  # its value is the digest
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The flags of a file: id -> six of 0 and 1 in the order of ATTRIBUTES."""
+
+    path: Path
+    flags: dict[str, tuple[int, ...]]
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that the flags have, whatever their order in the file."""
+        lines = (f"{name}:{''.join(map(str, self.flags[name]))}" for name in sorted(self.flags))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
+
+
+def read(path: Path | str) -> Labels:
+    """Errors: InputError naming the missing columns, or the line of a wrong flag, of a missing or
+    repeated id."""
+    path = Path(path)
+    text = read_text(path, f"a CSV file with the columns {', '.join(COLUMNS)}")
+    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    header = [name.strip() for name in rows.fieldnames or ()]
+    if lacking := [name for name in COLUMNS if name not in header]:
+        raise InputError(
+            f"{path}: lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; its "
+            f"first line must name {', '.join(COLUMNS)}"
+        )
+    rows.fieldnames = header
+    flags, first = {}, {}
+    for row in rows:
+        where = f"{path}, line {rows.line_num}"
+        if None in row or None in row.values():
+            raise InputError(f"{where}: not as many cells as the header's {len(header)}")
+        name = row["id"].strip()
+        if not name:
+            raise InputError(f"{where}: has no id")
+        if name in flags:
+            raise InputError(f"{where}: the id {name} was in line {first[name]} already")
+        cells = {attribute: row[attribute].strip() for attribute in ATTRIBUTES}
+        for attribute, cell in cells.items():
+            if cell not in ("0", "1"):
+                raise InputError(f"{where}: {attribute} of {name} is {cell!r}; write 0 or 1")
+        flags[name], first[name] = tuple(map(int, cells.values())), rows.line_num
+    if not flags:
+        raise InputError(f"{path}: holds no faces below its header")
+    return Labels(path, flags)
+
+
+def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
+    """The benchmark with these flags for its faces' own; its new option, OPTION, is the digest.
+
+    Its reader raises InputError, once all faces are read, where the file lacks some of them or
+    holds ids of none.
+    """
+
+    def faces(*arguments, **options) -> Iterator[Face | Bad]:
+        assert options.pop(OPTION) == labels.digest
+        unknown, missing = dict.fromkeys(labels.flags), []
+        for face in benchmark.faces(*arguments, **options):
+            unknown.pop(face.id, None)
+            if isinstance(face, Bad):
+                yield face
+            elif face.id in labels.flags:
+                yield dataclasses.replace(face, attributes=labels.flags[face.id])
+            else:
+                missing.append(face.id)
+        _complain(labels.path, benchmark.name, missing, list(unknown))
+
+    return dataclasses.replace(benchmark, faces=faces, options={**benchmark.options, OPTION: ""})
+
+
+def _complain(path, name, missing, unknown):
+    found = []
+    if missing:
+        found.append(f"it has no line for {len(missing)} of the faces (first: {missing[0]})")
+    if unknown:
+        found.append(f"{len(unknown)} of its ids are no face of {name} (first: {unknown[0]})")
+    if found:
+        raise InputError(f"{path}: {'; '.join(found)}; mend the file")
