@@ -205,12 +205,14 @@ def levels(
 
 
 def measures(results: Results, normaliser: str) -> dict[str, dict]:
-    """Region -> its NME, AUC up to LIMIT (both of faces) and PCK at LEVELS (of points)."""
+    """Region -> its NME, AUC up to LIMIT (both of the faces that have a labelled point there) and
+    PCK at LEVELS (of points)."""
     errors, found = results.normalised(normaliser), {}
     for region in REGIONS:
         points = list(results.scheme.regions.get(region, range(results.scheme.num_points)))
         own = errors[:, points]
         faces = metrics.over_points(own)
+        faces = faces[~np.isnan(faces)]
         found[region] = {
             "nme": faces.mean(),
             "auc": metrics.auc(faces, LIMIT),
