@@ -132,7 +132,7 @@ class Report:
             matrices = np.stack([face["brought"] for face in faces])
             truth, points = (geometry.transform(matrices, those) for those in (truth, points))
         wanted = truth_of(faces, entry.name, results.scheme)
-        apart = abs(truth - wanted.points).max((1, 2)) > 0.02
+        apart = np.nanmax(abs(truth - wanted.points), (1, 2)) > 0.02
         if apart.any():
             names = metrics.listed(np.array(ids)[apart].tolist(), 10)
             raise InputError(
@@ -205,12 +205,14 @@ def levels(
 
 
 def measures(results: Results, normaliser: str) -> dict[str, dict]:
-    """Region -> its NME, AUC up to LIMIT (both of faces) and PCK at LEVELS (of points)."""
+    """Region -> its NME, AUC up to LIMIT (both of the faces that have a labelled point there) and
+    PCK at LEVELS (of points)."""
     errors, found = results.normalised(normaliser), {}
     for region in REGIONS:
         points = list(results.scheme.regions.get(region, range(results.scheme.num_points)))
         own = errors[:, points]
         faces = metrics.over_points(own)
+        faces = faces[~np.isnan(faces)]
         found[region] = {
             "nme": faces.mean(),
             "auc": metrics.auc(faces, LIMIT),

@@ -194,6 +194,22 @@ def test_gains_over_models_and_reports(figure, source, tmp_path, capsys):
     assert "other true points than the faces of 32 px have for 3 faces" in capsys.readouterr().err
 
 
+def test_points_without_a_place_do_not_count(source):
+    """Of one face the nose has none, of another only its tip."""
+    faces = [dict(face) for face in source]
+    for face, unlabelled in zip(faces, (range(27, 36), range(28, 36), ()), strict=True):
+        face["labelled"] = ~np.isin(np.arange(68), unlabelled)
+        face["points"] = np.where(face["labelled"][:, None], face["points"], np.nan)
+    truth = truth_of(faces, "faces", IBUG68)
+    moved = np.nan_to_num(truth.points) + np.array([1.0, 2.0, 4.0])[:, None, None] * [1, 0]
+    results = truth.with_predictions(moved)
+    nose = resolutions.measures(results, "inter_ocular")["nose"]
+    shares = np.array([1.0, 2.0, 4.0]) / [100 * EYES, 65 * EYES, 40 * EYES]
+    assert nose["nme"] == pytest.approx(shares[1:].mean(), abs=1e-4)
+    assert nose["pck"][80] == pytest.approx(1 / 10)  # one point of the second face, nine of another
+    np.testing.assert_allclose(resolutions.squared_errors(results), [1, 4, 16], atol=1e-3)
+
+
 def test_common_faces(source):
     for side in (32, 64):
         faces = resolutions.brought_to(source, CROP, side, 64)

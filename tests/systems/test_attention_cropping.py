@@ -345,7 +345,7 @@ def test_both_phases_train(tiny, data_300w, tmp_path):
     shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
     shrunk += ["system.global_epochs=1", "system.joint_epochs=1", "system.share_eyes=True"]
     arguments = ["--config", "attention_light_ibug_300w", "--workdir", str(tmp_path)]
-    shrunk += ["system.size=64"]
+    shrunk += ["system.size=64", "system.global_size=64", "system.regional_size=64"]
     arguments += ["--data-dir", str(data_300w), "--set", *shrunk]
     assert train.main(arguments) == 0
     recipe, variables, _ = checkpoints.load(tmp_path)
