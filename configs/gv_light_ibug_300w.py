@@ -3,8 +3,8 @@
 Data: ibug_300w, landmark boxes. `--set system.bands=()` trains the heatmap baseline of Table 5.
 Cost: 1,361,348 parameters, 0.16 G multiply-adds a face; about 20 minutes on two CPU cores with
 2,012 of the 3,148 training faces.
-Reached: NME (inter-ocular) 4.13 % on LFPW test with landmark boxes, 7.21 % by heatmaps
-(RESULTS.md).
+Reached: NME (inter-ocular) 4.13 % on LFPW test with landmark boxes, 7.21 % by heatmaps, both with
+labels as they were then: system.outside=tail, system.integer_centre=False (RESULTS.md).
 """
 
 from jaxalign.augment import Augment

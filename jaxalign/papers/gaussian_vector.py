@@ -196,7 +196,10 @@ TABLES = {
                 for tau, row in TAU_SIGMA.items()
                 for sigma, nme in zip(SIGMAS, row.split(), strict=True)
             ),
-            notes=("rows: tau, columns: sigma (the text calls it rho)",),
+            notes=(
+                "rows: tau, columns: sigma (the text calls it rho)",
+                "labels as printed: --set system.outside=tail; scaled ones know one tau and sigma",
+            ),
             grid=("tau \\ sigma", *SIGMAS),
         ),
     ),

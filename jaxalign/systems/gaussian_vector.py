@@ -83,7 +83,7 @@ class GaussianVector(SingleNetwork):
     criterion: str = "mse"
     weight_map: bool = False
     integer_centre: bool = True
-    outside: str = "tail"
+    outside: str = "scaled"
 
     def __post_init__(self):
         super().__post_init__()
