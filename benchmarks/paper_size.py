@@ -8,7 +8,8 @@ needs: nothing. Leaves a table of the time, the peak memory and the losses of ea
 a process of its own; compilation is in the time.
 
 Two steps of each objective of each phase, in which the same two faces are seen, plain crops of
-them. What is minimised should be lower in the second.
+them. What is minimised should be lower in the second; not the hybrid's loss, whose distance, as
+printed, is of points by argmax.
 """
 
 import argparse

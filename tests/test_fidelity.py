@@ -29,6 +29,8 @@ def rows():
     """(section, cells) of every row of the tables."""
     for section in TEXT.split("\n## ")[1:]:
         heading = section.splitlines()[0]
+        if not heading.startswith(tuple(SECTIONS)):
+            continue
         lines = [line for line in section.splitlines() if line.startswith("| ")]
         for line in lines[1:]:
             yield heading, [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]

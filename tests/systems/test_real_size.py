@@ -12,7 +12,7 @@ from jaxalign import recipe as recipes
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_steps_at_the_papers_size(case, tmp_path):
     """Losses are finite, and lower on the same faces in the second step; but not where a
-    discriminator and the detector work against each other."""
+    discriminator and the detector work against each other, or a part has no gradient."""
     config, *settings = case
     recipe = shortened(recipes.override(recipes.load(config), settings))
     losses = losses_of(recipe, tmp_path)
@@ -20,7 +20,8 @@ def test_steps_at_the_papers_size(case, tmp_path):
     assert set(losses) == {" ".join(pair) for pair in objectives}
     for values in losses.values():
         assert len(values) >= 2 and all(map(math.isfinite, values))
-        if all(len(phase.cycle) == 1 for phase in recipe.system.phases):
+        alone = all(len(phase.cycle) == 1 for phase in recipe.system.phases)
+        if alone and "passes no gradient" not in recipe.system.note:
             assert values[-1] < values[0]
 
 
