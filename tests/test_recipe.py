@@ -226,7 +226,8 @@ THEN = {
                             "system.stacks=1", "system.scbe_epochs=1", "system.balt_epochs=1",
                             "training.seed=0"],
     "pixelwise_light_ibug_300w": ["system.width=2", "system.top=8", "system.size=32",
-                                  "system.discriminator=True"],
+                                  "system.discriminator=True", "system.alpha=100", "system.gamma=1",
+                                  "system.balance=losses", "system.discriminator_norm=together"],
     "integral_ibug_300w": ["system.width=8", "system.size=32"],
 }  # fmt: skip
 
