@@ -80,9 +80,9 @@ def _propagationnet(faces: str) -> Stated:
             "augmentation": "rotation 30, scale 0.15, shift 0.09766, flip 0.5",
         },
         {
-            "optimiser": "of the schedule nothing is said: AWing's",
+            "optimiser": "of the schedule nothing is said: a choice",
             "batch": "HRNet's",
-            "epochs": "AWing's",
+            "epochs": "a choice",
             "validation": ENDS,
             "crop": "as most take WFLW's boxes",
         },
