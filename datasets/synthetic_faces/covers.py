@@ -6,8 +6,9 @@ import numpy as np
 from .backdrop import fixed, polygon
 from .camera import Camera
 from .curves import START, USED
+from .hair import hairline
 from .head import Head
-from .paint import hairline, mask_top
+from .paint import mask_top
 from .scene import Scene
 from .surface import SHIFT
 

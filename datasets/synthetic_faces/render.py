@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
-from . import backdrop, covers
+from . import backdrop, body, covers, hair
 from .camera import Camera, visible
+from .hair import hairline
 from .head import Head
-from .paint import hairline, paint
+from .paint import paint
 from .scene import Scene
 from .surface import Grid, normals, texture_map
 
@@ -53,9 +54,9 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
     image = backdrop.background(size, rng)
-    backdrop.hanging_hair(image, scene, rng)
-    backdrop.body(image, scene, head)
-    backdrop.ears(image, scene, head, False)
+    hair.hanging(image, scene, rng)
+    body.body(image, scene, head)
+    body.ears(image, scene, head, False)
     covers.glasses(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
@@ -64,7 +65,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     light = lit(scene, camera.turn(normals(vertices)))
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
-    backdrop.ears(image, scene, head, True)
+    body.ears(image, scene, head, True)
     covers.glasses(image, scene, head, True)
     covers.hand(image, scene)
     return _sensor(image, scene, rng)
