@@ -5,6 +5,7 @@ import math
 import cv2
 import numpy as np
 
+from .backdrop import fixed
 from .head import Head
 from .surface import SHIFT, Grid
 
@@ -30,6 +31,52 @@ def disc(x: float, y: float, rx: float, ry: float | None = None) -> np.ndarray:
     return CIRCLE * (rx, ry or rx) + (x, y)
 
 
+def coverage(shape, points: np.ndarray, blur: float, pad: int):
+    """A polygon's region of an image, grown by `pad`, and its coverage there, 0 to 1, (h, w, 1).
+
+    `points` (N, 2) are fixed-point pixels, `blur` is a standard deviation in pixels.
+    """
+    height, width = shape[:2]
+    x, y, w, h = cv2.boundingRect(points)
+    x0, y0 = max((x >> SHIFT) - pad, 0), max((y >> SHIFT) - pad, 0)
+    x1 = max(min((x + w >> SHIFT) + pad + 2, width), x0)
+    y1 = max(min((y + h >> SHIFT) + pad + 2, height), y0)
+    region = (slice(y0, y1), slice(x0, x1))
+    if x0 >= x1 or y0 >= y1:
+        return region, np.zeros((y1 - y0, x1 - x0, 1), np.float32)
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillPoly(mask, [points - (np.array([x0, y0], np.int32) << SHIFT)], 255, cv2.LINE_AA, SHIFT)
+    if blur:
+        blur = max(blur, 0.5)
+        mask = cv2.GaussianBlur(mask, (2 * math.ceil(2 * blur) + 1,) * 2, blur)
+    return region, (mask * np.float32(1 / 255))[..., None]
+
+
+def _photo_coverage(image, xy, blur):
+    blur *= len(image)
+    return coverage(image.shape, fixed(xy, len(image)), blur, 2 + math.ceil(2 * blur))
+
+
+def wash(image: np.ndarray, xy: np.ndarray, colour, strength: float, blur: float = 0.0) -> None:
+    """A polygon in unit coordinates laid over the photo, its edge blurred by `blur` of its side."""
+    size = len(image)
+    region, cover = coverage(
+        image.shape, fixed(xy, size), blur * size, 2 + math.ceil(2 * blur * size)
+    )
+    patch = image[region]
+    patch[:] = patch + cover * np.float32(strength) * (np.asarray(colour, np.float32) - patch)
+
+
+def darken(image: np.ndarray, xy: np.ndarray, strength: float, blur: float = 0.0) -> None:
+    """A shadow of a polygon's shape (unit coordinates) on the photo."""
+    size = len(image)
+    region, cover = coverage(
+        image.shape, fixed(xy, size), blur * size, 2 + math.ceil(2 * blur * size)
+    )
+    patch = image[region]
+    patch[:] = patch * (1 - np.float32(strength) * cover)
+
+
 class Canvas:
     """Paints in frontal head coordinates on the texture."""
 
@@ -46,19 +93,8 @@ class Canvas:
 
     def inside(self, xy, blur=0.0, reach=0.0):
         """The region within `reach` of a polygon and its coverage there, 0 to 1, (h, w, 1)."""
-        points = self.fixed(xy)
         pad = 2 + math.ceil((2 * blur + reach) * self.unit)
-        height, width = self.texture.shape[:2]
-        x, y, w, h = cv2.boundingRect(points)
-        x0, y0 = max((x >> SHIFT) - pad, 0), max((y >> SHIFT) - pad, 0)
-        x1, y1 = min((x + w >> SHIFT) + pad + 2, width), min((y + h >> SHIFT) + pad + 2, height)
-        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        moved = points - (np.array([x0, y0], np.int32) << SHIFT)
-        cv2.fillPoly(mask, [moved], 255, cv2.LINE_AA, SHIFT)
-        if blur:
-            spread_by = max(blur * self.unit, 0.5)
-            mask = cv2.GaussianBlur(mask, (2 * math.ceil(2 * spread_by) + 1,) * 2, spread_by)
-        return (slice(y0, y1), slice(x0, x1)), (mask * np.float32(1 / 255))[..., None]
+        return coverage(self.texture.shape, self.fixed(xy), blur * self.unit, pad)
 
     def veil(self, xy, colour, strength, blur=0.0):
         """A polygon laid over what is there, `strength` opaque, its edge blurred."""

@@ -53,9 +53,10 @@ def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
+    (own,) = rng.spawn(1)
     image = backdrop.background(size, rng)
     hair.hanging(image, scene, rng)
-    body.body(image, scene, head)
+    body.body(image, scene, head, own)
     body.ears(image, scene, head, False)
     covers.glasses(image, scene, head, False)
     grid = grid_for(camera, size)
@@ -65,6 +66,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     light = lit(scene, camera.turn(normals(vertices)))
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
+    body.melt_jaw(image, scene, head)
     body.ears(image, scene, head, True)
     covers.glasses(image, scene, head, True)
     covers.hand(image, scene)

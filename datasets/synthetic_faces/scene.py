@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import styles
 from .camera import Camera
 from .head import HeadShape
 
@@ -48,6 +49,7 @@ class Look:
     shadow: np.ndarray | None = None  # on the lids
     liner: float = 0.0
     blush: float = 0.0
+    neck: styles.Neck = styles.Neck()
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,11 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     if lock:
         look = replace(look, lock=lock, style="long")
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
+    details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
+    look = replace(
+        look,
+        neck=styles.neck(details[0], look.age),
+    )
     return Scene(
         shape=shape,
         camera=camera,

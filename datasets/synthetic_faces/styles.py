@@ -1,0 +1,76 @@
+"""What heads look like in detail: small records of numbers, and how they are drawn by chance.
+
+Every record's defaults are plain, so that a scene without chance stays exact. The distributions
+were widened until photographs lay inside them to the eye; they are no census.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+Colour = tuple[float, float, float]
+
+
+def bright(rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(20, 235, 3)
+
+
+def cloth_colour(rng: np.random.Generator) -> Colour:
+    """Of clothes: often black, white or grey, else any."""
+    kind = rng.random()
+    if kind < 0.25:
+        found = rng.uniform(8, 50) + rng.normal(0, 4, 3)
+    elif kind < 0.45:
+        found = rng.uniform(190, 250) + rng.normal(0, 5, 3)
+    elif kind < 0.6:
+        found = rng.uniform(50, 190) + rng.normal(0, 12, 3)
+    else:
+        found = bright(rng)
+    return tuple(np.clip(found, 0, 255).tolist())
+
+
+@dataclass(frozen=True)
+class Neck:
+    """Neck and collar; lengths in head units."""
+
+    width: float = 0.6  # half
+    flare: float = 0.0  # how much wider at its base
+    length: float = 0.0  # how much lower the shoulders lie
+    slope: float = 1.0  # of the shoulders
+    tone: float = 0.92  # of its skin, against the face's
+    fade: float = 0.0  # how much darker (lighter below 0) its base is
+    shadow: float = 0.45  # of the chin
+    shadow_soft: float = 0.07
+    shadow_drop: float = 0.22
+    double: float = 0.0  # how far a double chin hangs out under the jaw
+    crease: float = 0.3  # how dark the line between a double chin and the jaw is
+    soft: float = 0.0  # over how far the jaw's edge melts into the neck
+    collar: str = ""  # shirt, tie, turtle, scarf or open
+    cloth: Colour = (120.0, 60.0, 60.0)  # of the collar
+    pattern: float = 0.0  # strength of the cloth's pattern
+
+
+def neck(rng: np.random.Generator, age: float) -> Neck:
+    child = rng.random() < 0.1
+    wide = rng.uniform(0.36, 0.55) if child else rng.uniform(0.48, 0.92)
+    kinds, odds = ["", "shirt", "tie", "turtle", "scarf", "open"], [0.36, 0.2, 0.1, 0.1, 0.08, 0.16]
+    collar = str(rng.choice(kinds, p=odds))
+    heavy = rng.random() < 0.2 + 0.3 * age
+    return Neck(
+        width=float(wide),
+        flare=float(rng.uniform(0, 0.5)),
+        length=float(rng.normal(-0.1, 0.22) - 0.2 * heavy),
+        slope=float(rng.uniform(0.5, 1.8)),
+        tone=float(rng.uniform(0.7, 1.06)),
+        fade=float(rng.uniform(-0.35, 0.35)),
+        shadow=float(rng.uniform(0, 0.35) if rng.random() < 0.5 else rng.uniform(0.35, 0.85)),
+        shadow_soft=float(rng.uniform(0.01, 0.2)),
+        shadow_drop=float(rng.uniform(0.02, 0.45)),
+        double=float(rng.uniform(0.08, 0.3)) if heavy else 0.0,
+        crease=float(rng.uniform(0.05, 0.5)),
+        soft=float(rng.uniform(0.005, 0.06)) if rng.random() < 0.6 else 0.0,
+        collar=collar,
+        cloth=cloth_colour(rng),
+        pattern=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.4 else 0.0,
+    )
