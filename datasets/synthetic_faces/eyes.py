@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from .canvas import DARK, disc, ribbon
+from .surface import SHIFT
 
 
 def eye(canvas, scene, side, index):
@@ -40,11 +41,41 @@ def eye(canvas, scene, side, index):
 
 
 def brow(canvas, look, side, rng):
-    curves = canvas.head.curves
-    outline = np.concatenate([curves[f"{side}brow_up"], curves[f"{side}brow_lo"][::-1]])
-    region, cover = canvas.inside(outline, 0.007)
-    hairs = rng.uniform(0.5, 1, (5, 26)).astype(np.float32)
-    cover = cover * cv2.resize(hairs, cover.shape[1::-1])[..., None]
-    colour = (0.55 * look.hair + 0.1 * look.skin).astype(np.float32)
+    """A brow: a soft band between its two curves, and single hairs in and about it."""
+    curves, style = canvas.head.curves, look.brows
+    up, low = curves[f"{side}brow_up"], curves[f"{side}brow_lo"]
+    region, band = canvas.inside(np.concatenate([up, low[::-1]]), style.soft, reach=0.03)
+    hairs = np.zeros(band.shape[:2], np.uint8)
+    corner = np.array([region[1].start, region[0].start], np.int32) << SHIFT
+    lines = canvas.fixed(_brow_hairs(up, low, style.stray, side, rng)) - corner
+    thick = max(1, round(0.013 * canvas.unit))
+    cv2.polylines(hairs, list(lines), False, 255, thick, cv2.LINE_AA, SHIFT)
+    hairs = cv2.GaussianBlur(hairs, (3, 3), 0.6)[..., None] * np.float32(1 / 255)
+    cover = (1 - style.hairs) * band + 1.5 * style.hairs * hairs
+    middle = (up + low) / 2
+    along = canvas.grid.texel(canvas.head, middle)[:, 0]
+    density = np.interp(np.linspace(0, 1, len(up)), np.linspace(0, 1, 5), rng.uniform(-1, 1, 5))
+    ends = np.interp(np.linspace(0, 1, len(up)), [0, 0.25, 0.7, 1],
+                     [style.inner, 1, 1, style.outer])  # fmt: skip
+    strength = np.clip(ends[:: 1 if side == "r" else -1] + style.patchy * density, 0, 1)
+    columns = np.arange(region[1].start, region[1].start + band.shape[1])
+    cover = (
+        np.minimum(cover, 1)
+        * np.interp(columns, along, style.strength * strength).astype(np.float32)[:, None]
+    )
     patch = canvas.texture[region]
-    patch[:] = patch + 0.92 * cover * (colour - patch)
+    patch[:] = patch + cover * (np.asarray(look.brow_colour, np.float32) - patch)
+
+
+def _brow_hairs(up, low, stray, side, rng):
+    """Hairs (90, 2, 2) that grow outwards and, near the inner end, upwards."""
+    place = rng.uniform(0, 0.93, 90)
+    root = rng.uniform(-stray, 0.8, 90)
+    rise = (0.25 + 0.5 * (1 - place)) * rng.uniform(0.5, 1.3, 90)
+    outwards = place + (0.04 + 0.05 * place) * rng.uniform(0.6, 1.4, 90)
+    across = np.stack([root, np.minimum(root + rise, 1 + stray)])
+    along = np.stack([place, np.minimum(outwards, 1)])
+    if side == "l":
+        along = 1 - along
+    which = np.rint(along * (len(up) - 1)).astype(int)
+    return (low[which] + (up - low)[which] * across[..., None]).transpose(1, 0, 2)

@@ -50,6 +50,12 @@ class Look:
     liner: float = 0.0
     blush: float = 0.0
     neck: styles.Neck = styles.Neck()
+    brows: styles.Brows = styles.Brows()
+
+    @property
+    def brow_colour(self) -> np.ndarray:
+        own = self.brows.colour
+        return 0.55 * self.hair + 0.1 * self.skin if own is None else np.asarray(own)
 
 
 @dataclass(frozen=True)
@@ -252,6 +258,7 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     look = replace(
         look,
         neck=styles.neck(details[0], look.age),
+        brows=styles.brows(details[1], look.skin, look.hair, made_up),
     )
     return Scene(
         shape=shape,

@@ -74,3 +74,48 @@ def neck(rng: np.random.Generator, age: float) -> Neck:
         cloth=cloth_colour(rng),
         pattern=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.4 else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class Brows:
+    """How the brows' hair looks; where they lie is the shape's."""
+
+    colour: Colour | None = None  # None: the hair's, darker
+    strength: float = 0.92
+    hairs: float = 0.5  # from a soft band (0) to single hairs (1)
+    soft: float = 0.007  # of the band's edge, head units
+    stray: float = 0.0  # how far hairs stand out of the band, in its heights
+    inner: float = 1.0  # strength of the ends
+    outer: float = 1.0
+    patchy: float = 0.15
+
+
+def brows(rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray, made_up: bool) -> Brows:
+    kind = rng.random()
+    if kind < 0.07:  # hardly any
+        strength = rng.uniform(0.1, 0.35)
+    elif kind < 0.3:  # faint
+        strength = rng.uniform(0.35, 0.65)
+    else:
+        strength = rng.uniform(0.7, 1.0)
+    tint = rng.random()
+    dark = np.array([18.0, 20, 26])
+    if tint < 0.55:
+        colour = hair * rng.uniform(0.4, 0.85) + 0.1 * skin
+    elif tint < 0.8:  # darker than the hair
+        colour = 0.35 * hair + 0.15 * skin + rng.uniform(0, 0.6) * dark
+    elif tint < 0.92:  # hardly darker than the skin
+        colour = skin * rng.uniform(0.45, 0.75) * (0.92, 0.95, 1.0)
+    else:  # fair or grey
+        colour = 0.5 * skin + 0.5 * rng.uniform(120, 235)
+    pencilled = made_up and rng.random() < 0.5
+    return Brows(
+        colour=tuple(np.clip(colour, 5, 250).tolist()),
+        strength=float(strength),
+        hairs=0.1 if pencilled else float(rng.uniform(0.05, 0.95)),
+        soft=float(rng.uniform(0.004, 0.024)),
+        stray=float(rng.uniform(0, 0.25) ** 2 * 4 if not pencilled else 0),
+        inner=float(rng.uniform(0.35, 1.2)),
+        outer=float(rng.uniform(0.25, 1.2)),
+        patchy=float(rng.uniform(0, 0.35)),
+    )
