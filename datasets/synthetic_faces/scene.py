@@ -51,6 +51,7 @@ class Look:
     blush: float = 0.0
     neck: styles.Neck = styles.Neck()
     brows: styles.Brows = styles.Brows()
+    strands: styles.Strands = styles.Strands()
 
     @property
     def brow_colour(self) -> np.ndarray:
@@ -255,8 +256,11 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
         look = replace(look, lock=lock, style="long")
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
+    strands, volume = styles.strands(details[2], look.style, look.age)
     look = replace(
         look,
+        volume=volume,
+        strands=strands,
         neck=styles.neck(details[0], look.age),
         brows=styles.brows(details[1], look.skin, look.hair, made_up),
     )

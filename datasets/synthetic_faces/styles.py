@@ -119,3 +119,63 @@ def brows(rng: np.random.Generator, skin: np.ndarray, hair: np.ndarray, made_up:
         outer=float(rng.uniform(0.25, 1.2)),
         patchy=float(rng.uniform(0, 0.35)),
     )
+
+
+@dataclass(frozen=True)
+class Strands:
+    """How hair falls and looks; lengths in head units."""
+
+    curl: float = 0.0  # from strands (0) to small curls (1)
+    contrast: float = 0.14  # of the strands
+    shine: float = 0.0
+    band: float = 0.2  # where between crown and chin the shine lies, 0 to 1
+    density: float = 1.0
+    grey: float = 0.0  # share of grey hairs
+    soft: float = 0.05  # width of the hairline
+    ragged: float = 1.0  # how frayed it is
+    temple: float = 0.0  # how much lower it is at the temples
+    sideburn: float = 0.0  # how far it reaches down before the ears
+    sweep: float = 0.0  # how far a fringe falls to one side
+    mass: float = 0.0  # how far a mass of curls stands off the head
+    stray: float = 0.0  # length of hairs that stand off
+    end: float = 2.2  # height of hanging hair's end
+    spread: float = 0.0  # how much wider hanging hair is there
+    wave: float = 0.0
+    waves: float = 1.5
+    curtain: tuple[float | None, float | None] = (None, None)
+    """Share of the face's half width that hair hides, left and right; below 0: beside the face."""
+
+
+def strands(rng: np.random.Generator, style: str, age: float) -> tuple[Strands, float]:
+    """How the hair of a style (short, long, tied, bald) falls, and its volume."""
+    curl = float(rng.uniform(0.3, 1)) if rng.random() < 0.28 else 0.0
+    afro = curl > 0 and rng.random() < 0.55
+    sides = [None, None]
+    if style == "long":
+        for side in (0, 1):
+            if rng.random() < 0.75:
+                kind = rng.random()
+                sides[side] = float(rng.uniform(-0.2, 0.05) if kind < 0.5 else (
+                    rng.uniform(0.05, 0.2) if kind < 0.85 else rng.uniform(0.2, 0.45)))  # fmt: skip
+    mass = float(rng.uniform(0.03, 0.45)) if afro else 0.0
+    volume = rng.uniform(0.02, 0.14) if style == "short" else rng.uniform(0.05, 0.22)
+    return Strands(
+        curl=curl,
+        contrast=float(rng.uniform(0.03, 0.28)),
+        shine=float(rng.uniform(0.1, 1.0)) if rng.random() < 0.5 else 0.0,
+        band=float(rng.uniform(0.08, 0.3)),
+        density=float(rng.uniform(0.3, 0.95)) if style == "short" and rng.random() < 0.2 else 1.0,
+        grey=float(rng.uniform(0, 0.8) * (age > 0.45)) if rng.random() < 0.4 else 0.0,
+        soft=float(rng.uniform(0.02, 0.25) ** 1.5 * 2 + 0.01),
+        ragged=float(rng.uniform(0, 1.6)),
+        temple=float(rng.normal(0, 0.12)),
+        sideburn=float(rng.uniform(0, 0.6)) if style == "short" and rng.random() < 0.5 else 0.0,
+        sweep=float(rng.uniform(-1.2, 1.2)),
+        mass=mass,
+        stray=float(rng.uniform(0.05, 0.3)) if rng.random() < 0.4 else 0.0,
+        end=float(rng.uniform(1.1, 3.2)),
+        spread=float(rng.normal(0, 0.2)),
+        wave=float(rng.uniform(0, 0.1)) if rng.random() < 0.6 else 0.0,
+        waves=float(rng.uniform(0.7, 3.5)),
+        curtain=(sides[0], sides[1]),
+    ), float(volume + mass)
