@@ -6,7 +6,7 @@ Features are polygons of the dense curves themselves, so what is seen lies where
 import cv2
 import numpy as np
 
-from . import eyes, hair, skin
+from . import beard, eyes, hair, skin
 from .canvas import Canvas, disc, ribbon, spread
 from .head import Head
 from .scene import Scene
@@ -30,6 +30,9 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
     if look.freckles:
         skin.freckles(canvas, look, rng)
     skin.nostrils(canvas)
+    if look.beard:
+        (own,) = rng.spawn(1)
+        beard.paint(canvas, scene, vertices, own)
     for index, side in enumerate("lr"):
         if abs(scene.camera.yaw) > 75 and (scene.camera.yaw > 0) == (side == "r"):
             continue  # on the far side

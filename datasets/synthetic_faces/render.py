@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from . import backdrop, body, covers, hair
+from . import backdrop, beard, body, covers, hair
 from .camera import Camera, visible
 from .head import Head
 from .paint import paint
@@ -49,12 +49,14 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     vertices = hair.puff(scene.look, grid, bare)
     hair.mass(image, scene, vertices, grid, False, own)
     hair.curtains(image, scene, head, False, own)
+    beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
     light = lit(scene, camera.turn(normals(vertices)))
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
     body.melt_jaw(image, scene, head)
     body.ears(image, scene, head, True)
+    beard.hanging(image, scene, head, True, own)
     hair.mass(image, scene, vertices, grid, True, own)
     hair.curtains(image, scene, head, True, own)
     covers.glasses(image, scene, head, True)

@@ -52,6 +52,12 @@ class Look:
     neck: styles.Neck = styles.Neck()
     brows: styles.Brows = styles.Brows()
     strands: styles.Strands = styles.Strands()
+    whiskers: styles.Whiskers = styles.Whiskers()
+
+    @property
+    def beard_colour(self) -> np.ndarray:
+        own = self.whiskers.colour
+        return 0.75 * self.hair + 0.1 * self.skin if own is None else np.asarray(own)
 
     @property
     def brow_colour(self) -> np.ndarray:
@@ -257,8 +263,11 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
     strands, volume = styles.strands(details[2], look.style, look.age)
+    whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,
+        whiskers=whiskers,
+        beard=beard if look.beard else 0.0,
         volume=volume,
         strands=strands,
         neck=styles.neck(details[0], look.age),

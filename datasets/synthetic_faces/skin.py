@@ -21,15 +21,6 @@ def colour(scene: Scene, head: Head, vertices: np.ndarray) -> np.ndarray:
     socket = 0.5 * spot(head.eye_x - 0.06, -0.06, 0.24, 0.12)
     socket += (0.25 + 0.3 * look.age) * spot(head.eye_x - 0.05, 0.12, 0.17, 0.06)
     tone = tone * (1 - socket[..., None] * np.array([0.3, 0.34, 0.28]))
-    if look.beard:
-        width, edge, _ = head.section(y)
-        across = x / np.maximum(width, 0.05)
-        top = head.nose_base_y + 0.06
-        top = np.interp(across, [0, 0.35, 0.6, 0.8, 1], [top, top, 0.98, 0.66, 0.0])
-        zone = np.clip((y - top) / 0.16 + 0.5, 0, 1) * (vertices[..., 2] > edge - 0.25)
-        zone *= 1 - 0.6 * np.exp(-((x / 0.35) ** 4) - ((y - head.mouth_y - 0.05) / 0.16) ** 4)
-        shade = (0.3 + 0.55 * look.beard) * zone[..., None]
-        tone = tone * (1 - shade) + shade * (0.75 * look.hair + 0.1 * look.skin)
     if look.blush:
         tone = tone + (look.blush * 0.45 * spot(0.6, 0.38, 0.2, 0.16))[..., None] * (
             np.array([120, 90, 225]) - tone

@@ -166,8 +166,8 @@ def strands(rng: np.random.Generator, style: str, age: float) -> tuple[Strands, 
         band=float(rng.uniform(0.08, 0.3)),
         density=float(rng.uniform(0.3, 0.95)) if style == "short" and rng.random() < 0.2 else 1.0,
         grey=float(rng.uniform(0, 0.8) * (age > 0.45)) if rng.random() < 0.4 else 0.0,
-        soft=float(rng.uniform(0.02, 0.25) ** 1.5 * 2 + 0.01),
-        ragged=float(rng.uniform(0, 1.6)),
+        soft=0.03 if mass else float(rng.uniform(0.02, 0.25) ** 1.5 * 2 + 0.01),
+        ragged=float(rng.uniform(0, 1.1)),
         temple=float(rng.normal(0, 0.12)),
         sideburn=float(rng.uniform(0, 0.6)) if style == "short" and rng.random() < 0.5 else 0.0,
         sweep=float(rng.uniform(-1.2, 1.2)),
@@ -179,3 +179,45 @@ def strands(rng: np.random.Generator, style: str, age: float) -> tuple[Strands, 
         waves=float(rng.uniform(0.7, 3.5)),
         curtain=(sides[0], sides[1]),
     ), float(volume + mass)
+
+
+@dataclass(frozen=True)
+class Whiskers:
+    """Where a beard grows and how it looks; lengths in head units."""
+
+    full: float = 1.0  # strength on cheeks and jaw
+    moustache: float = 0.0
+    chin: float = 0.0
+    chin_width: float = 0.4
+    cheek: float = 0.0  # how much lower it begins on the cheeks
+    handlebar: float = 0.0  # how far the moustache reaches beyond the mouth
+    soft: float = 0.16
+    hairs: float = 0.2
+    patchy: float = 0.0
+    contrast: float = 0.1
+    length: float = 0.0  # how far it hangs below the jaw
+    colour: Colour | None = None  # None: the hair's
+
+
+def whiskers(rng: np.random.Generator, hair: np.ndarray, age: float) -> tuple[Whiskers, float]:
+    """A beard's style and strength: stubble, moustache, goatee or full."""
+    kind = rng.choice(["stubble", "moustache", "goatee", "full"], p=[0.32, 0.14, 0.16, 0.38])
+    strength = rng.uniform(0.1, 0.45) if kind == "stubble" else rng.uniform(0.5, 1.0)
+    grey = rng.uniform(0, 1) * (age > 0.45)
+    colour = hair * rng.uniform(0.6, 1.1) * (1 - grey) + grey * rng.uniform(150, 235)
+    whole = kind in ("stubble", "full")
+    long = kind in ("goatee", "full") and rng.random() < 0.5
+    return Whiskers(
+        full=1.0 if whole else float(rng.uniform(0, 0.25)),
+        moustache=1.0 if kind == "moustache" else float(rng.random() < 0.75),
+        chin=1.0 if kind == "goatee" else float(whole),
+        chin_width=float(rng.uniform(0.15, 0.5)),
+        cheek=float(rng.uniform(-0.15, 0.3)),
+        handlebar=float(rng.uniform(0, 0.25)) if rng.random() < 0.4 else 0.0,
+        soft=float(rng.uniform(0.05, 0.4)),
+        hairs=float(rng.uniform(0, 0.6)),
+        patchy=float(rng.uniform(0, 0.5)) if rng.random() < 0.5 else 0.0,
+        contrast=float(rng.uniform(0.05, 0.35)),
+        length=float(rng.uniform(0.03, 0.6) ** 1.5) if long else 0.0,
+        colour=tuple(np.clip(colour, 5, 245).tolist()),
+    ), float(strength)
