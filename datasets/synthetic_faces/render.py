@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from . import backdrop, beard, body, covers, hair
+from . import backdrop, beard, body, covers, glasses, hair
 from .camera import Camera, visible
 from .head import Head
 from .paint import paint
@@ -43,7 +43,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     hair.hanging(image, scene, own)
     body.body(image, scene, head, own)
     body.ears(image, scene, head, False)
-    covers.glasses(image, scene, head, False)
+    glasses.draw(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
     vertices = hair.puff(scene.look, grid, bare)
@@ -59,7 +59,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     beard.hanging(image, scene, head, True, own)
     hair.mass(image, scene, vertices, grid, True, own)
     hair.curtains(image, scene, head, True, own)
-    covers.glasses(image, scene, head, True)
+    glasses.draw(image, scene, head, True)
     covers.hand(image, scene)
     return _sensor(image, scene, rng)
 

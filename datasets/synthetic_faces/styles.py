@@ -221,3 +221,48 @@ def whiskers(rng: np.random.Generator, hair: np.ndarray, age: float) -> tuple[Wh
         length=float(rng.uniform(0.03, 0.6) ** 1.5) if long else 0.0,
         colour=tuple(np.clip(colour, 5, 245).tolist()),
     ), float(strength)
+
+
+@dataclass(frozen=True)
+class Lenses:
+    """The shape and the glass of glasses; lengths in head units."""
+
+    width: float = 0.31  # half
+    height: float = 0.24  # half
+    drop: float = 0.03  # how far down the nose they sit
+    droop: float = 0.0  # how much lower the outer halves hang, as an aviator's
+    tilt: float = 0.0  # of the whole, to one side
+    thick: float = 0.045
+    half: bool = False  # a frame above the lenses only
+    browline: float = 0.0  # how much thicker the frame is above
+    glint: float = 0.0  # of light on the frame
+    tint: float = 0.0  # opacity of clear lenses
+    opacity: float = 1.0  # of sunglasses
+    gradient: float = 0.0  # how much clearer the lenses are below
+    colour: Colour | None = None  # of the glass; None: the frame's
+    mirror: float = 0.0  # strength of what mirrors in them
+    mirror_at: tuple[float, float] = (0.0, 0.4)  # middle and half width, in lenses
+    shadow: float = 0.0  # of the frame on the face
+
+
+def lenses(rng: np.random.Generator) -> Lenses:
+    thin = rng.random() < 0.45
+    mirrored = rng.random() < 0.35
+    return Lenses(
+        width=float(rng.uniform(0.25, 0.37)),
+        height=float(rng.uniform(0.15, 0.31)),
+        drop=float(rng.uniform(-0.02, 0.12) if rng.random() < 0.8 else rng.uniform(0.12, 0.35)),
+        droop=float(rng.uniform(-0.1, 0.35)) if rng.random() < 0.5 else 0.0,
+        tilt=float(rng.normal(0, 0.02)),
+        thick=float(rng.uniform(0.006, 0.02) if thin else rng.uniform(0.02, 0.075)),
+        half=bool(rng.random() < 0.2),
+        browline=float(rng.uniform(0.2, 1)) if rng.random() < 0.2 else 0.0,
+        glint=float(rng.uniform(0.2, 1)) if rng.random() < 0.4 else 0.0,
+        tint=float(rng.uniform(0.03, 0.35)) if rng.random() < 0.3 else 0.0,
+        opacity=float(rng.uniform(0.55, 1.0)),
+        gradient=float(rng.uniform(0.2, 0.8)) if rng.random() < 0.4 else 0.0,
+        colour=tuple(rng.uniform(0, 255, 3).tolist()) if rng.random() < 0.5 else None,
+        mirror=float(rng.uniform(0.1, 0.85)) if mirrored else 0.0,
+        mirror_at=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.15, 0.6))),
+        shadow=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.6 else 0.0,
+    )
