@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from . import backdrop, beard, body, covers, glasses, hair
+from . import backdrop, beard, body, covers, glasses, hair, lighting
 from .camera import Camera, visible
 from .head import Head
 from .paint import paint
@@ -18,21 +18,6 @@ def grid_for(camera: Camera, size: int) -> Grid:
     texels = int(np.ceil(1.1 * unit * np.pi / rows))
     front = int(0.8 * rows)
     return Grid(rows, front, 2 * (rows // 6), max(texels, 3))
-
-
-def lit(scene: Scene, normal: np.ndarray) -> np.ndarray:
-    """The light on surfaces of these normals (camera frame), as a factor of their colour."""
-    light = scene.light
-    direction = np.asarray(light.direction)
-    facing = normal @ direction
-    wrapped = np.clip((facing + 0.15) / 1.15, 0, 1)
-    half = direction + (0, 0, 1)
-    half /= np.linalg.norm(half)
-    shine = light.shine * np.clip(normal @ half, 0, 1) ** 18
-    sky = 0.12 * np.clip(-normal[..., 1], -1, 1)
-    level = light.ambient * (1 + sky) + light.strength * wrapped + shine
-    warm = np.stack([level**1.12, level**1.05, level**0.92], -1)
-    return warm * np.asarray(light.colour)
 
 
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +36,12 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     hair.curtains(image, scene, head, False, own)
     beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
-    light = lit(scene, camera.turn(normals(vertices)))
+    shadow = 0.0
+    if scene.light.style.cast:
+        towards = np.asarray(scene.light.direction) @ camera.rotation
+        shadow = lighting.cast_shadow(head, vertices, towards)
+    shelter = lighting.shelter(head, bare) if scene.light.style.shelter else 0.0
+    light = lighting.lit(scene, camera.turn(normals(vertices)), shadow, shelter)
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
     body.melt_jaw(image, scene, head)

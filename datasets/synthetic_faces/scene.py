@@ -73,6 +73,7 @@ class Light:
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gain: float = 1.0  # of the camera
     shine: float = 0.15
+    style: styles.Lighting = styles.Lighting()
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,8 @@ def _light(rng, harsh):
             ambient, strength, gain = 0.45, 0.5, rng.uniform(0.3, 0.5)
         elif kind < 0.5:  # overexposed
             ambient, strength, gain = 0.5, 0.6, rng.uniform(1.2, 1.5)
+        if rng.random() < 0.2:  # from below
+            y = rng.uniform(0.3, 1.0)
         colour = 1 + rng.normal(0, 0.13, 3)
     direction = np.array([x, y, depth])
     direction /= np.linalg.norm(direction)
@@ -264,6 +267,7 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
     strands, volume = styles.strands(details[2], look.style, look.age)
+    light = replace(light, style=styles.lighting(details[5], harsh))
     if covers.glasses:
         covers = replace(covers, lenses=styles.lenses(details[4]))
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)

@@ -266,3 +266,40 @@ def lenses(rng: np.random.Generator) -> Lenses:
         mirror_at=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.15, 0.6))),
         shadow=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.6 else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """What a light does beside shining from one direction."""
+
+    wrap: float = 0.15  # how far it reaches around: 0 is a point, more a window
+    sky: float = 0.12  # how much lighter the surroundings are above than below
+    shelter: float = 0.0  # how dark eye sockets and the nose's sides are
+    cast: float = 0.0  # strength of shadows that the face casts on itself
+    tight: float = 18.0  # exponent of the gloss
+    gloss: float = 0.0  # white light that the skin mirrors
+    second: float = 0.0  # strength of another lamp
+    second_from: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    second_colour: Colour = (1.0, 1.0, 1.0)
+
+
+def lighting(rng: np.random.Generator, harsh: bool) -> Lighting:
+    second = rng.random() < (0.5 if harsh else 0.25)
+    behind = rng.random() < 0.4
+    place = np.array([rng.choice((-1, 1)) * rng.uniform(0.5, 1.2), rng.normal(-0.2, 0.5),
+                      rng.uniform(-0.5, 0.1) if behind else rng.uniform(0, 0.6)])  # fmt: skip
+    place /= np.linalg.norm(place)
+    tint = np.clip(1 + rng.normal(0, 0.3 if harsh else 0.08, 3), 0.2, 1.8)
+    return Lighting(
+        wrap=float(rng.uniform(0, 0.2) if harsh else rng.uniform(0.02, 0.6)),
+        sky=float(rng.normal(0.1, 0.12)),
+        shelter=float(rng.uniform(0.0, 0.75)) if rng.random() < 0.7 else 0.0,
+        cast=float(rng.uniform(0.2, 0.95)) if rng.random() < (0.7 if harsh else 0.3) else 0.0,
+        tight=float(rng.uniform(6, 40)),
+        gloss=float(rng.uniform(0.03, 0.4 if rng.random() < 0.6 else 0.8))
+        if rng.random() < 0.5
+        else 0.0,
+        second=float(rng.uniform(0.1, 0.7)) if second else 0.0,
+        second_from=tuple(place.tolist()),
+        second_colour=tuple(tint.tolist()),
+    )
