@@ -103,6 +103,24 @@ class Canvas:
         cover = cover * np.float32(strength)
         patch[:] = patch + cover * (np.asarray(colour, np.float32) - patch)
 
+    def lines(self, lines, colour, strength, width):
+        """Polylines (list of (N, 2)) laid softly over what is there."""
+        points = [self.fixed(line) for line in lines]
+        pad = 3 + math.ceil(3 * width * self.unit)
+        every = np.concatenate(points)
+        height, wide = self.texture.shape[:2]
+        x, y, w, h = cv2.boundingRect(every)
+        x0, y0 = max((x >> SHIFT) - pad, 0), max((y >> SHIFT) - pad, 0)
+        x1, y1 = min((x + w >> SHIFT) + pad, wide), min((y + h >> SHIFT) + pad, height)
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        corner = np.array([x0, y0], np.int32) << SHIFT
+        thick = max(1, round(width * self.unit))
+        cv2.polylines(mask, [p - corner for p in points], False, 255, thick, cv2.LINE_AA, SHIFT)
+        mask = cv2.GaussianBlur(mask, (0, 0), max(0.5 * width * self.unit, 0.5))
+        cover = mask[..., None] * np.float32(strength / 255)
+        patch = self.texture[y0:y1, x0:x1]
+        patch[:] = patch + cover * (np.asarray(colour, np.float32) - patch)
+
     def clipped(self, xy, draw, reach):
         """Let `draw()` paint within `reach` of a polygon, but keep only what falls inside it."""
         region, cover = self.inside(xy, reach=reach)
