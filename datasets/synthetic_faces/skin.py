@@ -35,20 +35,22 @@ def folds(canvas, scene, rng):
     head, look, s = canvas.head, scene.look, scene.shape
     style, shade = look.surface, look.skin * (0.45, 0.42, 0.55)
     tip, mouth, wide = head.nose_tip, head.mouth_y, 1 + s.nose_width
+    veils = []
     for sign in (-1, 1):
         fold = np.array([(0.27 * wide, tip - 0.02), (0.37, tip + 0.15), (0.47, mouth)])
         depth = style.fold * (0.12 + 0.3 * look.age + 0.35 * max(s.smile, 0))
-        canvas.veil(ribbon(fold * (sign, 1), [0.005, 0.022, 0.005]), shade, min(depth, 0.9), 0.02)
+        veils.append((ribbon(fold * (sign, 1), [0.005, 0.022, 0.005]), min(depth, 0.9)))
         wing = head.curves["nose_side"][36:55]
-        canvas.veil(ribbon(wing * (sign, 1), 0.014), shade, style.wing, 0.014)
+        veils.append((ribbon(wing * (sign, 1), 0.014), style.wing))
         side = -scene.light.direction[0] * sign
         if side > 0.1:
             shadow = np.array([(0.1, 0.1), (0.16, 0.3), (0.3, tip), (0.2, tip + 0.13), (0.05, tip)])
             canvas.veil(shadow * (sign, 1), shade, 0.5 * side * style.fold, 0.04)
     lower = head.curves["outlip_lo"][12:49] + (0, 0.035)
-    canvas.veil(ribbon(lower, 0.02), shade, style.under_lip, 0.025)
+    veils.append((ribbon(lower, 0.02), style.under_lip))
     groove = np.array([(0, tip + 0.16), (0, mouth - 0.1)])
-    canvas.veil(ribbon(groove, 0.025), shade, style.groove, 0.02)
+    veils.append((ribbon(groove, 0.025), style.groove))
+    canvas.veils(veils, shade, 0.018)
     if style.wrinkles:
         _wrinkles(canvas, scene, rng)
 

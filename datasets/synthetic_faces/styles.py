@@ -39,7 +39,7 @@ class Neck:
     length: float = 0.0  # how much lower the shoulders lie
     slope: float = 1.0  # of the shoulders
     tone: float = 0.92  # of its skin, against the face's
-    fade: float = 0.0  # how much darker (lighter below 0) its base is
+    fade: float = 0.0  # how much darker its base is
     shadow: float = 0.45  # of the chin
     shadow_soft: float = 0.07
     shadow_drop: float = 0.22
@@ -62,8 +62,8 @@ def neck(rng: np.random.Generator, age: float) -> Neck:
         flare=float(rng.uniform(0, 0.5)),
         length=float(rng.normal(-0.1, 0.22) - 0.2 * heavy),
         slope=float(rng.uniform(0.5, 1.8)),
-        tone=float(rng.uniform(0.7, 1.06)),
-        fade=float(rng.uniform(-0.35, 0.35)),
+        tone=float(rng.uniform(0.7, 1.12)),
+        fade=float(rng.uniform(0, 0.4)) if rng.random() < 0.5 else 0.0,
         shadow=float(rng.uniform(0, 0.35) if rng.random() < 0.5 else rng.uniform(0.35, 0.85)),
         shadow_soft=float(rng.uniform(0.01, 0.2)),
         shadow_drop=float(rng.uniform(0.02, 0.45)),
