@@ -8,6 +8,7 @@ from .camera import Camera
 from .curves import START, USED
 from .glasses import rims
 from .hair import curtain, hairline
+from .hats import edge_of, visor
 from .head import Head
 from .paint import mask_top
 from .scene import Scene
@@ -80,7 +81,13 @@ def hidden(scene: Scene, head: Head) -> np.ndarray:
             outline = camera.project(camera.turn(rim))
             found |= _within(outline, seen)
     width = np.maximum(head.section(y)[0], 1e-6)
-    found |= y < hairline(look, np.arcsin(np.clip(x / width, -1, 1))) - 0.03
+    turn = np.arcsin(np.clip(x / width, -1, 1))
+    found |= y < hairline(look, turn) - 0.03
+    if covers.hat is not None:
+        found |= y < edge_of(covers.hat, turn) if covers.hat.kind != "band" else False
+        brim = visor(scene, head)
+        if brim is not None:
+            found |= _within(brim, seen)
     for side in (0, 1):
         hair = curtain(scene, head, side)
         if hair is not None:

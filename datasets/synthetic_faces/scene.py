@@ -87,6 +87,7 @@ class Covers:
     round: float = 2.5  # exponent of the lenses' outline
     lenses: styles.Lenses = styles.Lenses()
     mask: tuple[float, float, float] | None = None
+    hat: styles.Hat | None = None
     hand: tuple[float, float, float, float] | None = None  # palm x, y (head units), angle, size
 
 
@@ -236,7 +237,9 @@ def _light(rng, harsh):
 def _covers(rng, covered):
     if not covered:
         return Covers(), 0.0
-    kind = rng.choice(["clear", "sun", "mask", "hand", "lock"], p=[0.42, 0.16, 0.08, 0.22, 0.12])
+    kind = rng.choice(
+        ["clear", "sun", "mask", "hand", "lock", "hat"], p=[0.36, 0.12, 0.06, 0.16, 0.1, 0.2]
+    )
     frame = rng.uniform(10, 60, 3) if rng.random() < 0.7 else _bright(rng)
     cloth = np.array([(235, 235, 232), (215, 190, 150), (45, 42, 40), (150, 150, 90)])
     hand = None
@@ -252,6 +255,7 @@ def _covers(rng, covered):
         if kind == "mask"
         else None,
         hand=hand,
+        hat=styles.Hat() if kind == "hat" else None,
     ), float(rng.choice((-1, 1))) if kind == "lock" else 0.0
 
 
@@ -272,6 +276,8 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     light = replace(light, style=styles.lighting(details[5], harsh))
     if covers.glasses:
         covers = replace(covers, lenses=styles.lenses(details[4]))
+    if covered and (covers.hat or rng.random() < 0.12):
+        covers = replace(covers, hat=styles.hat(details[4]))
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,
