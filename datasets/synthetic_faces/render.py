@@ -54,7 +54,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     hair.curtains(image, scene, head, True, own)
     glasses.draw(image, scene, head, True)
     hats.before(image, scene, head)
-    covers.hand(image, scene)
+    covers.held(image, scene)
     return _sensor(image, scene, rng)
 
 

@@ -441,3 +441,44 @@ def hat(rng: np.random.Generator) -> Hat:
         shadow=float(rng.uniform(0.1, 0.75)) if rng.random() < 0.7 else 0.0,
         shadow_reach=float(rng.uniform(0.1, 0.4 + 0.8 * brim)),
     )
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something held before the face, at (x, y) in head units; covers.THINGS has its shapes."""
+
+    kind: str
+    x: float
+    y: float
+    angle: float = 0.0
+    size: float = 1.0
+    colour: Colour = (40.0, 40.0, 40.0)
+    second: Colour = (90.0, 90.0, 90.0)
+
+
+def thing(rng: np.random.Generator, mouth: float) -> Thing:
+    """`mouth` is the height of the mouth."""
+    kinds = ["microphone", "phone", "cigarette", "cup", "food", "finger", "fist"]
+    kind = str(rng.choice(kinds, p=[0.22, 0.13, 0.13, 0.1, 0.12, 0.1, 0.2]))
+    side = rng.choice((-1, 1))
+    x, y, angle = rng.normal(0, 0.15), mouth + rng.uniform(-0.05, 0.35), rng.normal(0, 25)
+    if kind == "phone":
+        x, y, angle = (
+            side * rng.uniform(0.75, 1.05),
+            rng.uniform(0.1, 0.7),
+            -side * rng.normal(8, 12),
+        )
+    elif kind == "cigarette":
+        x, y, angle = side * 0.15, mouth + 0.02, side * rng.uniform(-90, 20)
+    elif kind == "fist":
+        x, y, angle = (
+            side * rng.uniform(0, 0.75),
+            rng.uniform(0.9, 1.6),
+            side * rng.uniform(-20, 40),
+        )
+    white = kind == "cigarette" or (kind == "cup" and rng.random() < 0.5)
+    dark = kind in ("microphone", "phone") and rng.random() < 0.8
+    colour = cloth_colour(rng) if not (white or dark) else (
+        tuple(rng.uniform(200, 250, 3).tolist()) if white else (30.0, 30.0, 32.0))  # fmt: skip
+    return Thing(kind, float(x), float(y), float(angle), float(rng.uniform(0.8, 1.2)), colour,
+                 cloth_colour(rng))  # fmt: skip
