@@ -4,7 +4,7 @@ Positions in the photo are fractions of its side ("unit" coordinates), so that a
 at every size: a pixel is `unit * size - 0.5`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from .head import Head
 
 
 NOSE = np.stack(np.meshgrid(np.linspace(-0.3, 0.3, 9), np.linspace(-0.1, 0.75, 11)), -1)
+SLIDE = np.sin(np.radians(np.linspace(88, 30, 30)))  # shares of a section's half width
 AROUND = 0.02 * np.array([[(1, 0)], [(-1, 0)], [(0, 1)], [(0, -1)]])
 
 
@@ -49,6 +50,24 @@ class Camera:
     def pixels(self, points: np.ndarray, size: int) -> np.ndarray:
         """Head frame (..., 3) to pixels of a photo of the given side (..., 2)."""
         return self.project(self.turn(points)) * size - 0.5
+
+
+def landmarks(head: Head, camera: Camera) -> np.ndarray:
+    """The samples that schemes name, in 3-D (len(USED), 3), as annotators of photos place them.
+
+    On the side that a turned head hides, the contour is marked on the outline that is seen. Each
+    of its points slides forward along the head's section at its height, to where that ends for the
+    viewer ("landmark marching", Zhu et al., CVPR 2015).
+    """
+    points = head.used.copy()
+    edge = points[: np.searchsorted(USED, CONTOUR_SAMPLES)]
+    width = np.abs(edge[:, :1]) * SLIDE
+    flat = np.stack([np.sign(edge[:, :1]) * width, np.broadcast_to(edge[:, 1:2], width.shape)], -1)
+    ways = np.concatenate([edge[:, None], head.lift(flat)], 1)
+    upright = replace(camera, roll=0.0, centre=(0.0, 0.0))
+    out = upright.project(upright.turn(ways))[..., 0] * np.sign(edge[:, :1])
+    edge[:] = ways[np.arange(len(edge)), out.argmax(1)]
+    return points
 
 
 def facing(head: Head, camera: Camera, points: np.ndarray, on_contour: np.ndarray) -> np.ndarray:
@@ -87,10 +106,10 @@ def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
     return hidden
 
 
-def visible(head: Head, camera: Camera) -> np.ndarray:
-    """Which of `head.used` the head itself does not hide."""
-    points = head.used
+def visible(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Which of the `landmarks` the head itself does not hide."""
     seen = facing(head, camera, points, USED < CONTOUR_SAMPLES)
+    seen |= (points != head.used).any(1)  # what slid lies on the outline
     if max(abs(camera.yaw), abs(camera.pitch)) > 10:
         seen[seen] = ~behind_nose(head, camera, points[seen])
     return seen

@@ -98,9 +98,8 @@ def glasses(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
         cv2.polylines(image, [line], False, colour, thick, cv2.LINE_AA, SHIFT)
 
 
-def hidden(scene: Scene, head: Head) -> np.ndarray:
-    """Which of `head.used` something opaque covers: the lids, too."""
-    points = head.used
+def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which of camera.landmarks' `points` something opaque covers: the lids, too."""
     covers, camera, look = scene.covers, scene.camera, scene.look
     x, y = points[:, 0], points[:, 1]
     found = np.zeros(len(points), bool)

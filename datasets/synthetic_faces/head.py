@@ -20,8 +20,8 @@ OVAL = 2.3  # exponent of the front of a section: 2 is an ellipse, more is flatt
 # Right half of the frontal outline from crown to chin; depth of the outline's own points; half
 # depth of the section before and behind them, both divided by the sine of the polar angle.
 KNOTS_XY = np.array(
-    [(0, -1.6), (0.42, -1.53), (0.78, -1.25), (0.95, -0.8), (1.0, -0.4), (1.0, -0.05),
-     (0.98, 0.3), (0.93, 0.65), (0.82, 0.98), (0.65, 1.24), (0.44, 1.44), (0.22, 1.56), (0, 1.6)]
+    [(0, -1.6), (0.43, -1.53), (0.81, -1.25), (1.01, -0.8), (1.07, -0.4), (1.075, -0.05),
+     (1.045, 0.3), (0.985, 0.65), (0.86, 0.98), (0.67, 1.25), (0.435, 1.46), (0.205, 1.57), (0, 1.6)]
 )  # fmt: skip
 KNOTS_Z = np.array([0, 0, 0, 0, 0, 0, 0.0, 0.03, 0.15, 0.37, 0.64, 0.85, 0.92])
 KNOTS_FRONT = np.array([1.8, 1.8, 1.78, 1.55, 1.37, 1.26, 1.31, 1.46, 1.61, 1.66, 1.52, 1.1, 0.95])
@@ -48,6 +48,7 @@ class HeadShape:
     brow_height: float = 0.0
     brow_weight: float = 0.0
     brow_arch: float = 0.0
+    brow_width: float = 0.0
     nose_length: float = 0.0
     nose_width: float = 0.0
     nose_height: float = 0.0
@@ -152,7 +153,7 @@ class Head:
     @property
     def mouth_y(self):
         """Height of the closed mouth's line."""
-        return 0.94 + 0.6 * (self.nose_tip - 0.54) + self.shape.mouth_height
+        return 0.928 + 0.6 * (self.nose_tip - 0.54) + self.shape.mouth_height
 
     @property
     def drop(self):
@@ -203,13 +204,14 @@ class Head:
 
     def _brow(self, side, sign, lift):
         s = self.shape
-        x = np.array([0.19, 0.335, 0.48, 0.63, 0.78]) * (1 + 0.5 * s.eye_spacing)
+        x = np.array([0.18, 0.335, 0.49, 0.65, 0.82]) * (1 + 0.5 * s.eye_spacing)
+        x += s.brow_width * (x - 0.3)
         x[0] -= 0.03 * s.frown
         arch = np.array([0, 0.6, 1, 0.9, 0])
-        y = np.array([-0.2, -0.235, -0.255, -0.255, -0.17])
+        y = np.array([-0.178, -0.23, -0.256, -0.255, -0.178])
         y = y - s.brow_height - s.brow_arch * arch - lift * np.array([0.08, 0.12, 0.14, 0.13, 0.08])
         y = y + s.frown * np.array([0.08, 0.05, 0.01, -0.02, -0.02]) - s.eye_slant * (x - 0.45)
-        half = np.array([0.04, 0.05, 0.048, 0.036, 0.0]) * (1 + s.brow_weight)
+        half = np.array([0.045, 0.052, 0.051, 0.044, 0.0]) * (1 + s.brow_weight)
         up, low = (smooth(np.stack([x, y + sign * half], 1)) for sign in (-1, 1))
         middle = (up + low) / 2
         return self._sided(side, sign, {"brow_up": up, "brow_lo": low, "brow_mid": middle})
@@ -229,18 +231,21 @@ class Head:
         gaze = np.array([sign * s.gaze[0], s.gaze[1]])
         pupil = np.array([[self.eye_x, -0.006]]) + gaze
         centre = (up[30:31] + low[30:31]) / 2
-        curves = {"eye_up": up, "eye_lo": low, "pupil": pupil, "eye_centre": centre}
+        curves = {"eye_up": up, "eye_lo": low, "eye_mid": (up + low) / 2}
+        curves |= {"pupil": pupil, "eye_centre": centre}
         return self._sided(side, sign, curves)
 
     def _nose(self):
         tip, base, wide = self.nose_tip, self.nose_base_y, 1 + self.shape.nose_width
-        bridge = np.stack([np.zeros(61), np.linspace(0.0, tip, 61)], 1)
+        bridge = np.stack([np.zeros(61), np.linspace(-0.026, tip, 61)], 1)
         half = np.array([(0, base), (0.115, base - 0.03), (0.215, base - 0.065)]) * (wide, 1)
         side = [(0.26 * wide, tip - 0.02), (0.2 * wide, 0.62 * tip), (0.15, 0.02)]
         full = np.concatenate([half, side])
+        line = smooth(np.concatenate([half[:0:-1] * (-1, 1), half]))
         return {
             "bridge": bridge,
-            "nose_base": smooth(np.concatenate([half[:0:-1] * (-1, 1), half])),
+            "nose_base": line,
+            "nostrils": line + 0.1 * (bridge[45] - line),
             "nose_side": smooth(np.concatenate([full[:0:-1] * (-1, 1), full])),
         }
 
@@ -251,12 +256,12 @@ class Head:
         up, low = (t * (1 - 0.25 * max(s.smile, 0)) for t in (up, low))
         drop, rise = self.drop, 0.05 * s.open + 0.02 * max(s.smile, 0)
         corner = 0.01 + 0.3 * drop - 0.09 * s.smile
-        outer_x = np.array([0.4, 0.27, 0.1, 0]) * wide
-        inner_x = np.array([0.37, 0.19, 0]) * wide
+        outer_x = np.array([0.375, 0.253, 0.1, 0]) * wide
+        inner_x = np.array([0.345, 0.178, 0]) * wide
         share = np.array([0, 0.72, 0.95, 1])  # how much of the jaw's drop reaches each point
         curves = {
             "outlip_up": (outer_x, np.array([0, -0.06, -0.085, -0.07]) * up - rise * share),
-            "outlip_lo": (outer_x, np.array([0, 0.095, 0.165, 0.185]) * low + drop * share),
+            "outlip_lo": (outer_x, np.array([0, 0.085, 0.148, 0.166]) * low + drop * share),
             "inlip_up": (inner_x, np.array([0.0, -0.005, 0.0]) - rise * share[[0, 1, 3]]),
             "inlip_lo": (inner_x, np.array([0.0, 0.0, 0.006]) + drop * share[[0, 1, 3]]),
         }

@@ -103,6 +103,6 @@ def _sensor(image, scene, rng):
     return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
 
 
-def seen(scene: Scene, head: Head) -> np.ndarray:
-    """Which of `head.used` can be seen in the photo."""
-    return visible(head, scene.camera) & ~covers.hidden(scene, head)
+def seen(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which of camera.landmarks' `points` can be seen in the photo."""
+    return visible(head, scene.camera, points) & ~covers.hidden(scene, head, points)
