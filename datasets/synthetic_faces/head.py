@@ -49,6 +49,7 @@ class HeadShape:
     brow_weight: float = 0.0
     brow_arch: float = 0.0
     brow_width: float = 0.0
+    brow_gap: float = 0.0  # between them
     nose_length: float = 0.0
     nose_width: float = 0.0
     nose_height: float = 0.0
@@ -206,7 +207,7 @@ class Head:
         s = self.shape
         x = np.array([0.18, 0.335, 0.49, 0.65, 0.82]) * (1 + 0.5 * s.eye_spacing)
         x += s.brow_width * (x - 0.3)
-        x[0] -= 0.03 * s.frown
+        x += np.array([1, 0.5, 0.15, 0, 0]) * (s.brow_gap - 0.03 * s.frown)
         arch = np.array([0, 0.6, 1, 0.9, 0])
         y = np.array([-0.178, -0.23, -0.256, -0.255, -0.178])
         y = y - s.brow_height - s.brow_arch * arch - lift * np.array([0.08, 0.12, 0.14, 0.13, 0.08])
@@ -255,13 +256,13 @@ class Head:
         up, low = 1 + s.upper_lip + 0.5 * s.pucker, 1 + s.lower_lip + 0.5 * s.pucker
         up, low = (t * (1 - 0.25 * max(s.smile, 0)) for t in (up, low))
         drop, rise = self.drop, 0.05 * s.open + 0.02 * max(s.smile, 0)
-        corner = 0.01 + 0.3 * drop - 0.09 * s.smile
+        corner = 0.01 + 0.3 * drop - 0.1 * s.smile
         outer_x = np.array([0.375, 0.253, 0.1, 0]) * wide
         inner_x = np.array([0.345, 0.178, 0]) * wide
         share = np.array([0, 0.72, 0.95, 1])  # how much of the jaw's drop reaches each point
         curves = {
             "outlip_up": (outer_x, np.array([0, -0.06, -0.085, -0.07]) * up - rise * share),
-            "outlip_lo": (outer_x, np.array([0, 0.085, 0.148, 0.166]) * low + drop * share),
+            "outlip_lo": (outer_x, np.array([0, 0.08, 0.138, 0.154]) * low + drop * share),
             "inlip_up": (inner_x, np.array([0.0, -0.005, 0.0]) - rise * share[[0, 1, 3]]),
             "inlip_lo": (inner_x, np.array([0.0, 0.0, 0.006]) + drop * share[[0, 1, 3]]),
         }

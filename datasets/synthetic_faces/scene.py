@@ -44,6 +44,10 @@ class Look:
     age: float = 0.0
     freckles: float = 0.0
     lips: float = 0.35  # redness
+    lip_edge: float = 0.85  # how opaque the lips' colour is
+    teeth: float = 0.9  # brightness
+    bite: float = 0.09  # how far the upper teeth reach below the lip, head units
+    lower_teeth: float = 0.0  # how far the lower ones show above theirs
     lipstick: np.ndarray | None = None
     shadow: np.ndarray | None = None  # on the lids
     liner: float = 0.0
@@ -96,7 +100,7 @@ def _bright(rng):
 
 
 def _shape(rng, expressive):
-    draws = iter(np.clip(rng.normal(0, 1, 40), -2.2, 2.2).tolist())
+    draws = iter(np.clip(rng.normal(0, 1, 40), -2.5, 2.5).tolist())
 
     def around(width):
         return width * next(draws)
@@ -116,15 +120,22 @@ def _shape(rng, expressive):
         frown, smile, brows = rng.uniform(0.6, 1.0), rng.uniform(-0.8, -0.2), rng.uniform(-0.4, 0)
     elif expressive:
         pucker = rng.uniform(0.6, 1.0)
+    elif rng.random() < 0.55:  # a smile for the camera, most show their teeth
+        smile = rng.uniform(0.2, 1.0)
+        opened = rng.uniform(0.06, 0.35) * (0.4 + 0.6 * smile) if rng.random() < 0.7 else 0.0
+        lids += 0.25 * smile * rng.uniform(0, 1)
     else:
-        smile, opened = rng.uniform(-0.3, 0.7), max(0.0, rng.normal(-0.05, 0.15))
+        smile = rng.uniform(-0.4, 0.4)
+        opened = rng.uniform(0.03, 0.3) if rng.random() < 0.3 else 0.0
     shape = HeadShape(
-        jaw=around(0.05), chin=around(0.05), cheek=around(0.035), length=around(0.04),
+        jaw=around(0.05), chin=around(0.05), cheek=around(0.035), length=around(0.05),
         flatness=around(0.05), eye_spacing=around(0.05), eye_width=around(0.07),
         eye_opening=around(0.015), eye_slant=around(0.07), brow_height=around(0.025),
-        brow_weight=around(0.3), brow_arch=around(0.025), nose_length=around(0.07),
-        nose_width=around(0.13), nose_height=around(0.18), mouth_width=around(0.09),
-        mouth_height=around(0.03), upper_lip=around(0.3), lower_lip=around(0.25),
+        brow_weight=around(0.35), brow_arch=around(0.03), brow_width=around(0.07),
+        brow_gap=around(0.045),
+        nose_length=around(0.07),
+        nose_width=around(0.13), nose_height=around(0.18), mouth_width=around(0.1),
+        mouth_height=around(0.045), upper_lip=around(0.3), lower_lip=around(0.25),
         open=opened, smile=smile, pucker=pucker, skew=around(0.4), frown=frown,
         lids=(min(lids + around(0.03), 1.0), min(lids + around(0.03), 1.0)),
         brow_raise=(brows + around(0.1), brows + around(0.1)),
@@ -135,9 +146,9 @@ def _shape(rng, expressive):
 
 def _camera(rng, posed):
     if posed:
-        yaw, pitch = rng.choice((-1, 1)) * rng.uniform(40, 90), rng.normal(0, 12)
+        yaw, pitch = rng.choice((-1, 1)) * (40 + 50 * rng.beta(0.9, 1.8)), rng.normal(0, 12)
     else:
-        yaw, pitch = rng.normal(0, 18), rng.normal(0, 9)
+        yaw, pitch = rng.normal(0, 20), rng.normal(0, 10)
         yaw = np.clip(yaw, -40, 40)
     return Camera(
         yaw=float(yaw),
@@ -175,7 +186,11 @@ def _look(rng, made_up):
         beard=0.0 if woman or rng.random() < 0.5 else float(rng.uniform(0.1, 1.0)),
         age=age,
         freckles=float(rng.uniform(0.3, 1)) if rng.random() < 0.15 else 0.0,
-        lips=float(rng.uniform(0.2, 0.5)),
+        lips=float(rng.uniform(0.0, 0.5)),
+        lip_edge=float(rng.uniform(0.3, 0.95)),
+        teeth=float(rng.uniform(0.55, 1.0)),
+        bite=float(rng.uniform(0.06, 0.15)),
+        lower_teeth=float(rng.uniform(0.02, 0.06)) if rng.random() < 0.3 else 0.0,
         lipstick=_pick(rng, np.array([(40, 30, 170), (90, 60, 200), (60, 20, 110), (130, 90, 225)]))
         if made_up else None,
         shadow=_bright(rng) if made_up and rng.random() < 0.8 else None,
@@ -236,7 +251,7 @@ def _covers(rng, covered):
 
 def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     """A scene, and where in the photo the middle of its landmark box goes (unit coordinates)."""
-    flags = rng.random(6) < (0.2, 0.3, 0.2, 0.2, 0.3, 0.18)
+    flags = rng.random(6) < (0.18, 0.3, 0.2, 0.2, 0.3, 0.18)
     posed, expressive, harsh, made_up, covered, blurred = (bool(f) for f in flags)
     shape = _shape(rng, expressive)
     camera, offset = _camera(rng, posed)
