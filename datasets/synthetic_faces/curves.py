@@ -128,9 +128,7 @@ def _ibug68():
 def _scheme_indices():
     lbrow, rbrow, mouth = _brows_mouth()
     brows, bridge = lbrow + rbrow, _read("bridge", 3, 22, 41, 60)
-    eyes = {
-        side: _even(f"{side}eye_up", 5) + _even(f"{side}eye_lo", 5, 1, True) for side in "lr"
-    }
+    eyes = {side: _even(f"{side}eye_up", 5) + _even(f"{side}eye_lo", 5, 1, True) for side in "lr"}
     dots = {name: [START[name]] for name in DOTS}
     pupils = dots["lpupil"] + dots["rpupil"]
     ends = {side: _at(f"{side}eye_up", 0, 1, 1) for side in "lr"}

@@ -16,16 +16,16 @@ from .curves import CONTOUR_SAMPLES, DOTS, NAMES, SIDES, USED, smooth, spline_ba
 
 OUTLINE_SAMPLES = 193
 EAR_Y = -0.1  # where the contour begins
-OVAL = 2.3  # exponent of the front of a section: 2 is an ellipse, more is flatter
+OVAL = 2.8  # exponent of the front of a section: 2 is an ellipse, more is flatter
 # Right half of the frontal outline from crown to chin; depth of the outline's own points; half
 # depth of the section before and behind them, both divided by the sine of the polar angle.
 KNOTS_XY = np.array(
     [(0, -1.6), (0.43, -1.53), (0.81, -1.25), (1.01, -0.8), (1.07, -0.4), (1.075, -0.05),
      (1.045, 0.3), (0.985, 0.65), (0.86, 0.98), (0.67, 1.25), (0.435, 1.46), (0.205, 1.57), (0, 1.6)]
 )  # fmt: skip
-KNOTS_Z = np.array([0, 0, 0, 0, 0, 0, 0.0, 0.03, 0.15, 0.37, 0.64, 0.85, 0.92])
-KNOTS_FRONT = np.array([1.8, 1.8, 1.78, 1.55, 1.37, 1.26, 1.31, 1.46, 1.61, 1.66, 1.52, 1.1, 0.95])
-KNOTS_BACK = np.array([1.9, 1.9, 1.9, 1.66, 1.43, 1.27, 1.15, 1.08, 0.61, 0.69, 0.95, 1.2, 1.2])
+KNOTS_Z = np.array([0, 0.08, 0.16, 0.22, 0.25, 0.25, 0.25, 0.28, 0.4, 0.63, 0.9, 1.1, 1.16])
+KNOTS_FRONT = np.array([1.45, 1.47, 1.44, 1.23, 1.09, 1.01, 1.06, 1.19, 1.3, 1.5, 1.44, 1.0, 1.0])
+KNOTS_BACK = np.array([2.15, 2.15, 2.14, 1.9, 1.68, 1.52, 1.4, 1.36, 1.0, 1.27, 2.0, 2.6, 2.6])
 KNOTS_ANGLE = np.arctan2(KNOTS_XY[:, 0], -KNOTS_XY[:, 1])
 KNOTS_RADIUS = np.hypot(*KNOTS_XY.T)
 ANGLES = np.linspace(0, np.pi, OUTLINE_SAMPLES)
@@ -112,12 +112,12 @@ class Head:
         ridge = np.interp(
             y,
             [-0.35, -0.12, 0.1, 0.5 * tip, tip - 0.04, tip + 0.05, base - 0.01, base + 0.12],
-            np.array([0, 0.02, 0.07, 0.19, 0.37, 0.36, 0.1, 0.0]) * (1 + s.nose_height),
+            np.array([0.03, 0.09, 0.14, 0.23, 0.37, 0.36, 0.1, 0.0]) * (1 + s.nose_height),
         )
         wide = np.interp(y, [0, tip - 0.1, base], [0.12, 0.17, 0.2]) * (1 + s.nose_width)
         nose = ridge * np.exp(-(np.abs(x / wide) ** 2.2))
         wing = (side - 0.2 * (1 + s.nose_width)) / 0.085
-        nose = nose + 0.12 * np.exp(-(wing**2) - ((y - tip - 0.0) / 0.11) ** 2)
+        nose = nose + 0.07 * np.exp(-(wing**2) - ((y - tip - 0.0) / 0.11) ** 2)
         eye = _bell(side - self.eye_x, 0.27) * _bell(y, 0.16)
         ball = _bell(side - self.eye_x, 0.15) * _bell(y - 0.01, 0.09)
         brow = _bell(side - 0.42, 0.35) * _bell(y + 0.27, 0.12)
