@@ -3,9 +3,9 @@
 A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
 benchmark, and a number measured on it says nothing about photographs.
 
-Every scheme's points (curves.INDICES) are read off one set of curves on the head. The contour stays
-on the jaw in 3-D when the head turns; a point that the head itself or something opaque hides is not
-visible.
+Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. The
+contour stays on the jaw in 3-D when the head turns; a point that the head itself or something
+opaque hides is not visible.
 The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 
@@ -15,11 +15,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from jaxalign.curves import INDICES, TOTAL, USED
 from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 
-from .curves import INDICES, TOTAL, USED
 from .head import Head
 from .render import draw, seen
 from .scene import Scene, sample
