@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from jaxalign.conversion import CONVERTERS, convert
+from jaxalign.curves import INDICES
 from jaxalign.datasets.synthetic_faces import face
 from jaxalign.datasets.synthetic_faces.camera import Camera
-from jaxalign.datasets.synthetic_faces.curves import INDICES
 from jaxalign.datasets.synthetic_faces.head import Head
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .curves import CONTOUR_SAMPLES, USED
+from jaxalign.curves import CONTOUR_SAMPLES, USED
+
 from .head import Head
 
 

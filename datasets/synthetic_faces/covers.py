@@ -3,9 +3,10 @@
 import cv2
 import numpy as np
 
+from jaxalign.curves import START, USED
+
 from .backdrop import fixed, polygon
 from .camera import Camera
-from .curves import START, USED
 from .head import Head
 from .paint import hairline, mask_top
 from .scene import Scene

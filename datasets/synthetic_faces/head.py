@@ -11,7 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from .curves import CONTOUR_SAMPLES, DOTS, NAMES, SIDES, USED, smooth, spline_basis
+from jaxalign.curves import CONTOUR_SAMPLES, DOTS, NAMES, SIDES, USED
+
+from .curves import smooth, spline_basis
 
 
 OUTLINE_SAMPLES = 193

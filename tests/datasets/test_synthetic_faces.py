@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
+from jaxalign.curves import INDICES, USED
 from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, scene
 from jaxalign.datasets.synthetic_faces.camera import Camera, landmarks, visible
-from jaxalign.datasets.synthetic_faces.curves import INDICES, USED
 from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
 from jaxalign.datasets.synthetic_faces.render import draw, seen
 from jaxalign.datasets.synthetic_faces.scene import Covers, Light, Look, Scene
