@@ -3,9 +3,9 @@
 A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
 benchmark, and a number measured on it says nothing about photographs.
 
-Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. Where the head
-turns, the far half of the contour follows the outline that is seen, as annotators of photos place
-it; a point that the head itself or something opaque hides is not visible.
+Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. Where
+the head turns, the far half of the contour follows the outline that is seen, as annotators of
+photos place it; a point that the head itself or something opaque hides is not visible.
 The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 

@@ -23,7 +23,8 @@ OVAL = 2.8  # exponent of the front of a section: 2 is an ellipse, more is flatt
 # depth of the section before and behind them, both divided by the sine of the polar angle.
 KNOTS_XY = np.array(
     [(0, -1.6), (0.43, -1.53), (0.81, -1.25), (1.01, -0.8), (1.07, -0.4), (1.075, -0.05),
-     (1.045, 0.3), (0.985, 0.65), (0.86, 0.98), (0.67, 1.25), (0.435, 1.46), (0.205, 1.57), (0, 1.6)]
+     (1.045, 0.3), (0.985, 0.65), (0.86, 0.98), (0.67, 1.25), (0.435, 1.46), (0.205, 1.57),
+     (0, 1.6)]
 )  # fmt: skip
 KNOTS_Z = np.array([0, 0.08, 0.16, 0.22, 0.25, 0.25, 0.25, 0.28, 0.4, 0.63, 0.9, 1.1, 1.16])
 KNOTS_FRONT = np.array([1.45, 1.47, 1.44, 1.23, 1.09, 1.01, 1.06, 1.19, 1.3, 1.5, 1.44, 1.0, 1.0])

@@ -148,12 +148,12 @@ def _camera(rng, posed):
     if posed:
         yaw, pitch = rng.choice((-1, 1)) * (40 + 50 * rng.beta(0.9, 1.8)), rng.normal(0, 12)
     else:
-        yaw, pitch = rng.normal(0, 20), rng.normal(0, 10)
+        yaw, pitch = rng.normal(0, 20), rng.normal(0, 12)
         yaw = np.clip(yaw, -40, 40)
     return Camera(
         yaw=float(yaw),
         pitch=float(np.clip(pitch, -30, 30)),
-        roll=float(np.clip(rng.normal(0, 10), -35, 35)),
+        roll=float(np.clip(rng.normal(0, 13), -45, 45)),
         scale=float(rng.uniform(0.2, 0.29)),
         distance=float(rng.uniform(7, 20)),
     ), rng.normal(0, 0.025, 2)
