@@ -7,8 +7,9 @@ from jaxalign.curves import START, USED
 
 from .backdrop import fixed, polygon
 from .camera import Camera
+from .hair import curtain, hairline
 from .head import Head
-from .paint import hairline, mask_top
+from .paint import mask_top
 from .scene import Scene
 from .surface import SHIFT
 
@@ -99,6 +100,12 @@ def glasses(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
         cv2.polylines(image, [line], False, colour, thick, cv2.LINE_AA, SHIFT)
 
 
+def _within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which of the points (N, 2) lie inside a polygon."""
+    outline = outline.astype(np.float32)
+    return np.array([cv2.pointPolygonTest(outline, p, False) > 0 for p in points.tolist()])
+
+
 def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
     """Which of camera.landmarks' `points` something opaque covers: the lids, too."""
     covers, camera, look = scene.covers, scene.camera, scene.look
@@ -115,10 +122,14 @@ def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
         found |= (np.linalg.norm(away - along[..., None] * arm, axis=-1) < parts[:, 4]).any(1)
     if covers.glasses == "sun":
         for rim in _rims(scene, head):
-            outline = camera.project(camera.turn(rim)).astype(np.float32)
-            found |= [cv2.pointPolygonTest(outline, p, False) > 0 for p in seen.tolist()]
+            outline = camera.project(camera.turn(rim))
+            found |= _within(outline, seen)
     width = np.maximum(head.section(y)[0], 1e-6)
     found |= y < hairline(look, np.arcsin(np.clip(x / width, -1, 1))) - 0.03
+    for side in (0, 1):
+        hair = curtain(scene, head, side)
+        if hair is not None:
+            found |= _within(np.concatenate([hair[0], hair[1][::-1]]), seen)
     for name, closed in zip(("lpupil", "rpupil"), scene.shape.lids, strict=True):
         found[np.searchsorted(USED, START[name])] |= closed > 0.7
     return found

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from . import backdrop, covers
+from . import backdrop, beard, body, covers, hair
 from .camera import Camera, visible
 from .head import Head
-from .paint import hairline, paint
+from .paint import paint
 from .scene import Scene
 from .surface import Grid, normals, texture_map
 
@@ -35,36 +35,30 @@ def lit(scene: Scene, normal: np.ndarray) -> np.ndarray:
     return warm * np.asarray(light.colour)
 
 
-def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
-    """The surface raised where hair grows."""
-    look = scene.look
-    if look.style == "bald":
-        return vertices
-    edge = hairline(look, grid.column_turns())[None]
-    cover = np.clip((edge - vertices[..., 1]) / 0.22, 0, 1)
-    cover = cover * cover * (3 - 2 * cover)
-    out = vertices - np.array([0, -0.1, -0.1])
-    out = out / np.linalg.norm(out, axis=-1, keepdims=True)
-    crown = 1 + 0.8 * np.clip(-0.3 - vertices[..., 1], 0, 1)
-    return vertices + out * (cover * look.volume * crown)[..., None]
-
-
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
+    (own,) = rng.spawn(1)
     image = backdrop.background(size, rng)
-    backdrop.hanging_hair(image, scene, rng)
-    backdrop.body(image, scene, head)
-    backdrop.ears(image, scene, head, False)
+    hair.hanging(image, scene, own)
+    body.body(image, scene, head, own)
+    body.ears(image, scene, head, False)
     covers.glasses(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
-    vertices = puff(scene, grid, bare)
+    vertices = hair.puff(scene.look, grid, bare)
+    hair.mass(image, scene, vertices, grid, False, own)
+    hair.curtains(image, scene, head, False, own)
+    beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
     light = lit(scene, camera.turn(normals(vertices)))
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
-    backdrop.ears(image, scene, head, True)
+    body.melt_jaw(image, scene, head)
+    body.ears(image, scene, head, True)
+    beard.hanging(image, scene, head, True, own)
+    hair.mass(image, scene, vertices, grid, True, own)
+    hair.curtains(image, scene, head, True, own)
     covers.glasses(image, scene, head, True)
     covers.hand(image, scene)
     return _sensor(image, scene, rng)

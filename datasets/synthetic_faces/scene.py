@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import styles
 from .camera import Camera
 from .head import HeadShape
 
@@ -52,6 +53,20 @@ class Look:
     shadow: np.ndarray | None = None  # on the lids
     liner: float = 0.0
     blush: float = 0.0
+    neck: styles.Neck = styles.Neck()
+    brows: styles.Brows = styles.Brows()
+    strands: styles.Strands = styles.Strands()
+    whiskers: styles.Whiskers = styles.Whiskers()
+
+    @property
+    def beard_colour(self) -> np.ndarray:
+        own = self.whiskers.colour
+        return 0.75 * self.hair + 0.1 * self.skin if own is None else np.asarray(own)
+
+    @property
+    def brow_colour(self) -> np.ndarray:
+        own = self.brows.colour
+        return 0.55 * self.hair + 0.1 * self.skin if own is None else np.asarray(own)
 
 
 @dataclass(frozen=True)
@@ -261,6 +276,18 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     if lock:
         look = replace(look, lock=lock, style="long")
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
+    details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
+    strands, volume = styles.strands(details[2], look.style, look.age)
+    whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
+    look = replace(
+        look,
+        whiskers=whiskers,
+        beard=beard if look.beard else 0.0,
+        volume=volume,
+        strands=strands,
+        neck=styles.neck(details[0], look.age),
+        brows=styles.brows(details[1], look.skin, look.hair, made_up),
+    )
     return Scene(
         shape=shape,
         camera=camera,
