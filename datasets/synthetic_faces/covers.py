@@ -5,8 +5,9 @@ import numpy as np
 
 from jaxalign.curves import START, USED
 
-from .backdrop import fixed, polygon
+from .backdrop import fixed
 from .camera import Camera
+from .glasses import rims
 from .hair import curtain, hairline
 from .head import Head
 from .paint import mask_top
@@ -54,52 +55,6 @@ def hand(image: np.ndarray, scene: Scene) -> None:
                 cv2.line(image, a.tolist(), b.tolist(), colour, thick, cv2.LINE_AA, SHIFT)
 
 
-def _rims(scene, head):
-    """Both lenses in 3-D: (2, N, 3)."""
-    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    power = 2 / scene.covers.round
-    cosine, sine = np.cos(turn), np.sin(turn)
-    x = 0.31 * np.sign(cosine) * np.abs(cosine) ** power
-    y = 0.24 * np.sign(sine) * np.abs(sine) ** power + 0.03
-    front = head.lift(np.array([[0.0, -0.05]]))[0, 2] + 0.06
-    rims = []
-    for sign in (-1, 1):
-        across = x + sign * (head.eye_x + 0.02)
-        rims.append(np.stack([across, y, front - 0.32 * across**2], 1))
-    return np.stack(rims)
-
-
-def glasses(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
-    """The lenses that lie before (`near`) or behind the head's profile, and the temples."""
-    if not scene.covers.glasses:
-        return
-    camera, size = scene.camera, len(image)
-    frame = np.asarray(scene.covers.frame)
-    colour = tuple(float(c) for c in frame)
-    thick = max(1, round(0.045 * camera.scale * size))
-    rims = _rims(scene, head)
-    for index, sign in enumerate((-1, 1)):
-        behind = camera.yaw * sign > 38
-        if behind == near:
-            continue
-        rim = camera.project(camera.turn(rims[index]))
-        if scene.covers.glasses == "sun":
-            polygon(image, rim, frame * 0.12 + 6)
-            streak = rim.mean(0) + (rim - rim.mean(0)) * (0.5, 0.25) + (0, -0.06 * camera.scale)
-            polygon(image, streak, frame * 0.12 + 30)
-        lines = [(rim, True)]
-        if camera.yaw * sign < 12:
-            end = (sign * 1.03, -0.12, -0.12)
-            arm = np.stack([rims[index][0 if sign > 0 else 20] - (0, 0.08, 0), end])
-            lines.append((camera.project(camera.turn(arm)), False))
-        for line, closed in lines:
-            cv2.polylines(image, [fixed(line, size)], closed, colour, thick, cv2.LINE_AA, SHIFT)
-    if near:
-        bridge = np.stack([rims[0][0], [0, -0.03, rims[0][0, 2] + 0.08], rims[1][20]])
-        line = fixed(camera.project(camera.turn(bridge)), size)
-        cv2.polylines(image, [line], False, colour, thick, cv2.LINE_AA, SHIFT)
-
-
 def _within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Which of the points (N, 2) lie inside a polygon."""
     outline = outline.astype(np.float32)
@@ -120,8 +75,8 @@ def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
         away = seen[:, None] - start
         along = np.clip((away * arm).sum(-1) / (arm**2).sum(-1), 0, 1)
         found |= (np.linalg.norm(away - along[..., None] * arm, axis=-1) < parts[:, 4]).any(1)
-    if covers.glasses == "sun":
-        for rim in _rims(scene, head):
+    if covers.glasses == "sun" and covers.lenses.opacity > 0.8:
+        for rim in rims(scene, head):
             outline = camera.project(camera.turn(rim))
             found |= _within(outline, seen)
     width = np.maximum(head.section(y)[0], 1e-6)

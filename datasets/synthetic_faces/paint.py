@@ -17,7 +17,7 @@ LIGHT = 96  # a factor of 1, where light is held in eight bits
 
 
 def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndarray:
-    """The lit texture (uint8 BGR). `light` is the light at every vertex, (rows, columns, 3)."""
+    """The lit texture (uint8 BGR). `light` is what lighting.lit tells of every vertex."""
     look = scene.look
     texture = spread(skin.colour(scene, head, vertices), grid)
     height, width = texture.shape[:2]
@@ -42,7 +42,19 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
     hair.paint(canvas, look, rng)
     if scene.covers.mask is not None:
         _mask(canvas, scene.covers.mask)
-    return cv2.multiply(canvas.texture, spread(light * LIGHT, grid), scale=1 / LIGHT)
+    factor, gloss = light
+    found = cv2.multiply(canvas.texture, spread(factor * LIGHT, grid), scale=1 / LIGHT)
+    if scene.light.style.gloss:
+        found = cv2.add(found, cv2.merge([spread(gloss * _oily(canvas, rng) * 255, grid)] * 3))
+    return found
+
+
+def _oily(canvas, rng):
+    """How much the skin glosses, unevenly, at every grid vertex."""
+    (own,) = rng.spawn(1)
+    rows, columns = canvas.grid.rows + 1, canvas.grid.columns + 1
+    spots = own.uniform(-0.6, 1.6, (14, 14)).astype(np.float32)
+    return np.clip(cv2.resize(spots, (columns, rows)), 0, 1)
 
 
 def _mouth(canvas, look):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from . import backdrop, beard, body, covers, hair
+from . import backdrop, beard, body, covers, glasses, hair, lighting
 from .camera import Camera, visible
 from .head import Head
 from .paint import paint
@@ -20,21 +20,6 @@ def grid_for(camera: Camera, size: int) -> Grid:
     return Grid(rows, front, 2 * (rows // 6), max(texels, 3))
 
 
-def lit(scene: Scene, normal: np.ndarray) -> np.ndarray:
-    """The light on surfaces of these normals (camera frame), as a factor of their colour."""
-    light = scene.light
-    direction = np.asarray(light.direction)
-    facing = normal @ direction
-    wrapped = np.clip((facing + 0.15) / 1.15, 0, 1)
-    half = direction + (0, 0, 1)
-    half /= np.linalg.norm(half)
-    shine = light.shine * np.clip(normal @ half, 0, 1) ** 18
-    sky = 0.12 * np.clip(-normal[..., 1], -1, 1)
-    level = light.ambient * (1 + sky) + light.strength * wrapped + shine
-    warm = np.stack([level**1.12, level**1.05, level**0.92], -1)
-    return warm * np.asarray(light.colour)
-
-
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
@@ -43,7 +28,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     hair.hanging(image, scene, own)
     body.body(image, scene, head, own)
     body.ears(image, scene, head, False)
-    covers.glasses(image, scene, head, False)
+    glasses.draw(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
     vertices = hair.puff(scene.look, grid, bare)
@@ -51,7 +36,12 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     hair.curtains(image, scene, head, False, own)
     beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
-    light = lit(scene, camera.turn(normals(vertices)))
+    shadow = 0.0
+    if scene.light.style.cast:
+        towards = np.asarray(scene.light.direction) @ camera.rotation
+        shadow = lighting.cast_shadow(head, vertices, towards)
+    shelter = lighting.shelter(head, bare) if scene.light.style.shelter else 0.0
+    light = lighting.lit(scene, camera.turn(normals(vertices)), shadow, shelter)
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
     body.melt_jaw(image, scene, head)
@@ -59,7 +49,7 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     beard.hanging(image, scene, head, True, own)
     hair.mass(image, scene, vertices, grid, True, own)
     hair.curtains(image, scene, head, True, own)
-    covers.glasses(image, scene, head, True)
+    glasses.draw(image, scene, head, True)
     covers.hand(image, scene)
     return _sensor(image, scene, rng)
 

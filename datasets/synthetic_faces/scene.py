@@ -77,6 +77,7 @@ class Light:
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
     gain: float = 1.0  # of the camera
     shine: float = 0.15
+    style: styles.Lighting = styles.Lighting()
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Covers:
     glasses: str = ""  # clear or sun
     frame: tuple[float, float, float] = (30, 30, 35)
     round: float = 2.5  # exponent of the lenses' outline
+    lenses: styles.Lenses = styles.Lenses()
     mask: tuple[float, float, float] | None = None
     hand: tuple[float, float, float, float] | None = None  # palm x, y (head units), angle, size
 
@@ -229,6 +231,8 @@ def _light(rng, harsh):
             ambient, strength, gain = 0.45, 0.5, rng.uniform(0.3, 0.5)
         elif kind < 0.5:  # overexposed
             ambient, strength, gain = 0.5, 0.6, rng.uniform(1.2, 1.5)
+        if rng.random() < 0.2:  # from below
+            y = rng.uniform(0.3, 1.0)
         colour = 1 + rng.normal(0, 0.13, 3)
     direction = np.array([x, y, depth])
     direction /= np.linalg.norm(direction)
@@ -245,7 +249,7 @@ def _light(rng, harsh):
 def _covers(rng, covered):
     if not covered:
         return Covers(), 0.0
-    kind = rng.choice(["clear", "sun", "mask", "hand", "lock"], p=[0.3, 0.15, 0.15, 0.25, 0.15])
+    kind = rng.choice(["clear", "sun", "mask", "hand", "lock"], p=[0.42, 0.16, 0.08, 0.22, 0.12])
     frame = rng.uniform(10, 60, 3) if rng.random() < 0.7 else _bright(rng)
     cloth = np.array([(235, 235, 232), (215, 190, 150), (45, 42, 40), (150, 150, 90)])
     hand = None
@@ -278,6 +282,9 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
     strands, volume = styles.strands(details[2], look.style, look.age)
+    light = replace(light, style=styles.lighting(details[5], harsh))
+    if covers.glasses:
+        covers = replace(covers, lenses=styles.lenses(details[4]))
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,

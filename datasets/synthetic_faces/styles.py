@@ -221,3 +221,85 @@ def whiskers(rng: np.random.Generator, hair: np.ndarray, age: float) -> tuple[Wh
         length=float(rng.uniform(0.03, 0.6) ** 1.5) if long else 0.0,
         colour=tuple(np.clip(colour, 5, 245).tolist()),
     ), float(strength)
+
+
+@dataclass(frozen=True)
+class Lenses:
+    """The shape and the glass of glasses; lengths in head units."""
+
+    width: float = 0.31  # half
+    height: float = 0.24  # half
+    drop: float = 0.03  # how far down the nose they sit
+    droop: float = 0.0  # how much lower the outer halves hang, as an aviator's
+    tilt: float = 0.0  # of the whole, to one side
+    thick: float = 0.045
+    half: bool = False  # a frame above the lenses only
+    browline: float = 0.0  # how much thicker the frame is above
+    glint: float = 0.0  # of light on the frame
+    tint: float = 0.0  # opacity of clear lenses
+    opacity: float = 1.0  # of sunglasses
+    gradient: float = 0.0  # how much clearer the lenses are below
+    colour: Colour | None = None  # of the glass; None: the frame's
+    mirror: float = 0.0  # strength of what mirrors in them
+    mirror_at: tuple[float, float] = (0.0, 0.4)  # middle and half width, in lenses
+    shadow: float = 0.0  # of the frame on the face
+
+
+def lenses(rng: np.random.Generator) -> Lenses:
+    thin = rng.random() < 0.45
+    mirrored = rng.random() < 0.35
+    return Lenses(
+        width=float(rng.uniform(0.25, 0.37)),
+        height=float(rng.uniform(0.15, 0.31)),
+        drop=float(rng.uniform(-0.02, 0.12) if rng.random() < 0.8 else rng.uniform(0.12, 0.35)),
+        droop=float(rng.uniform(-0.1, 0.35)) if rng.random() < 0.5 else 0.0,
+        tilt=float(rng.normal(0, 0.02)),
+        thick=float(rng.uniform(0.006, 0.02) if thin else rng.uniform(0.02, 0.075)),
+        half=bool(rng.random() < 0.2),
+        browline=float(rng.uniform(0.2, 1)) if rng.random() < 0.2 else 0.0,
+        glint=float(rng.uniform(0.2, 1)) if rng.random() < 0.4 else 0.0,
+        tint=float(rng.uniform(0.03, 0.35)) if rng.random() < 0.3 else 0.0,
+        opacity=float(rng.uniform(0.55, 1.0)),
+        gradient=float(rng.uniform(0.2, 0.8)) if rng.random() < 0.4 else 0.0,
+        colour=tuple(rng.uniform(0, 255, 3).tolist()) if rng.random() < 0.5 else None,
+        mirror=float(rng.uniform(0.1, 0.85)) if mirrored else 0.0,
+        mirror_at=(float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.15, 0.6))),
+        shadow=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.6 else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Lighting:
+    """What a light does beside shining from one direction."""
+
+    wrap: float = 0.15  # how far it reaches around: 0 is a point, more a window
+    sky: float = 0.12  # how much lighter the surroundings are above than below
+    shelter: float = 0.0  # how dark eye sockets and the nose's sides are
+    cast: float = 0.0  # strength of shadows that the face casts on itself
+    tight: float = 18.0  # exponent of the gloss
+    gloss: float = 0.0  # white light that the skin mirrors
+    second: float = 0.0  # strength of another lamp
+    second_from: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    second_colour: Colour = (1.0, 1.0, 1.0)
+
+
+def lighting(rng: np.random.Generator, harsh: bool) -> Lighting:
+    second = rng.random() < (0.5 if harsh else 0.25)
+    behind = rng.random() < 0.4
+    place = np.array([rng.choice((-1, 1)) * rng.uniform(0.5, 1.2), rng.normal(-0.2, 0.5),
+                      rng.uniform(-0.5, 0.1) if behind else rng.uniform(0, 0.6)])  # fmt: skip
+    place /= np.linalg.norm(place)
+    tint = np.clip(1 + rng.normal(0, 0.3 if harsh else 0.08, 3), 0.2, 1.8)
+    return Lighting(
+        wrap=float(rng.uniform(0, 0.2) if harsh else rng.uniform(0.02, 0.6)),
+        sky=float(rng.normal(0.1, 0.12)),
+        shelter=float(rng.uniform(0.0, 0.75)) if rng.random() < 0.7 else 0.0,
+        cast=float(rng.uniform(0.2, 0.95)) if rng.random() < (0.7 if harsh else 0.3) else 0.0,
+        tight=float(rng.uniform(6, 40)),
+        gloss=float(rng.uniform(0.03, 0.4 if rng.random() < 0.6 else 0.8))
+        if rng.random() < 0.5
+        else 0.0,
+        second=float(rng.uniform(0.1, 0.7)) if second else 0.0,
+        second_from=tuple(place.tolist()),
+        second_colour=tuple(tint.tolist()),
+    )
