@@ -78,7 +78,8 @@ def _ibug68():
     mouth = _read("outlip_up", 0, 12, 20, 30, 40, 48, 60) + _read("outlip_lo", 48, 40, 30, 20, 12)
     mouth += _read("inlip_up", 2, 21, 30, 39, 58) + _read("inlip_lo", 39, 30, 21)
     return (
-        _read("contour", *range(8, 249, 15)) + _even("lbrow_up", 5) + _even("rbrow_up", 5)
+        _read("contour", *range(8, 249, 15))
+        + _read("lbrow_up", 0, 12, 28, 44, 60) + _read("rbrow_up", 0, 16, 32, 48, 60)
         + _read("bridge", 0, 18, 36, 54) + _even("nostrils", 5) + eyes + mouth
     )  # fmt: skip
 
