@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from .backdrop import fixed, polygon
-from .canvas import coverage, darken, wash
+from .canvas import darken, wash
 from .curves import smooth
 from .head import Head
 from .scene import Scene
@@ -22,32 +22,29 @@ def _axis(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return top, base + (0, (0.75 + scene.look.neck.length) * camera.scale)
 
 
-def _side(top, base, neck: Neck, scale: float, share: float) -> np.ndarray:
-    """The neck's outline (5, 2) at `share` of its half width from the middle, from top to base."""
+def _sides(top, base, neck: Neck, scale: float, shares: np.ndarray) -> np.ndarray:
+    """Lines (N, 5, 2) from top to base at these shares of the neck's half width from its middle."""
     down = np.linspace(0, 1, 5)
-    reach = neck.width * (1 + neck.flare * down**3) * share
     line = top + (base - top) * down[:, None] + (0, 0.35 * scale) * down[:, None]
-    return line + np.stack([reach, 0 * down], 1) * scale
+    lines = np.repeat(line[None], len(shares), 0)
+    lines[..., 0] += neck.width * (1 + neck.flare * down**3) * shares[:, None] * scale
+    return lines
 
 
 def body(image: np.ndarray, scene: Scene, head: Head, rng: np.random.Generator) -> None:
     """Neck, collar and shoulders."""
     look, light, scale = scene.look, scene.light, scene.camera.scale
     neck, (top, base) = look.neck, _axis(scene)
-    colour = np.asarray(light.colour)
-    sides = np.linspace(-1, 1, 13 + len(image) // 64)
-    right = _side(top, base, neck, scale, 1.0)
-    for share, middle in zip(sides[:-1], (sides[:-1] + sides[1:]) / 2, strict=True):
-        lit = middle * light.direction[0] + np.sqrt(1 - middle**2) * light.direction[2]
-        tone = light.ambient + 0.75 * light.strength * max(lit, 0)
-        strip = np.concatenate([_side(top, base, neck, scale, share), right[::-1]])
-        polygon(image, strip, look.skin * tone * colour * neck.tone)
-    outline = np.concatenate([_side(top, base, neck, scale, -1.0), right[::-1]])
-    if neck.fade:
-        low = np.concatenate([_side(top, base, neck, scale, s)[-2:] for s in (-1.2, 1.2)])
-        shade = (0, 0, 0) if neck.fade > 0 else look.skin * colour * 1.2
-        wash(image, low[[0, 1, 3, 2]] + (0, 0.2 * scale), shade, abs(neck.fade), 0.3 * scale)
-    _chin_shadow(image, scene, head, outline)
+    places = np.linspace(-1, 1, 13 + len(image) // 64)
+    sides = _sides(top, base, neck, scale, places)
+    middle = (places[:-1] + places[1:]) / 2
+    lit = middle * light.direction[0] + np.sqrt(1 - middle**2) * light.direction[2]
+    tone = neck.tone * (light.ambient + 0.75 * light.strength * np.maximum(lit, 0))
+    strips = np.concatenate([sides[:-1], np.repeat(sides[-1:, ::-1], len(middle), 0)], 1)
+    colours = look.skin * tone[:, None] * light.colour
+    for strip, colour in zip(strips, colours, strict=True):  # each over all further right
+        polygon(image, strip, colour)
+    _chin_shadow(image, scene, head, np.concatenate([sides[0], sides[-1, ::-1]]))
     if neck.double:
         _double_chin(image, scene, head)
     _clothes(image, scene, top, base, rng)
@@ -118,25 +115,26 @@ def _wrap(image, neck, colour, top, base, scale, rng):
 
 def cloth(image: np.ndarray, xy: np.ndarray, colour, pattern: float, rng) -> None:
     """A polygon in unit coordinates filled with cloth: plain, striped, checked or printed."""
-    cells = rng.integers(0, 256, (9, 9), np.uint8)
+    cells = rng.integers(0, 256, (9, 9, 1), np.uint8)
     kind, other = rng.random(), rng.uniform(0, 255, 3)
-    region, cover = coverage(image.shape, fixed(np.clip(xy, -1, 2), len(image)), 0.0, 2)
-    patch = image[region]
-    if not patch.size:
+    polygon(image, xy, colour)
+    outline = fixed(np.clip(xy, -1, 2), len(image)) >> SHIFT
+    low, high = np.maximum(outline.min(0), 0), np.minimum(outline.max(0) + 1, len(image))
+    if (low >= high).any():
         return
-    shade = np.asarray(colour, np.float32)
-    rows, columns = patch.shape[:2]
+    patch = image[low[1] : high[1], low[0] : high[0]]
+    if pattern and kind < 0.35:
+        cells = np.tile(np.uint8([0, 255] if kind < 0.2 else [0, 60, 255]), (1, 6))[..., None]
+    elif pattern and kind < 0.6:
+        cells = np.tile(np.uint8([[0, 120], [120, 255]]), (7, 7))[..., None]
     if pattern:
-        if kind < 0.35:
-            cells = np.tile(np.uint8([0, 255] if kind < 0.2 else [0, 60, 255]), (1, 6))
-        elif kind < 0.6:
-            cells = np.tile(np.uint8([[0, 120], [120, 255]]), (7, 7))
-        mixed = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_LINEAR)[..., None]
-        shade = shade + (np.float32(pattern) / 255) * mixed * (other.astype(np.float32) - shade)
+        shade = colour + cells * (pattern / 255) * (other - colour)
     else:
-        folds = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_CUBIC)[..., None]
-        shade = shade * (0.85 + folds * np.float32(0.3 / 255))
-    patch[:] = np.clip(patch + cover * (shade - patch), 0, 255)
+        shade = colour * (0.85 + cells * (0.3 / 255))
+    shade = cv2.resize(np.clip(shade, 0, 255).astype(np.uint8), patch.shape[1::-1])
+    inside = np.zeros(patch.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [outline - low], 255)
+    cv2.copyTo(shade, inside, patch)
 
 
 def melt_jaw(image: np.ndarray, scene: Scene, head: Head) -> None:
@@ -175,13 +173,18 @@ def _chin_shadow(image, scene, head, neck):
     mask = cv2.GaussianBlur(mask, (0, 0), max(style.shadow_soft * scene.camera.scale * small, 0.3))
     within = np.zeros_like(mask)
     cv2.fillPoly(within, [fixed(neck, small)], 255, cv2.LINE_AA, SHIFT)
+    if style.fade:
+        y = np.interp(np.arange(small), np.array([neck[:, 1].min(), neck[:, 1].max()]) * small,
+                      [0, 255 * style.fade / max(style.shadow, 0.05)])  # fmt: skip
+        mask = cv2.max(mask, np.repeat(np.clip(y, 0, 255).astype(np.uint8)[:, None], small, 1))
     mask = cv2.min(mask, within)
+    points = np.concatenate([points, neck])
     x0, y0 = np.clip(((points.min(0) - 0.05) * small).astype(int), 0, small - 1)
     x1, y1 = np.clip(((points.max(0) + 0.05) * small).astype(int) + 1, 1, small)
     if x1 <= x0 or y1 <= y0:
         return
     patch = image[y0 * size // small : y1 * size // small, x0 * size // small : x1 * size // small]
-    mask = cv2.convertScaleAbs(mask[y0:y1, x0:x1], alpha=-style.shadow, beta=255)
+    mask = cv2.convertScaleAbs(mask[y0:y1, x0:x1], alpha=-max(style.shadow, 0.05), beta=255)
     mask = cv2.cvtColor(cv2.resize(mask, patch.shape[1::-1]), cv2.COLOR_GRAY2BGR)
     patch[:] = cv2.multiply(patch, mask, scale=1 / 255)
 

@@ -103,6 +103,41 @@ class Canvas:
         cover = cover * np.float32(strength)
         patch[:] = patch + cover * (np.asarray(colour, np.float32) - patch)
 
+    def lines(self, lines, colour, strength, width):
+        """Polylines (list of (N, 2)) laid softly over what is there."""
+        thick = max(1, round(width * self.unit))
+
+        def draw(mask, points):
+            cv2.polylines(mask, points, False, 255 * strength, thick, cv2.LINE_AA, SHIFT)
+
+        self._together(lines, colour, 0.5 * width, draw)
+
+    def veils(self, polygons, colour, blur):
+        """Polygons (list of ((N, 2), strength)) of one colour and one blur, laid on together."""
+        strengths = [255 * strength for _, strength in polygons]
+
+        def draw(mask, points):
+            for one, strength in zip(points, strengths, strict=True):
+                cv2.fillPoly(mask, [one], strength, cv2.LINE_AA, SHIFT)
+
+        self._together([xy for xy, _ in polygons], colour, blur, draw)
+
+    def _together(self, shapes, colour, blur, draw):
+        every = self.fixed(np.concatenate(shapes))
+        spread_by = max(blur * self.unit, 0.5)
+        pad = 3 + math.ceil(2.5 * spread_by)
+        height, wide = self.texture.shape[:2]
+        x, y, w, h = cv2.boundingRect(every)
+        x0, y0 = max((x >> SHIFT) - pad, 0), max((y >> SHIFT) - pad, 0)
+        x1, y1 = min((x + w >> SHIFT) + pad, wide), min((y + h >> SHIFT) + pad, height)
+        mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+        every = every - (np.array([x0, y0], np.int32) << SHIFT)
+        draw(mask, np.split(every, np.cumsum([len(shape) for shape in shapes])[:-1]))
+        mask = cv2.GaussianBlur(mask, (2 * math.ceil(2 * spread_by) + 1,) * 2, spread_by)
+        cover = mask[..., None] * np.float32(1 / 255)
+        patch = self.texture[y0:y1, x0:x1]
+        patch[:] = patch + cover * (np.asarray(colour, np.float32) - patch)
+
     def clipped(self, xy, draw, reach):
         """Let `draw()` paint within `reach` of a polygon, but keep only what falls inside it."""
         region, cover = self.inside(xy, reach=reach)

@@ -9,35 +9,48 @@ from .surface import SHIFT
 
 def eye(canvas, scene, side, index):
     look, curves = scene.look, canvas.head.curves
+    style = look.eyes
     up, low = curves[f"{side}eye_up"], curves[f"{side}eye_lo"]
-    pupil_x, pupil_y = curves[f"{side}pupil"][0]
     sign = -1 if side == "l" else 1
-    crease = up + (0, -0.05 - 0.02 * max(0, -scene.shape.lids[index]))
+    crease = up + (0, -style.crease_height - 0.02 * max(0, -scene.shape.lids[index]))
+    if style.hollow:
+        lid = np.concatenate([up, crease[::-1]])
+        canvas.veil(lid, look.skin * style.hollow_tone, style.hollow, 0.03)
     if look.shadow is not None:
         arc = 0.13 * np.sin(np.linspace(0, np.pi, len(up))) ** 0.5
         lid = np.concatenate([up, np.stack([up[:, 0], up[:, 1] - arc], 1)[::-1]])
         canvas.veil(lid, look.shadow, 0.6, 0.02)
-    canvas.veil(ribbon(crease[6:55], 0.012), look.skin * 0.45, 0.5, 0.01)
+    canvas.veil(ribbon(crease[6:55], style.crease_width), look.skin * 0.45, style.crease, 0.01)
+    if style.bag:
+        bag = low[8:53] + (0, 0.07)
+        canvas.veil(ribbon(bag, 0.02), look.skin * (0.5, 0.48, 0.6), style.bag, 0.025)
     opening = np.concatenate([up, low[::-1]])
-    white = np.array([222, 226, 232]) * (1 - 0.08 * look.age)
-
-    def ball():
-        canvas.fill(opening, white)
-        canvas.veil(ribbon(up + (0, 0.01), 0.03), white * 0.35, 0.55, 0.012)
-        canvas.fill(disc(pupil_x, pupil_y, 0.088), look.iris * 0.45)
-        canvas.fill(disc(pupil_x, pupil_y, 0.072), look.iris)
-        canvas.fill(disc(pupil_x, pupil_y + 0.045, 0.04, 0.02), look.iris * 1.2)
-        canvas.fill(disc(pupil_x, pupil_y, 0.036), DARK * 0.6)
-        light = scene.light.direction
-        canvas.fill(disc(pupil_x + 0.04 * light[0], pupil_y + 0.05 * light[1], 0.014), [245] * 3)
-
-    canvas.clipped(opening, ball, 0.1)
+    canvas.clipped(opening, lambda: _ball(canvas, scene, up, opening, side), 0.1)
     corner = low[57:] if side == "l" else low[:4]
     canvas.veil(ribbon(corner, 0.012), look.skin * (0.6, 0.6, 0.95), 0.8, 0.006)
     lash = 0.009 + 0.012 * look.liner
     taper = np.linspace(0.5, 1.2, 61)[::sign]
-    canvas.veil(ribbon(up, lash * taper), DARK + 12, 0.55 + 0.4 * look.liner, 0.003)
-    canvas.veil(ribbon(low, 0.007 + 0.005 * look.liner), look.skin * 0.3, 0.4, 0.006)
+    strength = min(style.lash + 0.4 * look.liner, 0.95)
+    canvas.veil(ribbon(up, lash * taper), DARK + style.lash_tone, strength, 0.003)
+    canvas.veil(ribbon(low, 0.007 + 0.005 * look.liner), look.skin * 0.3, style.low_lash, 0.006)
+
+
+def _ball(canvas, scene, up, opening, side):
+    """The eyeball in its opening, which casts a shadow on it."""
+    look, style = scene.look, scene.look.eyes
+    x, y = canvas.head.curves[f"{side}pupil"][0]
+    white = np.array([222, 226, 232]) * (1 - 0.08 * look.age) * style.white
+    white = white * (1 - style.red * np.array([0.25, 0.25, 0]))
+    canvas.fill(opening, white)
+    canvas.fill(disc(x, y, style.iris + 0.016), look.iris * 0.45)
+    canvas.fill(disc(x, y, style.iris), look.iris)
+    canvas.fill(disc(x, y + 0.045, 0.04, 0.02), look.iris * 1.2)
+    canvas.fill(disc(x, y, style.pupil), DARK * 0.6)
+    canvas.veil(ribbon(up + (0, 0.01), style.lid_shadow), white * 0.3, 0.6, 0.012)
+    light = scene.light.direction
+    if style.catch:
+        gleam = disc(x + 0.04 * light[0], y + 0.05 * light[1], style.catch_size)
+        canvas.veil(gleam, [245] * 3, style.catch)
 
 
 def brow(canvas, look, side, rng):

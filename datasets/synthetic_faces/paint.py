@@ -23,15 +23,18 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
     height, width = texture.shape[:2]
     pores = rng.integers(0, 256, (90, 100, 1), np.uint8)
     pores = cv2.resize(cv2.merge([pores] * 3), (width, height))
-    amount = 0.035 + 0.05 * look.age
+    own = rng.spawn(1)[0]
+    if look.surface.mottle:
+        texture = skin.blotches(texture, look.surface, own)
+    amount = look.surface.pores * (0.035 + 0.05 * look.age)
     texture = cv2.addWeighted(texture, 1, pores, amount, -127 * amount)
     canvas = Canvas(grid, head, texture)
-    skin.folds(canvas, scene)
+    skin.folds(canvas, scene, own)
     if look.freckles:
         skin.freckles(canvas, look, rng)
-    skin.nostrils(canvas)
+    skin.moles(canvas, look, own)
+    skin.nostrils(canvas, look.surface)
     if look.beard:
-        (own,) = rng.spawn(1)
         beard.paint(canvas, scene, vertices, own)
     for index, side in enumerate("lr"):
         if abs(scene.camera.yaw) > 75 and (scene.camera.yaw > 0) == (side == "r"):

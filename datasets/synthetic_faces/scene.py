@@ -58,6 +58,8 @@ class Look:
     brows: styles.Brows = styles.Brows()
     strands: styles.Strands = styles.Strands()
     whiskers: styles.Whiskers = styles.Whiskers()
+    eyes: styles.Eyes = styles.Eyes()
+    surface: styles.Surface = styles.Surface()
 
     @property
     def beard_colour(self) -> np.ndarray:
@@ -286,6 +288,8 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,
+        eyes=styles.eyes(details[6], look.age),
+        surface=styles.surface(details[7], look.age, shape.frown),
         whiskers=whiskers,
         beard=beard if look.beard else 0.0,
         volume=volume,

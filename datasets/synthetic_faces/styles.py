@@ -39,7 +39,7 @@ class Neck:
     length: float = 0.0  # how much lower the shoulders lie
     slope: float = 1.0  # of the shoulders
     tone: float = 0.92  # of its skin, against the face's
-    fade: float = 0.0  # how much darker (lighter below 0) its base is
+    fade: float = 0.0  # how much darker its base is
     shadow: float = 0.45  # of the chin
     shadow_soft: float = 0.07
     shadow_drop: float = 0.22
@@ -62,8 +62,8 @@ def neck(rng: np.random.Generator, age: float) -> Neck:
         flare=float(rng.uniform(0, 0.5)),
         length=float(rng.normal(-0.1, 0.22) - 0.2 * heavy),
         slope=float(rng.uniform(0.5, 1.8)),
-        tone=float(rng.uniform(0.7, 1.06)),
-        fade=float(rng.uniform(-0.35, 0.35)),
+        tone=float(rng.uniform(0.7, 1.12)),
+        fade=float(rng.uniform(0, 0.4)) if rng.random() < 0.5 else 0.0,
         shadow=float(rng.uniform(0, 0.35) if rng.random() < 0.5 else rng.uniform(0.35, 0.85)),
         shadow_soft=float(rng.uniform(0.01, 0.2)),
         shadow_drop=float(rng.uniform(0.02, 0.45)),
@@ -302,4 +302,83 @@ def lighting(rng: np.random.Generator, harsh: bool) -> Lighting:
         second=float(rng.uniform(0.1, 0.7)) if second else 0.0,
         second_from=tuple(place.tolist()),
         second_colour=tuple(tint.tolist()),
+    )
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """How eyes look; where they lie is the shape's. Lengths in head units."""
+
+    white: float = 1.0  # brightness
+    red: float = 0.0
+    iris: float = 0.072  # radius
+    pupil: float = 0.036  # radius
+    lid_shadow: float = 0.03  # on the ball
+    catch: float = 1.0  # strength of the lamp's image
+    catch_size: float = 0.014
+    lash: float = 0.55
+    lash_tone: float = 12.0
+    low_lash: float = 0.4
+    crease: float = 0.5
+    crease_height: float = 0.05
+    crease_width: float = 0.012
+    hollow: float = 0.0  # shade of the upper lid
+    hollow_tone: float = 0.6
+    bag: float = 0.0
+
+
+def eyes(rng: np.random.Generator, age: float) -> Eyes:
+    flat = rng.random() < 0.2  # without a crease
+    return Eyes(
+        white=float(rng.uniform(0.4, 1.0)),
+        red=float(rng.uniform(0, 1)) if rng.random() < 0.3 else 0.0,
+        iris=float(rng.uniform(0.062, 0.088)),
+        pupil=float(rng.uniform(0.02, 0.05)),
+        lid_shadow=float(rng.uniform(0.01, 0.06)),
+        catch=float(rng.uniform(0.3, 1)) if rng.random() < 0.8 else 0.0,
+        catch_size=float(rng.uniform(0.007, 0.026)),
+        lash=float(rng.uniform(0.15, 0.85)),
+        lash_tone=float(rng.uniform(0, 50)),
+        low_lash=float(rng.uniform(0.05, 0.65)),
+        crease=0.0 if flat else float(rng.uniform(0.1, 0.8)),
+        crease_height=float(rng.uniform(0.03, 0.1)),
+        crease_width=float(rng.uniform(0.006, 0.022)),
+        hollow=float(rng.uniform(0.1, 0.7)) if rng.random() < 0.5 else 0.0,
+        hollow_tone=float(rng.uniform(0.45, 1.15)),
+        bag=float(rng.uniform(0.1, 0.3 + 0.5 * age)) if rng.random() < 0.3 + 0.6 * age else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The skin's texture and lines; factors of an average face's unless said otherwise."""
+
+    red: float = 1.0
+    socket: float = 1.0
+    fold: float = 1.0
+    pores: float = 1.0
+    wing: float = 0.4  # strength of the line about the nose's wings
+    nostril: float = 0.85
+    under_lip: float = 0.4
+    groove: float = 0.2  # under the nose
+    wrinkles: float = 0.0  # strength
+    mottle: float = 0.0  # strength of uneven colour
+    moles: int = 0
+
+
+def surface(rng: np.random.Generator, age: float, frown: float) -> Surface:
+    smooth = rng.random() < 0.3 * (1 - age)
+    lined = age > 0.35 or frown > 0.3 or rng.random() < 0.15
+    return Surface(
+        red=float(rng.uniform(-0.2, 2.4)),
+        socket=float(rng.uniform(0, 1.8)),
+        fold=float(rng.uniform(0, 0.5) if smooth else rng.uniform(0.3, 1.8)),
+        pores=0.2 if smooth else float(rng.uniform(0.2, 1.8)),
+        wing=float(rng.uniform(0.05, 0.7)),
+        nostril=float(rng.uniform(0.25, 0.95)),
+        under_lip=float(rng.uniform(0, 0.7)),
+        groove=float(rng.uniform(0, 0.35)),
+        wrinkles=float(rng.uniform(0.1, 0.25 + 0.55 * max(age, frown))) if lined else 0.0,
+        mottle=0.0 if smooth else float(rng.uniform(0.2, 0.9) ** 2),
+        moles=int(rng.integers(1, 6)) if rng.random() < 0.3 else 0,
     )
