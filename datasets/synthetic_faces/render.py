@@ -8,6 +8,7 @@ from .camera import Camera, visible
 from .head import Head
 from .paint import hairline, paint
 from .scene import Scene
+from .sensor import expose
 from .surface import Grid, normals, texture_map
 
 
@@ -52,6 +53,7 @@ def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
+    (film,) = rng.spawn(1)
     image = backdrop.background(size, rng)
     backdrop.hanging_hair(image, scene, rng)
     backdrop.body(image, scene, head)
@@ -67,7 +69,10 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     backdrop.ears(image, scene, head, True)
     covers.glasses(image, scene, head, True)
     covers.hand(image, scene)
-    return _sensor(image, scene, rng)
+    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
+    points = camera.project(camera.turn(head.used))
+    room = np.concatenate([points.min(0), 1 - points.max(0)])
+    return expose(image, scene.sensor, camera.scale * size, room, film)
 
 
 def _paste(image, texture, pixels, depth, grid):
@@ -83,24 +88,6 @@ def _paste(image, texture, pixels, depth, grid):
     kernel = np.ones((3, 3), np.uint8)
     rim = cv2.morphologyEx(solid, cv2.MORPH_GRADIENT, kernel)
     cv2.copyTo(cv2.GaussianBlur(target, (3, 3), 0.7), rim, target)
-
-
-def _sensor(image, scene, rng):
-    size, unit = len(image), scene.camera.scale * len(image)
-    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
-    if scene.blur * unit > 0.4:
-        image = cv2.GaussianBlur(image, (0, 0), scene.blur * unit)
-    if scene.motion:
-        length = max(3, int(scene.motion * unit) | 1)
-        angle = rng.uniform(0, np.pi)
-        kernel = np.zeros((length, length), np.float32)
-        reach = length // 2 * np.array([np.cos(angle), np.sin(angle)])
-        a, b = np.rint(length // 2 - reach).astype(int), np.rint(length // 2 + reach).astype(int)
-        cv2.line(kernel, a.tolist(), b.tolist(), 1.0)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    grain = cv2.cvtColor(rng.integers(0, 256, (size, size), np.uint8), cv2.COLOR_GRAY2BGR)
-    amount = scene.noise / 64
-    return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
 
 
 def seen(scene: Scene, head: Head) -> np.ndarray:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import sensor
 from .camera import Camera
 from .head import HeadShape
+from .sensor import Sensor
 
 
 SKINS = np.array(
@@ -78,9 +80,7 @@ class Scene:
     look: Look
     light: Light
     covers: Covers
-    blur: float = 0.0  # standard deviation, head units
-    motion: float = 0.0  # length of a motion blur, head units
-    noise: float = 2.0  # of the sensor, grey levels
+    sensor: Sensor = Sensor()
     attributes: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
 
 
@@ -245,15 +245,12 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     covers, lock = _covers(rng, covered)
     if lock:
         look = replace(look, lock=lock, style="long")
-    strong, moving = rng.uniform(0.03, 0.08), rng.random() < 0.3
     return Scene(
         shape=shape,
         camera=camera,
         look=look,
         light=light,
         covers=covers,
-        blur=float(strong) if blurred and not moving else float(rng.uniform(0, 0.008)),
-        motion=float(4 * strong) if blurred and moving else 0.0,
-        noise=float(rng.uniform(1, 5)),
+        sensor=sensor.sample(rng.spawn(1)[0], blurred, harsh),
         attributes=tuple(int(f) for f in flags),
     ), 0.5 + offset

@@ -32,7 +32,6 @@ def plain(camera, shape=None, **look):
         look=look,
         light=Light(),
         covers=Covers(),
-        noise=0.0,
     )
 
 
