@@ -8,6 +8,7 @@ from .camera import Camera, visible
 from .head import Head
 from .paint import hairline, paint
 from .scene import Scene
+from .scenery import scenery
 from .sensor import expose
 from .surface import Grid, normals, texture_map
 
@@ -53,8 +54,8 @@ def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
-    (film,) = rng.spawn(1)
-    image = backdrop.background(size, rng)
+    film, place = rng.spawn(2)
+    image = scenery(size, scene, place)
     backdrop.hanging_hair(image, scene, rng)
     backdrop.body(image, scene, head)
     backdrop.ears(image, scene, head, False)
