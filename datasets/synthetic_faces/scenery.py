@@ -9,6 +9,7 @@ place is the same at any size of the photo. Colours are (blue, green, red) from 
 import cv2
 import numpy as np
 
+from .people import people
 from .scene import Scene
 from .surface import SHIFT
 
@@ -223,8 +224,15 @@ def scenery(size: int, scene: Scene, rng: np.random.Generator) -> np.ndarray:
         _things(image, colours, int(rng.choice((2, 4, 10))), rng)
     if blur and rng.random() < 0.2:
         image = _lights(image, rng)
+    near = rng.random() < 0.5  # people in focus, before all that is not
+    count = int(rng.integers(1, 4)) if rng.random() < 0.28 else 0
+    if not near:
+        people(image, scene, count, rng)
     if blur:
         image = cv2.GaussianBlur(image, (0, 0), blur * side)
+    if near and count:
+        image = resized(image, SHARP)
+        people(image, scene, count, rng)
     return resized(image, size)
 
 

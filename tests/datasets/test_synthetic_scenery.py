@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxalign.datasets.synthetic_faces import scene
+from jaxalign.datasets.synthetic_faces.people import people
 from jaxalign.datasets.synthetic_faces.scenery import GROUNDS, SOFT, palette, pink, scenery
 
 
@@ -60,3 +61,14 @@ def test_the_noise_is_pink():
         bands = [power[(far >= f) & (far < 2 * f)].mean() for f in (4, 8, 16, 32)]
         slopes.append(np.polyfit(np.arange(4), np.log2(bands), 1)[0])
     assert -2.3 < min(slopes) and max(slopes) < -0.6
+
+
+@pytest.mark.parametrize("count", (0, 1, 3))
+def test_people_stand_beside_the_head(count):
+    for seed in range(5):
+        image = np.full((128, 128, 3), 128, np.uint8)
+        people(image, WHAT, count, np.random.default_rng(seed))
+        changed = (image != 128).any(-1)
+        assert changed.any() == (count > 0)
+        if count == 3:  # on both sides
+            assert changed[:, :40].any() and changed[:, -40:].any()
