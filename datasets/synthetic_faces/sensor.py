@@ -179,7 +179,9 @@ def expose(
         image = cv2.addWeighted(image, 1 + sensor.sharpen, blurred, -sensor.sharpen, 0)
     if sensor.quality < 100:
         stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.quality])[1]
-        image = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(stored, cv2.IMREAD_COLOR)
+        assert decoded is not None  # it was encoded here
+        image = decoded
     if side < size:
         image = cv2.resize(image, (size, size), interpolation=sensor.enlarge)
     return _printed(image, sensor, room)
