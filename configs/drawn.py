@@ -3,7 +3,7 @@
 Light integral regression at 128 px on the `union` of the schemes' points. No photo is trained on or
 validated on: the faces are drawn by datasets/synthetic_faces, and augmented strongly, for photos
 are to look like one more variation of them.
-Data: jaxalign prepare synthetic_faces --set train=30000.
+Data: jaxalign prepare synthetic_faces --set train=24000.
 """
 
 from jaxalign.augment import Augment
@@ -25,8 +25,8 @@ def config() -> Recipe:
             ),
         ),
         data=Data(
-            train="synthetic_faces:train30000/train",
-            val="synthetic_faces:train30000/test",
+            train="synthetic_faces:train24000/train",
+            val="synthetic_faces:train24000/test",
             crop=Crop(landmarks=BoxRule(1.25), dataset=BoxRule(1.2), detector=BoxRule(1.25)),
             augment=Augment(
                 rotation=25,

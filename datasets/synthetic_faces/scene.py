@@ -22,6 +22,7 @@ HAIRS = np.array(
     [(20, 22, 28), (25, 30, 42), (32, 48, 72), (45, 70, 108), (70, 110, 150), (110, 165, 205),
      (40, 70, 140), (165, 168, 170), (215, 218, 220), (30, 26, 24)], float
 )  # fmt: skip
+CHILD = 0.15  # of `Look.age`: who is younger has a child's face
 IRISES = np.array(
     [(25, 45, 75), (30, 60, 100), (50, 85, 90), (70, 120, 90), (150, 120, 80), (140, 130, 115)],
     float,
@@ -127,7 +128,7 @@ def _shape(rng, expressive):
     opened = smile = pucker = frown = 0.0
     lids, brows = around(0.1), around(0.15)
     if mood < 0.3:  # laughing
-        opened, smile, lids = rng.uniform(0.15, 0.6), rng.uniform(0.5, 1.0), rng.uniform(0, 0.45)
+        opened, smile, lids = rng.uniform(0.15, 0.7), rng.uniform(0.6, 1.3), rng.uniform(0, 0.45)
     elif mood < 0.5:  # surprised, shouting
         opened, brows, lids = rng.uniform(0.5, 1.0), rng.uniform(0.3, 1.0), rng.uniform(-0.4, 0)
     elif mood < 0.65:  # smiling
@@ -139,8 +140,8 @@ def _shape(rng, expressive):
     elif expressive:
         pucker = rng.uniform(0.6, 1.0)
     elif rng.random() < 0.55:  # a smile for the camera, most show their teeth
-        smile = rng.uniform(0.2, 1.0)
-        opened = rng.uniform(0.06, 0.35) * (0.4 + 0.6 * smile) if rng.random() < 0.7 else 0.0
+        smile = rng.uniform(0.2, 1.2)
+        opened = rng.uniform(0.08, 0.4) * (0.3 + 0.7 * smile) if rng.random() < 0.75 else 0.0
         lids += 0.25 * smile * rng.uniform(0, 1)
     else:
         smile = rng.uniform(-0.4, 0.4)
@@ -207,7 +208,7 @@ def _look(rng, made_up):
         lips=float(rng.uniform(0.0, 0.5)),
         lip_edge=float(rng.uniform(0.3, 0.95)),
         teeth=float(rng.uniform(0.55, 1.0)),
-        bite=float(rng.uniform(0.06, 0.15)),
+        bite=float(rng.uniform(0.07, 0.19)),
         lower_teeth=float(rng.uniform(0.02, 0.06)) if rng.random() < 0.3 else 0.0,
         lipstick=_pick(rng, np.array([(40, 30, 170), (90, 60, 200), (60, 20, 110), (130, 90, 225)]))
         if made_up else None,
@@ -269,6 +270,25 @@ def _covers(rng, covered):
     ), float(rng.choice((-1, 1))) if kind == "lock" else 0.0
 
 
+def child(shape: HeadShape, look: Look) -> tuple[HeadShape, Look]:
+    """The same person younger: large eyes, short and round below them, no beard."""
+    young = 1 - look.age / CHILD
+    shape = replace(
+        shape,
+        length=shape.length - 0.07 * young,
+        jaw=shape.jaw - 0.03 * young,
+        cheek=shape.cheek + 0.04 * young,
+        eye_width=shape.eye_width + 0.1 * young,
+        eye_opening=shape.eye_opening + 0.02 * young,
+        brow_height=shape.brow_height + 0.03 * young,
+        brow_weight=shape.brow_weight - 0.3 * young,
+        nose_length=shape.nose_length - 0.1 * young,
+        nose_height=shape.nose_height - 0.25 * young,
+        mouth_width=shape.mouth_width - 0.1 * young,
+    )
+    return shape, replace(look, beard=0.0)
+
+
 def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     """A scene, and where in the photo the middle of its landmark box goes (unit coordinates)."""
     flags = rng.random(6) < (0.18, 0.3, 0.2, 0.2, 0.3, 0.18)
@@ -280,6 +300,8 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     covers, lock = _covers(rng, covered)
     if lock:
         look = replace(look, lock=lock, style="long")
+    if look.age < CHILD:
+        shape, look = child(shape, look)
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
     strands, volume = styles.strands(details[2], look.style, look.age)
     light = replace(light, style=styles.lighting(details[5], harsh))
