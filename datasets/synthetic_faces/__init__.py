@@ -97,5 +97,5 @@ BENCHMARK = Benchmark(
     instructions="Nothing to download: the faces are drawn when the data set is prepared.",
     options={"size": 256, "train": 4000, "test": 600, "seed": 0},
     needs_root=False,
-    version="1.1.0",  # 1.0.0 had no sensetime106
+    version="1.2.0",  # 1.1.0 had no union
 )
