@@ -1,7 +1,8 @@
 """The dense named curves of a face, and where the points of each scheme lie on them.
 
 Curves run from image left to image right (the bridge from top to tip), so a mirrored face reads
-each curve of one side as the partner of the other.
+each curve of one side as the partner of the other. Where no scheme names an end of a lower curve,
+it is that of its upper one. The scheme "union" has every sample that some other scheme has.
 """
 
 import numpy as np
@@ -126,3 +127,23 @@ def _scheme_indices():
 
 INDICES = {name: np.array(found) for name, found in _scheme_indices().items()}
 USED = np.unique(np.concatenate(list(INDICES.values())))  # dense samples that some scheme names
+INDICES["union"] = USED
+
+
+def used(name: str) -> tuple[int, ...]:
+    """The places in USED of a curve's samples, along the curve."""
+    own = span(name)
+    return tuple(np.flatnonzero((own.start <= USED) & (USED < own.stop)).tolist())
+
+
+def mirrored() -> np.ndarray:
+    """(len(USED),): the place in USED on which each sample lands in a mirrored photo."""
+    lands = np.zeros(TOTAL, int)
+    for name in ("contour", *NAMES, *DOTS):
+        other = span({"l": "r", "r": "l"}.get(name[0], name[0]) + name[1:])
+        samples = np.arange(other.start, other.stop)
+        lands[span(name)] = samples if name == "bridge" else samples[::-1]
+    places = np.searchsorted(USED, lands[USED]).clip(max=len(USED) - 1)
+    lopsided = USED[USED[places] != lands[USED]]
+    assert not len(lopsided), f"used samples without their mirror images: {lopsided}"
+    return places

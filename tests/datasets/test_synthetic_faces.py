@@ -86,7 +86,8 @@ def test_mirrored_neutral_head_lands_on_its_flip(name):
     back = mirrored[list(SCHEMES[name].flip)]
     assert np.abs(back - points).max() < 0.01 * side
     apart = np.linalg.norm(mirrored[:, None] - points[None], axis=-1)
-    assert len(np.unique(points.round(6), axis=0)) >= len(points) - 2  # eye centre, pupil
+    if name != "union":  # which has what schemes mark by two curves, such as a brow's end, twice
+        assert len(np.unique(points.round(6), axis=0)) >= len(points) - 2  # eye centre, pupil
     nearest = apart.argmin(1)
     flip = np.argsort(SCHEMES[name].flip)
     assert (apart[np.arange(len(flip)), flip] <= apart[np.arange(len(flip)), nearest] + 1e-9).all()
@@ -121,7 +122,7 @@ def test_the_far_contour_is_the_outline_that_is_seen(yaw):
 
 def test_order_of_the_points_on_the_neutral_head():
     at = {s: Camera().pixels(Head().points(INDICES[s]), 256) for s in SCHEMES}
-    ibug, wflw, cofw, aflw, lapa, sensetime = (at[s] for s in INDICES)
+    ibug, wflw, cofw, aflw, lapa, sensetime, _ = (at[s] for s in INDICES)
     assert ibug[0, 1] > wflw[0, 1] and ibug[8] == pytest.approx(wflw[16])  # contour
     np.testing.assert_allclose(ibug[[48, 51, 54, 57]], wflw[[76, 79, 82, 85]])  # mouth
     assert ibug[30, 1] < wflw[54, 1] and ibug[33, 1] < wflw[57, 1]  # nose
