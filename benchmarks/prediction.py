@@ -94,7 +94,7 @@ def _crop(aligner, image, box):
 
 def _draw(aligner, image, faces):
     points, boxes = [face.points for face in faces], [face.box for face in faces]
-    picture = drawing.annotated(image, points, boxes, [False] * len(faces), aligner.system.points)
+    picture = drawing.annotated(image, points, boxes, [False] * len(faces), aligner.scheme)
     with tempfile.TemporaryFile() as file:
         Image.fromarray(picture).save(file, "png")
 

@@ -25,6 +25,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
     "ground floor": (
         "errors",
         "settings",
+        "curves",
         "schemes",
         "conversion",
         "geometry",

@@ -4,15 +4,19 @@ Each target point is *exact* (both schemes mark that place on the face), *interp
 mean of source points) or *impossible* (the source has nothing that tells it). "Exact" speaks of
 the definitions; two annotators of one photo still differ by some percent of the eye distance.
 
+All points of the other schemes are among those of `union`, so that it converts to each exactly.
+
 A table has one word per target point: "33" is point 33; "34+41" the middle between two, "2*61+62"
 a third of the way from 61 to 62; "?" is impossible; "51-59" and "0-32/2" stand for several words.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from jaxalign.curves import INDICES, USED
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES
 
@@ -33,6 +37,28 @@ class Converter:
     def kinds(self) -> tuple[str, ...]:
         """Of each target point: "exact", "interpolated" or "impossible"."""
         return tuple(("impossible", "exact", "interpolated")[min(len(t), 2)] for t in self.terms)
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(..., K, D) floating values of the source's points -> (..., K', D) of the target's.
+
+        NaN for impossible points, and for whatever a NaN would be needed for.
+        """
+        index, weights = self._gathered
+        return (values[..., index, :] * weights.astype(values.dtype)).sum(-2)
+
+    def predicted(self, points: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (..., K, 2) and their scores (..., K) -> those of the target."""
+        return self(points), self(scores[..., None])[..., 0]
+
+    @cached_property
+    def _gathered(self):
+        """(K', T) source points and (K', T, 1) weights; where a point has fewer terms, its first
+        one again, of weight 0."""
+        most = max(map(len, self.terms))
+        padded = [[*t, *[(t[0][0], 0.0)] * (most - len(t))] if t else [(0, np.nan)] * most
+                  for t in self.terms]  # fmt: skip
+        pairs = np.array(padded)
+        return pairs[..., 0].astype(int), pairs[..., 1:]
 
 
 _BROWS = "33 34+41 35+40 36+39 37+38 42+50 43+49 44+48 45+47 46"
@@ -99,10 +125,30 @@ def _converters():
         if source == "lapa106" and target != "sensetime106":
             terms = tuple(tuple((place[i], w) for i, w in term) for term in converter.terms)
             found["sensetime106", target] = Converter("sensetime106", target, terms)
+    for target, samples in INDICES.items():
+        terms = tuple(((i, 1.0),) for i in np.searchsorted(USED, samples).tolist())
+        found["union", target] = Converter("union", target, terms)
     return found
 
 
 CONVERTERS: dict[tuple[str, str], Converter] = _converters()
+
+
+def given(source: str) -> tuple[str, ...]:
+    """The schemes all of whose points come from those of `source`; itself first."""
+    whole = (target for (start, target), converter in CONVERTERS.items()
+             if start == source != target and "impossible" not in converter.kinds)  # fmt: skip
+    return (source, *whole)
+
+
+def checked_target(source: str, asked: str) -> str:
+    """`asked`, a scheme that those of `source` give. Errors: InputError that lists them."""
+    if asked not in given(source):
+        raise InputError(
+            f"scheme {asked!r}: the checkpoint predicts {source} points, which give: "
+            f"{', '.join(given(source))}"
+        )
+    return asked
 
 
 def convert(points: np.ndarray, source: str, target: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -122,10 +168,4 @@ def convert(points: np.ndarray, source: str, target: str) -> tuple[np.ndarray, t
     if points.shape[-2:] != wanted:
         raise InputError(f"points of shape {points.shape}; {source} has (..., {wanted[0]}, 2)")
     converter = CONVERTERS[source, target]
-    found = np.full((*points.shape[:-2], len(converter.terms), 2), np.nan, points.dtype)
-    for i, term in enumerate(converter.terms):
-        if term:
-            chosen = [point for point, _ in term]
-            weights = np.array([weight for _, weight in term], points.dtype)
-            found[..., i, :] = np.einsum("...kd,k->...d", points[..., chosen, :], weights)
-    return found, converter.kinds
+    return converter(points), converter.kinds

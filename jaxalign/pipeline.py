@@ -34,8 +34,8 @@ class BoxRule(Settings):
 class Crop(Settings):
     """Which box is cropped, and how much more than it. Frame: image.
 
-    `centroid`: of landmark boxes the square is centred on the mean of the labelled points. Other
-    boxes know no points: theirs is centred on the box.
+    `centroid`: of landmark boxes the square is centred on the mean of the labelled points among
+    those that span it. Other boxes know no points: theirs is centred on the box.
     """
 
     where: ClassVar[str] = "data.crop."
@@ -61,6 +61,7 @@ class Crop(Settings):
         centre, side = geometry.square(box, rule.enlarge, rule.down)
         if self.centroid and self.box == "landmarks":
             points = np.asarray(sample["points"], np.float64)
+            points = points[sample.get("framed", np.ones(len(points), bool))]
             true, _ = geometry.square(geometry.landmark_box(points), 1.0)
             centre = centre + np.nanmean(points, 0) - true  # a box that was moved stays moved
         if not side > 0:

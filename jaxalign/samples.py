@@ -1,6 +1,6 @@
 """Faces as they travel: what a source yields, and the batches that are made of it."""
 
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Sample(TypedDict):
     points: np.ndarray  # (K, 2) float32, NaN exactly where not labelled
     labelled: np.ndarray  # (K,) bool, False where nobody placed the point
     visible: np.ndarray  # (K,) bool
+    framed: NotRequired[np.ndarray]  # (K,) bool: spans the landmark box; not there: all do
     boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32
     norm_box: np.ndarray  # (4,) float32, NaN where there is none
     attributes: np.ndarray  # (6,) uint8, 0 or 1 in the order of ATTRIBUTES

@@ -7,6 +7,10 @@ all fifteen, and a curve its points cannot draw has fewer than two of them.
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from jaxalign import curves
+
 
 CURVES = (
     "contour", "lbrow_up", "lbrow_lo", "rbrow_up", "rbrow_lo", "bridge", "nose_base",
@@ -38,10 +42,11 @@ class Scheme:
 
     `flip[i]` is the point whose mirrored position point i takes: new[i] = mirrored[flip[i]].
     `curves` maps each name of CURVES to its points in drawing order.
-    `dots` names single points, above all those on no curve; such a point counts to the nose if its
-    name says so, else to the eyes.
+    `dots` names single points, above all those on no curve; such a point counts to the nose, the
+    brows or the mouth if its name says so, else to the eyes.
     `eye_corners` are the two outer eye corners (image left, image right); `pupils` the points whose
     mean is each eye's centre. Both are empty where the scheme has no such points' convention.
+    `framed` are the points that span the landmark box, which faces are cropped by; none: all.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Scheme:
     eye_corners: tuple[int, int] | tuple[()]
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | tuple[()]
     dots: dict[str, int] = field(hash=False)
+    framed: tuple[int, ...] = ()
 
     @property
     def num_points(self) -> int:
@@ -71,14 +77,19 @@ class Scheme:
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:
         """Point indices of each region, ascending."""
-        return self._grouped(REGIONS, lambda name: "nose" if "nose" in name else "eyes")
+        return self._grouped(REGIONS, _region_of)
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Point indices of each of PARTS, ascending; but those of right_eye in the order in which
         they are the mirror images of left_eye's."""
         eyes = {"l": "left_eye", "r": "right_eye"}
-        parts = self._grouped(PARTS, lambda name: "nose" if "nose" in name else eyes.get(name[0]))
+
+        def of_dot(name):
+            region = _region_of(name)
+            return region if region in PARTS else eyes[name[0]]
+
+        parts = self._grouped(PARTS, of_dot)
         return parts | {"right_eye": tuple(self.flip[i] for i in parts["left_eye"])}
 
     def _grouped(self, groups, of_dot):
@@ -90,6 +101,11 @@ class Scheme:
             if point not in on_curves:
                 found[of_dot(name)].add(point)
         return {group: tuple(sorted(points)) for group, points in found.items()}
+
+
+def _region_of(dot):
+    words = {"nose": "nose", "brow": "brows", "mouth": "mouth"}
+    return next((region for word, region in words.items() if word in dot), "eyes")
 
 
 def _scheme(name, flip, curves, eye_corners, pupils, dots=""):
@@ -204,6 +220,47 @@ SENSETIME106 = _scheme(
     "leye_centre=74 reye_centre=77 lnose_top=78 rnose_top=79 lpupil=104 rpupil=105",
 )
 
+
+def _union():
+    """The points of all the schemes above, in the order of the dense curves (curves.USED).
+
+    Curves that are none of the fifteen give dots, numbered from the outer end of a brow and from
+    the top of the nose's sides. The landmark box is that of 68 points.
+    """
+    lines = {name: curves.used(name) for name in ("contour", *curves.NAMES, *curves.DOTS)}
+    dots = {name: lines[name][0] for name in curves.DOTS if lines[name]}
+    for name in (name for name in curves.NAMES if name not in CURVES):
+        line = lines[name]
+        for place, point in enumerate(line):
+            back = len(line) - 1 - place
+            if name[0] in "lr":
+                dots[f"{name}_{place if name[0] == 'l' else back}"] = point
+            else:
+                side = "l" if place < back else "r" if place > back else ""
+                dots[f"{side}{name}_{min(place, back)}"] = point
+    return Scheme(
+        name="union",
+        flip=tuple(curves.mirrored().tolist()),
+        curves={name: _closed(name, lines) for name in CURVES},
+        eye_corners=(lines["leye_up"][0], lines["reye_up"][-1]),
+        pupils=((dots["lpupil"],), (dots["rpupil"],)),
+        dots=dots,
+        framed=tuple(np.searchsorted(curves.USED, curves.INDICES["ibug68"]).tolist()),
+    )
+
+
+def _closed(name, lines):
+    """A curve's points; of a lower one, with those ends of its upper one that are its own too."""
+    line, own = lines[name], curves.span(name)
+    if not name.endswith("_lo"):
+        return line
+    upper = lines[name.removesuffix("lo") + "up"]
+    first, last = (sample in curves.USED for sample in (own.start, own.stop - 1))
+    return (() if first else upper[:1]) + line + (() if last else upper[-1:])
+
+
+UNION = _union()
+
 SCHEMES = {
-    scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, AFLW19, LAPA106, SENSETIME106)
+    scheme.name: scheme for scheme in (IBUG68, WFLW98, COFW29, AFLW19, LAPA106, SENSETIME106, UNION)
 }

@@ -21,7 +21,8 @@ DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 class Source(Sequence[Sample]):
     """Faces of a prepared data set or of a folder; safe to read from several threads.
 
-    Items are samples.Sample. A photo's file is read as it is asked for.
+    Items are samples.Sample. A photo's file is read as it is asked for. The landmark box is spanned
+    by the scheme's `framed` points.
     """
 
     name: str  # the spec it was opened by, or a part of it
@@ -37,13 +38,17 @@ class Source(Sequence[Sample]):
         record = self.records[self.chosen[index]]
         photo, points = record["image"], record["points"][self.scheme.name]
         labelled = record.get("labelled", {}).get(self.scheme.name)  # older data sets: all are
+        framed = np.ones(len(points), np.bool_)
+        if self.scheme.framed:
+            framed = np.isin(np.arange(len(points)), self.scheme.framed)
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
         return {
             "photo": photo.read_bytes() if isinstance(photo, Path) else photo,
             "points": points,
             "labelled": np.ones(len(points), np.bool_) if labelled is None else labelled,
             "visible": record["visible"][self.scheme.name],
-            "boxes": {"landmarks": landmark_box(points)} | known,
+            "framed": framed,
+            "boxes": {"landmarks": landmark_box(points[framed])} | known,
             "norm_box": record["norm_box"],
             "attributes": record["attributes"],
             "subsets": tuple(_text(name) for name in record["subsets"]),
@@ -62,11 +67,17 @@ def benchmark_of(spec: str) -> str:
     return spec.partition("/")[0].partition(":")[0]
 
 
-def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_DIR) -> Source:
+def open_source(
+    spec: str,
+    scheme: Scheme,
+    data_dir: Path | str = DEFAULT_DATA_DIR,
+    others: Sequence[Scheme] = (),
+) -> Source:
     """Opens "NAME[:CONFIG]/SPLIT", e.g. "ibug_300w/lfpw_test" or "synthetic_faces:train100/test".
 
-    SPLIT is train, test, val where a benchmark has it, or a subset: the faces of test that belong
-    to it (those of train where test has no subset of that name, as ibug_300w's afw).
+    Its points are those of `scheme`, or, where the data set has none, of the first of `others` that
+    it has. SPLIT is train, test, val where a benchmark has it, or a subset: the faces of test that
+    belong to it (those of train where test has no subset of that name, as ibug_300w's afw).
     Errors: InputError that lists what there is, or says how to prepare what there is not.
     """
     from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
@@ -79,7 +90,7 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
     if name not in BENCHMARKS:
         raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    _check_scheme(spec, dataset, scheme, benchmark.schemes)
+    _fitting(spec, dataset, (scheme, *others), benchmark.schemes)
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
         if builder.outdated(benchmark, config, data_dir):
@@ -103,21 +114,22 @@ def open_source(spec: str, scheme: Scheme, data_dir: Path | str = DEFAULT_DATA_D
             f"{spec}: nothing called {split!r} was prepared; there are: {', '.join(parts)}"
         )
     stored, chosen = parts[split]
-    _check_scheme(spec, dataset, scheme, stored.schemes)
     return Source(
         name=spec,
-        scheme=scheme,
+        scheme=_fitting(spec, dataset, (scheme, *others), stored.schemes),
         records=stored.records,
         groups=stored.groups,
         chosen=tuple(chosen),
     )
 
 
-def _check_scheme(spec, dataset, scheme, schemes):
-    if scheme.name not in schemes:
-        raise InputError(
-            f"{spec}: {dataset} has no {scheme.name} points; it has: {', '.join(schemes)}"
-        )
+def _fitting(spec, dataset, wanted, there):
+    """The first scheme of `wanted` whose name is there."""
+    for scheme in wanted:
+        if scheme.name in there:
+            return scheme
+    names = " or ".join(scheme.name for scheme in wanted)
+    raise InputError(f"{spec}: {dataset} has no {names} points; it has: {', '.join(there)}")
 
 
 def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **options) -> Source:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jaxalign.conversion import CONVERTERS, convert
+from jaxalign.conversion import CONVERTERS, checked_target, convert, given
+from jaxalign.curves import INDICES
 from jaxalign.datasets.synthetic_faces import face
 from jaxalign.datasets.synthetic_faces.camera import Camera
-from jaxalign.datasets.synthetic_faces.curves import INDICES
 from jaxalign.datasets.synthetic_faces.head import Head
 from jaxalign.errors import InputError
 from jaxalign.schemes import SCHEMES
@@ -142,3 +142,27 @@ def test_whole_numbers_are_not_truncated():
 def test_what_is_refused(shape, source, target, message):
     with pytest.raises(InputError, match=message):
         convert(np.zeros(shape), source, target)
+
+
+def test_what_the_points_of_a_scheme_give():
+    assert given("union") == ("union", *(name for name in SCHEMES if name != "union"))
+    assert given("wflw98") == ("wflw98", "ibug68")  # COFW and AFLW mark the nose's wings
+    assert given("ibug68") == ("ibug68",) and given("mine") == ("mine",)
+    assert checked_target("wflw98", "ibug68") == "ibug68"
+    message = "scheme 'cofw29': the checkpoint predicts wflw98 points, which give: wflw98, ibug68"
+    with pytest.raises(InputError, match=message):
+        checked_target("wflw98", "cofw29")
+
+
+def test_union_gives_every_point_exactly():
+    for name in SCHEMES:
+        assert set(CONVERTERS["union", name].kinds) == {"exact"}
+
+
+def test_scores_are_means_as_their_points_are():
+    points, scores = np.random.default_rng(0).random((2, 98, 2)), np.linspace(0, 1, 98)
+    scores = np.stack([scores, scores**2])
+    found, means = CONVERTERS["wflw98", "ibug68"].predicted(points, scores)
+    np.testing.assert_array_equal(found, convert(points, "wflw98", "ibug68")[0])
+    assert means.shape == (2, 68) and means[1, 30] == scores[1, 54]
+    assert means[1, 37] == pytest.approx((2 * scores[1, 61] + scores[1, 62]) / 3)

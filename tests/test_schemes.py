@@ -1,15 +1,30 @@
 import numpy as np
 import pytest
 
-from jaxalign.schemes import CURVE_FLIP, CURVES, IBUG68, REGIONS, SCHEMES
+from jaxalign.conversion import convert
+from jaxalign.curves import (
+    CONTOUR_SAMPLES,
+    INDICES,
+    NAMES,
+    START,
+    TOTAL,
+    USED,
+    mirrored,
+    span,
+    used,
+)
+from jaxalign.datasets.synthetic_faces.head import Head
+from jaxalign.schemes import CURVE_FLIP, CURVES, IBUG68, PARTS, REGIONS, SCHEMES, UNION
 
 
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 POINTS = {
     "ibug68": 68, "wflw98": 98, "cofw29": 29, "aflw19": 19, "lapa106": 106, "sensetime106": 106,
+    "union": len(USED),
 }  # fmt: skip
 POINTS_ON_THE_MIDLINE = {
     "ibug68": 10, "wflw98": 10, "cofw29": 7, "aflw19": 3, "lapa106": 10, "sensetime106": 10,
+    "union": 12,  # two ends of the nose's base, and the middle of the mouth
 }  # fmt: skip
 
 
@@ -120,3 +135,62 @@ def test_points_beside_the_nose_bridge_count_to_the_nose():
     sizes = {name: len(points) for name, points in regions.items()}
     lapa = {name: len(points) for name, points in SCHEMES["lapa106"].regions.items()}
     assert sizes == lapa == {"contour": 33, "brows": 18, "eyes": 20, "nose": 15, "mouth": 20}
+
+
+class TestUnion:
+    def test_it_holds_every_point_of_every_scheme(self):
+        assert (np.diff(USED) > 0).all() and len(USED) == UNION.num_points
+        for name, indices in INDICES.items():
+            assert len(indices) == SCHEMES[name].num_points
+            assert set(indices) <= set(USED)
+        for sample in USED:
+            assert any(sample in INDICES[name] for name in SCHEMES if name != "union")
+
+    def test_its_points_count_to_the_regions_that_they_count_to_elsewhere(self):
+        """And to the same curves; but some schemes draw the nose and the brows more coarsely."""
+        for name, scheme in SCHEMES.items():
+            found, _ = convert(np.arange(2.0 * UNION.num_points).reshape(-1, 2), "union", name)
+            places = (found[:, 0] / 2).astype(int)
+            for region, points in scheme.regions.items():
+                assert set(places[list(points)]) <= set(UNION.regions[region]), (name, region)
+            for curve in CURVES if name == "wflw98" else ():
+                line = [places[i] for i in scheme.curves[curve]]
+                own = [i for i in UNION.curves[curve] if i in line]
+                assert line in (own, own[::-1]), curve
+            if scheme.eye_corners:
+                assert tuple(places[list(scheme.eye_corners)]) == UNION.eye_corners
+
+    def test_curves_begin_and_end_where_lids_and_lips_meet(self):
+        at = Head().points(np.arange(TOTAL))
+        for name in NAMES:
+            if name.endswith("_lo"):
+                low, up = (span(n) for n in (name, name.removesuffix("lo") + "up"))
+                for end, other in ((low.start, up.start), (low.stop - 1, up.stop - 1)):
+                    if end not in USED:
+                        np.testing.assert_array_equal(at[end], at[other])
+        for name, line in UNION.curves.items():
+            assert set(used(name)) <= set(line) and len(line) <= len(used(name)) + 2
+            assert (np.linalg.norm(np.diff(at[USED[list(line)]], axis=0), axis=1) > 0).all()
+        assert UNION.curves["leye_lo"][0] == UNION.curves["leye_up"][0]
+        assert UNION.curves["inlip_lo"][-1] == UNION.curves["inlip_up"][-1]
+
+    def test_mirroring(self):
+        np.testing.assert_array_equal(mirrored()[mirrored()], np.arange(len(USED)))
+        assert USED[UNION.flip[0]] == CONTOUR_SAMPLES - 1
+        tip = int(np.searchsorted(USED, INDICES["cofw29"][20]))
+        assert UNION.flip[tip] == tip and UNION.names[tip].startswith("bridge")
+        (corner,) = np.flatnonzero(USED == START["leye_up"])
+        assert corner == UNION.eye_corners[0] and UNION.flip[corner] == UNION.eye_corners[1]
+
+    def test_names_and_parts(self):
+        names = set(UNION.names)
+        assert {"lbrow_mid_0", "rbrow_mid_0", "lnose_side_0", "mouth_centre", "leye_up_1"} <= names
+        parts = [point for points in UNION.parts.values() for point in points]
+        assert tuple(UNION.parts) == tuple(PARTS) and len(set(parts)) == len(parts)
+        contour = UNION.regions["contour"]
+        assert sorted([*parts, *contour]) == list(range(UNION.num_points))
+
+    def test_the_landmark_box_is_that_of_68_points(self):
+        assert len(UNION.framed) == 68
+        np.testing.assert_array_equal(USED[list(UNION.framed)], INDICES["ibug68"])
+        assert not any(scheme.framed for scheme in SCHEMES.values() if scheme != UNION)

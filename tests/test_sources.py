@@ -8,9 +8,12 @@ import pytest
 
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
+from jaxalign.datasets.faces import record
+from jaxalign.datasets.synthetic_faces import face
 from jaxalign.errors import InputError
-from jaxalign.schemes import IBUG68, WFLW98
-from jaxalign.sources import benchmark_of, hold_out, open_source
+from jaxalign.pipeline import Crop
+from jaxalign.schemes import IBUG68, UNION, WFLW98
+from jaxalign.sources import Source, benchmark_of, hold_out, open_source
 from tests.helpers.trees import make_300w, write_boxes
 
 
@@ -144,3 +147,26 @@ def test_data_sets_of_older_versions_are_labelled_throughout(data_300w):
 
 def test_benchmark_of():
     assert benchmark_of("ibug_300w/test") == benchmark_of("ibug_300w:size9/test") == "ibug_300w"
+
+
+def test_the_landmark_box_of_union_is_that_of_68_points():
+    records = [record(face("test", index, 128, seed=0)) for index in range(4)]
+    groups = [str(index) for index in range(4)]
+    sources = [
+        Source(name="drawn", scheme=scheme, records=records, groups=groups, chosen=(0, 1, 2, 3))
+        for scheme in (UNION, IBUG68, WFLW98)
+    ]
+    for union, few, many in zip(*sources, strict=True):
+        boxes = [sample["boxes"]["landmarks"] for sample in (union, few, many)]
+        np.testing.assert_array_equal(boxes[0], boxes[1])
+        assert boxes[2][1] < boxes[1][1]  # the brows' upper line lies higher
+        assert union["framed"].sum() == 68 and few["framed"].all() and many["framed"].all()
+        crop = Crop(centroid=True)
+        np.testing.assert_allclose(crop.square(union)[0], crop.square(few)[0])
+        assert not np.allclose(crop.square(union)[0], crop.square(many)[0])
+
+
+def test_another_scheme_where_the_own_is_not_there(data_300w):
+    assert open_source("ibug_300w/test", UNION, data_300w, [WFLW98, IBUG68]).scheme == IBUG68
+    with pytest.raises(InputError, match="has no union or wflw98 points; it has: ibug68"):
+        open_source("ibug_300w/test", UNION, data_300w, [WFLW98])

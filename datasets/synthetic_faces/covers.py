@@ -3,8 +3,9 @@
 import cv2
 import numpy as np
 
+from jaxalign.curves import START, USED
+
 from .backdrop import fixed
-from .curves import START, USED
 from .glasses import rims
 from .hair import curtain, hairline
 from .hats import edge_of, visor
@@ -90,9 +91,8 @@ def _within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.array([cv2.pointPolygonTest(outline, p, False) > 0 for p in points.tolist()])
 
 
-def hidden(scene: Scene, head: Head) -> np.ndarray:
-    """Which of `head.used` something opaque covers: the lids, too."""
-    points = head.used
+def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which of camera.landmarks' `points` something opaque covers: the lids, too."""
     covers, camera, look = scene.covers, scene.camera, scene.look
     x, y = points[:, 0], points[:, 1]
     found = np.zeros(len(points), bool)

@@ -1,38 +1,10 @@
-"""The dense named curves of a face, and where the points of each scheme lie on them.
-
-Curves run from image left to image right (the bridge from top to tip), so a mirrored face reads
-each curve of one side as the partner of the other.
-"""
+"""Smooth curves through knots, by cubic splines; which curves a face has: jaxalign.curves."""
 
 from functools import lru_cache
 
 import numpy as np
 
-from jaxalign.schemes import SCHEMES
-
-
-CONTOUR_SAMPLES = 65  # divisible by the 32 steps of the 33-point contours
-SAMPLES = 61  # divisible by 3, 4, 6 and 10: every scheme's steps fall on samples
-SIDES = (("l", -1.0), ("r", 1.0))
-
-NAMES = (
-    "lbrow_up", "lbrow_lo", "lbrow_mid", "rbrow_up", "rbrow_lo", "rbrow_mid",
-    "bridge", "nose_base", "nose_side", "outlip_up", "outlip_lo", "inlip_up", "inlip_lo",
-    "leye_up", "leye_lo", "reye_up", "reye_lo",
-)  # fmt: skip
-DOTS = ("lpupil", "rpupil", "leye_centre", "reye_centre", "mouth_centre")
-
-START = {"contour": 0} | {n: CONTOUR_SAMPLES + SAMPLES * i for i, n in enumerate(NAMES)}
-START |= {n: CONTOUR_SAMPLES + SAMPLES * len(NAMES) + i for i, n in enumerate(DOTS)}
-TOTAL = CONTOUR_SAMPLES + SAMPLES * len(NAMES) + len(DOTS)
-
-
-def span(name: str) -> slice:
-    """The samples of a curve in the dense array."""
-    if name == "contour":
-        return slice(0, CONTOUR_SAMPLES)
-    length = 1 if name in DOTS else SAMPLES
-    return slice(START[name], START[name] + length)
+from jaxalign.curves import SAMPLES
 
 
 @lru_cache
@@ -71,76 +43,3 @@ def spline_basis(at: tuple[float, ...], where: tuple[float, ...], ends: str) -> 
 def smooth(knots: np.ndarray, samples: int = SAMPLES) -> np.ndarray:
     """A smooth curve (samples, D) through evenly spaced knots (K, D)."""
     return spline_matrix(len(knots), samples) @ knots
-
-
-def _at(name, *steps):
-    """Samples of a curve at fractions of its length: _at("bridge", 0, 1, 3) is 0/3 and 1/3."""
-    *places, last = steps
-    length = CONTOUR_SAMPLES if name == "contour" else SAMPLES
-    found = [START[name] + (length - 1) * place / last for place in places]
-    assert all(float(i).is_integer() for i in found), name
-    return [int(i) for i in found]
-
-
-def _even(name, count, skip=0, reverse=False):
-    """`count` even steps along a curve without `skip` at both ends."""
-    places = list(range(skip, count - skip))
-    return _at(name, *(reversed(places) if reverse else places), count - 1)
-
-
-def _brow_eye_mouth():
-    """Index lists that WFLW and LaPa share: brows, then outer and inner lips."""
-    left, right = _even("lbrow_up", 5), _even("rbrow_up", 5)
-    left += _at("lbrow_lo", 4, 3, 2, 1, 4)
-    right += _at("rbrow_lo", 3, 2, 1, 0, 4)
-    mouth = _even("outlip_up", 7) + _even("outlip_lo", 7, 1, True)
-    mouth += _even("inlip_up", 5) + _even("inlip_lo", 5, 1, True)
-    return left + right, mouth
-
-
-def _scheme_indices():
-    brows, mouth = _brow_eye_mouth()
-    eyes = {
-        (side, count): _even(f"{side}eye_up", count) + _even(f"{side}eye_lo", count, 1, True)
-        for side in "lr"
-        for count in (4, 5)
-    }
-    dots = {name: [START[name]] for name in DOTS}
-    pupils = dots["lpupil"] + dots["rpupil"]
-    ends = {side: _at(f"{side}eye_up", 0, 1, 1) for side in "lr"}
-    wings = _at("nose_side", 2, 8, 10)
-    corners = _at("outlip_up", 0, 1, 1)
-    tip, base, chin = _at("bridge", 1, 1), _at("nose_base", 1, 2), _at("contour", 1, 2)
-    return {
-        "ibug68": _even("contour", 17) + _even("lbrow_mid", 5) + _even("rbrow_mid", 5)
-        + _even("bridge", 4) + _even("nose_base", 5) + eyes["l", 4] + eyes["r", 4] + mouth,
-        "wflw98": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_base", 5)
-        + eyes["l", 5] + eyes["r", 5] + mouth + pupils,
-        "cofw29": _at("lbrow_mid", 0, 1) + _at("rbrow_mid", 1, 1) + _at("lbrow_mid", 1, 1)
-        + _at("rbrow_mid", 0, 1) + _at("lbrow_up", 1, 2) + _at("lbrow_lo", 1, 2)
-        + _at("rbrow_up", 1, 2) + _at("rbrow_lo", 1, 2)
-        + [ends["l"][0], ends["r"][1], ends["l"][1], ends["r"][0]]
-        + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + _at("reye_up", 1, 2)
-        + _at("reye_lo", 1, 2) + pupils + wings + tip + base + corners
-        + _at("outlip_up", 1, 2) + _at("inlip_up", 1, 2) + _at("inlip_lo", 1, 2)
-        + _at("outlip_lo", 1, 2) + chin,
-        "aflw19": _even("lbrow_mid", 3) + _even("rbrow_mid", 3)
-        + [ends["l"][0], START["leye_centre"], ends["l"][1]]
-        + [ends["r"][0], START["reye_centre"], ends["r"][1]]
-        + [wings[0], *tip, wings[1]] + [corners[0], START["mouth_centre"], corners[1]] + chin,
-        "lapa106": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_side", 11)
-        + eyes["l", 5] + dots["leye_centre"] + eyes["r", 5] + dots["reye_centre"] + mouth + pupils,
-        "sensetime106": _even("contour", 33) + _even("lbrow_up", 5) + _even("rbrow_up", 5)
-        + _even("bridge", 4) + _at("nose_side", 3, 4, 5, 6, 7, 10)
-        + _at("leye_up", 0, 1, 3, 4, 4) + _at("leye_lo", 3, 1, 4)
-        + _at("reye_up", 0, 1, 3, 4, 4) + _at("reye_lo", 3, 1, 4)
-        + _at("lbrow_lo", 1, 2, 3, 4, 4) + _at("rbrow_lo", 0, 1, 2, 3, 4)
-        + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + dots["leye_centre"]
-        + _at("reye_up", 1, 2) + _at("reye_lo", 1, 2) + dots["reye_centre"]
-        + _at("nose_side", 0, 10, 1, 9, 2, 8, 10) + mouth + pupils,
-    }  # fmt: skip
-
-
-INDICES = {name: np.array(found) for name, found in _scheme_indices().items()}
-assert all(len(found) == SCHEMES[name].num_points for name, found in INDICES.items())
-USED = np.unique(np.concatenate(list(INDICES.values())))  # dense samples that some scheme names

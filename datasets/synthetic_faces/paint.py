@@ -66,28 +66,44 @@ def _mouth(canvas, look):
     head, curves = canvas.head, canvas.head.curves
     upper = np.concatenate([curves["outlip_up"], curves["inlip_up"][::-1]])
     red = look.skin * (0.62, 0.55, 0.88) * (1 - look.lips) + look.lips * np.array([95, 80, 165])
-    strength, edge = 0.85, 0.012
+    strength, edge = look.lip_edge, 0.012
     if look.lipstick is not None:
         red, strength, edge = look.lipstick, 0.95, 0.004
     mouth = np.concatenate([curves["outlip_up"], curves["outlip_lo"][::-1]])
     canvas.veil(mouth, red, strength, edge)
-    canvas.veil(upper, red * 0.72, 0.5, 0.012)
+    canvas.veil(upper, red * 0.72, 0.6 * strength, 0.012)
     gleam = (curves["inlip_lo"][18:43] + curves["outlip_lo"][18:43]) / 2
     canvas.veil(ribbon(gleam, 0.018), np.minimum(red * 1.35 + 20, 255), 0.45, 0.02)
-    between = np.concatenate([curves["inlip_up"], curves["inlip_lo"][::-1]])
     if head.shape.open > 0.02:
-        bite = curves["inlip_up"]
-        reach = 0.09 * (1 - np.linspace(-1, 1, len(bite)) ** 2)[:, None] ** 0.5
-        teeth = np.concatenate([bite - (0, 0.02), (bite + reach * (0, 1))[::-1]])
-        tongue = disc(0, head.mouth_y + head.drop, 0.2, 0.45 * head.drop)
+        _inside_mouth(canvas, look)
+    line = 0.8 if head.shape.open <= 0.02 else 0.45
+    canvas.veil(ribbon(curves["inlip_up"], 0.009), red * 0.25, line, 0.005)
 
-        def cavity():
-            canvas.fill(between, (22, 16, 42))
-            canvas.veil(tongue, (75, 65, 150), 0.75, 0.03)
-            canvas.fill(teeth, (205, 218, 224))
 
-        canvas.clipped(between, cavity, 0.2)
-    canvas.veil(ribbon(curves["inlip_up"], 0.009), red * 0.25, 0.8, 0.005)
+def _inside_mouth(canvas, look):
+    """Teeth and tongue before the dark, between the inner lips."""
+    head, up, low = canvas.head, canvas.head.curves["inlip_up"], canvas.head.curves["inlip_lo"]
+    between = np.concatenate([up, low[::-1]])
+    round_ = (1 - np.linspace(-1, 1, len(up)) ** 2)[:, None] ** 0.5 * (0, 1)
+    bite = np.concatenate([up - (0, 0.03), (up + look.bite * round_)[::-1]])
+    below = np.concatenate([low + (0, 0.03), (low - look.lower_teeth * round_)[::-1]])
+    tongue = disc(0, head.mouth_y + head.drop, 0.2, 0.45 * head.drop + 1e-3)
+    ivory = look.teeth * np.array([212, 226, 236])
+
+    def cavity():
+        canvas.fill(between, (22, 16, 42))
+        canvas.veil(tongue, (75, 65, 150), 0.75, 0.03)
+        if look.lower_teeth:
+            canvas.veil(below, ivory * 0.8, 0.9, 0.005)
+        canvas.veil(bite, ivory, 0.95, 0.005)
+        for x in (-0.16, -0.1, -0.05, 0.0, 0.05, 0.1, 0.16):
+            gap = np.array([(x, head.mouth_y - 0.1), (x, head.mouth_y + look.bite)])
+            canvas.veil(ribbon(gap, 0.004), ivory * 0.6, 0.5, 0.004)
+        for end in (slice(0, 16), slice(45, 61)):  # the cheeks' shadow
+            corner = np.concatenate([up[end], low[end][::-1]])
+            canvas.veil(corner, (18, 14, 36), 0.75, 0.03)
+
+    canvas.clipped(between, cavity, 0.2)
 
 
 def mask_top(x: np.ndarray) -> np.ndarray:

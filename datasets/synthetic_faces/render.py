@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 
-from . import backdrop, beard, body, covers, glasses, hair, hats, lighting
-from .camera import Camera, visible
+from . import beard, body, covers, glasses, hair, hats, lighting
+from .camera import Camera, landmarks, visible
 from .head import Head
 from .paint import paint
 from .scene import Scene
+from .scenery import scenery
+from .sensor import expose
 from .surface import Grid, normals, texture_map
 
 
@@ -23,8 +25,8 @@ def grid_for(camera: Camera, size: int) -> Grid:
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
-    (own,) = rng.spawn(1)
-    image = backdrop.background(size, rng)
+    own, film, place = rng.spawn(3)
+    image = scenery(size, scene, place)
     hair.hanging(image, scene, own)
     body.body(image, scene, head, own)
     body.ears(image, scene, head, False)
@@ -55,7 +57,10 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     glasses.draw(image, scene, head, True)
     hats.before(image, scene, head)
     covers.held(image, scene)
-    return _sensor(image, scene, rng)
+    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
+    points = camera.project(camera.turn(landmarks(head, camera)))
+    room = np.concatenate([points.min(0), 1 - points.max(0)])
+    return expose(image, scene.sensor, camera.scale * size, room, film)
 
 
 def _paste(image, texture, pixels, depth, grid):
@@ -73,24 +78,6 @@ def _paste(image, texture, pixels, depth, grid):
     cv2.copyTo(cv2.GaussianBlur(target, (3, 3), 0.7), rim, target)
 
 
-def _sensor(image, scene, rng):
-    size, unit = len(image), scene.camera.scale * len(image)
-    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
-    if scene.blur * unit > 0.4:
-        image = cv2.GaussianBlur(image, (0, 0), scene.blur * unit)
-    if scene.motion:
-        length = max(3, int(scene.motion * unit) | 1)
-        angle = rng.uniform(0, np.pi)
-        kernel = np.zeros((length, length), np.float32)
-        reach = length // 2 * np.array([np.cos(angle), np.sin(angle)])
-        a, b = np.rint(length // 2 - reach).astype(int), np.rint(length // 2 + reach).astype(int)
-        cv2.line(kernel, a.tolist(), b.tolist(), 1.0)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    grain = cv2.cvtColor(rng.integers(0, 256, (size, size), np.uint8), cv2.COLOR_GRAY2BGR)
-    amount = scene.noise / 64
-    return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
-
-
-def seen(scene: Scene, head: Head) -> np.ndarray:
-    """Which of `head.used` can be seen in the photo."""
-    return visible(head, scene.camera) & ~covers.hidden(scene, head)
+def seen(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which of camera.landmarks' `points` can be seen in the photo."""
+    return visible(head, scene.camera, points) & ~covers.hidden(scene, head, points)

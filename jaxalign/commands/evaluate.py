@@ -6,6 +6,7 @@ examples:
   jaxalign evaluate --predictions theirs.jsonl --truth mine.csv --scheme ibug68
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
   jaxalign evaluate --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
+  jaxalign evaluate --ckpt runs/union --data wflw/test
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
 needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train),
@@ -44,8 +45,10 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     add_data_dir(parser)
     parser.add_argument("--truth", default="", help="true points in place of --data: a file such "
                         "as --predictions takes, or a folder of annotated photos")  # fmt: skip
-    parser.add_argument("--scheme", default="", help="with --predictions: the order of the points, "
-                        "e.g. ibug68 (default: the data set's, if it has one)")  # fmt: skip
+    parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68. "
+                        "With --ckpt: its own or some that they are converted to (default: what "
+                        "the data set has). With --predictions: their order (default: the data "
+                        "set's, if it has one)")  # fmt: skip
     parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
                         "without a line are left out and counted, as papers score tools that "
                         "detect faces first")  # fmt: skip
@@ -94,8 +97,8 @@ def _evaluate(arguments, command):
     import_files(arguments)
     model = open_model(
         arguments.ckpt, arguments.which, data=arguments.data, data_dir=arguments.data_dir,
-        settings=arguments.settings, flip_test=arguments.flip_test, batch=arguments.batch,
-        require=arguments.require,
+        scheme=arguments.scheme, settings=arguments.settings, flip_test=arguments.flip_test,
+        batch=arguments.batch, require=arguments.require,
     )  # fmt: skip
     if kinds:
         evaluate.try_boxes(model, kinds, **noted)
@@ -111,8 +114,9 @@ def _check(arguments):
         raise InputError(f"{name} goes with --ckpt: it is for a model")
     if arguments.settings and not arguments.ckpt:
         raise InputError("--set goes with --ckpt: it replaces fields of the checkpoint's recipe")
-    given = {"--truth": arguments.truth, "--scheme": arguments.scheme,
-             "--found-only": arguments.found_only}  # fmt: skip
+    if arguments.scheme and arguments.compare:
+        raise InputError("--scheme does not go with --compare: runs name their own")
+    given = {"--truth": arguments.truth, "--found-only": arguments.found_only}
     for name in (name for name, value in given.items() if value and not arguments.predictions):
         raise InputError(f"{name} goes with --predictions")
     if arguments.box and arguments.boxes:

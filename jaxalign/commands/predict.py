@@ -5,6 +5,7 @@ examples:
   jaxalign predict --ckpt runs/300w holiday/ "album/**/*.jpg"
   jaxalign predict --ckpt runs/300w holiday/ --detector-model face_detection_yunet_2023mar.onnx
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
+  jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
 
 needs: a checkpoint of jaxalign train, and photos or a video.
@@ -43,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--min-score", type=float, metavar="S", help="a face whose mean score is "
                         "below has low confidence (default: what 99 %% of the faces reached that "
                         "training validated on)")  # fmt: skip
+    parser.add_argument("--scheme", default="", metavar="NAME", help="the points of the faces: the "
+                        "checkpoint's own, or some that they are converted to, as union's are to "
+                        "those of every scheme, e.g. wflw98 (default: the checkpoint's own; of "
+                        "union ibug68)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
@@ -65,7 +70,8 @@ def _predict(arguments):
         arguments.ckpt, arguments.out, arguments.photos, which=arguments.which,
         video=arguments.video, smooth=arguments.smooth, boxes=arguments.boxes,
         detector_model=arguments.detector_model, min_score=arguments.min_score,
-        pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
+        pictures=not arguments.no_pictures, batch=arguments.batch,
+        scheme=arguments.scheme, require=arguments.require,
     )  # fmt: skip
     return 2 if set(counts) == {"unreadable"} else 0
 

@@ -35,7 +35,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
     flip = ", flip test" if model.flip_test else ""
-    print(f"{model.step}\non {model.source.name}, {crop.box} boxes{flip}\n")
+    print(f"{model.step}\non {model.source.name}, {crop.box} boxes{flip}{_converted(model)}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
@@ -115,7 +115,7 @@ def try_boxes(
 ) -> list[dict]:
     """A model under several kinds of box, of boxes.KINDS. Returns the rows of boxes.sensitivity."""
     faces, kinds, notes = boxes.comparable(model.source, kinds)
-    print(f"{model.step}\non {len(faces)} faces of {model.source.name}")
+    print(f"{model.step}\non {len(faces)} faces of {model.source.name}{_converted(model)}")
 
     def predict(source, kind):
         return model.predict(source, replace(model.recipe.data.crop, box=kind))
@@ -139,6 +139,11 @@ def _finish(results, protocol, about, *, report, crops, maps=None):
         write_report(report, results, protocol, about, crops=crops, summary=summary, maps=maps)
         print(f"\nreport: {Path(report) / 'report.html'}")
     return summary
+
+
+def _converted(model):
+    """A line that says so where the model's points are converted to the data's."""
+    return f"\nits points are converted, {model.converted}" if model.converted else ""
 
 
 def _truth(data, truth, scheme, data_dir):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxalign import checkpoints, parallel
+from jaxalign.conversion import CONVERTERS, checked_target, given
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
@@ -17,21 +18,39 @@ from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import Recipe, override, to_json
 from jaxalign.samples import Sample
+from jaxalign.schemes import SCHEMES, Scheme
 from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, open_source
 from jaxalign.systems.interface import System
 
 
 def predict_source(
-    predictor: Predictor, variables: dict, source: Sequence[Sample], crop: Crop, **options
+    predictor: Predictor,
+    variables: dict,
+    source: Sequence[Sample],
+    crop: Crop,
+    scheme: Scheme | None = None,
+    **options,
 ) -> Results:
-    """All faces of `source`, in its order. `options` are those of predict_faces."""
-    truth = truth_of(source, "the source", predictor.system.points)
-    return truth.with_predictions(*predict_faces(predictor, variables, source, crop, **options))
+    """All faces of `source`, in its order. `options` are those of predict_faces.
+
+    Where the source's points are of another `scheme` than the system's, the predicted ones, flip
+    test done, and their scores are converted to it.
+    """
+    own = predictor.system.points
+    scheme = scheme or own
+    truth = truth_of(source, "the source", scheme)
+    found = predict_faces(predictor, variables, source, crop, **options)
+    if scheme != own:
+        found = CONVERTERS[own.name, scheme.name].predicted(*found)
+    return truth.with_predictions(*found)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained checkpoint with the prepared faces that it is to be tried on."""
+    """A trained checkpoint with the prepared faces that it is to be tried on.
+
+    The source's scheme may be another than the system's, to which that converts wholly.
+    """
 
     recipe: Recipe
     variables: dict = field(repr=False)
@@ -51,7 +70,13 @@ class Model:
 
     @property
     def protocol(self) -> Protocol:
-        return protocol_for(self.benchmark, self.system.points)
+        return protocol_for(self.benchmark, self.source.scheme)
+
+    @property
+    def converted(self) -> str:
+        """ "union to wflw98" where its points are converted to the data's, else ""."""
+        own, wanted = self.system.points.name, self.source.scheme.name
+        return "" if own == wanted else f"{own} to {wanted}"
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -60,7 +85,7 @@ class Model:
     def predict(self, source: Sequence[Sample], crop: Crop) -> Results:
         """All faces of `source` under this crop, with a bar of progress."""
         return predict_source(
-            self.predictor, self.variables, source, crop,
+            self.predictor, self.variables, source, crop, self.source.scheme,
             batch=self.batch, threads=self.recipe.data.threads, progress=True,
         )  # fmt: skip
 
@@ -71,6 +96,7 @@ class Model:
             "note": self.system.note,
             "data": self.source.name,
             "benchmark": self.benchmark,
+            "converted": self.converted,
             **more,
             "flip_test": self.flip_test,
             "device": self.device,
@@ -84,6 +110,8 @@ def open_model(
     *,
     data: str = "",
     data_dir: Path | str = DEFAULT_DATA_DIR,
+    scheme: str = "",
+    convert: bool = True,
     settings: Sequence[str] = (),
     flip_test: bool = False,
     batch: int = 32,
@@ -92,6 +120,9 @@ def open_model(
     """A work directory (its `which` step) or a step's folder, and NAME/SPLIT, by default the
     recipe's test data -> Model. Prints the device, and what its system has to be noted.
 
+    `scheme` names the points that are scored, those of the checkpoint or some that they give whole
+    (conversion.given). By default they are the checkpoint's own, or, where the data set has none
+    and `convert`, the first that they give and it has.
     `settings`, "key=value" each, replace fields of its recipe that leave the network as it is.
     Errors: InputError for what is not there, or does not fit the weights.
     """
@@ -106,7 +137,12 @@ def open_model(
     spec = data or recipe.data.test or recipe.data.val
     if not spec:
         raise InputError("the recipe names no test data; give --data NAME/SPLIT")
-    source = open_source(spec, recipe.system.points, data_dir)
+    own, others = recipe.system.points, []
+    if scheme:
+        own = SCHEMES[checked_target(own.name, scheme)]
+    elif convert:
+        others = [SCHEMES[name] for name in given(own.name)[1:]]
+    source = open_source(spec, own, data_dir, others)
     return Model(
         recipe=recipe,
         variables=variables,

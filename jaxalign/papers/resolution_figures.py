@@ -88,7 +88,9 @@ def _opened(figure, work):
     models, opened = [], []
     for name, path in paths.items():
         settings = [] if work.base else work.settings
-        one = open_model(path, data=work.data, data_dir=work.data_dir, settings=settings)
+        one = open_model(
+            path, data=work.data, data_dir=work.data_dir, convert=False, settings=settings
+        )
         models += models_of(name, one.system, one.variables, one.recipe.data.crop)
         opened.append(one)
     schemes = sorted({one.system.points.name for one in opened})

@@ -158,7 +158,7 @@ class Work:
         path = self.train(row, self.seeds[0]) if self.base else self.ckpt[0]
         settings = [*row.test, *([] if self.base else self.settings)]
         data = self._data(figure)
-        return open_model(path, data=data, data_dir=self.data_dir, settings=settings)
+        return open_model(path, data=data, data_dir=self.data_dir, convert=False, settings=settings)
 
     def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
         """For columns that are methods of the system: name -> a number of each face."""

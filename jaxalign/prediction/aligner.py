@@ -8,10 +8,12 @@ import jax
 import numpy as np
 
 from jaxalign import checkpoints, geometry, parallel, photos
+from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
 from jaxalign.prediction.predictor import Predictor, fitting_batch, fitting_size
+from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
 
@@ -21,11 +23,11 @@ class Face:
     pixel centres at integers. Points may lie outside the image.
     """
 
-    points: np.ndarray  # (K, 2) float32, in the order of the system's scheme
+    points: np.ndarray  # (K, 2) float32, in the order of the aligner's scheme
     scores: np.ndarray  # (K,) float32 in 0..1, as the system's decoder defines them
     box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin
     origin: str  # of the box: the detector's name, or "given"
-    score: float  # mean of `scores`
+    score: float  # mean of the scores of all points that the network gives, converted or not
     status: str  # "ok", or "low_confidence" where `score` is below the aligner's min_score
 
 
@@ -47,6 +49,10 @@ class Aligner:
     Boxes, a detector's or given ones, are taken for rectangles around the landmarks, and cropped
     by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
     points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
+
+    `scheme` names the points that faces come with: the network's own, or some that they give whole
+    (conversion.given). Default: the network's own, but ibug68 of a network of union.
+    Errors: InputError that lists the schemes there are.
     """
 
     def __init__(
@@ -58,11 +64,17 @@ class Aligner:
         detector: Detector | None = None,
         batch: int = 0,
         min_score: float = 0.0,
+        scheme: str = "",
     ):
         self.system, self.rule = system, crop.landmarks
         self.detector = detector or Cascade()
         self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
         self.min_score = min_score
+        own = system.points
+        self.scheme = IBUG68 if own == UNION else own
+        if scheme:
+            self.scheme = SCHEMES[checked_target(own.name, scheme)]
+        self._converter = None if self.scheme == own else CONVERTERS[own.name, self.scheme.name]
         self._predictor = Predictor(system)
         self.variables = parallel.replicate(variables, local=True)
         self._shapes = set()
@@ -106,6 +118,8 @@ class Aligner:
             squares, *self._points([(image, box) for image, _, box, _ in squares]), strict=True
         ):
             score = float(scores.mean())
+            if self._converter:
+                points, scores = self._converter.predicted(points, scores)
             status = "ok" if score >= self.min_score else "low_confidence"
             face = Face(
                 points=points, scores=scores, box=box, origin=origin, score=score, status=status
@@ -163,17 +177,18 @@ def load(
     detector: Detector | None = None,
     batch: int = 0,
     min_score: float | None = None,
+    scheme: str = "",
 ) -> Aligner:
     """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
 
-    `detector`, `batch` and `min_score` are the Aligner's; by default the score that 99 % of the
-    faces reached on which the run validated. Errors: InputError where there is no checkpoint, or it
-    is damaged or of another program.
+    `detector`, `batch`, `min_score` and `scheme` are the Aligner's; `min_score` is by default the
+    score that 99 % of the faces reached on which the run validated. Errors: InputError where there
+    is no checkpoint, or it is damaged or of another program, or does not give that scheme.
     """
     recipe, variables, step = checkpoints.load(path, which)
     if min_score is None:
         min_score = checkpoints.low_score(step)
     return Aligner(
         recipe.system, variables, recipe.data.crop,
-        detector=detector, batch=batch, min_score=min_score,
+        detector=detector, batch=batch, min_score=min_score, scheme=scheme,
     )  # fmt: skip

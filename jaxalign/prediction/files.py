@@ -43,14 +43,15 @@ def predict(
     min_score: float | None = None,
     pictures: bool = True,
     batch: int = 0,
+    scheme: str = "",
     require: str = "",
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
     a `video`, by a work directory's `which` step: FILE in the folder `out`, and pictures.
 
     `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
-    a video's points, `min_score` and `batch` are the Aligner's. Prints what it does. Returns how
-    many photos or frames have which status: ok, low_confidence, no_face, unreadable.
+    a video's points, `min_score`, `batch` and `scheme` are the Aligner's. Prints what it does.
+    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
     Errors: InputError, before anything is computed where possible.
     """
     paths = photos.find(list(patterns))
@@ -59,13 +60,13 @@ def predict(
     detector = YuNet(detector_model) if detector_model else None
     step = checkpoints.find_step(ckpt, which)
     print(f"device: {parallel.start(require)}\n{step}", flush=True)
-    aligner = load(step, detector=detector, batch=batch, min_score=min_score)
+    aligner = load(step, detector=detector, batch=batch, min_score=min_score, scheme=scheme)
     if aligner.system.note:
         print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
-    about = {"checkpoint": str(step), "scheme": aligner.system.scheme, "frame": FRAME,
+    about = {"checkpoint": str(step), "scheme": aligner.scheme.name, "frame": FRAME,
              "min_score": aligner.min_score}  # fmt: skip
     if video:
         about |= {"video": str(video), "smoothed": smooth}
@@ -140,7 +141,7 @@ def _of_photos(aligner, readings, total, out, about, pictures):
                     record = _photo_record(path, image, faces)
                     if faces and pictures:
                         record["picture"] = _free_name(path.name, taken)
-                        _draw(Path(out) / record["picture"], image, faces, aligner.system.points)
+                        _draw(Path(out) / record["picture"], image, faces, aligner.scheme)
                     record |= {"faces": [_face_record(face) for face in faces]}
                 write(record)
                 counts[record["status"]] += 1

@@ -140,8 +140,10 @@ def test_refusals(data_300w, predictions, tmp_path, capsys):
     assert "twice" in refused(capsys, "--compare", predictions, predictions)
     line = refused(capsys, "--compare", tmp_path / "none", predictions)
     assert "No such file" in line and "predictions.jsonl" in line
-    line = refused(capsys, "--ckpt", "w", "--scheme", "ibug68")
-    assert "--scheme goes with --predictions" in line
+    line = refused(capsys, "--ckpt", "w", "--truth", predictions)
+    assert "--truth goes with --predictions" in line
+    line = refused(capsys, "--compare", predictions, "b", "--scheme", "ibug68")
+    assert "--scheme does not go with --compare" in line
     assert "--boxes goes with --ckpt" in refused(capsys, *given, *data, "--boxes", "jitter")
     assert "--flip-test goes with --ckpt" in refused(capsys, *given, *data, "--flip-test")
     with pytest.raises(SystemExit):

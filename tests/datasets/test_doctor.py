@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from jaxalign.commands.prepare import main
+from jaxalign.curves import INDICES
 from jaxalign.datasets import BENCHMARKS, doctor
 from jaxalign.datasets.doctor import FAIL, NOTE, OK, WARN, examine
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.synthetic_faces.camera import Camera
-from jaxalign.datasets.synthetic_faces.curves import INDICES
 from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
 from tests.helpers.trees import SIDE, draw, face68, make_300w, write_boxes
 

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import jax
@@ -15,9 +15,12 @@ from PIL import Image
 import jaxalign
 from jaxalign import prediction
 from jaxalign.commands import predict
+from jaxalign.conversion import convert
+from jaxalign.curves import INDICES, USED
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.detection import Detection
+from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
 
@@ -195,6 +198,55 @@ class TestAligner:
             aligner()(images, boxes)
 
 
+@dataclass(frozen=True)
+class Numbered(System):
+    """Point k lies at x = k / 8 of the crop, and its score is the square of its share of all."""
+
+    size: int = 32
+
+    def predict(self, variables, images):
+        place = jnp.arange(self.points.num_points, dtype=jnp.float32)
+        points = jnp.stack([place / 8, jnp.full_like(place, 7)], -1)
+        scores = jnp.square(place / len(place))
+        every = len(images), *points.shape
+        return jnp.broadcast_to(points, every), jnp.broadcast_to(scores, every[:2])
+
+
+class TestSchemes:
+    """A network of union gives the points of every scheme."""
+
+    def faces(self, own, **options):
+        found = prediction.Aligner(Numbered(scheme=own), {}, Crop(), **options)
+        return found, found(photo(), [[20, 20, 60, 60], [50, 50, 90, 90]])
+
+    def test_68_points_unless_others_are_asked_for(self):
+        whole, everything = self.faces("union", scheme="union")
+        assert whole.scheme is UNION and everything[0].points.shape == (UNION.num_points, 2)
+        for asked, name in (("", "ibug68"), ("wflw98", "wflw98"), ("aflw19", "aflw19")):
+            found, faces = self.faces("union", scheme=asked)
+            places = np.searchsorted(USED, INDICES[name])
+            assert found.scheme is SCHEMES[name] and found.system.points is UNION
+            for face, native in zip(faces, everything, strict=True):
+                np.testing.assert_array_equal(face.points, native.points[places])
+                np.testing.assert_array_equal(face.scores, native.scores[places])
+                assert face.points.dtype == face.scores.dtype == np.float32
+
+    def test_confidence_is_the_whole_networks_whatever_the_scheme(self):
+        faces = [self.faces("union", scheme=name)[1][0] for name in ("union", "cofw29")]
+        assert faces[0].score == faces[1].score != pytest.approx(faces[1].scores.mean())
+        assert faces[0].score == pytest.approx(faces[0].scores.mean())
+
+    def test_other_networks_give_their_own_or_what_follows_from_it(self):
+        own, (face, _) = self.faces("wflw98")
+        assert own.scheme.name == "wflw98" and face.points.shape == (98, 2)
+        other, (less, _) = self.faces("wflw98", scheme="ibug68")
+        assert other.scheme.name == "ibug68"
+        expected, _ = convert(face.points, "wflw98", "ibug68")
+        np.testing.assert_allclose(less.points, expected, atol=1e-5)
+        with pytest.raises(InputError, match="predicts wflw98 points, which give: wflw98, ibug68"):
+            self.faces("wflw98", scheme="cofw29")
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A work directory of the small recipe, untrained."""
@@ -207,6 +259,26 @@ def test_three_lines_of_python(checkpoint):
     aligner = jaxalign.load(checkpoint)
     (face,) = aligner(photo((60, 60)), [[40, 40, 80, 80]])
     assert face.points.shape == (68, 2) and 0 <= face.score <= 1
+
+
+def test_the_scheme_of_a_checkpoint_can_be_chosen(tmp_path, album, capsys):
+    small = small_recipe()
+    recipe = replace(small, system=replace(small.system, scheme="union"))
+    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    workdir = saved(recipe, variables, tmp_path / "run")
+    assert jaxalign.load(workdir).scheme.name == "ibug68"
+    assert jaxalign.load(workdir, scheme="lapa106").scheme.name == "lapa106"
+    boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
+    options = ["--boxes", boxes, "--out", tmp_path / "o"]
+    assert call(workdir, album / "a.png", *options, "--scheme", "wflw98") == 0
+    found = written(tmp_path / "o")
+    assert found["scheme"] == "wflw98"
+    assert np.shape(found["photos"][0]["faces"][0]["points"]) == (98, 2)
+    assert (tmp_path / "o" / found["photos"][0]["picture"]).is_file()
+    capsys.readouterr()
+    assert call(workdir, album / "a.png", *options, "--scheme", "300w") == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "scheme '300w': the checkpoint predicts union points, which give: union, ib" in line
 
 
 def call(checkpoint, *arguments):
