@@ -4,13 +4,11 @@ import cv2
 import numpy as np
 
 from .backdrop import polygon
+from .body import JAW
 from .canvas import spread
 from .hair import strands
 from .head import Head
 from .scene import Scene
-
-
-JAW = np.arange(6, 59)  # samples of the contour along which a beard hangs
 
 
 def zone(scene: Scene, head: Head, vertices: np.ndarray) -> np.ndarray:
@@ -60,9 +58,11 @@ def hanging(image: np.ndarray, scene: Scene, head: Head, near: bool, rng) -> Non
     hat = scene.covers.hat
     if not look.beard or not style.length or (hat is not None and hat.wraps):
         return
-    jaw = head.points(JAW)
+    if near and abs(camera.yaw) > 55:
+        return  # the jaw is inside the profile there
+    jaw = head.points(JAW[6:-6])
     low = jaw[len(jaw) // 2, 1]
-    width = np.maximum(style.chin_width, style.full * 1.2)
+    width = np.maximum(style.chin_width, style.full * 0.75)
     fall = np.clip((jaw[:, 1] - low + 1.2) / 1.2, 0, 1) * np.exp(-((jaw[:, 0] / width) ** 4))
     down = np.stack([0.3 * jaw[:, 0], 1 + 0 * fall, 0 * fall], 1)
     hang = jaw + style.length * fall[:, None] * down

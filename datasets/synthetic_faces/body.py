@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from jaxalign.curves import CONTOUR_SAMPLES
+
 from .backdrop import fixed, polygon
 from .canvas import darken, wash
 from .curves import smooth
@@ -10,6 +12,9 @@ from .head import Head
 from .scene import Scene
 from .styles import Neck
 from .surface import SHIFT
+
+
+JAW = np.arange(0, CONTOUR_SAMPLES, (CONTOUR_SAMPLES - 1) // 64)  # 65 samples from ear to ear
 
 
 def _axis(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -42,8 +47,9 @@ def body(image: np.ndarray, scene: Scene, head: Head, rng: np.random.Generator) 
     tone = neck.tone * (light.ambient + 0.75 * light.strength * np.maximum(lit, 0))
     strips = np.concatenate([sides[:-1], np.repeat(sides[-1:, ::-1], len(middle), 0)], 1)
     colours = look.skin * tone[:, None] * light.colour
-    for strip, colour in zip(strips, colours, strict=True):  # each over all further right
-        polygon(image, strip, colour)
+    colours = np.clip(colours, 0, 255).tolist()
+    for strip, colour in zip(fixed(strips, len(image)), colours, strict=True):  # over those right
+        cv2.fillPoly(image, [strip], colour, cv2.LINE_AA, SHIFT)
     _chin_shadow(image, scene, head, np.concatenate([sides[0], sides[-1, ::-1]]))
     if neck.double:
         _double_chin(image, scene, head)
@@ -63,7 +69,7 @@ def _double_chin(image, scene, head):
     skin = look.skin * tone * np.asarray(light.colour)
     darken(image, points + (0, 0.06 * camera.scale), 0.3, 0.05 * camera.scale)
     wash(image, points, skin, 0.95, 0.012 * camera.scale)
-    jaw = camera.project(camera.turn(head.points(np.arange(12, 53))))
+    jaw = camera.project(camera.turn(head.points(JAW[12:-12])))
     shadow = np.concatenate([jaw, jaw[::-1] + (0, 0.06 * camera.scale)])
     darken(image, shadow, look.neck.crease, 0.03 * camera.scale)
 
@@ -124,9 +130,11 @@ def cloth(image: np.ndarray, xy: np.ndarray, colour, pattern: float, rng) -> Non
         return
     patch = image[low[1] : high[1], low[0] : high[0]]
     if pattern and kind < 0.35:
-        cells = np.tile(np.uint8([0, 255] if kind < 0.2 else [0, 60, 255]), (1, 6))[..., None]
+        cells = np.tile(np.array([0, 255] if kind < 0.2 else [0, 60, 255], np.uint8), (1, 6))[
+            ..., None
+        ]
     elif pattern and kind < 0.6:
-        cells = np.tile(np.uint8([[0, 120], [120, 255]]), (7, 7))[..., None]
+        cells = np.tile(np.array([[0, 120], [120, 255]], np.uint8), (7, 7))[..., None]
     if pattern:
         shade = colour + cells * (pattern / 255) * (other - colour)
     else:
@@ -142,7 +150,7 @@ def melt_jaw(image: np.ndarray, scene: Scene, head: Head) -> None:
     reach = scene.look.neck.soft * scene.camera.scale * len(image)
     if reach < 0.3 or abs(scene.camera.yaw) > 40:
         return
-    jaw = scene.camera.project(scene.camera.turn(head.points(np.arange(8, 57))))
+    jaw = scene.camera.project(scene.camera.turn(head.points(JAW[8:-8])))
     line = fixed(jaw, len(image))
     pad = int(4 * reach) + 3
     x, y, w, h = cv2.boundingRect(line)
@@ -161,7 +169,7 @@ def melt_jaw(image: np.ndarray, scene: Scene, head: Head) -> None:
 def _chin_shadow(image, scene, head, neck):
     """Darken the neck where the jaw, moved down and away from the light, covers it."""
     size, style = len(image), scene.look.neck
-    jaw = head.points(np.arange(4, 61))
+    jaw = head.points(JAW[4:-4])
     points = scene.camera.project(scene.camera.turn(jaw * (0.95, 1, 0.6)))
     points = points + (
         -0.6 * style.shadow_drop * scene.camera.scale * scene.light.direction[0],

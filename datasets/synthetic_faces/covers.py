@@ -7,7 +7,7 @@ from jaxalign.curves import START, USED
 
 from .backdrop import fixed
 from .glasses import rims
-from .hair import curtain, hairline
+from .hair import behind, curtain, hairline
 from .hats import edge_of, visor
 from .head import Head
 from .paint import mask_top
@@ -117,9 +117,9 @@ def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
         if brim is not None:
             found |= _within(brim, seen)
     for side in (0, 1):
-        hair = curtain(scene, head, side)
-        if hair is not None:
-            found |= _within(np.concatenate([hair[0], hair[1][::-1]]), seen)
+        hanging = curtain(scene, head, side)
+        if hanging is not None and not behind(scene, side):
+            found |= _within(np.concatenate([hanging[0], hanging[1][::-1]]), seen)
     for name, closed in zip(("lpupil", "rpupil"), scene.shape.lids, strict=True):
         found[np.searchsorted(USED, START[name])] |= closed > 0.7
     return found

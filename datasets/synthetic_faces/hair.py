@@ -172,12 +172,16 @@ def curtain(scene: Scene, head: Head, side: int) -> np.ndarray | None:
     return np.stack([camera.project(camera.turn(smooth(line, 14))) for line in (inner, outer)])
 
 
+def behind(scene: Scene, side: int) -> bool:
+    """Whether the hair of a side hangs behind the head's profile."""
+    return scene.camera.yaw * (2 * side - 1) > 15
+
+
 def curtains(image: np.ndarray, scene: Scene, head: Head, near: bool, rng) -> None:
     """Hair that hangs before the face's sides: the one behind the head's profile, or the others."""
     for side in (0, 1):
         found = curtain(scene, head, side)
-        behind = scene.camera.yaw * (2 * side - 1) > 30
-        if found is None or behind == near:
+        if found is None or behind(scene, side) == near:
             continue
         inner, outer = found
         colour, scale = shade(scene, 2 * side - 1), scene.camera.scale

@@ -8,8 +8,8 @@ from .body import cloth
 from .canvas import darken
 from .head import ANGLES, Head
 from .scene import Scene
-from .styles import Hat
 from .surface import Grid
+from .wear import Hat
 
 
 VISOR_TURN = np.radians(np.linspace(-58, 58, 15))
@@ -39,10 +39,9 @@ def puff(hat: Hat | None, grid: Grid, vertices: np.ndarray) -> np.ndarray:
     return vertices + out * (cover * crown)[..., None]
 
 
-def paint(canvas, scene: Scene, rng) -> None:
+def paint(canvas, hat: Hat, rng) -> None:
     """The hat on the head's texture, over hair and brows, and its shadow below it."""
-    hat, (height, width) = scene.covers.hat, canvas.texture.shape[:2]
-    grid = canvas.grid
+    (height, width), grid = canvas.texture.shape[:2], canvas.grid
     turn = np.interp(np.arange(width) / grid.texels, np.arange(grid.columns + 1),
                      grid.column_turns())  # fmt: skip
     edge = edge_of(hat, turn)

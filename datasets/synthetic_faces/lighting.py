@@ -7,7 +7,12 @@ from .head import Head
 from .scene import Scene
 
 
-def lit(scene: Scene, normal: np.ndarray, shadow=0.0, shelter=0.0) -> tuple[np.ndarray, np.ndarray]:
+def lit(
+    scene: Scene,
+    normal: np.ndarray,
+    shadow: np.ndarray | float = 0.0,
+    shelter: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """The light on surfaces of these normals (camera frame), and their gloss.
 
     The light is a factor of their colour (..., 3), the gloss is added to it as a share of white

@@ -44,7 +44,7 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
     _mouth(canvas, look)
     hair.paint(canvas, look, rng)
     if scene.covers.hat is not None:
-        hats.paint(canvas, scene, own)
+        hats.paint(canvas, scene.covers.hat, own)
     if scene.covers.mask is not None:
         _mask(canvas, scene.covers.mask)
     factor, gloss = light

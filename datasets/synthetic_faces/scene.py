@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import sensor, styles
+from . import sensor, styles, wear
 from .camera import Camera
 from .head import HeadShape
 from .sensor import Sensor
@@ -91,10 +91,10 @@ class Covers:
     glasses: str = ""  # clear or sun
     frame: tuple[float, float, float] = (30, 30, 35)
     round: float = 2.5  # exponent of the lenses' outline
-    lenses: styles.Lenses = styles.Lenses()
+    lenses: wear.Lenses = wear.Lenses()
     mask: tuple[float, float, float] | None = None
-    hat: styles.Hat | None = None
-    thing: styles.Thing | None = None
+    hat: wear.Hat | None = None
+    thing: wear.Thing | None = None
     hand: tuple[float, float, float, float] | None = None  # palm x, y (head units), angle, size
 
 
@@ -270,8 +270,8 @@ def _covers(rng, covered):
         if kind == "mask"
         else None,
         hand=hand,
-        hat=styles.Hat() if kind == "hat" else None,
-        thing=styles.Thing("fist", 0.0, 1.0) if kind == "thing" else None,
+        hat=wear.Hat() if kind == "hat" else None,
+        thing=wear.Thing("fist", 0.0, 1.0) if kind == "thing" else None,
     ), float(rng.choice((-1, 1))) if kind == "lock" else 0.0
 
 
@@ -312,11 +312,11 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     light = replace(light, style=styles.lighting(details[5], harsh))
     if covers.thing:
         mouth = 0.94 + shape.mouth_height + 0.6 * 0.54 * shape.nose_length
-        covers = replace(covers, thing=styles.thing(details[4], mouth))
+        covers = replace(covers, thing=wear.thing(details[4], mouth))
     if covers.glasses:
-        covers = replace(covers, lenses=styles.lenses(details[4]))
+        covers = replace(covers, lenses=wear.lenses(details[4]))
     if covered and (covers.hat or rng.random() < 0.12):
-        covers = replace(covers, hat=styles.hat(details[4]))
+        covers = replace(covers, hat=wear.hat(details[4]))
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,
