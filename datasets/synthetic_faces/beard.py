@@ -57,7 +57,8 @@ def paint(canvas, scene: Scene, vertices: np.ndarray, rng) -> None:
 def hanging(image: np.ndarray, scene: Scene, head: Head, near: bool, rng) -> None:
     """A beard that hangs below the jaw, or (`near`) its hairs over the jaw's edge."""
     look, style, camera = scene.look, scene.look.whiskers, scene.camera
-    if not look.beard or not style.length:
+    hat = scene.covers.hat
+    if not look.beard or not style.length or (hat is not None and hat.wraps):
         return
     jaw = head.points(JAW)
     low = jaw[len(jaw) // 2, 1]

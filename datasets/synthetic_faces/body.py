@@ -199,7 +199,8 @@ EAR = smooth(np.array(
 def ears(image: np.ndarray, scene: Scene, head: Head, near: bool) -> None:
     """The ears that lie before (`near`) or behind the head."""
     camera, light = scene.camera, scene.light
-    if scene.look.style == "long":
+    hat = scene.covers.hat
+    if scene.look.style == "long" or (hat is not None and hat.wraps):
         return
     for sign in (-1, 1):
         out = camera.rotation @ np.array([sign, 0, -0.15])

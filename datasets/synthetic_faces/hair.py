@@ -151,17 +151,20 @@ def curtain(scene: Scene, head: Head, side: int) -> np.ndarray | None:
     """
     look, camera = scene.look, scene.camera
     inside = look.strands.curtain[side]
-    if look.style != "long" or inside is None or abs(camera.yaw) > 50:
+    hat = scene.covers.hat
+    wrapped = hat is not None and hat.wraps
+    if look.style != "long" or inside is None or wrapped or abs(camera.yaw) > 50:
         return None
     sign, end = 2 * side - 1, look.strands.end
-    y = np.array([-1.2, -0.8, -0.4, 0.05, 0.5, 0.95, 1.4, 0.5 * (1.4 + end), end])
+    top = -1.05 if hat is None else hat.low + 0.1
+    y = np.array([top, (top - 0.4) / 2, -0.4, 0.05, 0.5, 0.95, 1.4, 0.5 * (1.4 + end), end])
     on_head = np.minimum(y, 1.1)
     width, edge, _ = head.section(on_head)
     inner = width * (1 - inside * np.array([0.6, 0.8, 1, 1, 1, 0.95, 0.8, 0.6, 0.4]))
-    inner[0] = 0.5 * width[0]
+    inner[0] *= 0.75 if hat is None else 1.0
     depth = head.lift(np.stack([np.clip(inner, 0, 0.98 * width), on_head], 1))[:, 2]
     flare = look.strands.spread * np.array([0, 0, 0, 0, 0, 0, 0.3, 0.6, 0.8])
-    outer = np.array([0.6, 0.95, 1.12, 1.2, 1.25, 1.25, 1.2, 1.15, 1.05]) + flare
+    outer = np.array([0.8, 0.98, 1.12, 1.2, 1.25, 1.25, 1.2, 1.15, 1.05]) + flare
     outer[1:] = np.maximum(outer[1:] + look.volume, inner[1:] + 0.15)
     inner = inner + flare
     inner = np.stack([sign * inner, y, depth + 0.04], 1)

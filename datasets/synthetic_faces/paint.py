@@ -6,7 +6,7 @@ Features are polygons of the dense curves themselves, so what is seen lies where
 import cv2
 import numpy as np
 
-from . import beard, eyes, hair, skin
+from . import beard, eyes, hair, hats, skin
 from .canvas import Canvas, disc, ribbon, spread
 from .head import Head
 from .scene import Scene
@@ -43,6 +43,8 @@ def paint(scene: Scene, head: Head, grid: Grid, vertices, light, rng) -> np.ndar
         eyes.brow(canvas, look, side, rng)
     _mouth(canvas, look)
     hair.paint(canvas, look, rng)
+    if scene.covers.hat is not None:
+        hats.paint(canvas, scene, own)
     if scene.covers.mask is not None:
         _mask(canvas, scene.covers.mask)
     factor, gloss = light

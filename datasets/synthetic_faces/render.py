@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from . import beard, body, covers, glasses, hair, lighting
+from . import beard, body, covers, glasses, hair, hats, lighting
 from .camera import Camera, landmarks, visible
 from .head import Head
 from .paint import paint
@@ -33,8 +33,10 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     glasses.draw(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
-    vertices = hair.puff(scene.look, grid, bare)
-    hair.mass(image, scene, vertices, grid, False, own)
+    vertices = hats.puff(scene.covers.hat, grid, hair.puff(scene.look, grid, bare))
+    if scene.covers.hat is None:
+        hair.mass(image, scene, vertices, grid, False, own)
+    hats.behind(image, scene, head, own)
     hair.curtains(image, scene, head, False, own)
     beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
@@ -49,10 +51,12 @@ def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.nd
     body.melt_jaw(image, scene, head)
     body.ears(image, scene, head, True)
     beard.hanging(image, scene, head, True, own)
-    hair.mass(image, scene, vertices, grid, True, own)
+    if scene.covers.hat is None:
+        hair.mass(image, scene, vertices, grid, True, own)
     hair.curtains(image, scene, head, True, own)
     glasses.draw(image, scene, head, True)
-    covers.hand(image, scene)
+    hats.before(image, scene, head)
+    covers.held(image, scene)
     image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
     points = camera.project(camera.turn(landmarks(head, camera)))
     room = np.concatenate([points.min(0), 1 - points.max(0)])

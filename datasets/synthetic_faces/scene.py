@@ -93,6 +93,8 @@ class Covers:
     round: float = 2.5  # exponent of the lenses' outline
     lenses: styles.Lenses = styles.Lenses()
     mask: tuple[float, float, float] | None = None
+    hat: styles.Hat | None = None
+    thing: styles.Thing | None = None
     hand: tuple[float, float, float, float] | None = None  # palm x, y (head units), angle, size
 
 
@@ -251,13 +253,14 @@ def _light(rng, harsh):
 def _covers(rng, covered):
     if not covered:
         return Covers(), 0.0
-    kind = rng.choice(["clear", "sun", "mask", "hand", "lock"], p=[0.42, 0.16, 0.08, 0.22, 0.12])
+    kinds = ["clear", "sun", "mask", "hand", "lock", "hat", "thing"]
+    kind = rng.choice(kinds, p=[0.34, 0.1, 0.05, 0.1, 0.1, 0.18, 0.13])
     frame = rng.uniform(10, 60, 3) if rng.random() < 0.7 else _bright(rng)
     cloth = np.array([(235, 235, 232), (215, 190, 150), (45, 42, 40), (150, 150, 90)])
     hand = None
     if kind == "hand":
         side = rng.choice((-1, 1))
-        hand = (side * rng.uniform(0.2, 0.75), rng.uniform(0.5, 1.5), side * rng.uniform(-25, 55),
+        hand = (side * rng.uniform(0.2, 0.75), rng.uniform(0.5, 1.6), side * rng.uniform(-40, 80),
                 rng.uniform(0.85, 1.1))  # fmt: skip
     return Covers(
         glasses=str(kind) if kind in ("clear", "sun") else "",
@@ -267,6 +270,8 @@ def _covers(rng, covered):
         if kind == "mask"
         else None,
         hand=hand,
+        hat=styles.Hat() if kind == "hat" else None,
+        thing=styles.Thing("fist", 0.0, 1.0) if kind == "thing" else None,
     ), float(rng.choice((-1, 1))) if kind == "lock" else 0.0
 
 
@@ -305,8 +310,13 @@ def sample(rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
     details = [np.random.default_rng(int(k)) for k in rng.integers(0, 2**63, 8)]
     strands, volume = styles.strands(details[2], look.style, look.age)
     light = replace(light, style=styles.lighting(details[5], harsh))
+    if covers.thing:
+        mouth = 0.94 + shape.mouth_height + 0.6 * 0.54 * shape.nose_length
+        covers = replace(covers, thing=styles.thing(details[4], mouth))
     if covers.glasses:
         covers = replace(covers, lenses=styles.lenses(details[4]))
+    if covered and (covers.hat or rng.random() < 0.12):
+        covers = replace(covers, hat=styles.hat(details[4]))
     whiskers, beard = styles.whiskers(details[3], look.hair, look.age)
     look = replace(
         look,
