@@ -157,15 +157,17 @@ def checked(boxes, image: np.ndarray) -> np.ndarray:
 
 
 def load(
-    path: Path | str,
+    path: Path | str | None = None,
     which: str = "best",
     *,
     detector: Detector | None = None,
     batch: int = 0,
     min_score: float | None = None,
 ) -> Aligner:
-    """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
+    """Checkpoint -> Aligner; without a path, that of the weights that come with jaxalign.
 
+    `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
+    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
     `detector`, `batch` and `min_score` are the Aligner's; by default the score that 99 % of the
     faces reached on which the run validated. Errors: InputError where there is no checkpoint, or it
     is damaged or of another program.
