@@ -115,7 +115,7 @@ class TestRefused:
             ("{", "not a whole checkpoint"),
             ("[]", "not a whole checkpoint"),
             ('{"recipe": {}}', "not a whole checkpoint"),
-            ('{"recipe": {"system": {"kind": "Own"}}}', "unknown system 'Own'"),
+            ('{"recipe": {"system": {"kind": "Nobodys"}}}', "unknown system 'Nobodys'"),
         ],
     )
     def test_headers_that_tell_no_recipe(self, about, reason, file):
