@@ -21,6 +21,47 @@ def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return decoded
 
 
+def random_conv(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half of the crops are mixed with their convolution by a random kernel of 1, 3 or 5 pixels.
+
+    Shapes stay, colours and textures change (Xu et al., "Robust and generalizable visual
+    representation learning via random convolutions", ICLR 2021): weights N(0, 1 / (3 k^2)) from the
+    three channels to three, alpha U(0, 1) of the crop and 1 - alpha of its convolution. Levels are
+    taken about mid grey, and drawn together where they would leave 0..255.
+    """
+    if rng.uniform() < 0.5:
+        return crop
+    size, alpha = int(rng.choice((1, 3, 5))), rng.uniform()
+    weights = rng.normal(0, (3 * size**2) ** -0.5, (3, 3, size, size)) * (1 - alpha)
+    weights[range(3), range(3), size // 2, size // 2] += alpha
+    level = crop.astype(np.float32) - 127.5
+    if size == 1:
+        mixed = cv2.transform(level, weights[..., 0, 0])
+    else:
+        given = cv2.split(level)
+        mixed = np.zeros_like(level)
+        for to, channel in np.ndindex(3, 3):
+            mixed[..., to] += cv2.filter2D(given[channel], -1, weights[to, channel])
+    return _within(mixed + 127.5)
+
+
+def _within(levels):
+    """Any levels as uint8: shifted, and drawn together, no more than it takes to fit 0..255."""
+    low, high = float(levels.min()), float(levels.max())
+    factor = 255 / max(high - low, 255)
+    offset = -low * factor if low < 0 else min(255 - high * factor, 0)
+    return np.rint(levels * factor + offset).astype(np.uint8)
+
+
+def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Half of the crops get another gamma, in 1/2..2, and channels weakened to 0.6..1, each."""
+    if rng.uniform() < 0.5:
+        return crop
+    gamma, gains = 2 ** rng.uniform(-1, 1), rng.uniform(0.6, 1, 3)
+    curve = np.linspace(0, 1, 256)[:, None] ** gamma * (255 * gains / gains.max())
+    return cv2.LUT(crop, np.rint(curve).astype(np.uint8)[None])
+
+
 # To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
 LIGHTNESS = (
     (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0), (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
@@ -30,7 +71,11 @@ LIGHTNESS = (
 
 # Name -> (crop (S, S, 3) uint8 RGB, the face's generator) -> a crop of the same shape. It must not
 # move pixels: points stay where they are. A fork adds its own.
-PIXELS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {"jpeg": jpeg}
+PIXELS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "jpeg": jpeg,
+    "random_conv": random_conv,
+    "tone": tone,
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +96,7 @@ class Augment(Settings):
     cells of a grid ("coarse dropout"): `dropout_cells` along each side of the crop, or, with
     `dropout_size` > 0, that share of the photo's height and width in pixels, over the whole photo
     (imgaug's size_percent: 0.02 makes cells of about 50 photo pixels), at least 3. `pixels` are
-    entries of PIXELS, done last, in this order.
+    entries of PIXELS (jpeg, random_conv, tone), done last, in this order.
     """
 
     where: ClassVar[str] = "data.augment."

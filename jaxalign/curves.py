@@ -8,14 +8,14 @@ it is that of its upper one. The scheme "union" has every sample that some other
 import numpy as np
 
 
-CONTOUR_SAMPLES = 65  # divisible by the 32 steps of the 33-point contours
-SAMPLES = 61  # divisible by 3, 4, 6 and 10: every scheme's steps fall on samples
+CONTOUR_SAMPLES = 257  # divisible by the 32 steps of the 33-point contours
+SAMPLES = 61  # divisible by 3, 4, 6 and 10
 SIDES = (("l", -1.0), ("r", 1.0))
 
 NAMES = (
     "lbrow_up", "lbrow_lo", "lbrow_mid", "rbrow_up", "rbrow_lo", "rbrow_mid",
     "bridge", "nose_base", "nose_side", "outlip_up", "outlip_lo", "inlip_up", "inlip_lo",
-    "leye_up", "leye_lo", "reye_up", "reye_lo",
+    "leye_up", "leye_lo", "leye_mid", "reye_up", "reye_lo", "reye_mid", "nose_rim",
 )  # fmt: skip
 DOTS = ("lpupil", "rpupil", "leye_centre", "reye_centre", "mouth_centre")
 
@@ -47,53 +47,78 @@ def _even(name, count, skip=0, reverse=False):
     return _at(name, *(reversed(places) if reverse else places), count - 1)
 
 
-def _brow_eye_mouth():
+def _read(name, *samples):
+    """Samples of a curve by their numbers, 0 to SAMPLES - 1 (or CONTOUR_SAMPLES - 1)."""
+    return [START[name] + sample for sample in samples]
+
+
+def _brows_mouth():
     """Index lists that WFLW and LaPa share: brows, then outer and inner lips."""
-    left, right = _even("lbrow_up", 5), _even("rbrow_up", 5)
-    left += _at("lbrow_lo", 4, 3, 2, 1, 4)
-    right += _at("rbrow_lo", 3, 2, 1, 0, 4)
-    mouth = _even("outlip_up", 7) + _even("outlip_lo", 7, 1, True)
+    left, right = _read("lbrow_up", 4, 18, 32, 46, 60), _read("rbrow_up", 0, 14, 28, 42, 56)
+    left += _read("lbrow_lo", 60, 46, 32, 18)
+    right += _read("rbrow_lo", 42, 28, 14, 0)
+    mouth = _read("outlip_up", 0, 12, 22, 30, 38, 48, 60)
+    mouth += _read("outlip_lo", 50, 43, 30, 17, 10)
     mouth += _even("inlip_up", 5) + _even("inlip_lo", 5, 1, True)
-    return left + right, mouth
+    return left, right, mouth
+
+
+def _ibug68():
+    """300W's convention. Of 686 frontal faces of its training annotations against 34 of WFLW's, in
+    the frame of the eyes: the contour begins lower, the brows are marked along their upper edge to
+    a further outer end, the bridge ends above the nose's tip, the nose's base lies higher and is
+    narrower, the corners of eyes and inner lips lie within those of the lids and lips, and the
+    inner lips' points nearer to the middle.
+    """
+    eyes = [
+        i
+        for side in ("leye", "reye")
+        for i in _read(f"{side}_mid", 3) + _read(f"{side}_up", 20, 40) + _read(f"{side}_mid", 57)
+        + _read(f"{side}_lo", 40, 20)
+    ]  # fmt: skip
+    mouth = _read("outlip_up", 0, 12, 20, 30, 40, 48, 60) + _read("outlip_lo", 48, 40, 30, 20, 12)
+    mouth += _read("inlip_up", 2, 21, 30, 39, 58) + _read("inlip_lo", 39, 30, 21)
+    return (
+        _read("contour", *range(8, 249, 15))
+        + _read("lbrow_up", 0, 12, 28, 44, 60) + _read("rbrow_up", 0, 16, 32, 48, 60)
+        + _read("bridge", 0, 18, 36, 54) + _even("nose_rim", 5) + eyes + mouth
+    )  # fmt: skip
 
 
 def _scheme_indices():
-    brows, mouth = _brow_eye_mouth()
-    eyes = {
-        (side, count): _even(f"{side}eye_up", count) + _even(f"{side}eye_lo", count, 1, True)
-        for side in "lr"
-        for count in (4, 5)
-    }
+    lbrow, rbrow, mouth = _brows_mouth()
+    brows, bridge = lbrow + rbrow, _read("bridge", 3, 22, 41, 60)
+    eyes = {side: _even(f"{side}eye_up", 5) + _even(f"{side}eye_lo", 5, 1, True) for side in "lr"}
     dots = {name: [START[name]] for name in DOTS}
     pupils = dots["lpupil"] + dots["rpupil"]
     ends = {side: _at(f"{side}eye_up", 0, 1, 1) for side in "lr"}
     wings = _at("nose_side", 2, 8, 10)
     corners = _at("outlip_up", 0, 1, 1)
     tip, base, chin = _at("bridge", 1, 1), _at("nose_base", 1, 2), _at("contour", 1, 2)
+    brow_ends = [lbrow[0], *_read("lbrow_mid", 60), *_read("rbrow_mid", 0), rbrow[4]]
     return {
-        "ibug68": _even("contour", 17) + _even("lbrow_mid", 5) + _even("rbrow_mid", 5)
-        + _even("bridge", 4) + _even("nose_base", 5) + eyes["l", 4] + eyes["r", 4] + mouth,
-        "wflw98": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_base", 5)
-        + eyes["l", 5] + eyes["r", 5] + mouth + pupils,
-        "cofw29": _at("lbrow_mid", 0, 1) + _at("rbrow_mid", 1, 1) + _at("lbrow_mid", 1, 1)
-        + _at("rbrow_mid", 0, 1) + _at("lbrow_up", 1, 2) + _at("lbrow_lo", 1, 2)
-        + _at("rbrow_up", 1, 2) + _at("rbrow_lo", 1, 2)
+        "ibug68": _ibug68(),
+        "wflw98": _even("contour", 33) + brows + bridge + _even("nose_base", 5)
+        + eyes["l"] + eyes["r"] + mouth + pupils,
+        "cofw29": [brow_ends[0], brow_ends[3], brow_ends[1], brow_ends[2]]
+        + [lbrow[2], lbrow[7], rbrow[2], rbrow[6]]
         + [ends["l"][0], ends["r"][1], ends["l"][1], ends["r"][0]]
         + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + _at("reye_up", 1, 2)
         + _at("reye_lo", 1, 2) + pupils + wings + tip + base + corners
         + _at("outlip_up", 1, 2) + _at("inlip_up", 1, 2) + _at("inlip_lo", 1, 2)
         + _at("outlip_lo", 1, 2) + chin,
-        "aflw19": _even("lbrow_mid", 3) + _even("rbrow_mid", 3)
+        "aflw19": [brow_ends[0], *_read("lbrow_mid", 32), brow_ends[1]]
+        + [brow_ends[2], *_read("rbrow_mid", 28), brow_ends[3]]
         + [ends["l"][0], START["leye_centre"], ends["l"][1]]
         + [ends["r"][0], START["reye_centre"], ends["r"][1]]
         + [wings[0], *tip, wings[1]] + [corners[0], START["mouth_centre"], corners[1]] + chin,
-        "lapa106": _even("contour", 33) + brows + _even("bridge", 4) + _even("nose_side", 11)
-        + eyes["l", 5] + dots["leye_centre"] + eyes["r", 5] + dots["reye_centre"] + mouth + pupils,
-        "sensetime106": _even("contour", 33) + _even("lbrow_up", 5) + _even("rbrow_up", 5)
-        + _even("bridge", 4) + _at("nose_side", 3, 4, 5, 6, 7, 10)
+        "lapa106": _even("contour", 33) + brows + bridge + _even("nose_side", 11)
+        + eyes["l"] + dots["leye_centre"] + eyes["r"] + dots["reye_centre"] + mouth + pupils,
+        "sensetime106": _even("contour", 33) + lbrow[:5] + rbrow[:5]
+        + bridge + _at("nose_side", 3, 4, 5, 6, 7, 10)
         + _at("leye_up", 0, 1, 3, 4, 4) + _at("leye_lo", 3, 1, 4)
         + _at("reye_up", 0, 1, 3, 4, 4) + _at("reye_lo", 3, 1, 4)
-        + _at("lbrow_lo", 1, 2, 3, 4, 4) + _at("rbrow_lo", 0, 1, 2, 3, 4)
+        + lbrow[:4:-1] + rbrow[:4:-1]
         + _at("leye_up", 1, 2) + _at("leye_lo", 1, 2) + dots["leye_centre"]
         + _at("reye_up", 1, 2) + _at("reye_lo", 1, 2) + dots["reye_centre"]
         + _at("nose_side", 0, 10, 1, 9, 2, 8, 10) + mouth + pupils,

@@ -196,3 +196,77 @@ def test_geometric_leaves_the_picture():
     assert augment.rotation == 10 and augment.flip == Augment().flip
     assert (changed(replace(augment, occlusion=0.0)) == picture()).all()
     assert (changed(augment) != picture()).any()
+
+
+def pixels_drawn(name, image, count=200):
+    """What an entry of PIXELS makes of an image under each of `count` seeds."""
+    return [changed(replace(STILL, pixels=(name,)), seed, image) for seed in range(count)]
+
+
+@pytest.mark.parametrize("name", ("random_conv", "tone"))
+def test_half_of_the_crops_are_changed_and_a_seed_gives_one_crop(name):
+    drawn = pixels_drawn(name, picture())
+    same = [(after == picture()).all() for after in drawn]
+    assert np.mean(same) == pytest.approx(0.5, abs=0.1)
+    for after, again in zip(drawn[:20], pixels_drawn(name, picture(), 20), strict=True):
+        np.testing.assert_array_equal(after, again)
+
+
+def test_random_convolutions_saturate_nothing():
+    """Only the extreme levels of a crop come to lie on the ends of the range."""
+    image = np.random.default_rng(3).integers(5, 251, (64, 64, 3)).astype(np.uint8)
+    for after in pixels_drawn("random_conv", image, 100):
+        assert np.isin(after, (0, 255)).sum() <= 6 and after.std() > 8
+
+
+def test_random_convolutions_keep_things_where_they_are():
+    """What a symmetric figure becomes lies about its middle, over many kernels."""
+    y, x = np.mgrid[:65, :65] - 32
+    disc = np.where((x**2 + y**2 < 400)[..., None], (230, 120, 20), (10, 90, 250)).astype(np.uint8)
+    centres = []
+    for after in pixels_drawn("random_conv", disc):
+        step = np.abs(after.astype(float) - after[0, 0]).sum(-1)
+        centres.append(((step * x).sum() / step.sum(), (step * y).sum() / step.sum()))
+    assert np.abs(np.mean(centres, 0)).max() < 0.2 and np.abs(centres).max() < 2
+
+
+def test_levels_are_drawn_together_no_more_than_it_takes():
+    within = augmentations._within
+    levels = np.array([0.0, 100, 255])
+    np.testing.assert_array_equal(within(levels), levels)
+    np.testing.assert_array_equal(within(levels / 2 - 20), np.rint(levels / 2))
+    np.testing.assert_array_equal(within(levels / 2 + 200), np.rint(255 - 127.5 + levels / 2))
+    np.testing.assert_array_equal(within(3 * levels - 300), levels)
+
+
+def test_random_convolutions_mix_the_crop_with_its_convolution(monkeypatch):
+    """By hand: alpha times the crop and 1 - alpha times a kernel of one pixel, about mid grey."""
+
+    class Chosen:
+        def uniform(self):
+            return 0.75
+
+        def choice(self, sizes):
+            return 1
+
+        def normal(self, mean, deviation, shape):
+            assert (mean, shape) == (0, (3, 3, 1, 1)) and deviation == pytest.approx(3**-0.5)
+            return np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0.0]]).reshape(shape)
+
+    image = picture()
+    after = augmentations.random_conv(image, Chosen())
+    expected = 0.75 * image + 0.25 * image[..., [1, 2, 0]].astype(float)
+    np.testing.assert_allclose(after, expected, atol=0.51)
+
+
+def test_tone_bends_every_channel_by_one_gamma():
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, 2)
+    gammas = []
+    for after in pixels_drawn("tone", ramp):
+        curve = after[:, 0].astype(float)
+        assert curve[-1].max() == 255 and curve[-1].min() > 0.59 * 255
+        assert (np.diff(curve, axis=0) >= 0).all()
+        relative = curve / curve[-1]
+        np.testing.assert_allclose(relative, np.tile(relative[:, :1], 3), atol=0.01)
+        gammas.append(np.log(relative[128, 0]) / np.log(128 / 255))
+    assert 0.48 < min(gammas) < 0.6 and 1.8 < max(gammas) < 2.05

@@ -3,9 +3,9 @@
 A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
 benchmark, and a number measured on it says nothing about photographs.
 
-Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. The
-contour stays on the jaw in 3-D when the head turns; a point that the head itself or something
-opaque hides is not visible.
+Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. Where
+the head turns, the far half of the contour follows the outline that is seen, as annotators of
+photos place it; a point that the head itself or something opaque hides is not visible.
 The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 
@@ -20,6 +20,7 @@ from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 
+from .camera import landmarks
 from .head import Head
 from .render import draw, seen
 from .scene import Scene, sample
@@ -48,7 +49,7 @@ def scene(split: str, index: int, seed: int) -> tuple[Scene, Head]:
     """What face `index` of a split is drawn from, framed in its photo."""
     found, middle = sample(np.random.default_rng([seed, SPLITS.index(split), index]))
     head = Head(found.shape)
-    points = found.camera.project(found.camera.turn(head.used))
+    points = found.camera.project(found.camera.turn(landmarks(head, found.camera)))
     shift = middle - (points.min(0) + points.max(0)) / 2
     centre = tuple((np.asarray(found.camera.centre) + shift).tolist())
     return replace(found, camera=replace(found.camera, centre=centre)), head
@@ -58,9 +59,10 @@ def face(split: str, index: int, size: int, seed: int) -> Face:
     """Draw one face."""
     what, head = scene(split, index, seed)
     pixels = np.zeros((TOTAL, 2), np.float64)
-    pixels[USED] = what.camera.pixels(head.used, size)
+    points = landmarks(head, what.camera)
+    pixels[USED] = what.camera.pixels(points, size)
     visible = np.zeros(TOTAL, bool)
-    visible[USED] = seen(what, head)
+    visible[USED] = seen(what, head, points)
     looks = np.random.default_rng([seed, SPLITS.index(split), index, 1])
     box = _box(pixels[USED], looks)
     photo = draw(what, head, size, looks)
@@ -97,5 +99,5 @@ BENCHMARK = Benchmark(
     instructions="Nothing to download: the faces are drawn when the data set is prepared.",
     options={"size": 256, "train": 4000, "test": 600, "seed": 0},
     needs_root=False,
-    version="1.2.0",  # 1.1.0 had no union
+    version="2.0.0",
 )

@@ -4,7 +4,7 @@ Positions in the photo are fractions of its side ("unit" coordinates), so that a
 at every size: a pixel is `unit * size - 0.5`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,9 @@ from .head import Head
 
 
 NOSE = np.stack(np.meshgrid(np.linspace(-0.3, 0.3, 9), np.linspace(-0.1, 0.75, 11)), -1)
+SLIDE = np.sin(np.radians(np.linspace(88, 30, 30)))  # shares of a section's half width
+EDGE = int(np.searchsorted(USED, CONTOUR_SAMPLES))  # so many of USED lie on the contour
+LINE = np.arange(0, CONTOUR_SAMPLES, 4)
 AROUND = 0.02 * np.array([[(1, 0)], [(-1, 0)], [(0, 1)], [(0, -1)]])
 
 
@@ -50,6 +53,33 @@ class Camera:
     def pixels(self, points: np.ndarray, size: int) -> np.ndarray:
         """Head frame (..., 3) to pixels of a photo of the given side (..., 2)."""
         return self.project(self.turn(points)) * size - 0.5
+
+
+def landmarks(head: Head, camera: Camera) -> np.ndarray:
+    """The samples that schemes name, in 3-D (len(USED), 3), as annotators of photos place them.
+
+    On the side that a turned head hides, the contour is marked on the outline that is seen: its
+    points slide forward along the head's section at their height, to where that ends for the
+    viewer ("landmark marching", Zhu et al., CVPR 2015). On each side they are then spread evenly
+    from the ear to the chin, as they are seen.
+    """
+    line = head.points(LINE)
+    width = np.abs(line[:, :1]) * SLIDE
+    flat = np.stack([np.sign(line[:, :1]) * width, np.broadcast_to(line[:, 1:2], width.shape)], -1)
+    ways = np.concatenate([line[:, None], head.lift(flat)], 1)
+    upright = replace(camera, roll=0.0, centre=(0.0, 0.0))
+    seen = upright.project(upright.turn(ways))
+    rows = np.arange(len(line))
+    furthest = (seen[..., 0] * np.sign(line[:, :1])).argmax(1)
+    line, seen = ways[rows, furthest], seen[rows, furthest]
+    step = np.hypot(*np.diff(seen, axis=0).T)
+    far = np.concatenate([[0.0], np.cumsum(step)])
+    middle = len(far) // 2
+    share = np.interp(far, far[[0, middle, -1]], (0, CONTOUR_SAMPLES // 2, CONTOUR_SAMPLES - 1))
+    points = head.used.copy()
+    for axis in range(3):
+        points[:EDGE, axis] = np.interp(USED[:EDGE], share, line[:, axis])
+    return points
 
 
 def facing(head: Head, camera: Camera, points: np.ndarray, on_contour: np.ndarray) -> np.ndarray:
@@ -88,10 +118,11 @@ def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
     return hidden
 
 
-def visible(head: Head, camera: Camera) -> np.ndarray:
-    """Which of `head.used` the head itself does not hide."""
-    points = head.used
+def visible(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Which of the `landmarks` the head itself does not hide."""
     seen = facing(head, camera, points, USED < CONTOUR_SAMPLES)
+    inward = np.abs(points[:EDGE, 0]) < 0.995 * head.section(points[:EDGE, 1])[0]
+    seen[:EDGE] |= inward  # what slid lies on the outline
     if max(abs(camera.yaw), abs(camera.pitch)) > 10:
         seen[seen] = ~behind_nose(head, camera, points[seen])
     return seen

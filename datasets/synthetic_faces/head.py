@@ -18,16 +18,17 @@ from .curves import smooth, spline_basis
 
 OUTLINE_SAMPLES = 193
 EAR_Y = -0.1  # where the contour begins
-OVAL = 2.3  # exponent of the front of a section: 2 is an ellipse, more is flatter
+OVAL = 2.8  # exponent of the front of a section: 2 is an ellipse, more is flatter
 # Right half of the frontal outline from crown to chin; depth of the outline's own points; half
 # depth of the section before and behind them, both divided by the sine of the polar angle.
 KNOTS_XY = np.array(
-    [(0, -1.6), (0.42, -1.53), (0.78, -1.25), (0.95, -0.8), (1.0, -0.4), (1.0, -0.05),
-     (0.98, 0.3), (0.93, 0.65), (0.82, 0.98), (0.65, 1.24), (0.44, 1.44), (0.22, 1.56), (0, 1.6)]
+    [(0, -1.6), (0.43, -1.53), (0.81, -1.25), (1.01, -0.8), (1.07, -0.4), (1.075, -0.05),
+     (1.045, 0.3), (0.985, 0.65), (0.86, 0.98), (0.67, 1.25), (0.435, 1.46), (0.205, 1.57),
+     (0, 1.6)]
 )  # fmt: skip
-KNOTS_Z = np.array([0, 0, 0, 0, 0, 0, 0.0, 0.03, 0.15, 0.37, 0.64, 0.85, 0.92])
-KNOTS_FRONT = np.array([1.8, 1.8, 1.78, 1.55, 1.37, 1.26, 1.31, 1.46, 1.61, 1.66, 1.52, 1.1, 0.95])
-KNOTS_BACK = np.array([1.9, 1.9, 1.9, 1.66, 1.43, 1.27, 1.15, 1.08, 0.61, 0.69, 0.95, 1.2, 1.2])
+KNOTS_Z = np.array([0, 0.08, 0.16, 0.22, 0.25, 0.25, 0.25, 0.28, 0.4, 0.63, 0.9, 1.1, 1.16])
+KNOTS_FRONT = np.array([1.45, 1.47, 1.44, 1.23, 1.09, 1.01, 1.06, 1.19, 1.3, 1.5, 1.44, 1.0, 1.0])
+KNOTS_BACK = np.array([2.15, 2.15, 2.14, 1.9, 1.68, 1.52, 1.4, 1.36, 1.0, 1.27, 2.0, 2.6, 2.6])
 KNOTS_ANGLE = np.arctan2(KNOTS_XY[:, 0], -KNOTS_XY[:, 1])
 KNOTS_RADIUS = np.hypot(*KNOTS_XY.T)
 ANGLES = np.linspace(0, np.pi, OUTLINE_SAMPLES)
@@ -50,6 +51,8 @@ class HeadShape:
     brow_height: float = 0.0
     brow_weight: float = 0.0
     brow_arch: float = 0.0
+    brow_width: float = 0.0
+    brow_gap: float = 0.0  # between them
     nose_length: float = 0.0
     nose_width: float = 0.0
     nose_height: float = 0.0
@@ -112,12 +115,12 @@ class Head:
         ridge = np.interp(
             y,
             [-0.35, -0.12, 0.1, 0.5 * tip, tip - 0.04, tip + 0.05, base - 0.01, base + 0.12],
-            np.array([0, 0.02, 0.07, 0.19, 0.37, 0.36, 0.1, 0.0]) * (1 + s.nose_height),
+            np.array([0.03, 0.09, 0.14, 0.23, 0.37, 0.36, 0.1, 0.0]) * (1 + s.nose_height),
         )
         wide = np.interp(y, [0, tip - 0.1, base], [0.12, 0.17, 0.2]) * (1 + s.nose_width)
         nose = ridge * np.exp(-(np.abs(x / wide) ** 2.2))
         wing = (side - 0.2 * (1 + s.nose_width)) / 0.085
-        nose = nose + 0.12 * np.exp(-(wing**2) - ((y - tip - 0.0) / 0.11) ** 2)
+        nose = nose + 0.07 * np.exp(-(wing**2) - ((y - tip - 0.0) / 0.11) ** 2)
         eye = _bell(side - self.eye_x, 0.27) * _bell(y, 0.16)
         ball = _bell(side - self.eye_x, 0.15) * _bell(y - 0.01, 0.09)
         brow = _bell(side - 0.42, 0.35) * _bell(y + 0.27, 0.12)
@@ -154,7 +157,7 @@ class Head:
     @property
     def mouth_y(self):
         """Height of the closed mouth's line."""
-        return 0.94 + 0.6 * (self.nose_tip - 0.54) + self.shape.mouth_height
+        return 0.928 + 0.6 * (self.nose_tip - 0.54) + self.shape.mouth_height
 
     @property
     def drop(self):
@@ -205,13 +208,14 @@ class Head:
 
     def _brow(self, side, sign, lift):
         s = self.shape
-        x = np.array([0.19, 0.335, 0.48, 0.63, 0.78]) * (1 + 0.5 * s.eye_spacing)
-        x[0] -= 0.03 * s.frown
+        x = np.array([0.18, 0.335, 0.49, 0.65, 0.82]) * (1 + 0.5 * s.eye_spacing)
+        x += s.brow_width * (x - 0.3)
+        x += np.array([1, 0.5, 0.15, 0, 0]) * (s.brow_gap - 0.03 * s.frown)
         arch = np.array([0, 0.6, 1, 0.9, 0])
-        y = np.array([-0.2, -0.235, -0.255, -0.255, -0.17])
+        y = np.array([-0.178, -0.23, -0.256, -0.255, -0.178])
         y = y - s.brow_height - s.brow_arch * arch - lift * np.array([0.08, 0.12, 0.14, 0.13, 0.08])
         y = y + s.frown * np.array([0.08, 0.05, 0.01, -0.02, -0.02]) - s.eye_slant * (x - 0.45)
-        half = np.array([0.04, 0.05, 0.048, 0.036, 0.0]) * (1 + s.brow_weight)
+        half = np.array([0.045, 0.052, 0.051, 0.044, 0.0]) * (1 + s.brow_weight)
         up, low = (smooth(np.stack([x, y + sign * half], 1)) for sign in (-1, 1))
         middle = (up + low) / 2
         return self._sided(side, sign, {"brow_up": up, "brow_lo": low, "brow_mid": middle})
@@ -231,18 +235,21 @@ class Head:
         gaze = np.array([sign * s.gaze[0], s.gaze[1]])
         pupil = np.array([[self.eye_x, -0.006]]) + gaze
         centre = (up[30:31] + low[30:31]) / 2
-        curves = {"eye_up": up, "eye_lo": low, "pupil": pupil, "eye_centre": centre}
+        curves = {"eye_up": up, "eye_lo": low, "eye_mid": (up + low) / 2}
+        curves |= {"pupil": pupil, "eye_centre": centre}
         return self._sided(side, sign, curves)
 
     def _nose(self):
         tip, base, wide = self.nose_tip, self.nose_base_y, 1 + self.shape.nose_width
-        bridge = np.stack([np.zeros(61), np.linspace(0.0, tip, 61)], 1)
+        bridge = np.stack([np.zeros(61), np.linspace(-0.026, tip, 61)], 1)
         half = np.array([(0, base), (0.115, base - 0.03), (0.215, base - 0.065)]) * (wide, 1)
         side = [(0.26 * wide, tip - 0.02), (0.2 * wide, 0.62 * tip), (0.15, 0.02)]
         full = np.concatenate([half, side])
+        line = smooth(np.concatenate([half[:0:-1] * (-1, 1), half]))
         return {
             "bridge": bridge,
-            "nose_base": smooth(np.concatenate([half[:0:-1] * (-1, 1), half])),
+            "nose_base": line,
+            "nose_rim": line + 0.1 * (bridge[45] - line),
             "nose_side": smooth(np.concatenate([full[:0:-1] * (-1, 1), full])),
         }
 
@@ -252,13 +259,13 @@ class Head:
         up, low = 1 + s.upper_lip + 0.5 * s.pucker, 1 + s.lower_lip + 0.5 * s.pucker
         up, low = (t * (1 - 0.25 * max(s.smile, 0)) for t in (up, low))
         drop, rise = self.drop, 0.05 * s.open + 0.02 * max(s.smile, 0)
-        corner = 0.01 + 0.3 * drop - 0.09 * s.smile
-        outer_x = np.array([0.4, 0.27, 0.1, 0]) * wide
-        inner_x = np.array([0.37, 0.19, 0]) * wide
+        corner = 0.01 + 0.3 * drop - 0.1 * s.smile
+        outer_x = np.array([0.375, 0.253, 0.1, 0]) * wide
+        inner_x = np.array([0.345, 0.178, 0]) * wide
         share = np.array([0, 0.72, 0.95, 1])  # how much of the jaw's drop reaches each point
         curves = {
             "outlip_up": (outer_x, np.array([0, -0.06, -0.085, -0.07]) * up - rise * share),
-            "outlip_lo": (outer_x, np.array([0, 0.095, 0.165, 0.185]) * low + drop * share),
+            "outlip_lo": (outer_x, np.array([0, 0.08, 0.138, 0.154]) * low + drop * share),
             "inlip_up": (inner_x, np.array([0.0, -0.005, 0.0]) - rise * share[[0, 1, 3]]),
             "inlip_lo": (inner_x, np.array([0.0, 0.0, 0.006]) + drop * share[[0, 1, 3]]),
         }

@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 
-from . import backdrop, covers
-from .camera import Camera, visible
+from . import beard, body, covers, glasses, hair, hats, lighting
+from .camera import Camera, landmarks, visible
 from .head import Head
-from .paint import hairline, paint
+from .paint import paint
 from .scene import Scene
+from .scenery import scenery
+from .sensor import expose
 from .surface import Grid, normals, texture_map
 
 
@@ -20,54 +22,45 @@ def grid_for(camera: Camera, size: int) -> Grid:
     return Grid(rows, front, 2 * (rows // 6), max(texels, 3))
 
 
-def lit(scene: Scene, normal: np.ndarray) -> np.ndarray:
-    """The light on surfaces of these normals (camera frame), as a factor of their colour."""
-    light = scene.light
-    direction = np.asarray(light.direction)
-    facing = normal @ direction
-    wrapped = np.clip((facing + 0.15) / 1.15, 0, 1)
-    half = direction + (0, 0, 1)
-    half /= np.linalg.norm(half)
-    shine = light.shine * np.clip(normal @ half, 0, 1) ** 18
-    sky = 0.12 * np.clip(-normal[..., 1], -1, 1)
-    level = light.ambient * (1 + sky) + light.strength * wrapped + shine
-    warm = np.stack([level**1.12, level**1.05, level**0.92], -1)
-    return warm * np.asarray(light.colour)
-
-
-def puff(scene: Scene, grid: Grid, vertices: np.ndarray) -> np.ndarray:
-    """The surface raised where hair grows."""
-    look = scene.look
-    if look.style == "bald":
-        return vertices
-    edge = hairline(look, grid.column_turns())[None]
-    cover = np.clip((edge - vertices[..., 1]) / 0.22, 0, 1)
-    cover = cover * cover * (3 - 2 * cover)
-    out = vertices - np.array([0, -0.1, -0.1])
-    out = out / np.linalg.norm(out, axis=-1, keepdims=True)
-    crown = 1 + 0.8 * np.clip(-0.3 - vertices[..., 1], 0, 1)
-    return vertices + out * (cover * look.volume * crown)[..., None]
-
-
 def draw(scene: Scene, head: Head, size: int, rng: np.random.Generator) -> np.ndarray:
     """The photo (size, size, 3), uint8 BGR."""
     camera = scene.camera
-    image = backdrop.background(size, rng)
-    backdrop.hanging_hair(image, scene, rng)
-    backdrop.body(image, scene, head)
-    backdrop.ears(image, scene, head, False)
-    covers.glasses(image, scene, head, False)
+    own, film, place = rng.spawn(3)
+    image = scenery(size, scene, place)
+    hair.hanging(image, scene, own)
+    body.body(image, scene, head, own)
+    body.ears(image, scene, head, False)
+    glasses.draw(image, scene, head, False)
     grid = grid_for(camera, size)
     bare = grid.vertices(head)
-    vertices = puff(scene, grid, bare)
+    vertices = hats.puff(scene.covers.hat, grid, hair.puff(scene.look, grid, bare))
+    if scene.covers.hat is None:
+        hair.mass(image, scene, vertices, grid, False, own)
+    hats.behind(image, scene, head, own)
+    hair.curtains(image, scene, head, False, own)
+    beard.hanging(image, scene, head, False, own)
     turned = camera.turn(vertices)
-    light = lit(scene, camera.turn(normals(vertices)))
+    shadow = 0.0
+    if scene.light.style.cast:
+        towards = np.asarray(scene.light.direction) @ camera.rotation
+        shadow = lighting.cast_shadow(head, vertices, towards)
+    shelter = lighting.shelter(head, bare) if scene.light.style.shelter else 0.0
+    light = lighting.lit(scene, camera.turn(normals(vertices)), shadow, shelter)
     texture = paint(scene, head, grid, bare, light, rng)
     _paste(image, texture, camera.project(turned) * size - 0.5, turned[..., 2], grid)
-    backdrop.ears(image, scene, head, True)
-    covers.glasses(image, scene, head, True)
-    covers.hand(image, scene)
-    return _sensor(image, scene, rng)
+    body.melt_jaw(image, scene, head)
+    body.ears(image, scene, head, True)
+    beard.hanging(image, scene, head, True, own)
+    if scene.covers.hat is None:
+        hair.mass(image, scene, vertices, grid, True, own)
+    hair.curtains(image, scene, head, True, own)
+    glasses.draw(image, scene, head, True)
+    hats.before(image, scene, head)
+    covers.held(image, scene)
+    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
+    points = camera.project(camera.turn(landmarks(head, camera)))
+    room = np.concatenate([points.min(0), 1 - points.max(0)])
+    return expose(image, scene.sensor, camera.scale * size, room, film)
 
 
 def _paste(image, texture, pixels, depth, grid):
@@ -85,24 +78,6 @@ def _paste(image, texture, pixels, depth, grid):
     cv2.copyTo(cv2.GaussianBlur(target, (3, 3), 0.7), rim, target)
 
 
-def _sensor(image, scene, rng):
-    size, unit = len(image), scene.camera.scale * len(image)
-    image = cv2.convertScaleAbs(image, alpha=scene.light.gain)
-    if scene.blur * unit > 0.4:
-        image = cv2.GaussianBlur(image, (0, 0), scene.blur * unit)
-    if scene.motion:
-        length = max(3, int(scene.motion * unit) | 1)
-        angle = rng.uniform(0, np.pi)
-        kernel = np.zeros((length, length), np.float32)
-        reach = length // 2 * np.array([np.cos(angle), np.sin(angle)])
-        a, b = np.rint(length // 2 - reach).astype(int), np.rint(length // 2 + reach).astype(int)
-        cv2.line(kernel, a.tolist(), b.tolist(), 1.0)
-        image = cv2.filter2D(image, -1, kernel / kernel.sum())
-    grain = cv2.cvtColor(rng.integers(0, 256, (size, size), np.uint8), cv2.COLOR_GRAY2BGR)
-    amount = scene.noise / 64
-    return cv2.addWeighted(image, 1, grain, amount, -127.5 * amount)
-
-
-def seen(scene: Scene, head: Head) -> np.ndarray:
-    """Which of `head.used` can be seen in the photo."""
-    return visible(head, scene.camera) & ~covers.hidden(scene, head)
+def seen(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
+    """Which of camera.landmarks' `points` can be seen in the photo."""
+    return visible(head, scene.camera, points) & ~covers.hidden(scene, head, points)

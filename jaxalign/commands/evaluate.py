@@ -2,6 +2,7 @@
 
 examples:
   jaxalign evaluate --ckpt runs/300w --data ibug_300w/test --report runs/300w/report
+  jaxalign evaluate --ckpt drawn --data ibug_300w/lfpw_test
   jaxalign evaluate --predictions theirs.csv --data wflw/test --report theirs
   jaxalign evaluate --predictions theirs.jsonl --truth mine.csv --scheme ibug68
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
@@ -9,9 +10,9 @@ examples:
   jaxalign evaluate --ckpt runs/union --data wflw/test
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
-needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train),
---predictions (CSV, JSONL or a JSON list of records, points in pixels of the photo, counted from
-0), --compare.
+needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
+drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
+points in pixels of the photo, counted from 0), --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """
@@ -21,6 +22,7 @@ import shlex
 import sys
 
 from jaxalign.commands import (
+    CKPT,
     add_data_dir,
     add_device,
     add_import,
@@ -35,7 +37,7 @@ from jaxalign.errors import InputError, typed
 def parser(prog: str = "") -> argparse.ArgumentParser:
     parser = new_parser("evaluate", __doc__, prog)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ckpt", help="a run's work directory, or one of its steps")
+    what.add_argument("--ckpt", help=CKPT)
     what.add_argument("--predictions", help="a file of predicted points: no model, no photos")
     what.add_argument("--compare", nargs="+", metavar="RUN",
                       help="reports or predictions.jsonl files of two runs or more")  # fmt: skip

@@ -1,14 +1,16 @@
-"""Find the faces of photos or of a video and their landmarks, with a trained checkpoint.
+"""Find the faces of photos or of a video and their landmarks.
 
 examples:
-  jaxalign predict --ckpt runs/300w me.jpg --out found
-  jaxalign predict --ckpt runs/300w holiday/ "album/**/*.jpg"
+  jaxalign predict me.jpg --out found
+  jaxalign predict holiday/ "album/**/*.jpg"
+  jaxalign predict --ckpt runs/300w me.jpg
   jaxalign predict --ckpt runs/300w holiday/ --detector-model face_detection_yunet_2023mar.onnx
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
   jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
 
-needs: a checkpoint of jaxalign train, and photos or a video.
+needs: photos or a video. The weights are those that come with jaxalign (docs/model_card.md) unless
+--ckpt names others.
 leaves: faces.json in the output folder, and for each photo with a face a PNG with its points drawn.
 A photo's status is ok, low_confidence (no face reaches --min-score), no_face, or unreadable. Exit
 code 2 where no photo could be read.
@@ -17,7 +19,8 @@ code 2 where no photo could be read.
 import argparse
 import math
 
-from jaxalign.commands import add_device, add_import, add_which, import_files, new_parser, run
+from jaxalign import weights
+from jaxalign.commands import add_ckpt, add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
 
 
@@ -25,8 +28,7 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser("predict", __doc__)
     parser.add_argument("photos", nargs="*", metavar="PHOTO",
                         help="files, folders (the photos right in them) or patterns")  # fmt: skip
-    parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
-    add_which(parser)
+    add_ckpt(parser, default=weights.DEFAULT)
     add_import(parser)
     parser.add_argument("--video", default="", metavar="FILE",
                         help="a video's frames in place of photos")  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import checkpoints, parallel
+from jaxalign import checkpoints, parallel, weights
 from jaxalign.conversion import CONVERTERS, checked_target, given
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
@@ -54,7 +54,7 @@ class Model:
 
     recipe: Recipe
     variables: dict = field(repr=False)
-    step: Path  # the checkpoint's folder
+    step: Path  # the checkpoint's folder, or its file
     source: Source
     device: str  # what it computes on, in words
     flip_test: bool = False  # average with the prediction on the mirrored crop
@@ -92,7 +92,7 @@ class Model:
     def about(self, **more) -> dict:
         """Where its numbers come from, for a report."""
         return {
-            "checkpoint": str(self.step),
+            "checkpoint": weights.told(self.step),
             "note": self.system.note,
             "data": self.source.name,
             "benchmark": self.benchmark,
@@ -117,8 +117,8 @@ def open_model(
     batch: int = 32,
     require: str = "",
 ) -> Model:
-    """A work directory (its `which` step) or a step's folder, and NAME/SPLIT, by default the
-    recipe's test data -> Model. Prints the device, and what its system has to be noted.
+    """A checkpoint as checkpoints.find_step takes it, and NAME/SPLIT, by default the recipe's test
+    data -> Model. Prints the device, and what its system has to be noted.
 
     `scheme` names the points that are scored, those of the checkpoint or some that they give whole
     (conversion.given). By default they are the checkpoint's own, or, where the data set has none
@@ -175,8 +175,11 @@ def _overridden(recipe, settings, variables):
     if not settings:
         return recipe
     recipe = override(recipe, settings)
-    made = jax.eval_shape(recipe.system.init, jax.random.key(0))
-    if jax.tree.map(np.shape, made) != jax.tree.map(np.shape, variables):
+    made, stored = (  # a file holds the networks that predict alone
+        jax.tree.map(np.shape, checkpoints.predicting(recipe.system, those))
+        for those in (jax.eval_shape(recipe.system.init, jax.random.key(0)), variables)
+    )
+    if made != stored:
         raise InputError(
             f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
             "not fit; train it so, or set other fields"

@@ -171,7 +171,7 @@ def checked(boxes, image: np.ndarray) -> np.ndarray:
 
 
 def load(
-    path: Path | str,
+    path: Path | str | None = None,
     which: str = "best",
     *,
     detector: Detector | None = None,
@@ -179,8 +179,10 @@ def load(
     min_score: float | None = None,
     scheme: str = "",
 ) -> Aligner:
-    """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
+    """Checkpoint -> Aligner; without a path, that of the weights that come with jaxalign.
 
+    `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
+    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
     `detector`, `batch`, `min_score` and `scheme` are the Aligner's; `min_score` is by default the
     score that 99 % of the faces reached on which the run validated. Errors: InputError where there
     is no checkpoint, or it is damaged or of another program, or does not give that scheme.

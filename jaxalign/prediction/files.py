@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, parallel, photos
+from jaxalign import checkpoints, drawing, parallel, photos, weights
 from jaxalign.errors import InputError
 from jaxalign.prediction.aligner import Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
@@ -31,7 +31,7 @@ AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
 def predict(
-    ckpt: Path | str,
+    ckpt: Path | str | None,
     out: Path | str,
     patterns: Sequence[str] = (),
     *,
@@ -47,7 +47,8 @@ def predict(
     require: str = "",
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
-    a `video`, by a work directory's `which` step: FILE in the folder `out`, and pictures.
+    a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
+    jaxalign): FILE in the folder `out`, and pictures.
 
     `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
     a video's points, `min_score`, `batch` and `scheme` are the Aligner's. Prints what it does.
@@ -59,14 +60,14 @@ def predict(
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     detector = YuNet(detector_model) if detector_model else None
     step = checkpoints.find_step(ckpt, which)
-    print(f"device: {parallel.start(require)}\n{step}", flush=True)
+    print(f"device: {parallel.start(require)}\n{weights.told(step)}", flush=True)
     aligner = load(step, detector=detector, batch=batch, min_score=min_score, scheme=scheme)
     if aligner.system.note:
         print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
-    about = {"checkpoint": str(step), "scheme": aligner.scheme.name, "frame": FRAME,
+    about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
              "min_score": aligner.min_score}  # fmt: skip
     if video:
         about |= {"video": str(video), "smoothed": smooth}

@@ -1,0 +1,44 @@
+"""The weights that come with the library: learned from drawn faces alone, for every scheme.
+
+Light integral regression at 128 px on the `union` of the schemes' points. No photo is trained on or
+validated on: the faces are drawn by datasets/synthetic_faces, and augmented strongly, for photos
+are to look like one more variation of them.
+Data: jaxalign prepare synthetic_faces --set train=24000.
+"""
+
+from jaxalign.augment import Augment
+from jaxalign.optimizers import Optimizer
+from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.recipe import Data, Recipe, Training
+from jaxalign.systems.integral import Integral
+
+
+def config() -> Recipe:
+    return Recipe(
+        system=Integral(
+            scheme="union",
+            width=56,
+            decoder_width=80,
+            epochs=9,
+            optimizer=Optimizer(
+                "adamw", 2e-3, "cosine", floor=0.005, warmup=0.3, weight_decay=0.05, clip=5.0
+            ),
+        ),
+        data=Data(
+            train="synthetic_faces:train24000/train",
+            val="synthetic_faces:train24000/test",
+            crop=Crop(landmarks=BoxRule(1.25), dataset=BoxRule(1.2), detector=BoxRule(1.25)),
+            augment=Augment(
+                rotation=25,
+                scale=0.15,
+                shift=0.07,
+                brightness=40,
+                contrast=0.4,
+                saturation=0.4,
+                grey=0.15,
+                occlusion=0.25,
+                occlusion_area=0.12,
+            ),
+        ),
+        training=Training(batch=32, ema=0.998, log_steps=50, eval_epochs=1, save_epochs=0.25),
+    )
