@@ -40,6 +40,7 @@ class Model:
     device: str  # what it computes on, in words
     flip_test: bool = False  # average with the prediction on the mirrored crop
     batch: int = 32  # faces at a time
+    refine: int = 0  # how often faces are looked at again
 
     @property
     def system(self) -> System:
@@ -53,6 +54,12 @@ class Model:
     def protocol(self) -> Protocol:
         return protocol_for(self.benchmark, self.system.points)
 
+    @property
+    def extras(self) -> str:
+        """What it does beside one plain look at a face, to be said after its data."""
+        looks = "second look" if self.refine == 1 else f"{self.refine} second looks"
+        return ", flip test" * self.flip_test + f", {looks}" * bool(self.refine)
+
     @cached_property
     def predictor(self) -> Predictor:
         return Predictor(self.system, self.flip_test)
@@ -61,7 +68,7 @@ class Model:
         """All faces of `source` under this crop, with a bar of progress."""
         return predict_source(
             self.predictor, self.variables, source, crop,
-            batch=self.batch, threads=self.recipe.data.threads, progress=True,
+            batch=self.batch, threads=self.recipe.data.threads, progress=True, refine=self.refine,
         )  # fmt: skip
 
     def about(self, **more) -> dict:
@@ -73,6 +80,7 @@ class Model:
             "benchmark": self.benchmark,
             **more,
             "flip_test": self.flip_test,
+            "second looks": self.refine,
             "device": self.device,
             "recipe": to_json(self.recipe),
         }
@@ -88,6 +96,7 @@ def open_model(
     flip_test: bool = False,
     batch: int = 32,
     require: str = "",
+    refine: int = 0,
 ) -> Model:
     """A work directory (its `which` step) or a step's folder, and NAME/SPLIT, by default the
     recipe's test data -> Model. Prints the device, and what its system has to be noted.
@@ -99,6 +108,8 @@ def open_model(
     print(f"device: {device}", flush=True)
     if batch < 1:
         raise InputError(f"--batch {batch}: must be 1 or more")
+    if refine < 0:
+        raise InputError(f"--refine {refine}: must be 0 or more")
     recipe, variables, step = checkpoints.load(ckpt, which)
     recipe = _overridden(recipe, list(settings), variables)
     if recipe.system.note:
@@ -115,6 +126,7 @@ def open_model(
         device=device,
         flip_test=flip_test,
         batch=batch,
+        refine=refine,
     )
 
 

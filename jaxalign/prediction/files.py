@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from jaxalign import checkpoints, drawing, parallel, photos
 from jaxalign.errors import InputError
-from jaxalign.prediction.aligner import Aligner, Face, checked, load, status_of
+from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.schemes import Scheme
@@ -44,13 +44,14 @@ def predict(
     pictures: bool = True,
     batch: int = 0,
     require: str = "",
+    refine: int | None = None,
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
     a `video`, by a work directory's `which` step: FILE in the folder `out`, and pictures.
 
     `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
-    a video's points, `min_score` and `batch` are the Aligner's. Prints what it does. Returns how
-    many photos or frames have which status: ok, low_confidence, no_face, unreadable.
+    a video's points, `min_score`, `batch` and `refine` are the Aligner's. Prints what it does.
+    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
     Errors: InputError, before anything is computed where possible.
     """
     paths = photos.find(list(patterns))
@@ -59,14 +60,15 @@ def predict(
     detector = YuNet(detector_model) if detector_model else None
     step = checkpoints.find_step(ckpt, which)
     print(f"device: {parallel.start(require)}\n{step}", flush=True)
-    aligner = load(step, detector=detector, batch=batch, min_score=min_score)
+    refine = REFINE if refine is None else refine
+    aligner = load(step, detector=detector, batch=batch, min_score=min_score, refine=refine)
     if aligner.system.note:
         print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
     about = {"checkpoint": str(step), "scheme": aligner.system.scheme, "frame": FRAME,
-             "min_score": aligner.min_score}  # fmt: skip
+             "min_score": aligner.min_score, "refine": aligner.refine}  # fmt: skip
     if video:
         about |= {"video": str(video), "smoothed": smooth}
         counts = _of_frames(aligner, frames, out, about, smooth)
