@@ -8,6 +8,7 @@ examples:
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
   jaxalign evaluate --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
   jaxalign evaluate --ckpt runs/union --data wflw/test
+  jaxalign evaluate --ckpt runs/300w --box detector --refine 1
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
 needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
@@ -60,6 +61,9 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
                         "landmarks,dataset,detector,jitter")  # fmt: skip
     parser.add_argument("--flip-test", action="store_true",
                         help="average with the prediction on the mirrored crop")  # fmt: skip
+    parser.add_argument("--refine", type=int, default=0, metavar="N",
+                        help="second looks: crop again around the points found and predict once "
+                        "more, N times (default: %(default)s)")  # fmt: skip
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         dest="settings", help="replace fields of the checkpoint's recipe that "
                         "leave its network as it is, e.g. system.beyond_box=False")  # fmt: skip
@@ -100,7 +104,7 @@ def _evaluate(arguments, command):
     model = open_model(
         arguments.ckpt, arguments.which, data=arguments.data, data_dir=arguments.data_dir,
         scheme=arguments.scheme, settings=arguments.settings, flip_test=arguments.flip_test,
-        batch=arguments.batch, require=arguments.require,
+        batch=arguments.batch, require=arguments.require, refine=arguments.refine,
     )  # fmt: skip
     if kinds:
         evaluate.try_boxes(model, kinds, **noted)
@@ -111,7 +115,7 @@ def _evaluate(arguments, command):
 def _check(arguments):
     """Errors: InputError for options that do not go together."""
     given = {"--import": arguments.imports, "--box": arguments.box, "--boxes": arguments.boxes,
-             "--flip-test": arguments.flip_test}  # fmt: skip
+             "--flip-test": arguments.flip_test, "--refine": arguments.refine}  # fmt: skip
     for name in (name for name, value in given.items() if value and not arguments.ckpt):
         raise InputError(f"{name} goes with --ckpt: it is for a model")
     if arguments.settings and not arguments.ckpt:

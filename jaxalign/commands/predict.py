@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
                         "checkpoint's own, or some that they are converted to, as union's are to "
                         "those of every scheme, e.g. wflw98 (default: the checkpoint's own; of "
                         "union ibug68)")  # fmt: skip
+    parser.add_argument("--refine", type=int, metavar="N",
+                        help="second looks: crop again around the points found and predict once "
+                        "more, N times (default: as jaxalign.load)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
@@ -72,8 +75,8 @@ def _predict(arguments):
         arguments.ckpt, arguments.out, arguments.photos, which=arguments.which,
         video=arguments.video, smooth=arguments.smooth, boxes=arguments.boxes,
         detector_model=arguments.detector_model, min_score=arguments.min_score,
-        pictures=not arguments.no_pictures, batch=arguments.batch,
-        scheme=arguments.scheme, require=arguments.require,
+        pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
+        scheme=arguments.scheme, refine=arguments.refine,
     )  # fmt: skip
     return 2 if set(counts) == {"unreadable"} else 0
 
@@ -88,5 +91,7 @@ def _check(arguments):
         raise InputError("--boxes goes with photos, and in place of a detector")
     if arguments.batch < 0:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
+    if arguments.refine is not None and arguments.refine < 0:
+        raise InputError(f"--refine {arguments.refine}: must be 0 or more")
     if arguments.min_score is not None and not math.isfinite(arguments.min_score):
         raise InputError(f"--min-score {arguments.min_score}: must be a number such as 0.5")

@@ -35,8 +35,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     crop = model.recipe.data.crop
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
-    flip = ", flip test" if model.flip_test else ""
-    told = f"on {model.source.name}, {crop.box} boxes{flip}{_converted(model)}"
+    told = f"on {model.source.name}, {crop.box} boxes{model.extras}{_converted(model)}"
     print(f"{weights.told(model.step)}\n{told}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
@@ -117,7 +116,7 @@ def try_boxes(
 ) -> list[dict]:
     """A model under several kinds of box, of boxes.KINDS. Returns the rows of boxes.sensitivity."""
     faces, kinds, notes = boxes.comparable(model.source, kinds)
-    told = f"on {len(faces)} faces of {model.source.name}{_converted(model)}"
+    told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
     print(f"{weights.told(model.step)}\n{told}")
 
     def predict(source, kind):

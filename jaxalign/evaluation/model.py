@@ -59,6 +59,7 @@ class Model:
     device: str  # what it computes on, in words
     flip_test: bool = False  # average with the prediction on the mirrored crop
     batch: int = 32  # faces at a time
+    refine: int = 0  # how often faces are looked at again
 
     @property
     def system(self) -> System:
@@ -78,6 +79,12 @@ class Model:
         own, wanted = self.system.points.name, self.source.scheme.name
         return "" if own == wanted else f"{own} to {wanted}"
 
+    @property
+    def extras(self) -> str:
+        """What it does beside one plain look at a face, to be said after its data."""
+        looks = "second look" if self.refine == 1 else f"{self.refine} second looks"
+        return ", flip test" * self.flip_test + f", {looks}" * bool(self.refine)
+
     @cached_property
     def predictor(self) -> Predictor:
         return Predictor(self.system, self.flip_test)
@@ -85,7 +92,7 @@ class Model:
     def predict(self, source: Sequence[Sample], crop: Crop) -> Results:
         """All faces of `source` under this crop, with a bar of progress."""
         return predict_source(
-            self.predictor, self.variables, source, crop, self.source.scheme,
+            self.predictor, self.variables, source, crop, self.source.scheme, refine=self.refine,
             batch=self.batch, threads=self.recipe.data.threads, progress=True,
         )  # fmt: skip
 
@@ -99,6 +106,7 @@ class Model:
             "converted": self.converted,
             **more,
             "flip_test": self.flip_test,
+            "second looks": self.refine,
             "device": self.device,
             "recipe": to_json(self.recipe),
         }
@@ -116,6 +124,7 @@ def open_model(
     flip_test: bool = False,
     batch: int = 32,
     require: str = "",
+    refine: int = 0,
 ) -> Model:
     """A checkpoint as checkpoints.find_step takes it, and NAME/SPLIT, by default the recipe's test
     data -> Model. Prints the device, and what its system has to be noted.
@@ -130,6 +139,8 @@ def open_model(
     print(f"device: {device}", flush=True)
     if batch < 1:
         raise InputError(f"--batch {batch}: must be 1 or more")
+    if refine < 0:
+        raise InputError(f"--refine {refine}: must be 0 or more")
     recipe, variables, step = checkpoints.load(ckpt, which)
     recipe = _overridden(recipe, list(settings), variables)
     if recipe.system.note:
@@ -151,6 +162,7 @@ def open_model(
         device=device,
         flip_test=flip_test,
         batch=batch,
+        refine=refine,
     )
 
 
