@@ -53,8 +53,8 @@ def predict(
 
     `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
     a video's points, `min_score`, `batch`, `scheme` and `refine` are the Aligner's. Prints what it
-    does. Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
-    Errors: InputError, before anything is computed where possible.
+    does. Returns how many photos or frames have which status: ok, low_confidence, no_face,
+    unreadable. Errors: InputError, before anything is computed where possible.
     """
     paths = photos.find(list(patterns))
     frames = photos.frames(video) if video else None
