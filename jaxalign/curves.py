@@ -15,7 +15,7 @@ SIDES = (("l", -1.0), ("r", 1.0))
 NAMES = (
     "lbrow_up", "lbrow_lo", "lbrow_mid", "rbrow_up", "rbrow_lo", "rbrow_mid",
     "bridge", "nose_base", "nose_side", "outlip_up", "outlip_lo", "inlip_up", "inlip_lo",
-    "leye_up", "leye_lo", "leye_mid", "reye_up", "reye_lo", "reye_mid", "nostrils",
+    "leye_up", "leye_lo", "leye_mid", "reye_up", "reye_lo", "reye_mid", "nose_rim",
 )  # fmt: skip
 DOTS = ("lpupil", "rpupil", "leye_centre", "reye_centre", "mouth_centre")
 
@@ -81,7 +81,7 @@ def _ibug68():
     return (
         _read("contour", *range(8, 249, 15))
         + _read("lbrow_up", 0, 12, 28, 44, 60) + _read("rbrow_up", 0, 16, 32, 48, 60)
-        + _read("bridge", 0, 18, 36, 54) + _even("nostrils", 5) + eyes + mouth
+        + _read("bridge", 0, 18, 36, 54) + _even("nose_rim", 5) + eyes + mouth
     )  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def _scheme_indices():
     wings = _at("nose_side", 2, 8, 10)
     corners = _at("outlip_up", 0, 1, 1)
     tip, base, chin = _at("bridge", 1, 1), _at("nose_base", 1, 2), _at("contour", 1, 2)
-    brow_ends = _read("lbrow_mid", 4, 60) + _read("rbrow_mid", 0, 56)
+    brow_ends = [lbrow[0], *_read("lbrow_mid", 60), *_read("rbrow_mid", 0), rbrow[4]]
     return {
         "ibug68": _ibug68(),
         "wflw98": _even("contour", 33) + brows + bridge + _even("nose_base", 5)

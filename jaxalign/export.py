@@ -1,10 +1,13 @@
-"""A checkpoint as one function that runs without jaxalign and Flax, in jax.export's format.
+"""A checkpoint as one file: a function that runs without jaxalign and Flax, in jax.export's format,
+or the weights for jaxalign, by checkpoints.write.
 
-`MODEL` holds the network with its weights, for any number of faces; beside it `MODEL.json`, the
-header, says in words and numbers how a face is cropped for it and what comes out.
+The function `MODEL` holds the network with its weights, for any number of faces; beside it
+`MODEL.json`, the header, says in words and numbers how a face is cropped for it and what comes out.
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +18,7 @@ import numpy as np
 from jax import export as jax_export
 
 import jaxalign
-from jaxalign import checkpoints, geometry, parallel
+from jaxalign import checkpoints, geometry, parallel, tensors, weights
 from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
@@ -33,23 +36,32 @@ BATCH = 4  # faces at a time while comparing
 
 
 def export_checkpoint(
-    ckpt: Path | str,
+    ckpt: Path | str | None,
     out: Path | str,
     *,
     which: str = "best",
     size: int | None = None,
+    half: bool = False,
+    notes: Mapping[str, str] | None = None,
     data: str = "",
     data_dir: Path | str = DEFAULT_DATA_DIR,
     faces: int = 16,
 ) -> "Parity":
-    """Writes a work directory's `which` step, or a step, to the file `out` and its header, reads
-    them back, and prints and returns how the two agree.
+    """Writes a checkpoint, as checkpoints.find_step takes it, to the file `out`, reads it back, and
+    prints and returns how the two agree.
 
-    `size`: side of the crops, by default system.size. They are compared on the first `faces` of
-    `data` (NAME/SPLIT), by default of the recipe's test data, or drawn faces where that is not
-    prepared. Errors: InputError for what the user can mend.
+    A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
+    the notes of a file that is written anew; any other the function for crops of `size` pixels (by
+    default system.size). They are compared on the first `faces` of `data` (NAME/SPLIT), by default
+    of the recipe's test data, or drawn faces where that is not prepared. Errors: InputError for
+    what the user can mend.
     """
     out = Path(out)
+    plain = out.suffix == tensors.SUFFIX
+    if size is not None and plain:
+        raise InputError(f"--size {size}: a {tensors.SUFFIX} file takes all sizes; drop it")
+    if (half or notes) and not plain:
+        raise InputError(f"--half and --note are for --out NAME{tensors.SUFFIX}; drop them")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
     if out.is_dir():
@@ -57,14 +69,22 @@ def export_checkpoint(
     if faces < 1:
         raise InputError(f"--faces {faces}: must be 1 or more")
     step = checkpoints.find_step(ckpt, which)
-    print(f"device: {parallel.start()}\n{step}", flush=True)
+    print(f"device: {parallel.start()}\n{weights.told(step)}", flush=True)
     recipe, variables, _ = checkpoints.load(step)
     system = recipe.system
     size = system.size if size is None else size
-    exported = lowered(system, variables, size)
+    exported = None if plain else lowered(system, variables, size)
     source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
-    write(out, exported, header(recipe, step, size))
-    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {header_of(out)}", flush=True)
+    if exported:
+        write(out, exported, header(recipe, step, size))
+        more = str(header_of(out))
+    else:
+        checkpoints.write(
+            out, recipe, variables, low_score=checkpoints.low_score(step),
+            notes=checkpoints.notes(step) | dict(notes or {}), half=half,
+        )  # fmt: skip
+        more = f"{out.stat().st_size} bytes, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}"
+    print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {more}", flush=True)
     found = compare(out, system, variables, source, crop, size)
     nme = [100 * r.nme(protocol.normaliser).mean() for r in (found.checkpoint, found.exported)]
     print(
@@ -179,7 +199,7 @@ def drawn(system: System, faces: int) -> Source:
 
 @dataclass(frozen=True)
 class Parity:
-    """A checkpoint and the function exported from it, on the same crops."""
+    """A checkpoint and the file exported from it, on the same crops."""
 
     pixels: float  # largest distance between their points, in pixels of the crop
     scores: float  # largest difference of their scores
@@ -190,12 +210,14 @@ class Parity:
 def compare(
     path: Path, system: System, variables: dict, source: Source, crop: Crop, size: int
 ) -> Parity:
-    """The function in the file `path` against the checkpoint it came from, on all of `source`."""
-    variables = jax.device_put(variables)
-    calls = (
-        partial(jax.jit(system.predict), variables),
-        jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call),
-    )
+    """The function or the weights in the file `path` against the checkpoint they came from, on all
+    of `source`."""
+    predict = jax.jit(system.predict)
+    if path.suffix == tensors.SUFFIX:
+        read_back = partial(predict, jax.device_put(checkpoints.load(path)[1]))
+    else:
+        read_back = jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)
+    calls = (partial(predict, jax.device_put(variables)), read_back)
     found, matrices = ([], []), []
     for rows in evaluation_batches(source, system.points, crop, size, batch=BATCH):
         real = rows["weight"] > 0

@@ -2,7 +2,7 @@
 augment, stack. On the host.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import ClassVar
@@ -16,6 +16,9 @@ from jaxalign.errors import InputError
 from jaxalign.samples import YAWS, Batch, Sample
 from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
+
+
+Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as geometry.crop_matrix's
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,28 @@ class Crop(Settings):
             raise InputError(
                 f"{sample['id']} has no {self.box} box; it has: {', '.join(sample['boxes'])}"
             )
-        rule = getattr(self, self.box)
-        centre, side = geometry.square(box, rule.enlarge, rule.down)
-        if self.centroid and self.box == "landmarks":
-            points = np.asarray(sample["points"], np.float64)
-            points = points[sample.get("framed", np.ones(len(points), bool))]
-            true, _ = geometry.square(geometry.landmark_box(points), 1.0)
-            centre = centre + np.nanmean(points, 0) - true  # a box that was moved stays moved
+        points = np.asarray(sample["points"])
+        points = points[sample.get("framed", np.ones(len(points), bool))]
+        centre, side = self._square(box, self.box, points)
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
+        return centre, side
+
+    def around(self, points: np.ndarray, degrees: float = 0.0) -> Square:
+        """(K, 2) points -> the square about them by the rule for landmark boxes, turned by
+        `degrees`: their box is the one that they have in the turned photo."""
+        turn = geometry.crop_matrix(np.zeros(2), 1.0, 1, degrees)
+        turned = geometry.transform(turn, points)
+        centre, side = self._square(geometry.landmark_box(turned), "landmarks", turned)
+        return geometry.transform(geometry.invert(turn), centre[None])[0], side, degrees
+
+    def _square(self, box, kind, points):
+        rule = getattr(self, kind)
+        centre, side = geometry.square(box, rule.enlarge, rule.down)
+        if self.centroid and kind == "landmarks":
+            points = np.asarray(points, np.float64)
+            true, _ = geometry.square(geometry.landmark_box(points), 1.0)
+            centre = centre + np.nanmean(points, 0) - true  # a box that was moved stays moved
         return centre, side
 
 
@@ -106,23 +122,24 @@ def crop_face(
     size: int,
     augment: Augment | None = None,
     rng: np.random.Generator | None = None,
+    square: Square | None = None,
 ) -> dict[str, np.ndarray]:
     """One sample of a source -> its row of image, points, labelled, visible, attributes and matrix
-    in a samples.Batch. `augment` draws from `rng`.
+    in a samples.Batch. `augment` draws from `rng`; `square` is cropped in place of the crop's.
     """
-    centre, side = crop.square(sample)
+    centre, side, turned = (*crop.square(sample), 0.0) if square is None else square
     assert augment is None or rng is not None
     pose = draw_pose(augment, rng) if augment and rng else Pose()
     matrix = geometry.crop_matrix(
         centre + side * np.asarray(pose.shift),
         side * pose.zoom,
         size,
-        degrees=pose.degrees,
+        degrees=turned + pose.degrees,
         flip=pose.flip,
     )
     photo = decode(sample["photo"], sample["id"])
     if augment and augment.of == "crop":
-        plain = geometry.crop_matrix(centre, side, size)
+        plain = geometry.crop_matrix(centre, side, size, turned)
         image = warp(warp(photo, plain, size), geometry.after(plain, matrix), size)
     else:
         image = warp(photo, matrix, size)
@@ -275,21 +292,23 @@ def evaluation_batches(
     *,
     batch: int,
     threads: int = 2,
-    faces: Sequence[int] | None = None,
+    squares: Mapping[int, Square] | None = None,
 ) -> Iterator[Batch]:
-    """Every face of the source once, in order, or those of the indices `faces`, in theirs;
-    unaugmented; the last batch padded to full size.
+    """Every face of the source once, in order, or those of the indices of `squares`, in theirs,
+    cropped so; unaugmented; the last batch padded to full size.
 
     As training_batches; `weight` is 0 for padding rows, which repeat the last face.
     """
     import grain  # here: it takes seconds, and crops of single photos go without
 
-    faces = range(len(source)) if faces is None else faces
+    faces = range(len(source)) if squares is None else list(squares)
 
     def row(place):
         face = faces[min(place, len(faces) - 1)]
         weight = np.float32(place < len(faces))
-        return crop_face(source[face], scheme, crop, size) | {"index": face, "weight": weight}
+        square = None if squares is None else squares[face]
+        row = crop_face(source[face], scheme, crop, size, square=square)
+        return row | {"index": face, "weight": weight}
 
     padded = -(-len(faces) // batch) * batch
     dataset = grain.MapDataset.range(padded).map(row).batch(batch)

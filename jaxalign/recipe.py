@@ -95,7 +95,7 @@ class Training(Settings):
     on, the phase's last objective's, of the unaugmented faces (normalised by their own batches).
     `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
     row that were no better than the best before; earlier phases are never cut short.
-    `init_from`: PyTorch weights or a jaxalign work directory to start from (training/initial.py).
+    `init_from`: PyTorch weights or a jaxalign checkpoint to start from (training/initial.py).
     """
 
     where: ClassVar[str] = "training."

@@ -99,9 +99,9 @@ def open_source(
             there = f" (prepared there: {', '.join(prepared)})" if prepared else ""
         origin = " --from DIR" if benchmark.needs_root else ""
         options = [part for part in config.split("-") if part != "default"]
-        others = [part for part in options if not part.startswith("attributes")]
-        settings = " --attributes FILE" if options != others else ""
-        settings += " --set KEY=VALUE" if others else ""
+        kept = [part for part in options if not part.startswith("attributes")]
+        settings = " --attributes FILE" if options != kept else ""
+        settings += " --set KEY=VALUE" if kept else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
             f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"

@@ -5,8 +5,6 @@ the names that tensors are made of (`ALLOWED`), and even these lead to stand-ins
 """
 
 import collections
-import json
-import math
 import os
 import pickle
 import struct
@@ -17,21 +15,11 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from jaxalign import tensors
 from jaxalign.errors import InputError
 
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-SAFE_DTYPES = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": BFLOAT16,
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I8": np.dtype("i1"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
-}
 STORAGES = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
@@ -61,7 +49,7 @@ def read_torch(path: Path | str) -> dict[str, np.ndarray]:
             start = file.read(16)
             file.seek(0)
             if start[8:9] == b"{":
-                arrays = _read_safetensors(file)
+                arrays, _ = tensors.read(path)
             elif start.startswith(b"PK"):
                 arrays = _read_zip(file, path)
             elif start.startswith(pickle.dumps(LEGACY_MAGIC, 2)[:-1]):
@@ -83,22 +71,6 @@ def read_torch(path: Path | str) -> dict[str, np.ndarray]:
         name.removeprefix("module."): a.astype(np.float32) if a.dtype == BFLOAT16 else a
         for name, a in arrays.items()
     }
-
-
-def _read_safetensors(file):
-    """8 bytes: length of the JSON header; the header; the arrays, row-major, little-endian."""
-    header = json.loads(_read(file, struct.unpack("<Q", _read(file, 8))[0]))
-    header.pop("__metadata__", None)
-    data, arrays = file.read(), {}
-    for name, entry in header.items():
-        if entry["dtype"] not in SAFE_DTYPES:
-            raise ValueError(f"{name} is of the unknown type {entry['dtype']}")
-        dtype, shape = SAFE_DTYPES[entry["dtype"]], entry["shape"]
-        first, last = entry["data_offsets"]
-        if not 0 <= first <= last <= len(data) or last - first != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{name} does not lie in the file")
-        arrays[name] = np.ndarray(shape, dtype, data, first)
-    return arrays
 
 
 @dataclass(frozen=True)

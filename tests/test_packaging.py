@@ -3,8 +3,10 @@
 import importlib
 import re
 import tomllib
+from pathlib import Path
 
 from jaxalign.__main__ import main
+from jaxalign.weights import WEIGHTS
 from tests.helpers import ROOT
 
 
@@ -32,6 +34,18 @@ def test_the_source_distribution_names_what_there_is():
         kind, *names = line.split()
         if kind in ("graft", "include"):
             assert all((ROOT / name).exists() for name in names)
+
+
+def test_the_wheel_holds_the_weights_and_is_small():
+    """At most 15 MB, counted before the wheel's compression."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["jaxalign"]
+    for row in WEIGHTS.values():
+        assert any(Path("weights", row.file).match(pattern) for pattern in patterns)
+    packed = {path for pattern in patterns for path in (ROOT / "jaxalign").glob(pattern)}
+    for folder in ("jaxalign", "configs", "datasets"):
+        packed |= set((ROOT / folder).rglob("*.py"))
+    assert len(packed) > 100 and sum(path.stat().st_size for path in packed) < 15e6
 
 
 def test_pictures_of_the_readme_are_seen_elsewhere():

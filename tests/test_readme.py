@@ -13,7 +13,7 @@ from jaxalign import photos
 from jaxalign.datasets import synthetic_faces
 from jaxalign.prediction.detection import Cascade
 from tests.helpers import ROOT
-from tests.helpers.small import filled, saved, small_recipe
+from tests.helpers.small import filled, packaged, small_recipe
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,13 +28,32 @@ COMMANDS = sorted(
 )
 
 
-@pytest.mark.heavy
-def test_the_example_runs(tmp_path, monkeypatch, capsys):
-    (example,) = [block for language, block in BLOCKS if language == "python"]
-    assert len(example.splitlines()) <= 15
+@pytest.fixture
+def examples(monkeypatch, tmp_path):
+    """The Python blocks; small random weights stand for the package's."""
     recipe = small_recipe()
-    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
-    saved(recipe, variables, tmp_path / "runs/300w")
+    packaged(
+        monkeypatch, tmp_path, recipe, filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    )
+    return [block for language, block in BLOCKS if language == "python"]
+
+
+@pytest.mark.heavy
+def test_the_first_screen(examples, monkeypatch, capsys):
+    """Five lines from the import to the points of the portrait in examples/."""
+    assert README.index(examples[0]) < README.index("![") and len(README.split("## ")[1]) < 1200
+    assert len([line for line in examples[0].splitlines() if line]) == 5
+    monkeypatch.chdir(ROOT)
+    names = {}
+    exec(compile(examples[0], "README.md", "exec"), names)
+    (face,) = names["faces"]
+    assert face.points.shape == (68, 2) and str(face.points) in capsys.readouterr().out
+
+
+@pytest.mark.heavy
+def test_the_example_runs(examples, tmp_path, monkeypatch, capsys):
+    _, example = examples
+    assert len(example.splitlines()) <= 15
     drawn = (synthetic_faces.face("test", index, 256, 0).photo for index in range(30))
     for name in ("me.jpg", "you.jpg"):  # of the drawn faces the cascade finds about half
         path = tmp_path / name

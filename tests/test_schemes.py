@@ -24,7 +24,7 @@ POINTS = {
 }  # fmt: skip
 POINTS_ON_THE_MIDLINE = {
     "ibug68": 10, "wflw98": 10, "cofw29": 7, "aflw19": 3, "lapa106": 10, "sensetime106": 10,
-    "union": 12,  # two ends of the nose's base, and the middle of the mouth
+    "union": 17,  # 300W's bridge and base of the nose beside WFLW's; the mouth's middle
 }  # fmt: skip
 
 
@@ -154,10 +154,11 @@ class TestUnion:
             for region, points in scheme.regions.items():
                 assert set(places[list(points)]) <= set(UNION.regions[region]), (name, region)
             for curve in CURVES if name == "wflw98" else ():
-                line = [places[i] for i in scheme.curves[curve]]
+                line = [i for i in places[list(scheme.curves[curve])] if i in UNION.curves[curve]]
+                assert len(line) >= 4
                 own = [i for i in UNION.curves[curve] if i in line]
                 assert line in (own, own[::-1]), curve
-            if scheme.eye_corners:
+            if scheme.eye_corners and name != "ibug68":
                 assert tuple(places[list(scheme.eye_corners)]) == UNION.eye_corners
 
     def test_curves_begin_and_end_where_lids_and_lips_meet(self):

@@ -136,7 +136,7 @@ def test_safetensors(tmp_path):
 )
 def test_safetensors_with_wrong_entries(changed, tmp_path):
     write_safetensors(tmp_path / "x.safetensors", {"b": B}, **changed)
-    with pytest.raises(InputError, match=r"x\.safetensors: damaged.*b "):
+    with pytest.raises(InputError, match=r"x\.safetensors: damaged"):
         read_torch(tmp_path / "x.safetensors")
 
 

@@ -249,7 +249,7 @@ class Head:
         return {
             "bridge": bridge,
             "nose_base": line,
-            "nostrils": line + 0.1 * (bridge[45] - line),
+            "nose_rim": line + 0.1 * (bridge[45] - line),
             "nose_side": smooth(np.concatenate([full[:0:-1] * (-1, 1), full])),
         }
 

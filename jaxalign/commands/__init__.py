@@ -6,9 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxalign import __version__
+from jaxalign import __version__, weights
 from jaxalign.errors import InputError
 from jaxalign.sources import DEFAULT_DATA_DIR
+
+
+CKPT = (
+    "a run's work directory, one of its steps, a .safetensors file of jaxalign export, or the name "
+    f"of weights that come with jaxalign: {', '.join(weights.WEIGHTS)}"
+)
 
 
 def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
@@ -40,6 +46,14 @@ def add_device(parser: argparse.ArgumentParser):
                         type=lambda name: "gpu" if name == "cuda" else name,
                         help="refuse to run on anything else (cuda is gpu); cpu is taken even "
                         "where there is an accelerator")  # fmt: skip
+
+
+def add_ckpt(parser: argparse.ArgumentParser, default: str = ""):
+    """--ckpt, needed unless there are the packaged weights `default` (then None stands for them),
+    and --which."""
+    told = f" (default: {default})" if default else ""
+    parser.add_argument("--ckpt", required=not default, help=f"{CKPT}{told}")
+    add_which(parser)
 
 
 def add_which(parser: argparse.ArgumentParser):

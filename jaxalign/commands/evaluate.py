@@ -2,16 +2,18 @@
 
 examples:
   jaxalign evaluate --ckpt runs/300w --data ibug_300w/test --report runs/300w/report
+  jaxalign evaluate --ckpt drawn --data ibug_300w/lfpw_test
   jaxalign evaluate --predictions theirs.csv --data wflw/test --report theirs
   jaxalign evaluate --predictions theirs.jsonl --truth mine.csv --scheme ibug68
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
   jaxalign evaluate --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
   jaxalign evaluate --ckpt runs/union --data wflw/test
+  jaxalign evaluate --ckpt runs/300w --box detector --refine 1
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
-needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train),
---predictions (CSV, JSONL or a JSON list of records, points in pixels of the photo, counted from
-0), --compare.
+needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
+drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
+points in pixels of the photo, counted from 0), --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """
@@ -21,6 +23,7 @@ import shlex
 import sys
 
 from jaxalign.commands import (
+    CKPT,
     add_data_dir,
     add_device,
     add_import,
@@ -35,7 +38,7 @@ from jaxalign.errors import InputError, typed
 def parser(prog: str = "") -> argparse.ArgumentParser:
     parser = new_parser("evaluate", __doc__, prog)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--ckpt", help="a run's work directory, or one of its steps")
+    what.add_argument("--ckpt", help=CKPT)
     what.add_argument("--predictions", help="a file of predicted points: no model, no photos")
     what.add_argument("--compare", nargs="+", metavar="RUN",
                       help="reports or predictions.jsonl files of two runs or more")  # fmt: skip
@@ -58,6 +61,9 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
                         "landmarks,dataset,detector,jitter")  # fmt: skip
     parser.add_argument("--flip-test", action="store_true",
                         help="average with the prediction on the mirrored crop")  # fmt: skip
+    parser.add_argument("--refine", type=int, default=0, metavar="N",
+                        help="second looks: crop again around the points found and predict once "
+                        "more, N times (default: %(default)s)")  # fmt: skip
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         dest="settings", help="replace fields of the checkpoint's recipe that "
                         "leave its network as it is, e.g. system.beyond_box=False")  # fmt: skip
@@ -98,7 +104,7 @@ def _evaluate(arguments, command):
     model = open_model(
         arguments.ckpt, arguments.which, data=arguments.data, data_dir=arguments.data_dir,
         scheme=arguments.scheme, settings=arguments.settings, flip_test=arguments.flip_test,
-        batch=arguments.batch, require=arguments.require,
+        batch=arguments.batch, require=arguments.require, refine=arguments.refine,
     )  # fmt: skip
     if kinds:
         evaluate.try_boxes(model, kinds, **noted)
@@ -109,7 +115,7 @@ def _evaluate(arguments, command):
 def _check(arguments):
     """Errors: InputError for options that do not go together."""
     given = {"--import": arguments.imports, "--box": arguments.box, "--boxes": arguments.boxes,
-             "--flip-test": arguments.flip_test}  # fmt: skip
+             "--flip-test": arguments.flip_test, "--refine": arguments.refine}  # fmt: skip
     for name in (name for name, value in given.items() if value and not arguments.ckpt):
         raise InputError(f"{name} goes with --ckpt: it is for a model")
     if arguments.settings and not arguments.ckpt:

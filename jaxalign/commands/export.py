@@ -1,29 +1,37 @@
-"""Export a trained checkpoint as one file that JAX runs without jaxalign, and try it.
+"""Export a trained checkpoint as one file, of weights or for JAX alone, and try it.
 
 examples:
   jaxalign export --ckpt runs/300w --out model.stablehlo
   jaxalign export --ckpt runs/300w --out model.stablehlo --data ibug_300w/lfpw_test --faces 50
+  jaxalign export --ckpt runs/300w --out weights.safetensors --half --note commit=1a2b3c4
 
 needs: a checkpoint of jaxalign train; data made by jaxalign prepare to try the file on (else faces
 are drawn).
-leaves: OUT, the network with its weights (about their size), for any number of faces on CPUs and
-CUDA devices, and OUT.json: crop size, box rule, points, frames, versions. examples/run_exported.py
-shows how to use the two.
+leaves: OUT. Named .safetensors, it holds the weights of the networks that predict and the recipe,
+and every --ckpt takes it. Otherwise it holds the network with its weights (about their size), for
+any number of faces on CPUs and CUDA devices, and OUT.json beside it tells crop size, box rule,
+points, frames, versions; examples/run_exported.py shows how to use the two.
 """
 
 import argparse
 
-from jaxalign.commands import add_data_dir, add_import, add_which, import_files, new_parser, run
+from jaxalign.commands import add_ckpt, add_data_dir, add_import, import_files, new_parser, run
+from jaxalign.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("export", __doc__)
-    parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
-    add_which(parser)
+    add_ckpt(parser)
     add_import(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo")
+    parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo, or "
+                        "weights.safetensors")  # fmt: skip
     parser.add_argument("--size", type=int, metavar="S", help="side of the crops in pixels, where "
                         "the system takes several (default: the recipe's)")  # fmt: skip
+    parser.add_argument("--half", action="store_true",
+                        help="kernels of weights in half precision: half the size")  # fmt: skip
+    parser.add_argument("--note", nargs="+", action="extend", default=[], metavar="NAME=TEXT",
+                        dest="notes", help="texts kept in a file of weights, such as "
+                        "commit=1a2b3c4")  # fmt: skip
     parser.add_argument("--data", default="", help="NAME/SPLIT to compare on (default: "
                         "the recipe's test data; drawn faces if that is not prepared)")  # fmt: skip
     add_data_dir(parser)
@@ -38,11 +46,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _export(arguments):
+    notes = {}
+    for note in arguments.notes:
+        name, equals, text = note.partition("=")
+        if not equals:
+            raise InputError(f"--note {note}: write name=text")
+        notes[name] = text
     import_files(arguments)
 
     from jaxalign.export import export_checkpoint
 
     export_checkpoint(
         arguments.ckpt, arguments.out, which=arguments.which, size=arguments.size,
+        half=arguments.half, notes=notes,
         data=arguments.data, data_dir=arguments.data_dir, faces=arguments.faces,
     )  # fmt: skip

@@ -1,14 +1,16 @@
-"""Find the faces of photos or of a video and their landmarks, with a trained checkpoint.
+"""Find the faces of photos or of a video and their landmarks.
 
 examples:
-  jaxalign predict --ckpt runs/300w me.jpg --out found
-  jaxalign predict --ckpt runs/300w holiday/ "album/**/*.jpg"
+  jaxalign predict me.jpg --out found
+  jaxalign predict holiday/ "album/**/*.jpg"
+  jaxalign predict --ckpt runs/300w me.jpg
   jaxalign predict --ckpt runs/300w holiday/ --detector-model face_detection_yunet_2023mar.onnx
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
   jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
 
-needs: a checkpoint of jaxalign train, and photos or a video.
+needs: photos or a video. The weights are those that come with jaxalign (docs/model_card.md) unless
+--ckpt names others.
 leaves: faces.json in the output folder, and for each photo with a face a PNG with its points drawn.
 A photo's status is ok, low_confidence (no face reaches --min-score), no_face, or unreadable. Exit
 code 2 where no photo could be read.
@@ -17,7 +19,8 @@ code 2 where no photo could be read.
 import argparse
 import math
 
-from jaxalign.commands import add_device, add_import, add_which, import_files, new_parser, run
+from jaxalign import weights
+from jaxalign.commands import add_ckpt, add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
 
 
@@ -25,8 +28,7 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser("predict", __doc__)
     parser.add_argument("photos", nargs="*", metavar="PHOTO",
                         help="files, folders (the photos right in them) or patterns")  # fmt: skip
-    parser.add_argument("--ckpt", required=True, help="a run's work directory, or one of its steps")
-    add_which(parser)
+    add_ckpt(parser, default=weights.DEFAULT)
     add_import(parser)
     parser.add_argument("--video", default="", metavar="FILE",
                         help="a video's frames in place of photos")  # fmt: skip
@@ -48,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
                         "checkpoint's own, or some that they are converted to, as union's are to "
                         "those of every scheme, e.g. wflw98 (default: the checkpoint's own; of "
                         "union ibug68)")  # fmt: skip
+    parser.add_argument("--refine", type=int, metavar="N",
+                        help="second looks: crop again around the points found and predict once "
+                        "more, N times (default: as jaxalign.load)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
@@ -70,8 +75,8 @@ def _predict(arguments):
         arguments.ckpt, arguments.out, arguments.photos, which=arguments.which,
         video=arguments.video, smooth=arguments.smooth, boxes=arguments.boxes,
         detector_model=arguments.detector_model, min_score=arguments.min_score,
-        pictures=not arguments.no_pictures, batch=arguments.batch,
-        scheme=arguments.scheme, require=arguments.require,
+        pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
+        scheme=arguments.scheme, refine=arguments.refine,
     )  # fmt: skip
     return 2 if set(counts) == {"unreadable"} else 0
 
@@ -86,5 +91,7 @@ def _check(arguments):
         raise InputError("--boxes goes with photos, and in place of a detector")
     if arguments.batch < 0:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
+    if arguments.refine is not None and arguments.refine < 0:
+        raise InputError(f"--refine {arguments.refine}: must be 0 or more")
     if arguments.min_score is not None and not math.isfinite(arguments.min_score):
         raise InputError(f"--min-score {arguments.min_score}: must be a number such as 0.5")

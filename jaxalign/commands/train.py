@@ -35,8 +35,8 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
         help="replace fields of the recipe, e.g. system.stacks=2 training.batch=32",
     )  # fmt: skip
     parser.add_argument("--init-from", metavar="PATH",
-                        help="start from PyTorch weights (.pth, .safetensors) or from another "
-                        "--workdir (default: random values)")  # fmt: skip
+                        help="start from PyTorch weights (.pth, .safetensors) or from what "
+                        "--ckpt of jaxalign evaluate takes (default: random values)")  # fmt: skip
     add_import(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the latest "
                         "checkpoint of the work directory, if there is one")  # fmt: skip

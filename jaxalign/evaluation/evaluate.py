@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
+from jaxalign import weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
@@ -34,8 +35,8 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     crop = model.recipe.data.crop
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
-    flip = ", flip test" if model.flip_test else ""
-    print(f"{model.step}\non {model.source.name}, {crop.box} boxes{flip}{_converted(model)}\n")
+    told = f"on {model.source.name}, {crop.box} boxes{model.extras}{_converted(model)}"
+    print(f"{weights.told(model.step)}\n{told}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
@@ -115,7 +116,8 @@ def try_boxes(
 ) -> list[dict]:
     """A model under several kinds of box, of boxes.KINDS. Returns the rows of boxes.sensitivity."""
     faces, kinds, notes = boxes.comparable(model.source, kinds)
-    print(f"{model.step}\non {len(faces)} faces of {model.source.name}{_converted(model)}")
+    told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
+    print(f"{weights.told(model.step)}\n{told}")
 
     def predict(source, kind):
         return model.predict(source, replace(model.recipe.data.crop, box=kind))

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import checkpoints, parallel
+from jaxalign import checkpoints, parallel, weights
 from jaxalign.conversion import CONVERTERS, checked_target, given
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
@@ -54,11 +54,12 @@ class Model:
 
     recipe: Recipe
     variables: dict = field(repr=False)
-    step: Path  # the checkpoint's folder
+    step: Path  # the checkpoint's folder, or its file
     source: Source
     device: str  # what it computes on, in words
     flip_test: bool = False  # average with the prediction on the mirrored crop
     batch: int = 32  # faces at a time
+    refine: int = 0  # how often faces are looked at again
 
     @property
     def system(self) -> System:
@@ -78,6 +79,12 @@ class Model:
         own, wanted = self.system.points.name, self.source.scheme.name
         return "" if own == wanted else f"{own} to {wanted}"
 
+    @property
+    def extras(self) -> str:
+        """What it does beside one plain look at a face, to be said after its data."""
+        looks = "second look" if self.refine == 1 else f"{self.refine} second looks"
+        return ", flip test" * self.flip_test + f", {looks}" * bool(self.refine)
+
     @cached_property
     def predictor(self) -> Predictor:
         return Predictor(self.system, self.flip_test)
@@ -85,20 +92,21 @@ class Model:
     def predict(self, source: Sequence[Sample], crop: Crop) -> Results:
         """All faces of `source` under this crop, with a bar of progress."""
         return predict_source(
-            self.predictor, self.variables, source, crop, self.source.scheme,
+            self.predictor, self.variables, source, crop, self.source.scheme, refine=self.refine,
             batch=self.batch, threads=self.recipe.data.threads, progress=True,
         )  # fmt: skip
 
     def about(self, **more) -> dict:
         """Where its numbers come from, for a report."""
         return {
-            "checkpoint": str(self.step),
+            "checkpoint": weights.told(self.step),
             "note": self.system.note,
             "data": self.source.name,
             "benchmark": self.benchmark,
             "converted": self.converted,
             **more,
             "flip_test": self.flip_test,
+            "second looks": self.refine,
             "device": self.device,
             "recipe": to_json(self.recipe),
         }
@@ -116,9 +124,10 @@ def open_model(
     flip_test: bool = False,
     batch: int = 32,
     require: str = "",
+    refine: int = 0,
 ) -> Model:
-    """A work directory (its `which` step) or a step's folder, and NAME/SPLIT, by default the
-    recipe's test data -> Model. Prints the device, and what its system has to be noted.
+    """A checkpoint as checkpoints.find_step takes it, and NAME/SPLIT, by default the recipe's test
+    data -> Model. Prints the device, and what its system has to be noted.
 
     `scheme` names the points that are scored, those of the checkpoint or some that they give whole
     (conversion.given). By default they are the checkpoint's own, or, where the data set has none
@@ -130,6 +139,8 @@ def open_model(
     print(f"device: {device}", flush=True)
     if batch < 1:
         raise InputError(f"--batch {batch}: must be 1 or more")
+    if refine < 0:
+        raise InputError(f"--refine {refine}: must be 0 or more")
     recipe, variables, step = checkpoints.load(ckpt, which)
     recipe = _overridden(recipe, list(settings), variables)
     if recipe.system.note:
@@ -151,6 +162,7 @@ def open_model(
         device=device,
         flip_test=flip_test,
         batch=batch,
+        refine=refine,
     )
 
 
@@ -175,8 +187,11 @@ def _overridden(recipe, settings, variables):
     if not settings:
         return recipe
     recipe = override(recipe, settings)
-    made = jax.eval_shape(recipe.system.init, jax.random.key(0))
-    if jax.tree.map(np.shape, made) != jax.tree.map(np.shape, variables):
+    made, stored = (  # a file holds the networks that predict alone
+        jax.tree.map(np.shape, checkpoints.predicting(recipe.system, those))
+        for those in (jax.eval_shape(recipe.system.init, jax.random.key(0)), variables)
+    )
+    if made != stored:
         raise InputError(
             f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
             "not fit; train it so, or set other fields"

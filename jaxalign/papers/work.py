@@ -217,10 +217,10 @@ def _fitting(system, paths):
         return ""
     shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
     for path in map(Path, paths):
-        if not path.exists():
+        if not (path.exists() or checkpoints.is_one(path)):
             raise InputError(f"--init-from {path}: no such file")
         try:
-            if path.is_dir() or initial.from_file(system, shapes, path):
+            if checkpoints.is_one(path) or initial.from_file(system, shapes, path):
                 return str(path)
         except InputError as error:
             print(f"not from {path}: {error}", file=sys.stderr)

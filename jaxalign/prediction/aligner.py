@@ -12,9 +12,12 @@ from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
-from jaxalign.prediction.predictor import Predictor, fitting_batch, fitting_size
+from jaxalign.prediction.predictor import Predictor, by_size, fitting_batch, next_squares
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
+
+
+REFINE = 0  # how often an Aligner looks again, unless told
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Aligner:
     by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
     points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
 
+    `refine`: how often a face is cropped again around the points found, by the same rule, and
+    predicted once more. That mends a box that is off, and costs the network's time again. Points
+    and scores are of the last look, `Face.box` is the first one's. A face whose second square would
+    run away keeps its points (see predictor.next_squares).
+
     `scheme` names the points that faces come with: the network's own, or some that they give whole
     (conversion.given). Default: the network's own, but ibug68 of a network of union.
     Errors: InputError that lists the schemes there are.
@@ -65,8 +73,12 @@ class Aligner:
         batch: int = 0,
         min_score: float = 0.0,
         scheme: str = "",
+        refine: int = REFINE,
     ):
-        self.system, self.rule = system, crop.landmarks
+        if refine < 0:
+            raise InputError(f"refine={refine}: must be 0 or more")
+        self.system, self.crop, self.rule = system, crop, crop.landmarks
+        self.refine = refine
         self.detector = detector or Cascade()
         self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
         self.min_score = min_score
@@ -132,23 +144,30 @@ class Aligner:
         count = self.system.points.num_points
         points = np.zeros((len(faces), count, 2), np.float32)
         scores = np.zeros((len(faces), count), np.float32)
-        squares = [geometry.square(box, self.rule.enlarge, self.rule.down) for _, box in faces]
-        sizes = [fitting_size(self.system.sizes, side) for _, side in squares]
-        for size in sorted(set(sizes)):
-            those = [place for place, own in enumerate(sizes) if own == size]
-            most = fitting_batch(self.system, size, self.batch)
-            for start in range(0, len(those), most):
-                part = those[start : start + most]
-                matrices = [geometry.crop_matrix(*squares[place], size) for place in part]
-                crops = np.zeros((most, size, size, 3), np.uint8)
-                for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
-                    crops[row] = warp(faces[place][0], matrix, size)
-                self._shapes.add(crops.shape)
-                found, score = self._predictor(self.variables, crops)
-                inverse = geometry.invert(np.stack(matrices))
-                points[part] = geometry.transform(inverse, found[: len(part)].astype(np.float64))
-                scores[part] = score[: len(part)]
+        first = [geometry.square(box, self.rule.enlarge, self.rule.down) for _, box in faces]
+        squares = {place: (*square, 0.0) for place, square in enumerate(first)}
+        for look in range(1 + self.refine):
+            if look:
+                squares = next_squares(points, first, self.crop, self.system.points)
+            for size, those in by_size(self.system.sizes, squares).items():
+                most = fitting_batch(self.system, size, self.batch)
+                for start in range(0, len(those), most):
+                    part = list(those)[start : start + most]
+                    matrices = [_matrix(those[place], size) for place in part]
+                    crops = np.zeros((most, size, size, 3), np.uint8)
+                    for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
+                        crops[row] = warp(faces[place][0], matrix, size)
+                    self._shapes.add(crops.shape)
+                    found, score = self._predictor(self.variables, crops)
+                    inverse, found = geometry.invert(np.stack(matrices)), found[: len(part)]
+                    points[part] = geometry.transform(inverse, found.astype(np.float64))
+                    scores[part] = score[: len(part)]
         return points, scores
+
+
+def _matrix(square, size):
+    centre, side, degrees = square
+    return geometry.crop_matrix(centre, side, size, degrees)
 
 
 def checked(boxes, image: np.ndarray) -> np.ndarray:
@@ -171,24 +190,28 @@ def checked(boxes, image: np.ndarray) -> np.ndarray:
 
 
 def load(
-    path: Path | str,
+    path: Path | str | None = None,
     which: str = "best",
     *,
     detector: Detector | None = None,
     batch: int = 0,
     min_score: float | None = None,
     scheme: str = "",
+    refine: int = REFINE,
 ) -> Aligner:
-    """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
+    """Checkpoint -> Aligner; without a path, that of the weights that come with jaxalign.
 
-    `detector`, `batch`, `min_score` and `scheme` are the Aligner's; `min_score` is by default the
-    score that 99 % of the faces reached on which the run validated. Errors: InputError where there
-    is no checkpoint, or it is damaged or of another program, or does not give that scheme.
+    `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
+    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
+    `detector`, `batch`, `min_score`, `scheme` and `refine` are the Aligner's; `min_score` is by
+    default the score that 99 % of the faces reached on which the run validated. Errors: InputError
+    where there is no checkpoint, or it is damaged or of another program, or does not give that
+    scheme.
     """
     recipe, variables, step = checkpoints.load(path, which)
     if min_score is None:
         min_score = checkpoints.low_score(step)
     return Aligner(
         recipe.system, variables, recipe.data.crop,
-        detector=detector, batch=batch, min_score=min_score, scheme=scheme,
+        detector=detector, batch=batch, min_score=min_score, scheme=scheme, refine=refine,
     )  # fmt: skip

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, parallel, photos
+from jaxalign import checkpoints, drawing, parallel, photos, weights
 from jaxalign.errors import InputError
-from jaxalign.prediction.aligner import Aligner, Face, checked, load, status_of
+from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.schemes import Scheme
@@ -31,7 +31,7 @@ AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
 def predict(
-    ckpt: Path | str,
+    ckpt: Path | str | None,
     out: Path | str,
     patterns: Sequence[str] = (),
     *,
@@ -45,29 +45,34 @@ def predict(
     batch: int = 0,
     scheme: str = "",
     require: str = "",
+    refine: int | None = None,
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
-    a `video`, by a work directory's `which` step: FILE in the folder `out`, and pictures.
+    a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
+    jaxalign): FILE in the folder `out`, and pictures.
 
     `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
-    a video's points, `min_score`, `batch` and `scheme` are the Aligner's. Prints what it does.
-    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
-    Errors: InputError, before anything is computed where possible.
+    a video's points, `min_score`, `batch`, `scheme` and `refine` are the Aligner's. Prints what it
+    does. Returns how many photos or frames have which status: ok, low_confidence, no_face,
+    unreadable. Errors: InputError, before anything is computed where possible.
     """
     paths = photos.find(list(patterns))
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     detector = YuNet(detector_model) if detector_model else None
     step = checkpoints.find_step(ckpt, which)
-    print(f"device: {parallel.start(require)}\n{step}", flush=True)
-    aligner = load(step, detector=detector, batch=batch, min_score=min_score, scheme=scheme)
+    print(f"device: {parallel.start(require)}\n{weights.told(step)}", flush=True)
+    aligner = load(
+        step, detector=detector, batch=batch, min_score=min_score, scheme=scheme,
+        refine=REFINE if refine is None else refine,
+    )  # fmt: skip
     if aligner.system.note:
         print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
-    about = {"checkpoint": str(step), "scheme": aligner.scheme.name, "frame": FRAME,
-             "min_score": aligner.min_score}  # fmt: skip
+    about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
+             "min_score": aligner.min_score, "refine": aligner.refine}  # fmt: skip
     if video:
         about |= {"video": str(video), "smoothed": smooth}
         counts = _of_frames(aligner, frames, out, about, smooth)

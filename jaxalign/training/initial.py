@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import checkpoints
+from jaxalign import checkpoints, tensors
 from jaxalign.backbones import BACKBONES
 from jaxalign.errors import InputError
 from jaxalign.systems.interface import System
@@ -26,15 +26,15 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
     """Fresh variables -> the same with the starting weights put in (numpy), and lines that say
     what came from where; as they are, and no lines, where there is nothing to start from.
 
-    `init_from`: a file of PyTorch weights for `system.pretrained`, or a jaxalign work directory,
-    of which every array of the same path and shape is taken. The networks in `system.taken` are
-    then replaced whole; what `system.unlike` finds in the recipes of theirs is a line that warns.
-    Errors: InputError where something named does not fit.
+    `init_from`: a file of PyTorch weights for `system.pretrained`, or a checkpoint as
+    checkpoints.find_step takes it, of which every array of the same path and shape is taken. The
+    networks in `system.taken` are then replaced whole; what `system.unlike` finds in the recipes of
+    theirs is a line that warns. Errors: InputError where something named does not fit.
     """
     if not init_from and not system.taken:
         return variables, []
     own, put, lines = arrays_of(variables), {}, []
-    if init_from and Path(init_from).is_dir():
+    if init_from and checkpoints.is_one(init_from):
         put, lines = _from_checkpoint(own, init_from)
     elif init_from:
         put, lines = from_file(system, own, Path(init_from))
@@ -120,7 +120,9 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
 
 
 def _from_checkpoint(own, path):
-    if files := [p.name for p in Path(path).iterdir() if p.suffix in (".pth", ".safetensors")]:
+    inside = [p.name for p in Path(path).iterdir()] if Path(path).is_dir() else []
+    files = [name for name in inside if name.endswith((".pth", tensors.SUFFIX))]
+    if files and checkpoints.FOLDER not in inside:
         raise InputError(f"{path} is a folder; name the file in it: {_some(files)}")
     _, variables, step = checkpoints.load(path)
     theirs = arrays_of(variables)

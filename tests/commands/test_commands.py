@@ -85,7 +85,18 @@ def test_flip_test_and_a_single_step(trained, data_300w, capsys):
     steps = sorted((trained / "checkpoints").iterdir())
     arguments = ["--data-dir", data_300w, "--data", "ibug_300w/lfpw_test"]
     assert call(evaluate, "--ckpt", steps[-1], *arguments, "--flip-test") == 0
-    assert "flip test" in capsys.readouterr().out
+    assert "landmarks boxes, flip test\n" in capsys.readouterr().out
+
+
+@pytest.mark.heavy
+def test_second_looks_are_told(trained, data_300w, tmp_path, capsys):
+    arguments = ["--ckpt", trained, "--data-dir", data_300w, "--data", "ibug_300w/lfpw_test"]
+    assert call(evaluate, *arguments, "--refine", 1, "--report", tmp_path / "r") == 0
+    assert "landmarks boxes, second look\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r/report.json").read_text())["about"]["second looks"] == 1
+    assert call(evaluate, *arguments, "--boxes", "landmarks", "--refine", 2) == 0
+    assert "lfpw_test, 2 second looks\n" in capsys.readouterr().out
+    assert "--refine -1: must be 0" in refused(capsys, evaluate, *arguments, "--refine", -1)
 
 
 @pytest.mark.heavy

@@ -146,5 +146,6 @@ def test_refusals(data_300w, predictions, tmp_path, capsys):
     assert "--scheme does not go with --compare" in line
     assert "--boxes goes with --ckpt" in refused(capsys, *given, *data, "--boxes", "jitter")
     assert "--flip-test goes with --ckpt" in refused(capsys, *given, *data, "--flip-test")
+    assert "--refine goes with --ckpt" in refused(capsys, *given, *data, "--refine", 1)
     with pytest.raises(SystemExit):
         call("--ckpt", "a", "--predictions", "b")

@@ -1,10 +1,14 @@
 """A recipe small enough to train in a test, and variables without an initialisation."""
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxalign import parallel
+from jaxalign import checkpoints, parallel, weights
 from jaxalign.augment import Augment
 from jaxalign.optimizers import Optimizer
 from jaxalign.recipe import Data, Recipe, Training
@@ -29,12 +33,12 @@ def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
     )
 
 
-def saved(recipe: Recipe, variables: dict, workdir):
+def saved(recipe: Recipe, variables: dict, workdir, low_score: float = 0.0):
     """Makes of the folder a work directory whose only checkpoint holds these variables."""
     state = TrainState(jnp.ones((), jnp.int32), **variables, ema={}, optimizers={})
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(parallel.replicate(state), recipe, 0.0)
-    checkpoints.close()
+    manager = Checkpoints(workdir)
+    manager.save(parallel.replicate(state), recipe, 0.0, low_score)
+    manager.close()
     return workdir
 
 
@@ -48,3 +52,18 @@ def filled(shapes):
         return np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32)
 
     return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
+def packaged(monkeypatch, folder, recipe: Recipe, variables: dict) -> Path:
+    """Makes these variables those that come with jaxalign, in a file of this folder."""
+    path = Path(folder) / weights.WEIGHTS[weights.DEFAULT].file
+    checkpoints.write(path, recipe, variables)
+    data = path.read_bytes()
+    row = replace(
+        weights.WEIGHTS[weights.DEFAULT],
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    monkeypatch.setattr(weights, "FOLDER", path.parent)
+    monkeypatch.setitem(weights.WEIGHTS, weights.DEFAULT, row)
+    return path

@@ -9,7 +9,7 @@ from jaxalign.papers.recipes import STATED, faces, text, training
 from tests.helpers.commands import call
 
 
-OURS = ("light", "demo", "integral", "fan", "pipnet")  # recipes of none of the papers
+OURS = ("light", "demo", "drawn", "integral", "fan", "pipnet")  # recipes of none of the papers
 
 
 def test_every_recipe_of_a_paper_is_stated():

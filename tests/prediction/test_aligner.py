@@ -19,6 +19,7 @@ from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
+from jaxalign.prediction.aligner import REFINE
 from jaxalign.prediction.detection import Detection
 from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
@@ -325,6 +326,7 @@ class TestCommand:
         assert "broken.jpg: no photo" in printed.err
         found = written(tmp_path / "o")
         assert found["scheme"] == "ibug68" and "EXIF rotation applied" in found["frame"]
+        assert found["refine"] == REFINE
         plain, broken, turned = found["photos"]
         assert plain["status"] == turned["status"] == "ok" and broken["status"] == "unreadable"
         assert "no photo" in broken["reason"] and "faces" not in broken
@@ -345,10 +347,12 @@ class TestCommand:
 
     def test_low_confidence_and_no_pictures(self, checkpoint, album, tmp_path, capsys):
         boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
-        options = ["--boxes", boxes, "--min-score", 1.1, "--no-pictures"]
+        options = ["--boxes", boxes, "--min-score", 1.1, "--no-pictures", "--refine", 2]
         assert call(checkpoint, album / "a.png", *options, "--out", tmp_path / "o") == 0
         assert "1 photos: 1 low_confidence" in capsys.readouterr().out
-        (record,) = written(tmp_path / "o")["photos"]
+        found = written(tmp_path / "o")
+        assert found["refine"] == 2
+        (record,) = found["photos"]
         assert record["status"] == record["faces"][0]["status"] == "low_confidence"
         assert [p.name for p in (tmp_path / "o").iterdir()] == ["faces.json"]
 
@@ -504,6 +508,7 @@ class TestRefusals:
         line = self.line(capsys, checkpoint, album, "--boxes", "b.csv", "--detector-model", "m")
         assert "in place of a detector" in line
         assert "--batch -1" in self.line(capsys, checkpoint, album, "--batch", -1)
+        assert "--refine -1" in self.line(capsys, checkpoint, album, "--refine", -1)
         assert "--min-score nan" in self.line(capsys, checkpoint, album, "--min-score", "nan")
         assert "cannot be looked for" in self.line(capsys, checkpoint, 304 * "a")
         assert "none.jpg" in self.line(capsys, checkpoint, album / "none.jpg")

@@ -1,0 +1,49 @@
+"""Arrays by name, and texts about them, in one plain file, by the library safetensors."""
+
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401  so that NumPy knows bfloat16
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from jaxalign.errors import InputError
+
+
+SUFFIX = ".safetensors"
+
+
+def read(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """File -> its arrays by name, of the types stored, and the texts of its header.
+
+    Errors: InputError where the file is missing, of another kind, damaged or cut short.
+    """
+    return _opened(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})
+
+
+def read_header(path: Path | str) -> dict[str, str]:
+    """File -> the texts of its header alone. Errors: as `read`."""
+    return _opened(path, lambda file: {})[1]
+
+
+def write(path: Path | str, arrays: dict[str, np.ndarray], texts: dict[str, str]):
+    """The inverse of `read`. Several texts are written in no fixed order, one gives the same bytes
+    each time. Errors: InputError where the file cannot be written."""
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _opened(path, arrays_of):
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file; give a {SUFFIX} file")
+    try:
+        with safe_open(path, framework="np") as file:
+            return arrays_of(file), file.metadata() or {}
+    except (OSError, SafetensorError, AttributeError) as error:  # the last: a type NumPy lacks
+        reason = str(error).removeprefix("Error while deserializing header: ")
+        raise InputError(
+            f"{path}: damaged or cut short, or no {SUFFIX} file ({reason[:200]}); fetch it again"
+        ) from error

@@ -1,0 +1,71 @@
+"""Weights that come with jaxalign: a table of the files beside this one.
+
+Whatever takes a checkpoint takes their names. docs/model_card.md tells what they learned from, what
+they are for and where they fail. To replace a file, export one to another folder (jaxalign export
+--out NAME.safetensors prints its size and SHA-256), copy it here and change its row.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxalign.errors import InputError
+
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of checkpoints.write in FOLDER, and how to know it."""
+
+    file: str
+    size: int  # bytes
+    sha256: str
+    licence: str
+    about: str  # what everybody must know who uses them; the commands print it
+
+
+WEIGHTS = {
+    "drawn": Weights(
+        file="drawn.safetensors",
+        size=0,
+        sha256="@@",
+        licence="Apache-2.0",
+        about="learned from drawn faces alone, from no photo",
+    ),
+}
+DEFAULT = "drawn"
+
+
+def find(name: str = DEFAULT) -> Path:
+    """Name -> its file. Errors: InputError where it is not there."""
+    path = FOLDER / WEIGHTS[name].file
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; install jaxalign again, or give other weights")
+    return path
+
+
+def name_of(path: Path) -> str:
+    """The name of the weights whose file this is, "" of any other path."""
+    return next((name for name, one in WEIGHTS.items() if FOLDER / one.file == path), "")
+
+
+def check(path: Path):
+    """InputError where the file of packaged weights is not the one that came with jaxalign; any
+    other path passes."""
+    name = name_of(path)
+    if not name:
+        return
+    one, data = WEIGHTS[name], path.read_bytes()
+    if len(data) != one.size or hashlib.sha256(data).hexdigest() != one.sha256:
+        raise InputError(
+            f"{path}: not the file of {one.size} bytes with the SHA-256 {one.sha256} that comes "
+            "with jaxalign; install jaxalign again"
+        )
+
+
+def told(path: Path) -> str:
+    """A checkpoint's place in words: of packaged weights their name, and what they learned from."""
+    name = name_of(path)
+    return f"jaxalign's own weights {name!r}, {WEIGHTS[name].about}" if name else str(path)
