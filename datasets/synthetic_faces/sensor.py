@@ -14,7 +14,7 @@ SHRINK = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 ENLARGE = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST_EXACT)
 LUMA = np.tile([0.114, 0.587, 0.299], (3, 1))  # of (blue, green, red)
 SEPIA = np.array([[0.72], [0.9], [1.08]]) * LUMA
-EXPOSED = 0.5  # the mean level in the middle of a photo that is exposed for it
+EXPOSED = 0.53  # the mean level in the middle of a photo that is exposed for it
 SMALLEST = 16  # pixels along the side of a photo of low resolution
 
 
@@ -59,7 +59,7 @@ def sample(rng: np.random.Generator, blurred: bool, harsh: bool) -> Sensor:
     Two in five do hardly anything.
     """
     sensor = Sensor(noise=rng.uniform(0.5, 3), soft=rng.uniform(0, 0.008))
-    sensor = replace(sensor, metered=rng.uniform(0, 0.5) if harsh else rng.uniform(0.2, 0.9))
+    sensor = replace(sensor, metered=rng.uniform(0.1, 0.7) if harsh else rng.uniform(0.3, 1.0))
     if blurred:
         sensor = _blur(sensor, rng)
     if rng.random() < 0.4 and not harsh:
@@ -89,16 +89,16 @@ def _shrunk(sensor, rng, low, high):
 
 def _noise(sensor, rng, blurred):
     """Low resolution, noise, earlier compression, sharpening: what the picture suffers."""
-    if not blurred and rng.random() < 0.3:
-        sensor = _shrunk(sensor, rng, 18, 70)
+    if not blurred and rng.random() < 0.25:
+        sensor = _shrunk(sensor, rng, 20, 75)
     if rng.random() < 0.3:
         sensor = replace(sensor, noise=2 + 12 * rng.random() ** 2, chroma=12 * rng.random() ** 2)
     if not blurred and rng.random() < 0.15:  # a Bayer mosaic's softness, a cheap lens's
         sensor = replace(sensor, soft=rng.uniform(0.008, 0.02))
     if not blurred and rng.random() < 0.1:
         sensor = replace(sensor, motion=rng.uniform(0.03, 0.09), angle=rng.uniform(0, np.pi))
-    if rng.random() < 0.4:
-        sensor = replace(sensor, sharpen=rng.uniform(0.3, 1.8))
+    if rng.random() < 0.5:
+        sensor = replace(sensor, sharpen=rng.uniform(0.3, 2.0))
     if rng.random() < 0.5:
         least = 30 if sensor.pixels else 10
         sensor = replace(sensor, quality=int(rng.integers(least, 96)))
@@ -121,13 +121,13 @@ def _tone(sensor, rng, harsh):
         place = tuple(rng.uniform(0.1, 0.9, 2).tolist())
         sensor = replace(sensor, shade=rng.uniform(0.2, 0.7), middle=place)
     strength = 1.7 if harsh else 1.0
-    if rng.random() < 0.2:  # an old print, haze
+    if rng.random() < 0.13:  # an old print, haze
         low, high = rng.uniform(0, 0.25), rng.uniform(0.7, 1)
         sensor = replace(sensor, fade=(low, high))
     return replace(
         sensor,
         gamma=float(np.exp(rng.normal(0, 0.22))),
-        contrast=float(np.clip(rng.normal(0.3, 0.35), -0.4, 0.9)),
+        contrast=float(np.clip(rng.normal(0.35, 0.35), -0.4, 0.9)),
         black=strength * rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0,
         blown=strength * rng.uniform(0, 0.3) if rng.random() < 0.3 else 0.0,
     )

@@ -6,7 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxalign.datasets.synthetic_faces.sensor import ENLARGE, SHRINK, Sensor, expose, sample
+from jaxalign.datasets.synthetic_faces.sensor import (
+    ENLARGE,
+    EXPOSED,
+    SHRINK,
+    Sensor,
+    expose,
+    sample,
+)
 
 
 ROOM = np.array([0.1, 0.2, 0.05, 0.3])
@@ -79,7 +86,11 @@ def test_exposure_follows_the_middle_of_the_photo():
     dark = np.full((90, 90, 3), 230, np.uint8)
     dark[30:60, 30:60] = 40
     middles = [int(exposed(Sensor(metered=m), dark)[45, 45, 0]) for m in (0.0, 0.5, 1.0)]
-    assert middles[0] == 40 and 70 < middles[1] < 100 and middles[2] == pytest.approx(127.5, abs=1)
+    assert (
+        middles[0] == 40
+        and 70 < middles[1] < 100
+        and middles[2] == pytest.approx(255 * EXPOSED, abs=1)
+    )
 
 
 def test_shade_and_screen_darken():
