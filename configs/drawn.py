@@ -3,7 +3,7 @@
 Light integral regression at 128 px on the `union` of the schemes' points. No photo is trained on or
 validated on: the faces are drawn by datasets/synthetic_faces, and augmented strongly, for photos
 are to look like one more variation of them.
-Data: jaxalign prepare synthetic_faces --set train=24000.
+Data: jaxalign prepare synthetic_faces --set train=20000.
 """
 
 from jaxalign.augment import Augment
@@ -19,14 +19,14 @@ def config() -> Recipe:
             scheme="union",
             width=56,
             decoder_width=80,
-            epochs=9,
+            epochs=10,
             optimizer=Optimizer(
                 "adamw", 2e-3, "cosine", floor=0.005, warmup=0.3, weight_decay=0.05, clip=5.0
             ),
         ),
         data=Data(
-            train="synthetic_faces:train24000/train",
-            val="synthetic_faces:train24000/test",
+            train="synthetic_faces:train20000/train",
+            val="synthetic_faces:train20000/test",
             crop=Crop(landmarks=BoxRule(1.25), dataset=BoxRule(1.2), detector=BoxRule(1.25)),
             augment=Augment(
                 rotation=25,
