@@ -19,6 +19,7 @@ def config() -> Recipe:
             scheme="union",
             width=56,
             decoder_width=80,
+            prior=0.1,
             epochs=10,
             optimizer=Optimizer(
                 "adamw", 2e-3, "cosine", floor=0.005, warmup=0.3, weight_decay=0.05, clip=5.0

@@ -1,6 +1,7 @@
 """Maps to points, on the device: (B, h, w, K) -> points (B, K, 2) in map pixels, scores (B, K)."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,3 +126,35 @@ def _peak(vector, tau, sigma):
         beyond = sigma * jnp.sqrt(-2 * jnp.log(ratio))
         position += jnp.where(within, 0, jnp.where(best == 0, -beyond, beyond))
     return jnp.where(value <= 0, last / 2, position), jnp.maximum(value, 0)
+
+
+def onto(points: Given, mean: Given) -> tuple[Any, Any, Any]:
+    """(B, K, 2) points, (K, 2) shape about 0 -> the points centred, turned and scaled onto it by
+    least squares; and of the way there their centres (B, 1, 2), and (B, 2, 2) what they, as rows,
+    were multiplied by. NumPy or JAX."""
+    xp = jnp if isinstance(points, jax.Array) else np
+    centre = points.mean(-2, keepdims=True)
+    x, y = points[..., 0] - centre[..., 0], points[..., 1] - centre[..., 1]
+    size = (x**2 + y**2).sum(-1)
+    along = (x * mean[None, :, 0] + y * mean[None, :, 1]).sum(-1) / size
+    across = (x * mean[None, :, 1] - y * mean[None, :, 0]).sum(-1) / size
+    turn = xp.stack([xp.stack([along, across], -1), xp.stack([-across, along], -1)], -2)
+    return (points - centre) @ turn, centre, turn
+
+
+def likely(
+    points: Float[Array, "B K 2"], modes: Float[Given, "M K 2"], noise: float
+) -> Float[Array, "B K 2"]:
+    """The most probable shapes where points were found with errors.
+
+    `modes` as layers.facts.shape_modes: shapes are normally distributed about their mean. Errors
+    are normal and independent, of standard deviation `noise` in each coordinate, in units of the
+    shape's root mean square distance from its centre.
+    """
+    mean, modes = modes[:1], modes[1:]
+    seen, centre, turn = onto(points, mean[0])
+    variances = (modes**2).sum((1, 2))[None]
+    found = _einsum("bkd,mkd->bm", seen - mean, modes) / (variances + noise**2)
+    shape = mean + _einsum("bm,mkd->bkd", found, modes)
+    scale = turn[:, 0, 0] ** 2 + turn[:, 0, 1] ** 2
+    return shape @ (turn.swapaxes(1, 2) / scale[:, None, None]) + centre

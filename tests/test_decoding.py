@@ -107,3 +107,20 @@ def test_encode_then_decode(decode, encode, error, sigma):
     assert abs(off).max() <= error + 1e-4
     assert abs(off.mean((0, 1))).max() < 0.05 * max(error, 0.1)
     assert found.shape == (2, 200, 2) and score.shape == (2, 200)
+
+
+def test_likely_shapes_lose_what_no_training_face_shows():
+    rng = np.random.default_rng(0)
+    mean, way = rng.normal(size=(2, 30, 2))
+    mean -= mean.mean(0)
+    mean /= np.sqrt((mean**2).sum(1).mean())
+    way -= way.mean(0)
+    modes = np.stack([mean, 0.3 * way / np.linalg.norm(way)])
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    truth = 40 * (mean + 0.4 * modes[1]) @ turn + (7, -3)
+    found = truth + rng.normal(size=truth.shape)
+    likely = np.asarray(decoding.likely(jnp.asarray(found[None]), modes, 0.02))[0]
+    error, before = (np.linalg.norm(points - truth, axis=1).mean() for points in (likely, found))
+    assert error < 0.45 * before
+    moved = np.asarray(decoding.likely(jnp.asarray(3 * found[None] @ turn + (5, 6)), modes, 0.02))
+    np.testing.assert_allclose(moved[0], 3 * likely @ turn + (5, 6), atol=2e-3)

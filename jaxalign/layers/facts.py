@@ -14,3 +14,21 @@ def mean_shape(module: nn.Module, points: int) -> jax.Array:
     angle = 2 * jnp.pi * jnp.arange(points) / points
     circle = 0.5 + 0.3 * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
     return module.variable("batch_stats", "mean_shape", lambda: circle).value
+
+
+MODES = 48
+
+
+def shape_modes(module: nn.Module, points: int) -> jax.Array:
+    """Of the training faces: (1 + M, K, 2), the mean shape and the M = MODES largest ways to differ
+    from it (fewer where 2K is less), each as long as its standard deviation: the point distribution
+    model of Cootes et al. (1995). Shapes are centred, turned and scaled onto the mean, whose points
+    lie a root mean square of 1 from its centre.
+
+    A statistic as mean_shape; until it is measured there is no way to differ from a circle.
+    """
+    angle = 2 * jnp.pi * jnp.arange(points) / points
+    circle = jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
+    still = jnp.zeros((min(MODES, 2 * points), points, 2))
+    start = jnp.concatenate([circle[None], still])
+    return module.variable("batch_stats", "shape_modes", lambda: start).value

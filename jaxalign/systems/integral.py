@@ -15,6 +15,7 @@ from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.light import Light
+from jaxalign.layers import facts
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
 from jaxalign.optimizers import Optimizer
@@ -35,6 +36,7 @@ class IntegralNetwork(nn.Module):
     width: int = 64
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_width: int = 96
+    modes: bool = False  # whether it keeps the training faces' shape_modes
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -50,6 +52,8 @@ class IntegralNetwork(nn.Module):
             y = nn.relu(norm(f"lateral{level}_bn")(y))
             y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
             y = nn.relu(norm(f"smooth{level}_bn")(y))
+        if self.modes:
+            facts.shape_modes(self, self.points)
         # no bias: softmax over the map would not see it
         return nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
 
@@ -57,6 +61,9 @@ class IntegralNetwork(nn.Module):
 @dataclass(frozen=True)
 class Integral(SingleNetwork):
     """`criterion` of the maps: one of losses.LOSSES that takes logits; `map_weight`: its weight.
+    `prior` > 0: points are read as the most probable shape (decoding.likely) where each has an
+    error of this standard deviation, in units of the face's root mean square radius: for networks
+    that are to see other photos than they were trained on. It takes no part in training.
     `sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing loss in
     map pixels. `outside` is masked unless told: a mean place under a map never leaves it."""
 
@@ -70,6 +77,7 @@ class Integral(SingleNetwork):
     wing_width: float = 2.0
     wing_curvature: float = 0.5
     map_weight: float = 0.5
+    prior: float = 0.0
     epochs: float = 60
     optimizer: Optimizer = field(
         default_factory=lambda: Optimizer("adamw", 2e-3, "cosine", floor=0.01, warmup=2)
@@ -80,6 +88,7 @@ class Integral(SingleNetwork):
         self.check_multiples(size=32)
         self.check_choices(criterion=[name for name, loss in losses.LOSSES.items() if loss.logits])
         self.check_above(0, "sigma", "wing_width", "wing_curvature")
+        self.check_least(prior=0)
         if len(self.blocks) != 4 or not all(type(n) is int and n > 0 for n in self.blocks):
             self.refuse("blocks", "must be four whole numbers above 0")
 
@@ -90,11 +99,21 @@ class Integral(SingleNetwork):
             width=self.width,
             blocks=self.blocks,
             decoder_width=self.decoder_width,
+            modes=self.prior > 0,
             dtype=jnp.dtype(self.dtype),
         )
 
+    def maps(self, variables, images):
+        logits = super().maps(variables, images)
+        if not self.prior:
+            return logits
+        return logits, variables["batch_stats"]["network"]["shape_modes"]
+
     def decode(self, maps):
-        points, score = decoding.soft_argmax(maps)
+        logits, modes = maps if self.prior else (maps, None)
+        points, score = decoding.soft_argmax(logits)
+        if modes is not None:
+            points = decoding.likely(points, modes, self.prior)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):

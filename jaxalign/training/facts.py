@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from jaxalign import decoding
 from jaxalign.errors import InputError
+from jaxalign.layers.facts import MODES
 from jaxalign.pipeline import Crop
 from jaxalign.samples import Sample
 
@@ -29,7 +31,31 @@ def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     return np.sum(shapes, 0) / total[:, None]
 
 
-FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {"mean_shape": mean_shape}
+def shape_modes(source: Sequence[Sample], crop: Crop) -> np.ndarray:
+    """As layers.facts.shape_modes, of the faces with all points labelled; ways to differ that they
+    do not show are zero. Errors: InputError where fewer than two are labelled so."""
+    whole = [np.asarray(s["points"], np.float64) for s in source if np.all(s["labelled"])]
+    if len(whole) < 2:
+        raise InputError("fewer than two training faces have all points labelled")
+    shapes = np.stack(whole)
+    mean = shapes[0]
+    for _ in range(5):
+        mean = mean - mean.mean(0)
+        mean /= np.sqrt((mean**2).sum(1).mean())
+        aligned = decoding.onto(shapes, mean)[0]
+        mean = aligned.mean(0)
+    faces, points, _ = shapes.shape
+    _, spread, ways = np.linalg.svd((aligned - mean).reshape(faces, -1), full_matrices=False)
+    modes = np.zeros((min(MODES, 2 * points), points, 2))
+    count = min(len(modes), len(ways))
+    modes[:count] = (ways * spread[:, None] / np.sqrt(faces))[:count].reshape(count, points, 2)
+    return np.concatenate([mean[None], modes])
+
+
+FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {
+    "mean_shape": mean_shape,
+    "shape_modes": shape_modes,
+}
 
 
 def told(batch_stats: dict, source: Sequence[Sample], crop: Crop) -> dict:

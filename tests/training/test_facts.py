@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxalign
-from jaxalign import checkpoints
+from jaxalign import checkpoints, decoding
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop, crop_face
 from jaxalign.recipe import Recipe, override
@@ -59,3 +59,30 @@ def test_statistics_that_an_older_version_kept_are_passed_over(tmp_path):
     }
     aligner = jaxalign.load(saved(recipe, older, tmp_path / "w"))
     assert aligner.system == recipe.system
+
+
+def test_shape_modes_are_those_of_the_shapes():
+    rng = np.random.default_rng(0)
+    mean, way = rng.normal(size=(2, 12, 2))
+    mean -= mean.mean(0)
+    mean /= np.sqrt((mean**2).sum(1).mean())
+    way -= way.mean(0)
+    for shape in (mean, mean[:, ::-1] * (-1, 1)):  # a way that is neither growth nor turn
+        way -= shape * (way * shape).sum() / (shape**2).sum()
+    way *= 0.2 / np.linalg.norm(way)
+    samples = []
+    for amount in rng.normal(size=400):
+        points = 50 * (mean + amount * way) @ np.array([[0.6, -0.8], [0.8, 0.6]]) + (30, 40)
+        samples.append({"points": points, "labelled": np.ones(12, bool)})
+    samples.append({"points": 0 * points, "labelled": np.arange(12) > 0})
+    found = facts.shape_modes(samples, Crop())
+    assert found.shape == (1 + 24, 12, 2)
+    turned, _, turn = decoding.onto(mean[None], found[0])
+    np.testing.assert_allclose(turned[0], found[0], atol=0.01)
+    np.testing.assert_allclose(np.linalg.norm(found[1]), 0.2, rtol=0.1)
+    along = (
+        np.abs((way @ turn[0] * found[1]).sum()) / np.linalg.norm(way) / np.linalg.norm(found[1])
+    )
+    assert along > 0.99 and np.abs(found[2:]).max() < 0.01
+    with pytest.raises(InputError, match="fewer than two"):
+        facts.shape_modes(samples[-1:], Crop())
