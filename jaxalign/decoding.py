@@ -129,16 +129,17 @@ def _peak(vector, tau, sigma):
 
 
 def onto(points: Given, mean: Given) -> tuple[Any, Any, Any]:
-    """(B, K, 2) points, (K, 2) shape about 0 -> the points centred, turned and scaled onto it by
-    least squares; and of the way there their centres (B, 1, 2), and (B, 2, 2) what they, as rows,
-    were multiplied by. NumPy or JAX."""
+    """(B, K, 2) points, (K, 2) shape about 0 -> the points centred, scaled to a root mean square
+    distance of 1 from their centre and turned onto the shape; and of the way there their centres
+    (B, 1, 2), and (B, 2, 2) what they, as rows, were multiplied by. NumPy or JAX."""
     xp = jnp if isinstance(points, jax.Array) else np
     centre = points.mean(-2, keepdims=True)
     x, y = points[..., 0] - centre[..., 0], points[..., 1] - centre[..., 1]
-    size = (x**2 + y**2).sum(-1)
-    along = (x * mean[None, :, 0] + y * mean[None, :, 1]).sum(-1) / size
-    across = (x * mean[None, :, 1] - y * mean[None, :, 0]).sum(-1) / size
+    along = (x * mean[None, :, 0] + y * mean[None, :, 1]).sum(-1)
+    across = (x * mean[None, :, 1] - y * mean[None, :, 0]).sum(-1)
+    size = xp.sqrt((x**2 + y**2).mean(-1) * (along**2 + across**2))
     turn = xp.stack([xp.stack([along, across], -1), xp.stack([-across, along], -1)], -2)
+    turn = turn / size[:, None, None]
     return (points - centre) @ turn, centre, turn
 
 

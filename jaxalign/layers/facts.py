@@ -22,8 +22,8 @@ MODES = 48
 def shape_modes(module: nn.Module, points: int) -> jax.Array:
     """Of the training faces: (1 + M, K, 2), the mean shape and the M = MODES largest ways to differ
     from it (fewer where 2K is less), each as long as its standard deviation: the point distribution
-    model of Cootes et al. (1995). Shapes are centred, turned and scaled onto the mean, whose points
-    lie a root mean square of 1 from its centre.
+    model of Cootes et al. (1995). Shapes are centred, scaled to a root mean square distance of 1
+    from their centre, and turned onto the mean (decoding.onto).
 
     A statistic as mean_shape; until it is measured there is no way to differ from a circle.
     """

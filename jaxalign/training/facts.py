@@ -38,10 +38,8 @@ def shape_modes(source: Sequence[Sample], crop: Crop) -> np.ndarray:
     if len(whole) < 2:
         raise InputError("fewer than two training faces have all points labelled")
     shapes = np.stack(whole)
-    mean = shapes[0]
+    mean = shapes[0] - shapes[0].mean(0)
     for _ in range(5):
-        mean = mean - mean.mean(0)
-        mean /= np.sqrt((mean**2).sum(1).mean())
         aligned = decoding.onto(shapes, mean)[0]
         mean = aligned.mean(0)
     faces, points, _ = shapes.shape
