@@ -13,7 +13,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import Aligner
 from jaxalign.prediction.predictor import Predictor, next_squares, predict_faces, roll
-from jaxalign.schemes import AFLW19, IBUG68, SCHEMES
+from jaxalign.schemes import AFLW19, IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
 
@@ -208,6 +208,15 @@ class TestSquares:
         centre, side, degrees = self.square(UPRIGHT, crop)
         np.testing.assert_allclose(centre, annotated[0], atol=1e-9)
         assert side == pytest.approx(annotated[1]) and degrees == 0
+
+    def test_points_that_do_not_span_the_landmark_box_do_not_count(self):
+        points = np.random.default_rng(0).uniform(size=(1, UNION.num_points, 2))
+        first = [CROP.around(points[0, list(UNION.framed)])[:2]]
+        alone = next_squares(points, first, CROP, UNION)[0]
+        eyes = {i for name, curve in UNION.curves.items() if "eye_" in name for i in curve}
+        points[:, list(set(range(UNION.num_points)) - eyes - set(UNION.framed))] = 9
+        for one, other in zip(alone, next_squares(points, first, CROP, UNION)[0], strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 class TestRoll:
