@@ -99,6 +99,12 @@ def test_the_demo_goes_the_whole_road(monkeypatch, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "NME 2.50 % (box) on 600 synthetic faces" in printed
     assert "$ jaxalign train --config demo" in printed and "jaxalign prepare ibug_300w" in printed
+    (tmp_path / "runs/drawn").symlink_to(tmp_path / "runs/demo")
+    called.clear()
+    assert main(["demo", "--config", "drawn"]) == 0
+    assert called[0][1].settings == ["train=20000"] and called[1][1].workdir == "runs/drawn"
+    assert main(["demo", "--config", "integral_ibug_300w"]) == 2
+    assert "demo draws its faces" in capsys.readouterr().err
     fake("train", 2)
     called.clear()
     assert main(["demo"]) == 2 and [name for name, _ in called] == ["prepare", "train"]
