@@ -60,8 +60,10 @@ class Crop(Settings):
             raise InputError(
                 f"{sample['id']} has no {self.box} box; it has: {', '.join(sample['boxes'])}"
             )
-        points = np.asarray(sample["points"])
-        points = points[sample.get("framed", np.ones(len(points), bool))]
+        points = None
+        if self.centroid:
+            points = np.asarray(sample["points"])
+            points = points[sample.get("framed", np.ones(len(points), bool))]
         centre, side = self._square(box, self.box, points)
         if not side > 0:
             raise InputError(f"{sample['id']}: its {self.box} box {box} has no extent")
