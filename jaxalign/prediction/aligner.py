@@ -12,6 +12,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
 from jaxalign.prediction.predictor import Predictor, fitting_batch, fitting_size
+from jaxalign.prediction.search import SHARE, Auto, Search, named, search
 from jaxalign.systems.interface import System
 
 
@@ -23,7 +24,8 @@ class Face:
 
     points: np.ndarray  # (K, 2) float32, in the order of the system's scheme
     scores: np.ndarray  # (K,) float32 in 0..1, as the system's decoder defines them
-    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin
+    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin;
+    # that of the points themselves where the network verified the detector's
     origin: str  # of the box: the detector's name, or "given"
     score: float  # mean of `scores`
     status: str  # "ok", or "low_confidence" where `score` is below the aligner's min_score
@@ -47,6 +49,11 @@ class Aligner:
     Boxes, a detector's or given ones, are taken for rectangles around the landmarks, and cropped
     by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
     points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
+
+    A detector that offers `stages` (search.Search) finds candidates: those whose score is below
+    `least_score` are dropped, and of overlapping ones the best is kept.
+
+    Several threads may use one Aligner, with any of our detectors.
     """
 
     def __init__(
@@ -55,12 +62,16 @@ class Aligner:
         variables: dict,
         crop: Crop,
         *,
-        detector: Detector | None = None,
+        detector: Detector | str | None = None,
         batch: int = 0,
         min_score: float = 0.0,
+        least_score: float = 0.0,
     ):
         self.system, self.rule = system, crop.landmarks
-        self.detector = detector or Cascade()
+        if detector in (None, "auto"):  # without a score nothing can be verified
+            detector = Auto() if least_score else Cascade()
+        self.detector = named(detector) if isinstance(detector, str) else detector
+        self.least_score = least_score
         self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
         self.min_score = min_score
         self._predictor = Predictor(system)
@@ -91,17 +102,32 @@ class Aligner:
         if len(boxes) != len(images):
             raise InputError(f"boxes for {len(boxes)} images, but there are {len(images)}")
         faces, squares = [[] for _ in images], []  # squares: image, its place, box, origin
+        searched = {}
         for place, (image, given) in enumerate(zip(images, boxes, strict=True)):
             try:
                 image = photos.as_rgb(image)
                 known = None if given is None else checked(given, image)
             except InputError as error:
                 raise InputError(f"image {place}: {error}") from None
-            if known is None:
-                origin, known = self.detector.name, [found.box for found in self.detector(image)]
+            if known is None and isinstance(self.detector, Search):
+                searched[place] = image
+            elif known is None:
+                found = [face.box for face in self.detector(image)]
+                squares += [(image, place, box, self.detector.name) for box in found]
             else:
-                origin = "given"
-            squares += [(image, place, box, origin) for box in known]
+                squares += [(image, place, box, "given") for box in known]
+        for place, face in self._faces(squares):
+            faces[place].append(face)
+        if isinstance(self.detector, Search):
+            for place, found in search(
+                self.detector, searched, self._faces, self.least_score
+            ).items():
+                faces[place] = found
+        return faces
+
+    def _faces(self, squares) -> list[tuple[int, Face]]:
+        """[(image, its place, box, origin)] -> place, face of each."""
+        faces = []
         for (_, place, box, origin), points, scores in zip(
             squares, *self._points([(image, box) for image, _, box, _ in squares]), strict=True
         ):
@@ -110,7 +136,7 @@ class Aligner:
             face = Face(
                 points=points, scores=scores, box=box, origin=origin, score=score, status=status
             )
-            faces[place].append(face)
+            faces.append((place, face))
         return faces
 
     def _points(self, faces):
@@ -160,20 +186,23 @@ def load(
     path: Path | str,
     which: str = "best",
     *,
-    detector: Detector | None = None,
+    detector: Detector | str | None = None,
     batch: int = 0,
     min_score: float | None = None,
 ) -> Aligner:
     """A run's work directory (its `which` step: "best" or "latest"), or a step's folder -> Aligner.
 
-    `detector`, `batch` and `min_score` are the Aligner's; by default the score that 99 % of the
-    faces reached on which the run validated. Errors: InputError where there is no checkpoint, or it
-    is damaged or of another program.
+    `detector` finds faces: any object with a Detector's call, or a name of search.DETECTORS.
+    Default: "auto" where the checkpoint notes the score that 99 % of the faces reached on which the
+    run validated, else "cascade". `batch` and `min_score` are the Aligner's, the latter by default
+    that score. Errors: InputError where there is no checkpoint, or it is damaged or of another
+    program, and where a detector cannot be had.
     """
     recipe, variables, step = checkpoints.load(path, which)
+    low_score = checkpoints.low_score(step)
     if min_score is None:
-        min_score = checkpoints.low_score(step)
+        min_score = low_score
     return Aligner(
         recipe.system, variables, recipe.data.crop,
-        detector=detector, batch=batch, min_score=min_score,
+        detector=detector, batch=batch, min_score=min_score, least_score=SHARE * low_score,
     )  # fmt: skip
