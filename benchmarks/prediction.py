@@ -8,9 +8,10 @@ needs: photos, and a checkpoint of jaxalign train or a recipe. Leaves a printed 
 
 Medians in milliseconds, with their 10 and 90 % quantiles, of the photos on which a face is found:
 `crop`, `network` and `decode` of the largest face of each, the last two a system's `maps` and
-`decode`. Every call is waited for, and compiled before. `all` is the whole way in one call,
-`aligner(photos.read(path))`, of all faces of the photo; `draw` is the PNG with their points. What a
-system costs does not depend on its weights: `--config` takes random ones.
+`decode`; `detect` of auto ends with its first candidates, not verified. Every call is waited for,
+and compiled before. `all` is the whole way in one call, `aligner(photos.read(path))`, of all faces
+of the photo; `draw` is the PNG with their points. What a system costs does not depend on its
+weights: `--config` takes random ones.
 
 With --sides each photo is first brought to the size at which its largest face's crop has so many
 pixels, each size in a process of its own, whose peak resident memory stands beside its times. The

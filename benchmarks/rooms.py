@@ -32,6 +32,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "samples",
         "records",
         "tensors",
+        "downloads",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),
@@ -47,7 +48,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
     "training": ("training", "torch_files"),
     "export": ("export",),
     "papers": ("papers",),
-    "commands": ("commands", "downloads", "__init__", "__main__"),
+    "commands": ("commands", "__init__", "__main__"),
 }
 DOWN, UP = {"color": "#7f8fa6", "alpha": 0.75}, {"color": "#c0261c"}
 ROOM_OF = {module: room for room, modules in ROOMS.items() for module in modules}

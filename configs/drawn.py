@@ -28,6 +28,7 @@ def config() -> Recipe:
         data=Data(
             train="synthetic_faces:train20000/train",
             val="synthetic_faces:train20000/test",
+            test="synthetic_faces:train20000/test",
             crop=Crop(landmarks=BoxRule(1.25), dataset=BoxRule(1.2), detector=BoxRule(1.25)),
             augment=Augment(
                 rotation=25,

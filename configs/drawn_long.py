@@ -19,6 +19,7 @@ def config() -> Recipe:
             recipe.data,
             train="synthetic_faces:train200000/train",
             val="synthetic_faces:train200000/test",
+            test="synthetic_faces:train200000/test",
             threads=12,
         ),
         training=replace(recipe.training, batch=128),

@@ -5,6 +5,7 @@ Benchmarks are not among them: their owners ask for a licence, so their files ar
 
 import hashlib
 import os
+import threading
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -13,7 +14,6 @@ from pathlib import Path
 from jaxalign.errors import InputError
 
 
-CACHE = "~/.cache/jaxalign/models"
 TIMEOUT = 60  # seconds without an answer
 
 
@@ -26,29 +26,63 @@ class Download:
     url: str
     size: int  # bytes
     sha256: str
+    option: str  # of the command that takes such a file
 
 
 FILES = {
     "yunet": Download(
-        about="YuNet, a face detector for --detector-model (MIT licence, OpenCV Zoo)",
+        about="YuNet, a face detector for --detector yunet (MIT licence, OpenCV Zoo)",
         name="face_detection_yunet_2023mar.onnx",
         url="https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
         "face_detection_yunet_2023mar.onnx",
         size=232_589,
         sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        option="--detector-model",
     ),
 }
 
 
-def fetch(wanted: Download, folder: Path | str = CACHE) -> Path:
-    """The file in `folder`, fetched unless it is there. A half or a wrong one is never left there.
+def cache() -> Path:
+    """Where fetched files are kept: $JAXALIGN_CACHE, or jaxalign/models in $XDG_CACHE_HOME, or in
+    ~/.cache. Errors: InputError where there is no home folder and neither is set."""
+    own, base = (os.environ.get(name) for name in ("JAXALIGN_CACHE", "XDG_CACHE_HOME"))
+    try:
+        return Path(own or f"{base or '~/.cache'}/jaxalign/models").expanduser()
+    except RuntimeError:  # the user has no home folder
+        raise InputError(
+            "no home folder to keep fetched files in; set JAXALIGN_CACHE to a folder, or give "
+            "--detector-model FILE"
+        ) from None
 
-    Errors: InputError that names the URL, where it cannot be fetched or is another file.
+
+def fetch(wanted: Download, folder: Path | str = "") -> Path:
+    """The file in `folder` (default: `cache()`), fetched unless it is there.
+
+    A half or a wrong one is never left there. Errors: InputError that names the URL, where it
+    cannot be fetched or kept, or is another file.
     """
-    path = Path(folder).expanduser() / wanted.name
-    if path.is_file() and _is(wanted, path.read_bytes()):
-        return path
-    by_hand = f"fetch {wanted.url} by hand"
+    path = (Path(folder).expanduser() if folder else cache()) / wanted.name
+    by_hand = f"fetch {wanted.url} by hand, for {wanted.option}"
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        if path.is_file() and _is(wanted, path.read_bytes()):
+            return path
+        data = _fetched(wanted, by_hand)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be kept there ({error.strerror}); name another folder by --out or "
+            f"JAXALIGN_CACHE, or {by_hand}"
+        ) from None
+    return path
+
+
+def _fetched(wanted, by_hand) -> bytes:
     try:
         with urllib.request.urlopen(wanted.url, timeout=TIMEOUT) as answer:
             data = answer.read(wanted.size + 1)
@@ -58,19 +92,9 @@ def fetch(wanted: Download, folder: Path | str = CACHE) -> Path:
     if not _is(wanted, data):
         raise InputError(
             f"{wanted.name}: what was fetched is not the file of {wanted.size} bytes with the "
-            f"SHA-256 {wanted.sha256}; {by_hand} and compare"
+            f"SHA-256 {wanted.sha256}; {by_hand}, and compare"
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
-    return path
+    return data
 
 
 def _is(wanted, data):

@@ -7,14 +7,14 @@ examples:
 
 needs: for yunet, a way to github.com. Nothing is fetched that asks for a licence: benchmarks are
 downloaded by hand, from their owners, as their lines say.
-leaves: of yunet its ONNX file in the --out folder, its size and SHA-256 checked, to be named by
-jaxalign predict --detector-model; else nothing but the printed lines.
+leaves: of yunet its ONNX file in the --out folder, its size and SHA-256 checked, for jaxalign
+predict --detector yunet; else nothing but the printed lines.
 """
 
 import argparse
 
 from jaxalign.commands import new_parser, run
-from jaxalign.downloads import CACHE, FILES, fetch
+from jaxalign.downloads import FILES, fetch
 from jaxalign.errors import InputError, typed
 
 
@@ -23,8 +23,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("what", nargs="?", metavar="WHAT",
                         help=f"a benchmark, or {' or '.join(FILES)} (default: a list of "
                         "all)")  # fmt: skip
-    parser.add_argument("--out", default=CACHE, metavar="DIR",
-                        help="where a fetched file is put (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--out", default="", metavar="DIR", help="where a fetched file is put "
+                        "(default: where --detector yunet looks: $JAXALIGN_CACHE, or "
+                        "jaxalign/models in $XDG_CACHE_HOME or ~/.cache)")  # fmt: skip
     return parser
 
 
@@ -36,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
 def _download(what, folder):
     if what in FILES:
         path = fetch(FILES[what], folder)
-        print(f"{path}\nnext: {typed('predict')} --ckpt W --detector-model {path} PHOTO")
+        option = f"--detector-model {path}" if folder else f"--detector {what}"
+        print(f"{path}\nnext: {typed('predict')} --ckpt W {option} PHOTO")
         return
 
     from jaxalign.datasets import BENCHMARKS

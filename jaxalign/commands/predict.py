@@ -4,7 +4,7 @@ examples:
   jaxalign predict me.jpg --out found
   jaxalign predict holiday/ "album/**/*.jpg"
   jaxalign predict --ckpt runs/300w me.jpg
-  jaxalign predict --ckpt runs/300w holiday/ --detector-model face_detection_yunet_2023mar.onnx
+  jaxalign predict --ckpt runs/300w holiday/ --detector yunet
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
   jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
@@ -40,9 +40,14 @@ def parser() -> argparse.ArgumentParser:
                         "landmarks, pixels of the photo counted from 0, in place of a detector: "
                         "CSV with photo,x0,y0,x1,y1, or a JSON list of "
                         "objects with photo (its path as given, or its name), box")  # fmt: skip
+    parser.add_argument("--detector", default="", metavar="NAME", help="what finds the faces: auto "
+                        "(OpenCV's cascades, what they find verified by the network), cascade "
+                        "(OpenCV's frontal one alone), yunet (its file, 233 kB, is fetched on "
+                        "first use), dlib (where it is installed) (default: auto; cascade where "
+                        "the checkpoint notes no score to verify by)")  # fmt: skip
     parser.add_argument("--detector-model", default="", metavar="FILE",
-                        help="ONNX file of OpenCV's YuNet, which jaxalign download yunet fetches "
-                        "(default: OpenCV's frontal cascade)")  # fmt: skip
+                        help="yunet's ONNX file, in place of the one that jaxalign download yunet "
+                        "fetches")  # fmt: skip
     parser.add_argument("--min-score", type=float, metavar="S", help="a face whose mean score is "
                         "below has low confidence (default: what 99 %% of the faces reached that "
                         "training validated on)")  # fmt: skip
@@ -74,7 +79,8 @@ def _predict(arguments):
     counts = predict(
         arguments.ckpt, arguments.out, arguments.photos, which=arguments.which,
         video=arguments.video, smooth=arguments.smooth, boxes=arguments.boxes,
-        detector_model=arguments.detector_model, min_score=arguments.min_score,
+        detector=arguments.detector, detector_model=arguments.detector_model,
+        min_score=arguments.min_score,
         pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
         scheme=arguments.scheme, refine=arguments.refine,
     )  # fmt: skip
@@ -87,8 +93,10 @@ def _check(arguments):
         raise InputError("give photos (files, folders, patterns) or --video FILE")
     if arguments.smooth and not arguments.video:
         raise InputError("--smooth goes with --video: single photos cannot be smoothed")
-    if arguments.boxes and (arguments.video or arguments.detector_model):
+    if arguments.boxes and (arguments.video or arguments.detector or arguments.detector_model):
         raise InputError("--boxes goes with photos, and in place of a detector")
+    if arguments.detector_model and arguments.detector not in ("", "yunet"):
+        raise InputError(f"--detector-model goes with --detector yunet, not {arguments.detector}")
     if arguments.batch < 0:
         raise InputError(f"--batch {arguments.batch}: must be 1 or more")
     if arguments.refine is not None and arguments.refine < 0:

@@ -13,6 +13,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
 from jaxalign.prediction.predictor import Predictor, by_size, fitting_batch, next_squares
+from jaxalign.prediction.search import SHARE, Auto, Search, named, search
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
@@ -28,7 +29,8 @@ class Face:
 
     points: np.ndarray  # (K, 2) float32, in the order of the aligner's scheme
     scores: np.ndarray  # (K,) float32 in 0..1, as the system's decoder defines them
-    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin
+    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin;
+    # that of the points themselves where the network verified the detector's
     origin: str  # of the box: the detector's name, or "given"
     score: float  # mean of the scores of all points that the network gives, converted or not
     status: str  # "ok", or "low_confidence" where `score` is below the aligner's min_score
@@ -53,6 +55,11 @@ class Aligner:
     by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
     points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
 
+    A detector that offers `stages` (search.Search) finds candidates: those whose score is below
+    `least_score` are dropped, and of overlapping ones the best is kept.
+
+    Several threads may use one Aligner, with any of our detectors.
+
     `refine`: how often a face is cropped again around the points found, by the same rule, and
     predicted once more. That mends a box that is off, and costs the network's time again. Points
     and scores are of the last look, `Face.box` is the first one's. A face whose second square would
@@ -69,9 +76,10 @@ class Aligner:
         variables: dict,
         crop: Crop,
         *,
-        detector: Detector | None = None,
+        detector: Detector | str | None = None,
         batch: int = 0,
         min_score: float = 0.0,
+        least_score: float = 0.0,
         scheme: str = "",
         refine: int = REFINE,
     ):
@@ -79,7 +87,10 @@ class Aligner:
             raise InputError(f"refine={refine}: must be 0 or more")
         self.system, self.crop, self.rule = system, crop, crop.landmarks
         self.refine = refine
-        self.detector = detector or Cascade()
+        if detector in (None, "auto"):  # without a score nothing can be verified
+            detector = Auto() if least_score else Cascade()
+        self.detector = named(detector) if isinstance(detector, str) else detector
+        self.least_score = least_score
         self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
         self.min_score = min_score
         own = system.points
@@ -115,28 +126,43 @@ class Aligner:
         if len(boxes) != len(images):
             raise InputError(f"boxes for {len(boxes)} images, but there are {len(images)}")
         faces, squares = [[] for _ in images], []  # squares: image, its place, box, origin
+        searched = {}
         for place, (image, given) in enumerate(zip(images, boxes, strict=True)):
             try:
                 image = photos.as_rgb(image)
                 known = None if given is None else checked(given, image)
             except InputError as error:
                 raise InputError(f"image {place}: {error}") from None
-            if known is None:
-                origin, known = self.detector.name, [found.box for found in self.detector(image)]
+            if known is None and isinstance(self.detector, Search):
+                searched[place] = image
+            elif known is None:
+                found = [face.box for face in self.detector(image)]
+                squares += [(image, place, box, self.detector.name) for box in found]
             else:
-                origin = "given"
-            squares += [(image, place, box, origin) for box in known]
+                squares += [(image, place, box, "given") for box in known]
+        for place, face, _ in self._faces(squares):
+            faces[place].append(face)
+        if isinstance(self.detector, Search):
+            for place, found in search(
+                self.detector, searched, self._faces, self.least_score
+            ).items():
+                faces[place] = found
+        return faces
+
+    def _faces(self, squares) -> list[tuple[int, Face, np.ndarray]]:
+        """[(image, its place, box, origin)] -> place, face of each, its points' landmark box."""
+        faces, framed = [], list(self.system.points.framed or range(self.system.points.num_points))
         for (_, place, box, origin), points, scores in zip(
             squares, *self._points([(image, box) for image, _, box, _ in squares]), strict=True
         ):
-            score = float(scores.mean())
+            score, seen = float(scores.mean()), geometry.landmark_box(points[framed])
             if self._converter:
                 points, scores = self._converter.predicted(points, scores)
             status = "ok" if score >= self.min_score else "low_confidence"
             face = Face(
                 points=points, scores=scores, box=box, origin=origin, score=score, status=status
             )
-            faces[place].append(face)
+            faces.append((place, face, seen))
         return faces
 
     def _points(self, faces):
@@ -193,7 +219,7 @@ def load(
     path: Path | str | None = None,
     which: str = "best",
     *,
-    detector: Detector | None = None,
+    detector: Detector | str | None = None,
     batch: int = 0,
     min_score: float | None = None,
     scheme: str = "",
@@ -203,15 +229,18 @@ def load(
 
     `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
     of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
-    `detector`, `batch`, `min_score`, `scheme` and `refine` are the Aligner's; `min_score` is by
-    default the score that 99 % of the faces reached on which the run validated. Errors: InputError
-    where there is no checkpoint, or it is damaged or of another program, or does not give that
-    scheme.
+    `detector` finds faces: any object with a Detector's call, or a name of search.DETECTORS.
+    Default: "auto" where the checkpoint notes the score that 99 % of the faces reached on which the
+    run validated, else "cascade". `batch`, `min_score`, `scheme` and `refine` are the Aligner's;
+    `min_score` is by default that score. Errors: InputError where there is no checkpoint, or it is
+    damaged or of another program, or does not give that scheme, and where a detector cannot be had.
     """
     recipe, variables, step = checkpoints.load(path, which)
+    low_score = checkpoints.low_score(step)
     if min_score is None:
-        min_score = checkpoints.low_score(step)
+        min_score = low_score
     return Aligner(
         recipe.system, variables, recipe.data.crop,
-        detector=detector, batch=batch, min_score=min_score, scheme=scheme, refine=refine,
+        detector=detector, batch=batch, min_score=min_score, least_score=SHARE * low_score,
+        scheme=scheme, refine=refine,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from jaxalign import checkpoints, drawing, parallel, photos, weights
 from jaxalign.errors import InputError
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
+from jaxalign.prediction.search import named
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.schemes import Scheme
 
@@ -39,6 +40,7 @@ def predict(
     video: str = "",
     smooth: bool = False,
     boxes: Path | str = "",
+    detector: str = "",
     detector_model: Path | str = "",
     min_score: float | None = None,
     pictures: bool = True,
@@ -51,21 +53,26 @@ def predict(
     a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
     jaxalign): FILE in the folder `out`, and pictures.
 
-    `boxes`: a file of read_boxes, in place of a detector; `detector_model`: YuNet's. `smooth` is of
-    a video's points, `min_score`, `batch`, `scheme` and `refine` are the Aligner's. Prints what it
-    does. Returns how many photos or frames have which status: ok, low_confidence, no_face,
-    unreadable. Errors: InputError, before anything is computed where possible.
+    `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
+    as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
+    `batch`, `scheme` and `refine` are the Aligner's. Prints what it does. Returns how many photos
+    or frames have which status: ok, low_confidence, no_face, unreadable.
+    Errors: InputError, before anything is computed where possible.
     """
     paths = photos.find(list(patterns))
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
-    detector = YuNet(detector_model) if detector_model else None
+    finder = YuNet(detector_model) if detector_model else detector
+    if isinstance(finder, str) and finder not in ("", "auto"):
+        finder = named(finder)
     step = checkpoints.find_step(ckpt, which)
     print(f"device: {parallel.start(require)}\n{weights.told(step)}", flush=True)
     aligner = load(
-        step, detector=detector, batch=batch, min_score=min_score, scheme=scheme,
+        step, detector=finder or None, batch=batch, min_score=min_score, scheme=scheme,
         refine=REFINE if refine is None else refine,
     )  # fmt: skip
+    if not boxes:
+        print(f"detector: {aligner.detector.name}")
     if aligner.system.note:
         print(aligner.system.note)
     below = f"a mean score below {aligner.min_score:.3f}"

@@ -21,6 +21,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import REFINE
 from jaxalign.prediction.detection import Detection
+from jaxalign.prediction.search import DETECTORS, SHARE
 from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
@@ -483,6 +484,28 @@ class TestCommand:
         assert call(checkpoint, album / "a.png", *more) == 0
         assert "low_confidence: a mean score below 0.250" in capsys.readouterr().out
 
+    def test_a_detector_by_its_name(self, checkpoint, album, tmp_path, monkeypatch, capsys):
+        """One of a fork's too; without a noted score nothing can be verified."""
+        monkeypatch.setitem(DETECTORS, "mine", Everywhere)
+        options = ["--out", tmp_path / "o", "--no-pictures"]
+        assert call(checkpoint, album / "a.png", "--detector", "mine", *options) == 0
+        assert "detector: everywhere\n" in capsys.readouterr().out
+        (record,) = written(tmp_path / "o")["photos"]
+        assert [face["origin"] for face in record["faces"]] == ["everywhere"]
+        assert call(checkpoint, album / "a.png", "--detector", "auto", *options) == 0
+        assert "detector: cascade\n" in capsys.readouterr().out
+        monkeypatch.setattr("jaxalign.checkpoints.low_score", lambda step: 0.5)
+        assert call(checkpoint, album / "a.png", *options) == 0
+        assert "detector: auto\n" in capsys.readouterr().out
+        assert jaxalign.load(checkpoint).least_score == pytest.approx(0.5 * SHARE)
+        assert jaxalign.load(checkpoint, detector="mine").detector.name == "everywhere"
+
+    def test_help_names_the_detectors(self, capsys):
+        with pytest.raises(SystemExit):
+            predict.main(["--help"])
+        told = capsys.readouterr().out
+        assert all(name in told for name in DETECTORS)
+
 
 class TestRefusals:
     def line(self, capsys, *arguments):
@@ -513,6 +536,12 @@ class TestRefusals:
         assert "cannot be looked for" in self.line(capsys, checkpoint, 304 * "a")
         assert "none.jpg" in self.line(capsys, checkpoint, album / "none.jpg")
         assert "m.onnx" in self.line(capsys, checkpoint, album, "--detector-model", "m.onnx")
+        line = self.line(capsys, checkpoint, album, "--boxes", "b.csv", "--detector", "dlib")
+        assert "in place of a detector" in line
+        options = ["--detector", "dlib", "--detector-model", "m.onnx"]
+        assert "with --detector yunet, not dlib" in self.line(capsys, checkpoint, album, *options)
+        line = self.line(capsys, checkpoint, album, "--detector", "mtcnn")
+        assert "detector 'mtcnn': one of auto, cascade, yunet, dlib" in line
         assert "v.mp4" in self.line(capsys, checkpoint, "--video", tmp_path / "v.mp4")
 
     def test_boxes_of_other_photos(self, capsys, checkpoint, album, tmp_path):

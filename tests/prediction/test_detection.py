@@ -1,6 +1,9 @@
 """Detectors give landmark squares in the photo's pixels; files of boxes are read or refused."""
 
 import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import cv2
@@ -11,13 +14,13 @@ from jaxalign import geometry
 from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
 from jaxalign.pipeline import decode
-from jaxalign.prediction.detection import Cascade, YuNet, read_boxes
+from jaxalign.prediction.detection import Cascade, Dlib, YuNet, read_boxes
 
 
 @pytest.fixture(scope="module")
 def drawn():
     """A drawn face that the cascade finds: its photo, and the box of its landmarks."""
-    face = synthetic_faces.face("test", 20, 256, 0)
+    face = synthetic_faces.face("test", 2, 256, 0)
     return decode(face.photo, face.id), geometry.landmark_box(face.points["ibug68"])
 
 
@@ -64,6 +67,60 @@ class TestCascade:
         assert Cascade()(np.full((*shape, 3), 90, np.uint8)) == []
 
 
+class TestThreads:
+    def test_one_cascade_in_several_threads(self, drawn):
+        image, _ = drawn
+        images = [image, image[:, ::-1].copy(), np.full_like(image, 90)] * 4
+        cascade = Cascade()
+        alone = [[face.box.tolist() for face in cascade(image)] for image in images]
+        with ThreadPoolExecutor(4) as pool:
+            found = pool.map(cascade, images)
+            assert [[face.box.tolist() for face in faces] for faces in found] == alone
+
+    def test_each_thread_has_its_own(self, monkeypatch):
+        """OpenCV's and dlib's objects are used by the thread alone that they were made in."""
+        used = []
+
+        class Net:
+            def __init__(self):
+                self.thread = threading.get_ident()
+
+            def setInputSize(self, size):
+                used.append(self.thread == threading.get_ident())
+
+            def detect(self, image):
+                return 1, None
+
+        monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
+        detector = YuNet("any.onnx")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(detector, 20 * [np.zeros((9, 9, 3), np.uint8)]))
+        assert used and all(used)
+
+
+class TestDlib:
+    def test_boxes(self, monkeypatch):
+        class Box:
+            left, top, width, height = lambda s: 10, lambda s: 20, lambda s: 40, lambda s: 40
+
+        class Detector:
+            def run(self, grey, upsample, least):
+                assert grey.shape == (480, 960) and (upsample, least) == (1, 0.0)
+                return [Box()], [0.7], [0]
+
+        dlib = SimpleNamespace(get_frontal_face_detector=Detector)
+        monkeypatch.setitem(sys.modules, "dlib", dlib)
+        (found,) = Dlib()(np.zeros((960, 1920, 3), np.uint8))
+        centre, side = geometry.square(found.box, 1.0)
+        np.testing.assert_allclose(centre, [59.5, 79.5 + 80 * Dlib.rule.down], atol=1e-4)
+        assert side == pytest.approx(80 * Dlib.rule.enlarge, rel=1e-5) and found.score == 0.7
+
+    def test_not_installed(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "dlib", None)
+        with pytest.raises(InputError, match="^--detector dlib: .* pip install dlib-bin"):
+            Dlib()
+
+
 class TestYuNet:
     def test_boxes_of_a_reduced_photo(self, monkeypatch):
         class Net:
@@ -86,8 +143,8 @@ class TestYuNet:
         first, second = YuNet("any.onnx")(image)
         assert (first.score, second.score) == (pytest.approx(0.9), pytest.approx(0.95))
         centre, side = geometry.square(second.box, 1.0)
-        np.testing.assert_allclose(centre, [59.5, 89.5 + 0.1 * 100], atol=1e-4)
-        assert side == pytest.approx(0.82 * 100, rel=1e-5)
+        np.testing.assert_allclose(centre, [59.5, 89.5 + YuNet.rule.down * 100], atol=1e-4)
+        assert side == pytest.approx(YuNet.rule.enlarge * 100, rel=1e-5)
 
     def test_no_face(self, monkeypatch):
         class Net:
