@@ -9,7 +9,7 @@ of jaxalign, of `low_score`, and of notes.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,26 @@ def predicting(system: System, variables: dict) -> dict:
         kind: {network: tree[network] for network in system.predictors if network in tree}
         for kind, tree in variables.items()
     }
+
+
+def overridden(recipe: Recipe, settings: Sequence[str], variables: dict) -> Recipe:
+    """A checkpoint's recipe with other settings, "key=value" each, that leave the network as it is.
+
+    Errors: InputError where the result's network is not the one of `variables`.
+    """
+    if not settings:
+        return recipe
+    recipe = recipes.override(recipe, settings)
+    made, stored = (  # a file holds the networks that predict alone
+        jax.tree.map(np.shape, predicting(recipe.system, those))
+        for those in (jax.eval_shape(recipe.system.init, jax.random.key(0)), variables)
+    )
+    if made != stored:
+        raise InputError(
+            f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
+            "not fit; train it so, or set other fields"
+        )
+    return recipe
 
 
 def empty(tree):

@@ -7,7 +7,7 @@ The function `MODEL` holds the network with its weights, for any number of faces
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -43,6 +43,7 @@ def export_checkpoint(
     size: int | None = None,
     half: bool = False,
     notes: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
     data: str = "",
     data_dir: Path | str = DEFAULT_DATA_DIR,
     faces: int = 16,
@@ -51,10 +52,11 @@ def export_checkpoint(
     prints and returns how the two agree.
 
     A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
-    the notes of a file that is written anew; any other the function for crops of `size` pixels (by
-    default system.size). They are compared on the first `faces` of `data` (NAME/SPLIT), by default
-    of the recipe's test data, or drawn faces where that is not prepared. Errors: InputError for
-    what the user can mend.
+    the notes of a file that is written anew. `settings`, "key=value" each, replace fields of its
+    recipe that leave the network as it is, such as the crop's margin. Any other file holds the
+    function for crops of `size` pixels (by default system.size). They are compared on the first
+    `faces` of `data` (NAME/SPLIT), by default of the recipe's test data, or drawn faces where that
+    is not prepared. Errors: InputError for what the user can mend.
     """
     out = Path(out)
     plain = out.suffix == tensors.SUFFIX
@@ -71,6 +73,7 @@ def export_checkpoint(
     step = checkpoints.find_step(ckpt, which)
     print(f"device: {parallel.start()}\n{weights.told(step)}", flush=True)
     recipe, variables, _ = checkpoints.load(step)
+    recipe = checkpoints.overridden(recipe, settings, variables)
     system = recipe.system
     size = system.size if size is None else size
     exported = None if plain else lowered(system, variables, size)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from jaxalign import export, prediction
+from jaxalign import checkpoints, export, prediction
 from jaxalign.commands import export as command
+from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.schemes import IBUG68
 from jaxalign.systems import SYSTEMS
@@ -182,3 +183,13 @@ def test_every_system_can_be_exported(name):
     assert jax_export.is_symbolic_dim(faces) and images.shape[1:] == (size, size, 3)
     assert points.shape == (faces, 68, 2) and scores.shape == (faces, 68)
     assert {points.dtype, scores.dtype} == {np.dtype("float32")}
+
+
+def test_settings_go_into_the_file(checkpoint, tmp_path, data_300w):
+    path = tmp_path / "wide.safetensors"
+    asked = ("--ckpt", checkpoint, "--out", path, "--data-dir", data_300w, "--faces", "1", "--set")
+    assert call(*asked, "data.crop.landmarks.enlarge=1.2")[0] == 0
+    recipe, _, _ = checkpoints.load(path)
+    assert recipe.data.crop.landmarks.enlarge == 1.2 and recipe.system == SYSTEM
+    with pytest.raises(InputError, match="changes the network"):
+        export.export_checkpoint(checkpoint, path, settings=["system.width=24"])

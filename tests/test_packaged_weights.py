@@ -10,11 +10,10 @@ from jaxalign import checkpoints, photos, weights
 from tests.helpers import ROOT
 
 
-SHA256 = "@@"
+SHA256 = "7e0f869b60e13aaa09f1115c8c413a0aad266765bb77bc4b19270a0d98cd5e22"
 # Read off the portrait by eye: middles of her right and left eye, tip of the nose, corners of the
 # mouth, in pixels of the photo.
 PLACES = np.array([[203.7, 101.3], [248.3, 103.3], [223.3, 126.7], [203.7, 140], [244.2, 141.2]])
-pytestmark = pytest.mark.xfail(strict=True, reason="drawn.safetensors is not trained yet")
 
 
 def test_the_file_is_the_one_that_was_measured():

@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--note", nargs="+", action="extend", default=[], metavar="NAME=TEXT",
                         dest="notes", help="texts kept in a file of weights, such as "
                         "commit=1a2b3c4")  # fmt: skip
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        dest="settings", help="fields of its recipe that leave the network as it "
+                        "is, such as data.crop.landmarks.enlarge=1.1")  # fmt: skip
     parser.add_argument("--data", default="", help="NAME/SPLIT to compare on (default: "
                         "the recipe's test data; drawn faces if that is not prepared)")  # fmt: skip
     add_data_dir(parser)
@@ -58,6 +61,6 @@ def _export(arguments):
 
     export_checkpoint(
         arguments.ckpt, arguments.out, which=arguments.which, size=arguments.size,
-        half=arguments.half, notes=notes,
+        half=arguments.half, notes=notes, settings=arguments.settings,
         data=arguments.data, data_dir=arguments.data_dir, faces=arguments.faces,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import Crop
 from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import Protocol, protocol_for
-from jaxalign.recipe import Recipe, override, to_json
+from jaxalign.recipe import Recipe, to_json
 from jaxalign.samples import Sample
 from jaxalign.schemes import SCHEMES, Scheme
 from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, open_source
@@ -142,7 +142,7 @@ def open_model(
     if refine < 0:
         raise InputError(f"--refine {refine}: must be 0 or more")
     recipe, variables, step = checkpoints.load(ckpt, which)
-    recipe = _overridden(recipe, list(settings), variables)
+    recipe = checkpoints.overridden(recipe, settings, variables)
     if recipe.system.note:
         print(recipe.system.note)
     spec = data or recipe.data.test or recipe.data.val
@@ -180,20 +180,3 @@ def shown_maps(
         return {name: np.asarray(found[0], np.float32) for name, found in maps.items()}
 
     return mapped
-
-
-def _overridden(recipe, settings, variables):
-    """The recipe with those settings; InputError where `variables` are not its network's."""
-    if not settings:
-        return recipe
-    recipe = override(recipe, settings)
-    made, stored = (  # a file holds the networks that predict alone
-        jax.tree.map(np.shape, checkpoints.predicting(recipe.system, those))
-        for those in (jax.eval_shape(recipe.system.init, jax.random.key(0)), variables)
-    )
-    if made != stored:
-        raise InputError(
-            f"--set {' '.join(settings)} changes the network, so that the checkpoint's weights do "
-            "not fit; train it so, or set other fields"
-        )
-    return recipe

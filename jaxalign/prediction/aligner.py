@@ -18,7 +18,7 @@ from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
 
-REFINE = 0  # how often an Aligner looks again, unless told
+REFINE = 1  # how often an Aligner looks again, unless told
 
 
 @dataclass(frozen=True)

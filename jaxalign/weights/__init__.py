@@ -29,8 +29,8 @@ class Weights:
 WEIGHTS = {
     "drawn": Weights(
         file="drawn.safetensors",
-        size=0,
-        sha256="@@",
+        size=8_463_604,
+        sha256="7e0f869b60e13aaa09f1115c8c413a0aad266765bb77bc4b19270a0d98cd5e22",
         licence="Apache-2.0",
         about="learned from drawn faces alone, from no photo",
     ),
