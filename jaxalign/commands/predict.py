@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
                         "union ibug68)")  # fmt: skip
     parser.add_argument("--refine", type=int, metavar="N",
                         help="second looks: crop again around the points found and predict once "
-                        "more, N times (default: as jaxalign.load)")  # fmt: skip
+                        "more, N times (default: 1)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
