@@ -8,7 +8,9 @@ import numpy as np
 
 from jaxalign import checkpoints, tensors
 from jaxalign.backbones import BACKBONES
+from jaxalign.conversion import CONVERTERS
 from jaxalign.errors import InputError
+from jaxalign.schemes import SCHEMES
 from jaxalign.systems.interface import System
 from jaxalign.torch_files import read_torch
 
@@ -27,15 +29,17 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
     what came from where; as they are, and no lines, where there is nothing to start from.
 
     `init_from`: a file of PyTorch weights for `system.pretrained`, or a checkpoint as
-    checkpoints.find_step takes it, of which every array of the same path and shape is taken. The
-    networks in `system.taken` are then replaced whole; what `system.unlike` finds in the recipes of
-    theirs is a line that warns. Errors: InputError where something named does not fit.
+    checkpoints.find_step takes it, of which every array of the same path and shape is taken; where
+    its points are of another scheme that converts to ours, arrays of the points too, each point's
+    from the points that it would be converted from. The networks in `system.taken` are then
+    replaced whole; what `system.unlike` finds in the recipes of theirs is a line that warns.
+    Errors: InputError where something named does not fit.
     """
     if not init_from and not system.taken:
         return variables, []
     own, put, lines = arrays_of(variables), {}, []
     if init_from and checkpoints.is_one(init_from):
-        put, lines = _from_checkpoint(own, init_from)
+        put, lines = _from_checkpoint(system, own, init_from)
     elif init_from:
         put, lines = from_file(system, own, Path(init_from))
     for network, path in system.taken.items():
@@ -119,14 +123,20 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
     return put, lines
 
 
-def _from_checkpoint(own, path):
+def _from_checkpoint(system, own, path):
     inside = [p.name for p in Path(path).iterdir()] if Path(path).is_dir() else []
     files = [name for name in inside if name.endswith((".pth", tensors.SUFFIX))]
     if files and checkpoints.FOLDER not in inside:
         raise InputError(f"{path} is a folder; name the file in it: {_some(files)}")
-    _, variables, step = checkpoints.load(path)
+    recipe, variables, step = checkpoints.load(path)
     theirs = arrays_of(variables)
-    put = {k: a for k, a in theirs.items() if k in own and a.shape == own[k].shape}
+    pair = recipe.system.scheme, system.scheme
+    converted = {}
+    if pair[0] != pair[1] and pair in CONVERTERS:
+        shared = theirs.keys() & own.keys()
+        converted = {k: _in_scheme(theirs[k], own[k], CONVERTERS[pair]) for k in shared}
+    given = theirs | converted
+    put = {k: a for k, a in given.items() if k in own and a.shape == own[k].shape}
     if not put:
         raise InputError(
             f"{path}: has {_some(_modules(theirs, {}))}, of which no array fits this recipe's "
@@ -136,9 +146,25 @@ def _from_checkpoint(own, path):
     for network in dict.fromkeys(key[1] for key in put):
         taken, all_own = (sum(key[1] == network for key in keys) for keys in (put, own))
         lines.append(f"{network}: {taken} of {all_own} arrays from {step}")
+    if unlike := {k: a for k, a in put.items() if a.shape != theirs[k].shape}:
+        lines.append(f"{pair[0]} to {pair[1]} points: {_some(['/'.join(k[1:]) for k in unlike])}")
     if unused := _modules(theirs, put):
         lines.append(f"not used of the checkpoint: {_some(unused)}")
     return put, lines
+
+
+def _in_scheme(array, own, converter):
+    """An array of another scheme's system -> the same with each axis of its points turned into one
+    of ours, where `own` has that many: the points' convolution kernels, biases and the like. Points
+    that the converter cannot give keep what they have."""
+    if array.ndim != own.ndim:
+        return array
+    theirs, ours = (SCHEMES[name].num_points for name in (converter.source, converter.target))
+    axes = [i for i, size in enumerate(array.shape) if (size, own.shape[i]) == (theirs, ours)]
+    for axis in axes:
+        values = np.moveaxis(np.asarray(array), axis, -1)
+        array = np.moveaxis(converter(values[..., None])[..., 0], -1, axis)
+    return np.where(np.isnan(array), own, array) if array.shape == own.shape else array
 
 
 def _whole_network(own, network, path):

@@ -16,6 +16,7 @@ from jaxalign.recipe import Recipe
 from jaxalign.systems import Integral
 from jaxalign.systems.interface import System, init_networks
 from jaxalign.training import initial
+from jaxalign.training.initial import arrays_of
 from jaxalign.training.loop import Run
 from tests.helpers.small import saved, small_recipe
 from tests.helpers.torch_writers import write_safetensors
@@ -169,16 +170,36 @@ def test_systems_without_published_weights(tmp_path):
         initial.start(SMALL, random_variables(SMALL), str(tmp_path / "x.safetensors"))
 
 
-def test_another_scheme_takes_all_but_the_head(earlier):
+def test_another_scheme_takes_the_points_that_it_shares(earlier):
     path, theirs = earlier
     system = replace(SMALL, scheme="wflw98")
     own = random_variables(system)
     after, lines = initial.start(system, own, path)
     for kind in ("params", "batch_stats"):
         for name, tree in after[kind]["network"].items():
-            source = own if name == "logits" else theirs
-            jax.tree.map(np.testing.assert_array_equal, tree, source[kind]["network"][name])
-    count = len(jax.tree.leaves(own))
+            if name != "logits":
+                jax.tree.map(np.testing.assert_array_equal, tree, theirs[kind]["network"][name])
+    kernel, theirs, own = (
+        tree["params"]["network"]["logits"]["kernel"] for tree in (after, theirs, own)
+    )
+    np.testing.assert_array_equal(kernel[:, 60], theirs[:, 36])  # the outer corner of an eye
+    np.testing.assert_allclose(kernel[:, 1], (theirs[:, 0] + theirs[:, 1]) / 2, 1e-6)  # contour
+    np.testing.assert_array_equal(kernel[:, 40], own[:, 40])  # under a brow, where 68 have none
+    count = len(arrays_of(after))
+    assert lines == [
+        f"network: {count} of {count} arrays from {path}/checkpoints/1",
+        "ibug68 to wflw98 points: network/logits/kernel",
+    ]
+
+
+def test_schemes_without_a_conversion_take_all_but_the_head(earlier):
+    path, theirs = earlier
+    system = replace(SMALL, scheme="lapa106")
+    own = random_variables(system)
+    after, lines = initial.start(system, own, path)
+    head = after["params"]["network"]["logits"]["kernel"]
+    np.testing.assert_array_equal(head, own["params"]["network"]["logits"]["kernel"])
+    count = len(arrays_of(own))
     assert lines == [
         f"network: {count - 1} of {count} arrays from {path}/checkpoints/1",
         "not used of the checkpoint: network/logits",
