@@ -21,11 +21,33 @@ def kernels(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+def muon(learning_rate, weight_decay: float = 0.0, mask=None) -> optax.GradientTransformation:
+    """Muon (Jordan et al., 2024) for kernels, a convolution's as a matrix from its window to its
+    outputs; Adam with Nesterov's momentum for the rest. Steps are scaled to the size of Adam's, so
+    that its rates and weight decays fit (Liu et al., "Muon is scalable for LLM training", 2025)."""
+
+    def matrices(params):
+        def sides(leaf):
+            *inputs, outputs = range(leaf.ndim)
+            return optax.contrib.MuonDimensionNumbers(tuple(inputs), (outputs,))
+
+        return jax.tree.map(lambda leaf: sides(leaf) if leaf.ndim > 1 else None, params)
+
+    return optax.contrib.muon(
+        learning_rate,
+        weight_decay=weight_decay,
+        weight_decay_mask=mask,
+        muon_weight_dimension_numbers=matrices,
+        consistent_rms=0.2,
+    )
+
+
 # Name -> what makes it of a learning rate, and of a weight decay if it takes one. Any other name is
 # looked up in optax and optax.contrib.
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
     "adamw": optax.adamw,
+    "muon": muon,
     "sgd": partial(optax.sgd, momentum=0.9, nesterov=True),
 }
 
@@ -49,8 +71,8 @@ def find_optimizer(kind: str) -> Callable[..., optax.GradientTransformation] | N
 class Optimizer(Settings):
     """An Optax optimiser with its schedule.
 
-    `kind`: adam, adamw (weight decay), sgd (momentum 0.9, Nesterov), a name of Optax, such as lion
-    or adabelief, with its defaults, or an entry of OPTIMIZERS. Weight decay is on kernels only.
+    `kind`: adam, adamw (weight decay), muon, sgd (momentum 0.9, Nesterov), a name of Optax, such as
+    lion or adabelief, with its defaults, or an entry of OPTIMIZERS. Weight decay: kernels only.
     `schedule`: constant; step (times `decay` at each of `boundaries`, in epochs); cosine (down to
     the share `floor` of the rate at the phase's end). `warmup` epochs rise linearly to `rate`.
     `clip` > 0 limits the global norm of the gradients.

@@ -78,6 +78,19 @@ def test_adam_moves_by_the_rate_whatever_the_gradient():
     np.testing.assert_allclose(after["a"], [-0.5, 0.5], rtol=1e-4)
 
 
+def test_muon_moves_all_directions_of_a_kernel_alike():
+    """As far as Adam does, about a fifth of the rate; what is no kernel it leaves to Adam."""
+    random = np.random.default_rng(0)
+    steep = random.normal(size=(3, 3, 8, 4)) * [100, 10, 1, 1]
+    grads = {"kernel": jnp.asarray(steep, jnp.float32), "bias": jnp.array([3.0, -0.02])}
+    after = one_update(Optimizer("muon"), jax.tree.map(jnp.zeros_like, grads), grads)
+    moved = np.linalg.svd(after["kernel"].reshape(72, 4), compute_uv=False)
+    assert moved.max() / moved.min() < 2
+    assert np.sqrt(np.square(after["kernel"]).mean()) == pytest.approx(0.5 * 0.2, rel=0.3)
+    assert after["bias"][0] < -0.5  # Nesterov's momentum goes on a little
+    np.testing.assert_allclose(after["bias"][1], -after["bias"][0], rtol=1e-3)
+
+
 def test_sgd_is_nesterov():
     """The first step moves by rate * (1 + momentum) * gradient."""
     after = one_update(Optimizer("sgd"), {"a": jnp.zeros(2)}, {"a": jnp.array([1.0, -2.0])})
@@ -96,7 +109,10 @@ def test_clip_limits_the_global_norm():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kind": "adamx"}, "kind='adamx': one of adam, adamw, sgd, or an optimiser of Optax"),
+        (
+            {"kind": "adamx"},
+            "kind='adamx': one of adam, adamw, muon, sgd, or an optimiser of Optax",
+        ),
         ({"kind": "lbfgs"}, "kind='lbfgs': needs more than a rate and gradients"),
         ({"kind": "scale_by_learning_rate"}, "or an optimiser of Optax by name"),
         ({"kind": "schedule_free_sgd"}, "or an optimiser of Optax by name"),
@@ -122,7 +138,7 @@ def test_any_of_optax_by_name(kind):
     grads = jax.tree.map(jnp.ones_like, PARAMS)
     after = one_update(Optimizer(kind), PARAMS, grads)
     assert all((leaf < 1).all() for leaf in jax.tree.leaves(after))
-    if kind != "lion":
+    if kind not in ("lion", "muon"):
         return
     still = jax.tree.map(jnp.zeros_like, PARAMS)
     decayed = one_update(Optimizer(kind, weight_decay=0.1), PARAMS, still)
