@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -167,6 +167,12 @@ def first(source: Source, faces: int) -> Source:
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
 
 
+def by_hash(groups: Iterable[str]) -> list[str]:
+    """Names, each once, in the order of their hashes: one that says nothing of what they name, and
+    is the same whatever order they come in."""
+    return sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).digest())
+
+
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
 
@@ -175,8 +181,7 @@ def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """
     if not 0 <= share < 1:
         raise InputError(f"the share to hold out is {share}; it must be at least 0 and below 1")
-    groups = {source.groups[index] for index in source.chosen}
-    ordered = sorted(groups, key=lambda group: hashlib.sha256(group.encode()).digest())
+    ordered = by_hash(source.groups[index] for index in source.chosen)
     number = max(1, round(share * len(ordered))) if share else 0
     if number == len(ordered):
         raise InputError(f"{source.name}: {number} groups of faces, too few to hold some out")
