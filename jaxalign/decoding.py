@@ -14,7 +14,7 @@ Maps = Float[Given, "B h w K"]
 Found = tuple[Float[Array, "B K 2"], Float[Array, "B K"]]  # points, scores
 
 # Full float32: accelerators else round the factors to 8 or 11 bits, which moves points.
-_einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def argmax(maps: Maps, quarter: bool = True) -> Found:
@@ -50,11 +50,11 @@ def soft_argmax(logits: Maps) -> Found:
     prob = jax.nn.softmax(logits.astype(jnp.float32), (1, 2))
     grid_x, grid_y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
     # by sums over rows and columns first: on CPUs the gradient takes half as long
-    x = _einsum("bwk,w->bk", prob.sum(1), grid_x)
-    y = _einsum("bhk,h->bk", prob.sum(2), grid_y)
+    x = einsum("bwk,w->bk", prob.sum(1), grid_x)
+    y = einsum("bhk,h->bk", prob.sum(2), grid_y)
     near_x = abs(grid_x[None, :, None] - jnp.round(x)[:, None]) <= 1
     near_y = abs(grid_y[None, :, None] - jnp.round(y)[:, None]) <= 1
-    score = _einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
+    score = einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
     return jnp.stack([x, y], -1), score
 
 
@@ -71,8 +71,8 @@ def local_soft_argmax(maps: Maps, radius: int = 4) -> Found:
     window = (abs(offset_y) <= radius)[:, :, None] & (abs(offset_x) <= radius)[:, None]
     mass = jnp.where(window, jnp.maximum(maps, 0), 0)
     total = jnp.maximum(mass.sum((1, 2)), 1e-12)
-    shift_x = _einsum("bhwk,bwk->bk", mass, offset_x) / total
-    shift_y = _einsum("bhwk,bhk->bk", mass, offset_y) / total
+    shift_x = einsum("bhwk,bwk->bk", mass, offset_x) / total
+    shift_y = einsum("bhwk,bhk->bk", mass, offset_y) / total
     return position + jnp.stack([shift_x, shift_y], -1), score
 
 
@@ -155,7 +155,7 @@ def likely(
     mean, modes = modes[:1], modes[1:]
     seen, centre, turn = onto(points, mean[0])
     variances = (modes**2).sum((1, 2))[None]
-    found = _einsum("bkd,mkd->bm", seen - mean, modes) / (variances + noise**2)
-    shape = mean + _einsum("bm,mkd->bkd", found, modes)
+    found = einsum("bkd,mkd->bm", seen - mean, modes) / (variances + noise**2)
+    shape = mean + einsum("bm,mkd->bkd", found, modes)
     scale = turn[:, 0, 0] ** 2 + turn[:, 0, 1] ** 2
     return shape @ (turn.swapaxes(1, 2) / scale[:, None, None]) + centre

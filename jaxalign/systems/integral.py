@@ -18,6 +18,7 @@ from jaxalign.backbones.light import Light
 from jaxalign.layers import facts
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.relations import Relations
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import SingleNetwork
 
@@ -26,16 +27,18 @@ STRIDE = 4  # crop pixels per map pixel
 
 
 class IntegralNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K).
+    """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K), points (B, K, 2) in map
+    pixels.
 
     Encoder Light(width, blocks); decoder back to stride 4 with `decoder_width` channels, added to
-    laterals.
+    laterals. The points are the means under the maps, corrected by `relations` hidden units.
     """
 
     points: int
     width: int = 64
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_width: int = 96
+    relations: int = 0
     modes: bool = False  # whether it keeps the training faces' shape_modes
     dtype: jnp.dtype = jnp.float32
 
@@ -52,10 +55,15 @@ class IntegralNetwork(nn.Module):
             y = nn.relu(norm(f"lateral{level}_bn")(y))
             y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
             y = nn.relu(norm(f"smooth{level}_bn")(y))
-        if self.modes:
-            facts.shape_modes(self, self.points)
         # no bias: softmax over the map would not see it
-        return nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
+        logits = nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
+        points, _ = decoding.soft_argmax(logits)
+        if self.modes:
+            modes = facts.shape_modes(self, self.points)
+            if self.relations:
+                relate = Relations(self.relations, name="relations")
+                points = relate(points, levels[3].mean((1, 2)), modes, train)
+        return logits, points
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Integral(SingleNetwork):
     `prior` > 0: points are read as the most probable shape (decoding.likely) where each has an
     error of this standard deviation, in units of the face's root mean square radius: for networks
     that are to see other photos than they were trained on. It takes no part in training.
+    `relations` > 0: points are corrected by the shape they make, by so many hidden units
+    (layers.relations).
     `sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing loss in
     map pixels. `outside` is masked unless told: a mean place under a map never leaves it."""
 
@@ -78,6 +88,7 @@ class Integral(SingleNetwork):
     wing_curvature: float = 0.5
     map_weight: float = 0.5
     prior: float = 0.0
+    relations: int = 0
     epochs: float = 60
     optimizer: Optimizer = field(
         default_factory=lambda: Optimizer("adamw", 2e-3, "cosine", floor=0.01, warmup=2)
@@ -88,7 +99,7 @@ class Integral(SingleNetwork):
         self.check_multiples(size=32)
         self.check_choices(criterion=[name for name, loss in losses.LOSSES.items() if loss.logits])
         self.check_above(0, "sigma", "wing_width", "wing_curvature")
-        self.check_least(prior=0)
+        self.check_least(prior=0, relations=0)
         if len(self.blocks) != 4 or not all(type(n) is int and n > 0 for n in self.blocks):
             self.refuse("blocks", "must be four whole numbers above 0")
 
@@ -99,30 +110,31 @@ class Integral(SingleNetwork):
             width=self.width,
             blocks=self.blocks,
             decoder_width=self.decoder_width,
-            modes=self.prior > 0,
+            relations=self.relations,
+            modes=self.prior > 0 or self.relations > 0,
             dtype=jnp.dtype(self.dtype),
         )
 
     def maps(self, variables, images):
-        logits = super().maps(variables, images)
+        outputs = super().maps(variables, images)
         if not self.prior:
-            return logits
-        return logits, variables["batch_stats"]["network"]["shape_modes"]
+            return outputs
+        return *outputs, variables["batch_stats"]["network"]["shape_modes"]
 
     def decode(self, maps):
-        logits, modes = maps if self.prior else (maps, None)
-        points, score = decoding.soft_argmax(logits)
-        if modes is not None:
-            points = decoding.likely(points, modes, self.prior)
+        logits, points, *modes = maps
+        if self.prior:
+            points = decoding.likely(points, modes[0], self.prior)
+        _, score = decoding.soft_argmax(logits)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
         truth = geometry.to_map(batch["points"], STRIDE)
-        predicted, _ = decoding.soft_argmax(outputs)
+        logits, predicted = outputs
         counted = self.counted(batch)
         wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
-        maps = losses.LOSSES[self.criterion].call(outputs, losses.Label(truth, target))
+        maps = losses.LOSSES[self.criterion].call(logits, losses.Label(truth, target))
         parts = {
             "points": losses.weighted_mean(wing, counted, axis=-1),
             "maps": losses.weighted_mean(maps, counted, axis=-1),

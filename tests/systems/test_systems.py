@@ -4,6 +4,7 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxalign import costs, losses
@@ -13,6 +14,7 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
+from tests.helpers.small import filled
 
 
 every_system = pytest.mark.parametrize("kind", SYSTEMS)
@@ -159,6 +161,23 @@ def test_unknown_schemes_and_types_are_refused(kind):
 def test_stacked_hourglass_refuses(settings, message):
     with pytest.raises(InputError, match=message):
         StackedHourglass(**settings)
+
+
+def test_integral_corrects_points_by_their_shape():
+    """`relations` add layers and keep the others; the points move, their scores do not."""
+    small = {"size": 32, "width": 8, "blocks": (1, 1, 1, 1), "decoder_width": 8}
+    plain, related = Integral(**small), Integral(relations=4, **small)
+    variables = filled(variables_of(related))
+    modes = np.random.default_rng(0).normal(size=(49, 68, 2)).astype(np.float32)
+    variables["batch_stats"]["network"]["shape_modes"] = modes
+    images = np.full((1, 32, 32, 3), 99, np.uint8)
+    without = {kind: {"network": {name: layer for name, layer in tree["network"].items()
+                                  if name not in ("relations", "shape_modes")}}
+               for kind, tree in variables.items()}  # fmt: skip
+    points, score = plain.predict(without, images)
+    corrected, same = related.predict(variables, images)
+    assert not np.allclose(corrected, points)
+    np.testing.assert_array_equal(same, score)
 
 
 @pytest.mark.parametrize("blocks", [(1, 2, 2), (1, 0, 2, 2), (1, 2, 2, 2.5)])
