@@ -7,10 +7,8 @@ goes on from its last checkpoint.
 """
 
 import argparse
-import bisect
 import contextlib
 import hashlib
-import itertools
 import json
 import re
 import sys
@@ -35,9 +33,8 @@ from jaxalign.optimizers import Optimizer
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import Recipe
-from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
-from jaxalign.sources import Source, benchmark_of, by_hash, open_source
+from jaxalign.sources import Joined, benchmark_of, by_hash, open_source
 from jaxalign.training import initial
 from jaxalign.training.loop import Run, plan
 
@@ -47,29 +44,13 @@ SAVES = 10  # of a training
 
 
 @dataclass(frozen=True)
-class Pool(Sequence[Sample]):
-    """The faces of several sources of one scheme, one source after the other."""
-
-    parts: tuple[Source, ...]
+class Pool(Joined):
+    """Faces of several sources, of which parts can be taken by their groups."""
 
     @classmethod
     def of(cls, specs: Sequence[str], scheme: Scheme, data_dir: Path | str) -> "Pool":
         """NAME/SPLIT each, as sources.open_source takes them."""
         return cls(tuple(open_source(spec, scheme, data_dir) for spec in specs))
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    def __getitem__(self, index: int) -> Sample:
-        ends = list(itertools.accumulate(map(len, self.parts)))
-        part = bisect.bisect(ends, index)
-        if index < 0 or part == len(ends):
-            raise IndexError(index)
-        return self.parts[part][index - ends[part]]  # from the part's end
-
-    @property
-    def name(self) -> str:
-        return " ".join(part.name for part in self.parts)
 
     @property
     def groups(self) -> dict[str, int]:

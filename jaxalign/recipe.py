@@ -39,11 +39,12 @@ _SHIPPED = [frozenset(table) for table in TABLES]
 class Data(Settings):
     """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
 
-    Validation during training is on `val`, or, where that is empty, on the share `holdout` of the
-    training photos (whole groups), which are then not trained on. With neither, all faces are
-    trained on, none is validated on, and the last checkpoint is the one that counts. `limit` > 0
-    takes only the first faces of both, and `augmented=False` the plain crops: to see a model
-    overfit.
+    `train` may name several data sets, "A/train + B/train": an epoch has all of their faces, those
+    of one that is named twice come twice. Validation during training is on `val`, or, where that is
+    empty, on the share `holdout` of the first one's photos (whole groups), which are then not
+    trained on. With neither, all faces are trained on, none is validated on, and the last
+    checkpoint is the one that counts. `limit` > 0 takes only the first faces of each, and
+    `augmented=False` the plain crops: to see a model overfit.
 
     `balance`: "yaw" draws the bins 0 to 30, 30 to 60 and above 60 degrees equally often (those that
     have faces), as pose-balanced data would: an epoch stays as long, with some faces again and
@@ -62,6 +63,11 @@ class Data(Settings):
     balance: str = ""
     limit: int = 0
     threads: int = 2  # that read and warp photos
+
+    @property
+    def trained_on(self) -> list[str]:
+        """The data sets of `train`."""
+        return [spec.strip() for spec in self.train.split("+")]
 
     def __post_init__(self):
         super().__post_init__()

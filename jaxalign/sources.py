@@ -1,6 +1,8 @@
 """Prepared data sets as sequences of samples, and parts of them."""
 
+import bisect
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -160,6 +162,27 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
         groups=groups,
         chosen=tuple(range(len(records))),
     )
+
+
+@dataclass(frozen=True)
+class Joined(Sequence[Sample]):
+    """The faces of several sources of one scheme, one source after the other."""
+
+    parts: tuple[Source, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: int) -> Sample:
+        ends = list(itertools.accumulate(map(len, self.parts)))
+        part = bisect.bisect(ends, index)
+        if index < 0 or part == len(ends):
+            raise IndexError(index)
+        return self.parts[part][index - ends[part]]  # from the part's end
+
+    @property
+    def name(self) -> str:
+        return " + ".join(part.name for part in self.parts)
 
 
 def first(source: Source, faces: int) -> Source:

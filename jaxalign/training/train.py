@@ -7,7 +7,15 @@ from jaxalign import parallel
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.samples import Sample
-from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, first, hold_out, open_source
+from jaxalign.sources import (
+    DEFAULT_DATA_DIR,
+    Joined,
+    Source,
+    benchmark_of,
+    first,
+    hold_out,
+    open_source,
+)
 from jaxalign.training.loop import Run
 
 
@@ -32,17 +40,20 @@ def train(
     Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
 
 
-def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source, Sequence[Sample]]:
+def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequence[Sample]]:
     """The faces that the recipe trains on, and those that it validates on, [] if none."""
     data, scheme = recipe.data, recipe.system.points
-    train, val = open_source(data.train, scheme, data_dir), None
+    specs = data.trained_on
+    train, val = {spec: open_source(spec, scheme, data_dir) for spec in specs}, None
     if data.val:
         val = open_source(data.val, scheme, data_dir)
     elif data.holdout:
-        train, val = hold_out(train, data.holdout)
+        train[specs[0]], val = hold_out(train[specs[0]], data.holdout)
     if data.limit:
-        train, val = first(train, data.limit), val and first(val, data.limit)
-    return train, val or []
+        train = {spec: first(source, data.limit) for spec, source in train.items()}
+        val = val and first(val, data.limit)
+    joined = Joined(tuple(train[spec] for spec in specs))
+    return joined if len(specs) > 1 else train[specs[0]], val or []
 
 
 def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
@@ -55,4 +66,4 @@ def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
         except InputError:
             continue
         return spec
-    return data.train
+    return data.trained_on[0]

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from jaxalign.commands import evaluate, prepare, train
+from jaxalign.errors import InputError
 from jaxalign.losses import LOSSES
 from jaxalign.recipe import has_own_parts
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
@@ -121,6 +122,27 @@ def test_faces_of_a_recipe(data_300w):
     assert of(**base | {"val": "ibug_300w/test", "limit": 2}) == [2, 2]
     held, rest = of(**base | {"holdout": 0.5})[::-1]
     assert held + rest == whole and held > 0
+
+
+def test_faces_of_several_data_sets(data_300w):
+    """One after the other; those of one that is named twice come twice, but none that is held."""
+    recipe = small_recipe()
+
+    def of(train, **changed):
+        data = replace(recipe.data, train=train, val="", **changed)
+        return faces(replace(recipe, data=data), data_300w)
+
+    parts = [open_source(spec, recipe.system.points, data_300w)
+             for spec in ("ibug_300w/train", "ibug_300w/ibug")]  # fmt: skip
+    train, val = of("ibug_300w/train + ibug_300w/ibug")
+    assert [face["id"] for face in train] == [face["id"] for part in parts for face in part]
+    assert not val
+    train, val = of("ibug_300w/train+ibug_300w/train", holdout=0.5)
+    ids = [face["id"] for face in train]
+    assert len(ids) == 2 * (len(parts[0]) - len(val)) == 2 * len(set(ids))
+    assert not set(ids) & {face["id"] for face in val}
+    with pytest.raises(InputError, match="'': expected NAME"):
+        of("ibug_300w/train+")
 
 
 def test_what_needs_its_file(monkeypatch):
