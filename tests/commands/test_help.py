@@ -8,9 +8,11 @@ import pytest
 
 from benchmarks import (
     boundaries,
+    cross_validation,
     decoding,
     detectors,
     dlib_baseline,
+    few_photos,
     high_resolution,
     paper_size,
     parity,
@@ -24,9 +26,11 @@ from tests.helpers import ROOT
 
 BENCHMARKS = (
     boundaries,
+    cross_validation,
     decoding,
     detectors,
     dlib_baseline,
+    few_photos,
     high_resolution,
     paper_size,
     parity,
@@ -56,7 +60,8 @@ def check(text, parser, start):
     assert "\nneeds: " in text and re.search(r"\b[Ll]eaves\b|\bLeft in ", text)
     assert max(map(len, text.splitlines())) <= 100
     assert [action.dest for action in parser._actions if not action.help] == []
-    examples = re.findall(r"^  (?:python|jaxalign)\b.+$", text, re.MULTILINE)
+    joined = re.sub(r"\\\n +", "", text)
+    examples = re.findall(r"^  (?:python|jaxalign)\b.+$", joined, re.MULTILINE)
     assert examples and text.count("\nexample") == 1
     for line in examples:
         assert f"{line} ".startswith(f"  {start} ")
