@@ -228,7 +228,7 @@ def test_a_loss_an_optimiser_and_an_augmentation(data_300w, tmp_path, capsys):
     assert all(own)
     scored = ["--ckpt", workdir, *data, "--data", "ibug_300w/test"]
     line = refused(capsys, evaluate, *scored)
-    assert "optimizer.kind='adam98': one of adam, adamw, sgd" in line and "--import FILE" in line
+    assert "optimizer.kind='adam98': one of adam, adamw, muon" in line and "--import FILE" in line
     assert call(evaluate, *scored, "--import", fork) == 0
     for table in (losses.LOSSES, PIXELS, OPTIMIZERS):
         table.popitem()
