@@ -154,8 +154,19 @@ def likely(
     """
     mean, modes = modes[:1], modes[1:]
     seen, centre, turn = onto(points, mean[0])
+    found = amounts(seen - mean, modes, noise)
+    return back(mean + einsum("bm,mkd->bkd", found, modes), turn) + centre
+
+
+def amounts(
+    seen: Float[Array, "B K 2"], modes: Float[Given, "M K 2"], noise: float
+) -> Float[Array, "B M"]:
+    """Differences from the mean shape -> the most probable amount of each mode; as `likely`."""
     variances = (modes**2).sum((1, 2))[None]
-    found = einsum("bkd,mkd->bm", seen - mean, modes) / (variances + noise**2)
-    shape = mean + einsum("bm,mkd->bkd", found, modes)
+    return einsum("bkd,mkd->bm", seen, modes) / (variances + noise**2)
+
+
+def back(shapes: Float[Given, "B K 2"], turn: Float[Array, "B 2 2"]) -> Float[Array, "B K 2"]:
+    """Shapes as they are once `onto` has multiplied them by `turn` -> as they were before."""
     scale = turn[:, 0, 0] ** 2 + turn[:, 0, 1] ** 2
-    return shape @ (turn.swapaxes(1, 2) / scale[:, None, None]) + centre
+    return einsum("bkd,bed->bke", shapes, turn / scale[:, None, None])

@@ -9,6 +9,7 @@ from jaxalign.layers.norm import batch_norm
 
 
 REST = 0.05  # what the modes leave of a shape is measured in these; RMS radius is 1
+NOISE = 0.01  # of a point, where its shape's amounts of the modes are read
 STEP = 0.1  # unit of the corrections, in RMS radii
 FARTHEST = 5.0  # standard deviations that a shape is taken to be from the mean, at most
 
@@ -32,8 +33,7 @@ class Relations(nn.Module):
         found = jax.lax.stop_gradient(points) + 1e-4 * mean  # of equal points there is no shape
         shape, _, turn = decoding.onto(found, mean[0])
         seen = shape - mean
-        variances = (ways**2).sum((1, 2))[None]
-        amounts = decoding.einsum("bkd,mkd->bm", seen, ways) / (variances + 1e-4)
+        amounts = decoding.amounts(seen, ways, NOISE)
         rest = seen - decoding.einsum("bm,mkd->bkd", amounts, ways)
         x = jnp.concatenate([amounts, rest.reshape(len(points), -1) / REST], -1)
         x = jnp.clip(x, -FARTHEST, FARTHEST)
@@ -45,6 +45,4 @@ class Relations(nn.Module):
         h = nn.Dense(self.hidden, name="hidden")(jnp.concatenate([x, context], -1))
         h = nn.relu(batch_norm(train, "hidden_bn")(h))
         y = y + nn.Dense(wide, kernel_init=start, name="correction")(h)
-        scale = turn[:, 0, 0] ** 2 + turn[:, 0, 1] ** 2
-        back = turn.swapaxes(1, 2) / scale[:, None, None]
-        return points + STEP * decoding.einsum("bkd,bde->bke", y.reshape(points.shape), back)
+        return points + STEP * decoding.back(y.reshape(points.shape), turn)

@@ -28,7 +28,7 @@ STRIDE = 4  # crop pixels per map pixel
 
 class IntegralNetwork(nn.Module):
     """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K), points (B, K, 2) in map
-    pixels.
+    pixels, their scores (B, K).
 
     Encoder Light(width, blocks); decoder back to stride 4 with `decoder_width` channels, added to
     laterals. The points are the means under the maps, corrected by `relations` hidden units.
@@ -57,13 +57,13 @@ class IntegralNetwork(nn.Module):
             y = nn.relu(norm(f"smooth{level}_bn")(y))
         # no bias: softmax over the map would not see it
         logits = nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
-        points, _ = decoding.soft_argmax(logits)
+        points, score = decoding.soft_argmax(logits)
         if self.modes:
             modes = facts.shape_modes(self, self.points)
             if self.relations:
                 relate = Relations(self.relations, name="relations")
                 points = relate(points, levels[3].mean((1, 2)), modes, train)
-        return logits, points
+        return logits, points, score
 
 
 @dataclass(frozen=True)
@@ -122,15 +122,14 @@ class Integral(SingleNetwork):
         return *outputs, variables["batch_stats"]["network"]["shape_modes"]
 
     def decode(self, maps):
-        logits, points, *modes = maps
+        _, points, score, *modes = maps
         if self.prior:
             points = decoding.likely(points, modes[0], self.prior)
-        _, score = decoding.soft_argmax(logits)
         return geometry.from_map(points, STRIDE), score
 
     def errors(self, outputs, batch):
         truth = geometry.to_map(batch["points"], STRIDE)
-        logits, predicted = outputs
+        logits, predicted, _ = outputs
         counted = self.counted(batch)
         wing = losses.wing(predicted, truth, self.wing_width, self.wing_curvature)
         target = targets.gaussian_maps(batch["points"], STRIDE, self.size, self.sigma)
