@@ -149,13 +149,13 @@ _MORE = b"\xd5\x6a\x35\x9a" * 8
 
 
 def _jpeg_with_more_data(photo) -> bytes | None:
-    """A JPEG with more data at the end of every scan and before every restart.
+    """A JPEG with more data before every restart and at the end of every scan.
 
     Where a scan is whole, a decoder passes over them. Where its data end early, the rest comes
     out grey, or as the earlier scans left it; with more data it comes out otherwise. None where
     data may end early (arithmetic coding). Errors: InputError where the end, or a scan, is missing.
     """
-    at, parts, missing, scans = 2, [photo[:2]], {}, 0
+    at, parts, missing, scans, restarts = 2, [photo[:2]], {}, 0, False
     while found := _MARKER.search(photo, at):
         parts.append(photo[at : found.end()])
         marker, at = found[1], found.end()
@@ -171,6 +171,8 @@ def _jpeg_with_more_data(photo) -> bytes | None:
             if marker in _ARITHMETIC:
                 return None
             missing = {body[6 + 3 * k]: np.full(64, 99) for k in range(body[5])}
+        if marker == b"\xdd":
+            restarts = any(body)
         if marker == b"\xda":
             scans += 1
             first, last, low = body[-3], body[-2], body[-1] & 15
@@ -180,7 +182,11 @@ def _jpeg_with_more_data(photo) -> bytes | None:
                 raise InputError(f"more than {SCANS} scans; save it again")
             end = _END.search(photo, at)
             data = photo[at : end.start() if end else len(photo)]
-            parts += [_RESTART.sub(lambda restart: _MORE + restart[0], data), _MORE]
+            numbers = [restart[0][-1] & 7 for restart in _RESTART.finditer(data)]
+            if numbers != [place % 8 for place in range(len(numbers))]:
+                raise InputError("damaged or cut short (it lacks a part of a scan)")
+            another = bytes([0xFF, 0xD0 + len(numbers) % 8]) + _MORE if restarts else b""
+            parts += [_RESTART.sub(lambda restart: _MORE + restart[0], data), _MORE, another]
             at += len(data)
     else:
         raise InputError("truncated (its end marker is missing)")

@@ -269,6 +269,10 @@ class TestLostData:
         first, second = whole.index(b"\xff\xd1"), whole.index(b"\xff\xd2")
         with pytest.raises(InputError, match="lacks data"):
             photos.decode(whole[: first + 3] + whole[second:], whole=True)
+        with pytest.raises(InputError, match="lacks a part"):
+            photos.decode(whole[:first] + whole[second:], whole=True)
+        with pytest.raises(InputError, match="lacks data"):
+            photos.decode(whole[:second] + whole[-2:], whole=True)
 
     def test_a_scan_is_lost(self):
         whole = jpeg(progressive=True)
