@@ -34,6 +34,12 @@ SUFFIXES = (
 # Pillow's names of what is opened. Its other readers start programs (EPS: Ghostscript), or follow
 # what a file says to another reader.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
+# How a video's file begins. FFmpeg's other readers open lists that name further files or addresses.
+CONTAINERS = re.compile(
+    rb"....(ftyp|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3"  # MP4 and MOV, AVI, Matroska
+    rb"|\0\0\0?\x01|G|....G|FLV|OggS|\x30\x26\xb2\x75|GIF8|YUV4MPEG2 ",  # MPEG and raw, WMV, others
+    re.DOTALL,
+)
 LONGEST = 32_766  # pixels of a side: more OpenCV cannot warp
 MOST = 178_956_970  # pixels of a photo: Pillow's own limit
 LARGEST = 2**30  # bytes of a photo's file
@@ -284,27 +290,47 @@ def _inside(path):
 def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
     """A video's file -> of each frame, seconds from the start and (H, W, 3) uint8 RGB, upright.
 
-    A file that is cut short gives the frames it has. Errors: InputError naming the file where it is
-    missing or no video, before the first frame.
+    Where the file gives no times, as raw streams, or times that do not grow, a frame follows the
+    one before by the file's rate. A file that is cut short gives the frames it has. Errors:
+    InputError naming the file where it is missing, or no video of CONTAINERS, or has neither times
+    nor a rate.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    video = cv2.VideoCapture(str(path))
+    video = _video(path)
     going, first = video.read()
     if not going:
         raise InputError(f"{path}: no video that OpenCV can read; convert it to MP4")
-    return _frames(video, first)
+    return _frames(path, video, first)
 
 
 def frame_count(path: Path | str) -> int:
     """How many frames a video's file says it holds; 0 where it does not say."""
-    return max(0, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+    count = _video(path).get(cv2.CAP_PROP_FRAME_COUNT)
+    return int(count) if 0 < count < 1e12 else 0
 
 
-def _frames(video, frame):
+def _video(path) -> cv2.VideoCapture:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        beginning = file.read(16)
+    if not CONTAINERS.match(beginning):
+        raise InputError(f"{path}: no video that can be read here; convert it to MP4")
+    # By its whole path, for a name may look like a protocol's or a pattern.
+    return cv2.VideoCapture(str(Path(path).absolute()))
+
+
+def _frames(path, video, frame):
+    rate, last = video.get(cv2.CAP_PROP_FPS), None
     going = True
     while going:
         seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if last is not None and not last < seconds < np.inf:
+            if not 0 < rate < np.inf:
+                raise InputError(f"{path}: gives no times of its frames; convert it to MP4")
+            seconds = last + 1 / rate
+        elif last is None and not 0 <= seconds < np.inf:
+            seconds = 0.0
+        last = seconds
         yield seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         going, frame = video.read()
     video.release()

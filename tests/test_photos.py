@@ -430,6 +430,65 @@ class TestFrames:
         for image, red in zip(images, (0, 100, 200), strict=True):
             assert abs(image.reshape(-1, 3).mean(0) - (red, 0, 0)).max() < 4
 
+    def capture(self, monkeypatch, times, rate):
+        """OpenCV's reader of a video whose frames have these times, in seconds."""
+        going = iter([*times, None])
+
+        class Capture:
+            def __init__(self, name):
+                self.time = None
+
+            def read(self):
+                self.time = next(going)
+                return self.time is not None, np.zeros((4, 4, 3), np.uint8)
+
+            def get(self, what):
+                return {cv2.CAP_PROP_POS_MSEC: 1000 * self.time, cv2.CAP_PROP_FPS: rate}[what]
+
+            def release(self):
+                pass
+
+        monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ([0, 0, 0, 0], [0, 0.04, 0.08, 0.12]),
+            ([0, np.nan, 0.1, 0.1], [0, 0.04, 0.1, 0.14]),
+            ([5, 5.5, 1, 1.5], [5, 5.5, 5.54, 5.58]),
+            ([-1, 0.5, np.inf], [0, 0.5, 0.54]),
+        ],
+    )
+    def test_times_that_are_none(self, tmp_path, monkeypatch, times, expected):
+        """Raw streams have none, which OpenCV tells as 0; smoothing would stand still."""
+        (tmp_path / "a.h264").write_bytes(b"\0\0\0\x01g")
+        self.capture(monkeypatch, times, 25)
+        seconds = [seconds for seconds, _ in photos.frames(tmp_path / "a.h264")]
+        np.testing.assert_allclose(seconds, expected)
+
+    @pytest.mark.parametrize("rate", [0, np.nan, np.inf])
+    def test_neither_times_nor_a_rate(self, tmp_path, monkeypatch, rate):
+        (tmp_path / "a.h264").write_bytes(b"\0\0\0\x01g")
+        self.capture(monkeypatch, [0, 0], rate)
+        with pytest.raises(InputError, match="a.h264: gives no times"):
+            list(photos.frames(tmp_path / "a.h264"))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/a.ts\n",
+            b"ffconcat version 1.0\nfile a\n",
+            b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+            b"<?xml version='1.0'?><MPD></MPD>",
+            b"",
+        ],
+    )
+    def test_lists_of_other_files_are_not_opened(self, tmp_path, monkeypatch, content):
+        (tmp_path / "a.mp4").write_bytes(content)
+        monkeypatch.setattr(cv2, "VideoCapture", None)
+        with pytest.raises(InputError, match="a.mp4: no video that can be read here"):
+            photos.frames(tmp_path / "a.mp4")
+
     def test_no_video(self, tmp_path):
         (tmp_path / "a.mp4").write_text("no video")
         for name, reason in (("a.mp4", "no video"), ("b.mp4", "no such file")):
