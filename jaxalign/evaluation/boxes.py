@@ -22,6 +22,7 @@ from jaxalign.samples import Sample
 KINDS = ("landmarks", "dataset", "detector", "jitter")
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2)  # of the landmark box's longer side
 SCALES = (0.8, 0.9, 1.1, 1.2)
+KIND = "boxes"
 FILES = ("boxes.md", "boxes.csv", "boxes.json", "boxes.png")
 
 
@@ -169,7 +170,7 @@ def write_boxes(
     folder: Path | str, rows: Sequence[dict], table: Table, protocol: Protocol, about: dict
 ) -> None:
     """Write FILES into `folder`: the rows of `sensitivity`, their table and their picture."""
-    with replaced(folder, FILES) as partial:
+    with replaced(folder, KIND, FILES) as partial:
         report = {"about": about, "headline": protocol.normaliser, "rows": rows}
         (partial / "boxes.json").write_text(
             json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8"
