@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jaxalign.errors import InputError
+from jaxalign.records import json_text
 
 
 def mark(kind: str) -> str:
@@ -82,7 +83,7 @@ def readable_errors(folder: Path) -> Iterator[None]:
 def _note(folder, kind, names):
     partial = folder / f"{mark(kind)}.{os.getpid()}"
     try:
-        partial.write_text(json.dumps(sorted(names), indent=0) + "\n", encoding="utf-8")
+        partial.write_text(json_text(sorted(names), indent=0) + "\n", encoding="utf-8")
         os.replace(partial, folder / mark(kind))
     finally:
         partial.unlink(missing_ok=True)

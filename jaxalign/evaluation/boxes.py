@@ -1,6 +1,5 @@
 """What the box is worth: one checkpoint under every kind of box, and under boxes gone astray."""
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import DECIMALS, per_face, statistics
 from jaxalign.evaluation.tables import Table, heading, to_markdown, with_interval, write_rows
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 
 
@@ -173,7 +173,7 @@ def write_boxes(
     with replaced(folder, KIND, FILES) as partial:
         report = {"about": about, "headline": protocol.normaliser, "rows": rows}
         (partial / "boxes.json").write_text(
-            json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8"
+            json_text(report, indent=2, default=str) + "\n", encoding="utf-8"
         )
         write_rows(partial / "boxes.csv", _csv_rows(rows, protocol))
         pictures.write_boxes(partial / "boxes.png", rows, protocol.normaliser)

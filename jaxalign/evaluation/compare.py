@@ -25,6 +25,7 @@ from jaxalign.evaluation.tables import (
 )
 from jaxalign.evaluation.truth import match
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 
 
 KIND = "comparison"
@@ -155,7 +156,7 @@ def write_comparison(
     tables = [comparison_table(comparison, subset) for subset in ordered]
     with replaced(folder, KIND, FILES) as partial:
         (partial / "comparison.json").write_text(
-            json.dumps({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
+            json_text({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
             encoding="utf-8",
         )
         write_rows(partial / "comparison.csv", _csv_rows(comparison))

@@ -1,6 +1,5 @@
 """What an evaluation leaves behind: numbers, tables, curves, pictures, predictions, one page."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import point_sets, summarise
 from jaxalign.evaluation.tables import write_rows, write_tables
 from jaxalign.protocols import THRESHOLDS, Protocol
+from jaxalign.records import json_text
 
 
 KIND = "report"
@@ -48,7 +48,7 @@ def write_report(
     summary = summary or summarise(results, protocol)
     with replaced(folder, KIND, (*FILES, MAPS)) as partial:
         (partial / "report.json").write_text(
-            json.dumps({"about": about, "summary": summary}, indent=2, default=str,
+            json_text({"about": about, "summary": summary}, indent=2, default=str,
                        ensure_ascii=False) + "\n", encoding="utf-8",
         )  # fmt: skip
         write_tables(partial, summary)

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,16 +15,17 @@ import pytest
 from PIL import Image
 
 import jaxalign
-from jaxalign import folders, prediction
+from jaxalign import folders, pipeline, prediction
 from jaxalign.commands import predict
 from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
+from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import REFINE
-from jaxalign.prediction.detection import Detection
+from jaxalign.prediction.detection import Cascade, Detection
 from jaxalign.prediction.files import JOURNAL, KIND
-from jaxalign.prediction.search import DETECTORS, SHARE
+from jaxalign.prediction.search import DETECTORS, SHARE, Auto
 from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
@@ -52,6 +54,19 @@ class Brightest(System):
         count = self.points.num_points
         points = jnp.broadcast_to(point[:, None], (len(images), count, 2))
         return points, jnp.broadcast_to(score[:, None], (len(images), count))
+
+
+@dataclass(frozen=True)
+class Ring(Brightest):
+    """The points lie in a ring about the middle, moved by what the crop shows."""
+
+    def predict(self, variables, images):
+        size = images.shape[2]
+        _, scores = super().predict(variables, images)
+        angles = jnp.linspace(0, 2 * jnp.pi, self.points.num_points, endpoint=False)
+        ring = (1 + 0.8 * jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)) * (size - 1) / 2
+        shift = images.astype(jnp.float32).mean((1, 2))[:, None, :2] * size / 2560
+        return ring[None] + shift, scores
 
 
 TRACED = []
@@ -153,6 +168,32 @@ class TestAligner:
             one(photo(*marks))
         assert one.compilations == len(TRACED) == 1
         assert TRACED == [(1, 32, 32, 3)]  # one face a device
+
+    def test_a_huge_batch_is_not_padded_to(self):
+        huge = aligner(batch=10**6)
+        TRACED.clear()
+        huge(photo(*[(20 + 20 * i, 50) for i in range(6)]))
+        assert TRACED == [(8, 32, 32, 3)]  # 32 faces over the four devices
+
+    @pytest.mark.parametrize(("detector", "threads"), [(Cascade, 4), (Cascade, 8), (Auto, 8)])
+    def test_several_threads_equal_one(self, detector, threads):
+        """With our detectors, photos of other sizes, several faces; and crops of two sizes."""
+        face = synthetic_faces.face("test", 2, 256, 0)
+        head = pipeline.decode(face.photo, face.id)
+        pair = np.concatenate([head, head[:, ::-1]], 1)
+        images = [head, pair, cv2.resize(head, (180, 180))]
+        system = Ring(several=(32, 64))
+        shared = prediction.Aligner(
+            system, {}, Crop(), detector=detector(), batch=4, least_score=1e-6
+        )
+
+        def found(image):
+            return [[*f.points.ravel(), *f.scores, *f.box] for f in shared(image)]
+
+        alone = [found(image) for image in images]
+        assert any(alone)
+        with ThreadPoolExecutor(threads) as pool:
+            assert list(pool.map(found, images * 3)) == alone * 3
 
     def test_a_size_for_each_face(self):
         system = Brightest(several=(32, 64))
