@@ -33,6 +33,7 @@ from jaxalign.errors import InputError
 from jaxalign.geometry import landmark_box
 from jaxalign.papers.recipes import STATED
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 from jaxalign.training.loop import Run, plan
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(arguments):
     if arguments.config:
-        print(json.dumps(measured(arguments.config, arguments.settings)))
+        print(json_text(measured(arguments.config, arguments.settings)))
         return
     lines = ["| recipe | time | peak memory | losses |", "|---|---|---|---|"]
     for config, *settings in CASES:

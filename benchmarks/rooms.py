@@ -25,6 +25,7 @@ from jaxalign.errors import InputError
 ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in it
     "ground floor": (
         "errors",
+        "folders",
         "settings",
         "curves",
         "schemes",

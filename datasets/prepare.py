@@ -1,6 +1,5 @@
 """A benchmark by its name: its download examined, or built, with the tables that are printed."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
 from jaxalign.errors import InputError
+from jaxalign.records import json_text
 
 
 def named(name: str) -> Benchmark:
@@ -37,7 +37,7 @@ def check(
     examination = doctor.examine(benchmark, root, options)
     print(examination.table())
     if json_file is not None:
-        text = json.dumps(examination.as_json(), indent=1, ensure_ascii=False)
+        text = json_text(examination.as_json(), indent=1, ensure_ascii=False)
         try:
             json_file.write_text(text + "\n", encoding="utf-8")
         except OSError as error:

@@ -21,6 +21,7 @@ from jaxalign import recipe as recipes
 from jaxalign import tensors, weights
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.systems.interface import System
 
 
@@ -123,7 +124,7 @@ def write(
         "low_score": low_score,
         "notes": dict(notes or {}),
     }
-    tensors.write(path, arrays, {KEY: json.dumps(about)})
+    tensors.write(path, arrays, {KEY: json_text(about)})
 
 
 def low_score(step: Path) -> float:

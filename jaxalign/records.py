@@ -10,14 +10,34 @@ empty cells in CSV. All in pixels of the photo, 0-based.
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """A value as JSON, with null for what is no finite number: JSON has no NaN and no infinity.
+
+    `options` are json.dumps's. The one place that writes JSON.
+    """
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
 
 
 PHOTO = ("imgpath", "file")  # what may stand for an id

@@ -25,8 +25,10 @@ from jaxalign.evaluation.tables import (
 )
 from jaxalign.evaluation.truth import match
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 
 
+KIND = "comparison"
 FILES = (
     "comparison.html", "comparison.md", "comparison.json", "comparison.csv",
     "comparison_ced.csv", "comparison_ced.png",
@@ -152,9 +154,9 @@ def write_comparison(
     subsets = list(dict.fromkeys(row["subset"] for row in comparison["rows"]))
     ordered = ["all", *(name for name in subsets if name != "all")]
     tables = [comparison_table(comparison, subset) for subset in ordered]
-    with replaced(folder, FILES) as partial:
+    with replaced(folder, KIND, FILES) as partial:
         (partial / "comparison.json").write_text(
-            json.dumps({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
+            json_text({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
             encoding="utf-8",
         )
         write_rows(partial / "comparison.csv", _csv_rows(comparison))

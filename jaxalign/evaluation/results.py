@@ -15,7 +15,7 @@ import numpy as np
 from jaxalign import metrics
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import placed
-from jaxalign.records import numbers, places, read_text
+from jaxalign.records import json_text, numbers, places, read_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -127,7 +127,7 @@ class Results:
             with partial.open("w", encoding="utf-8") as file:
                 for index, error in enumerate(self.nme(normaliser)):
                     record = self._record(index) | {"nme": round(float(error), 6)}
-                    file.write(json.dumps(record, separators=(",", ":")) + "\n")
+                    file.write(json_text(record, separators=(",", ":")) + "\n")
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from jaxalign.records import json_text
+
 
 class Log:
     """One run's numbers. `first` is the step it starts from: later lines of an earlier, killed
@@ -46,7 +48,7 @@ class Log:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
-        self.file.write(json.dumps(line) + "\n")
+        self.file.write(json_text(line) + "\n")
         for name, value in numbers.items():
             self.board.add_scalar(name, value, step)
 

@@ -20,6 +20,7 @@ from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
@@ -59,7 +60,7 @@ def _completed(text):
     """A recipe.json with the fields that are newer than it added, at their defaults; "" where it
     is not whole."""
     try:
-        return json.dumps(to_json(from_json(json.loads(text))), indent=2)
+        return json_text(to_json(from_json(json.loads(text))), indent=2)
     except json.JSONDecodeError:
         return ""
 
@@ -119,7 +120,7 @@ class Run:
                 "--workdir"
             )
         self.workdir.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(to_json(self.recipe), indent=2)
+        text = json_text(to_json(self.recipe), indent=2)
         if resume and (stored := self.workdir / "recipe.json").exists():
             older = stored.read_text(encoding="utf-8").strip()
             if older != text and _completed(older) != text:
