@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import below
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import COFW29
@@ -52,7 +53,7 @@ def find(root: Path, names: tuple[str, ...]) -> Path | None:
     """The first of these files anywhere under `root` (COFW.zip holds folders within folders); an
     earlier name goes before, then the place nearest to `root`."""
     for name in names:
-        found = [path for path in root.rglob(name) if "__MACOSX" not in path.parts]
+        found = [path for path in below(root) if path.name == name]
         if found:
             return min(found, key=lambda path: (len(path.parts), path))
     return None

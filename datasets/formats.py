@@ -1,29 +1,34 @@
 """File formats that several benchmarks share."""
 
 import io
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 
 
 PHOTOS = (".jpg", ".jpeg", ".png")
+COMMENT = re.compile(r"\s*(#|//|%)")
 
 
 def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
     """iBUG's `.pts` text file -> (num_points, 2) float32 points, image frame.
 
-    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0.
+    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0. Lines of comments
+    (#, //, %) are passed over.
     Errors: InputError naming the file where it is not such a file, or its points are not
     `num_points` finite pairs.
     """
-    words = _text(path, "ascii").replace(":", " : ").split()
+    lines = (line for line in texts.lines(_text(path)) if not COMMENT.match(line))
+    words = re.sub("[:{}]", r" \g<0> ", " ".join(lines)).split()
     words += [] if "{" in words else ["{"]
     header, body = words[: words.index("{")], words[words.index("{") + 1 :]
-    if words[0] != "version" or header[-3:-1] != ["n_points", ":"]:
+    if header[-3:-1] != ["n_points", ":"] or header[:1] not in (["version"], ["n_points"]):
         raise InputError(f"{path}: no .pts header (version, n_points and an opening brace)")
     promised = header[-1]
     if "}" not in body:
@@ -39,7 +44,8 @@ def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
         )
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: a coordinate is NaN or infinite")
-    return (numbers.reshape(-1, 2) - base).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return (numbers.reshape(-1, 2) - base).astype(np.float32)
 
 
 def check_base(benchmark: str, base: int) -> None:
@@ -71,10 +77,7 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """
     from scipy.io import loadmat  # here: slow, and most readers go without
 
-    try:
-        stored = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    stored = io.BytesIO(texts.file_bytes(path))
     try:
         found = loadmat(stored, variable_names=names)
     except Exception as error:  # scipy raises whatever it stumbles over
@@ -91,6 +94,29 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
 def places(root: Path) -> list[Path]:
     """Where an unpacked download may begin: `root`, and the folders directly inside it."""
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+
+
+def below(root: Path) -> Iterator[Path]:
+    """Every file and folder below `root`, by name, links followed: a folder that several names
+    lead to comes once. Hidden ones, and those that macOS leaves in archives, are passed over.
+
+    Errors: InputError naming a folder that cannot be read.
+    """
+
+    def refuse(error):
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    seen = {os.path.realpath(root)}
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        fresh = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(folder, name))
+            if not name.startswith(".") and name != "__MACOSX" and real not in seen:
+                seen.add(real)
+                fresh.append(name)
+        folders[:] = fresh
+        yield from (Path(folder, name) for name in fresh)
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
 def listing(
@@ -143,18 +169,12 @@ def read_rect(path: Path) -> np.ndarray:
 
 def _lines(path):
     """The words of each line of a text, without empty lines around them."""
-    return [line.split() for line in _text(path).splitlines()]
+    return [line.split() for line in texts.lines(_text(path))]
 
 
-def _text(path, encoding="utf-8"):
+def _text(path):
     """A text file without the white space around it. Errors: InputError, also where it is empty."""
-    try:
-        text = path.read_bytes().decode(encoding).strip()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
-    if not text:
+    if not (text := texts.read(path).strip()):
         raise InputError(f"{path}: empty")
     return text
 

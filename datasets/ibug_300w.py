@@ -4,13 +4,13 @@ C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces I
 Challenge: Database and Results. Image and Vision Computing 47, 2016.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import listing, photo_of, places, read_pts
 from jaxalign.errors import InputError
@@ -143,16 +143,17 @@ def _detector_table(path):
     """`detector_boxes.csv` (subset, name, x0, y0, x1, y1; 0-based) -> {(folder, name): (4,)}."""
     boxes = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in (rows := csv.DictReader(file)):
-                try:
-                    key = (row["subset"].replace("/", "_"), _name(row["name"]))
-                    box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
-                    boxes[key] = np.array(box, np.float32)
-                except (KeyError, ValueError, TypeError, AttributeError):
-                    raise InputError(
-                        f"{path}: line {rows.line_num} is not subset,name,x0,y0,x1,y1"
-                    ) from None
+        (_, header), *rows = texts.table(texts.read(path), path) or [(1, [])]
+        for line, cells in rows:
+            try:
+                row = dict(zip(header, cells, strict=True))
+                key = (row["subset"].replace("/", "_"), _name(row["name"]))
+                box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
+            except (KeyError, ValueError):
+                raise InputError(f"{path}: line {line} is not subset,name,x0,y0,x1,y1") from None
+            if key in boxes:
+                raise InputError(f"{path}: line {line} has another box for {row['name']}")
+            boxes[key] = np.array(box, np.float32)
     return boxes
 
 

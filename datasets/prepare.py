@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
 
 
 def named(name: str) -> Benchmark:
@@ -93,7 +93,7 @@ def _asked(name, root, settings, attributes):
 
 def _list_bad(faces):
     for bad in faces:
-        print(f"bad: {bad.path}: {bad.reason}", file=sys.stderr)
+        print(printable(f"bad: {bad.path}: {bad.reason}"), file=sys.stderr)
     if faces:
         print(f"{len(faces)} bad faces", file=sys.stderr)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import places
 from jaxalign.errors import InputError
@@ -51,14 +52,7 @@ def _tree(root):
 
 
 def _lines(path):
-    try:
-        return path.read_bytes().decode().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); unpack WFLW_annotations.tar.gz again"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; unpack WFLW_annotations.tar.gz again") from None
+    return texts.lines(texts.read(path, "unpack WFLW_annotations.tar.gz again"))
 
 
 def _face(root, split, path, number, line):

@@ -16,6 +16,11 @@ class InputError(Exception):
     """
 
 
+def printable(text: object) -> str:
+    """As one line of any encoding of Unicode: what is not, as in names of files, is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def typed(command: str) -> str:
     """A command's name as the user of this process types commands, to be named in messages.
 

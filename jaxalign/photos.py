@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from jaxalign.errors import InputError
 
@@ -21,7 +21,9 @@ from jaxalign.errors import InputError
 # What is taken for a photo in a folder; a file that is named may have any name.
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm",
+    ".avif",
 )  # fmt: skip
+PLAIN = ("JPEG", "MPO", "PNG", "WEBP")  # formats that OpenCV reads as Pillow does
 LONGEST = 32_766  # pixels of a side: more OpenCV cannot warp
 
 
@@ -51,19 +53,42 @@ def read(path: Path | str) -> np.ndarray:
     raise InputError(f"{path}: {reason}")
 
 
-def opaque(photo: Path | bytes) -> bytes | None:
-    """An encoded photo (its file, or its bytes) as a PNG without transparency, laid on white; None
-    where it has none, or cannot be read. EXIF rotation is ignored.
+def plain(photo: bytes, upright: bool = False) -> bytes:
+    """An encoded photo as one that OpenCV decodes to the right pixels, EXIF rotation ignored.
+
+    That is the photo as it is, or a PNG where it is of a format that OpenCV may not read, has
+    transparency, which is laid on white, or an EXIF rotation that is to be applied (`upright`).
+    What cannot be read stays as it is.
     """
-    source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
     try:
-        with warnings.catch_warnings(), Image.open(source) as image:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(photo)) as image:
             warnings.simplefilter("ignore")
-            if not image.has_transparency_data:
-                return None
+            turned = upright and _orientation(image) != 1
+            if image.format in PLAIN and not image.has_transparency_data and not turned:
+                return photo
+            if turned:
+                ImageOps.exif_transpose(image, in_place=True)
             return cv2.imencode(".png", _rgb(image)[..., ::-1])[1].tobytes()
     except Exception:  # Pillow's readers raise whatever they stumble over
+        return photo
+
+
+def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
+    """(width, height) of a photo as stored, and as a viewer shows it, and whether these are two;
+    None where it is none that can be read."""
+    try:
+        with warnings.catch_warnings(), open(photo, "rb") as file, Image.open(file) as image:
+            warnings.simplefilter("ignore")
+            said = _orientation(image)
+            return image.size, image.size[::-1] if said >= 5 else image.size, said > 1
+    except Exception:  # Pillow's readers raise whatever they stumble over
         return None
+
+
+def _orientation(image):
+    """What EXIF says of the photo's rotation: 1 (none) to 8; 5 and above exchange the sides."""
+    said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return said if said in range(1, 9) else 1
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
