@@ -22,7 +22,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, as_bad, check_face, record
+from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -41,11 +41,13 @@ class BadFaces(InputError):
 
 @dataclass
 class Built:
-    """What a build wrote: its folder, faces of each split and subset, faces left out."""
+    """What a build wrote: its folder, faces of each split and subset, faces left out; what was
+    noticed of the others."""
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
+    noticed: Noticed
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
+        self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
         self.index = tfds.core.MetadataDict()  # groups and subsets of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
@@ -130,6 +133,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                         writers[face.split] = stack.enter_context(self._writer(face.split))
                     writers[face.split].write(face)
                     ids.add((face.split, face.id))
+                    self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
             raise BadFaces(self.bad)
@@ -234,7 +238,7 @@ def build(
         stored(benchmark, config, aside).rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Built(folder, found, builder.bad)
+    return Built(folder, found, builder.bad, builder.noticed)
 
 
 @contextlib.contextmanager

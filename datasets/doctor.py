@@ -17,6 +17,7 @@ from tqdm import tqdm
 from jaxalign.datasets.faces import (
     Bad,
     Benchmark,
+    Noticed,
     as_bad,
     fault_of_boxes,
     fault_of_names,
@@ -100,6 +101,7 @@ class _Seen:
     mean: dict[str, MeanShape] = field(default_factory=dict)
     unlabelled: dict[str, list] = field(default_factory=lambda: defaultdict(list))  # shares a face
     edges: Counter = field(default_factory=Counter)
+    noticed: Noticed = field(default_factory=Noticed)
 
     @property
     def usable(self) -> int:
@@ -138,6 +140,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
         _copies_line(seen),
         *_shared_lines(seen),
         *_unlabelled_lines(seen),
+        *_noticed_lines(seen),
         _outside_line(seen),
         *(_symmetry_line(shape) for shape in seen.mean.values()),
         _base_line(seen),
@@ -148,10 +151,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
 
 def _take(seen, face):
     """Looks at one face and notes what the lines will need."""
-    faults = {
-        "points": fault_of_points(face),
-        "boxes": fault_of_boxes(face),
-    }
+    faults = {"points": fault_of_points(face), "boxes": fault_of_boxes(face)}
     try:
         digest = _digest(seen, face)
         size = seen.photos[digest]
@@ -163,6 +163,7 @@ def _take(seen, face):
             seen.bad[check].append(as_bad(face, fault))
     if any(faults.values()):
         return
+    seen.noticed.add(face)
     group = face.group or face.id
     seen.ids[face.id] += 1
     seen.counts[face.split][face.split] += 1
@@ -284,6 +285,11 @@ def _unlabelled_lines(seen):
             faces = _number(len(shares), "face")
             finding = f"{np.mean(shares):.1%} of the points, in {some} of {faces}"
             yield Line(f"unlabelled: {scheme}", NOTE, finding)
+
+
+def _noticed_lines(seen):
+    for check, finding, details in seen.noticed.told():
+        yield Line(check, WARN if details else NOTE, finding, details)
 
 
 def _outside_line(seen):

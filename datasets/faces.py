@@ -1,5 +1,6 @@
 """What every benchmark's reader yields, and how it is checked. Knows nothing of TFDS."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -118,6 +119,34 @@ class Benchmark:
         """The name under which these options are stored, e.g. "size512-train100" or "default"."""
         differing = {k: v for k, v in options.items() if v != self.options[k]}
         return "-".join(f"{key}{differing[key]}" for key in sorted(differing)) or "default"
+
+
+class Noticed:
+    """What a user should know of faces that is no fault by itself."""
+
+    def __init__(self):
+        self.turned = 0
+        self.first: dict[bytes, str] = {}  # digest of the points -> the first face that has them
+        self.repeated: list[str] = []
+
+    def add(self, face: Face) -> None:
+        self.turned += face.upright
+        points = b"".join(np.asarray(p, np.float32).tobytes() for p in face.points.values())
+        digest = hashlib.sha1(points, usedforsecurity=False).digest()
+        if (first := self.first.setdefault(digest, face.id)) != face.id:
+            self.repeated.append(f"{face.id} has those of {first}")
+
+    def told(self) -> Iterator[tuple[str, str, list[str]]]:
+        """(what is told of, in a few words, the cases one by one)."""
+        if self.repeated:
+            finding = f"{len(self.repeated)} faces have the very points of another face"
+            yield "repeated points", finding, self.repeated
+        if self.turned:
+            finding = (
+                f"{self.turned} faces are on photos with an EXIF rotation; their points are taken "
+                "to be of the photos as a viewer shows them"
+            )
+            yield "turned photos", finding, []
 
 
 def record(face: Face) -> dict:

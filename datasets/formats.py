@@ -4,7 +4,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -69,11 +69,13 @@ def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return places, ~hidden, labelled
 
 
-def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_mat(
+    path: Path, names: tuple[str, ...], cells: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """The named variables of a MATLAB file older than v7.3, as scipy reads them (2-D or more).
 
-    Errors: InputError naming the file where it is missing, cut short, of another format, or has
-    no such variable.
+    All but the `cells` are tables of numbers. Errors: InputError naming the file where it is
+    missing, cut short, of another format, or has no such variable.
     """
     from scipy.io import loadmat  # here: slow, and most readers go without
 
@@ -88,6 +90,10 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     for name in names:
         if name not in found:
             raise InputError(f"{path}: holds no variable {name!r}; download it again")
+        kinds = "O" if name in cells else "biuf"
+        if not isinstance(found[name], np.ndarray) or found[name].dtype.kind not in kinds:
+            what = "cells" if name in cells else "a table of numbers"
+            raise InputError(f"{path}: {name} is not {what}; download it again")
     return {name: found[name] for name in names}
 
 
@@ -117,6 +123,16 @@ def below(root: Path) -> Iterator[Path]:
         folders[:] = fresh
         yield from (Path(folder, name) for name in fresh)
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file of that name below the folder; None where there is none, or the name leads out."""
+    path = PurePath(name)
+    try:
+        there = not path.is_absolute() and ".." not in path.parts and (folder / name).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds what no name can
+        there = False
+    return folder / name if there else None
 
 
 def listing(

@@ -4,6 +4,7 @@ C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces I
 Challenge: Database and Results. Image and Vision Computing 47, 2016.
 """
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ def _official_boxes(root):
         if not path.is_file():
             continue
         for entry in _cells(path):
-            boxes[folder.boxes_name, _name(Path(entry["imgName"]).stem)] = {
-                "dataset": np.asarray(entry["bb_ground_truth"], np.float32) - 1,
-                "detector": np.asarray(entry["bb_detector"], np.float32) - 1,
+            boxes[folder.boxes_name, _name(entry["imgName"])] = {
+                "dataset": entry["bb_ground_truth"] - 1,
+                "detector": entry["bb_detector"] - 1,
             }
     return boxes
 
@@ -127,10 +128,14 @@ def _cells(path):
 
     fields = {"imgName": (), "bb_ground_truth": (4,), "bb_detector": (4,)}
     try:
-        cells = np.atleast_1d(loadmat(path, simplify_cells=True)["bounding_boxes"])
+        stored = io.BytesIO(texts.file_bytes(path))
+        cells = np.atleast_1d(loadmat(stored, simplify_cells=True)["bounding_boxes"])
         for cell in cells:
             if any(np.shape(cell[field]) != shape for field, shape in fields.items()):
                 raise ValueError("a field of the wrong shape")
+            for field in ("bb_ground_truth", "bb_detector"):
+                cell[field] = np.asarray(cell[field], np.float32)
+            cell["imgName"] = Path(cell["imgName"]).stem
     except Exception as error:  # scipy raises whatever it stumbles over
         raise InputError(
             f"{path}: not an official box file ({error}); download it again, or remove it to do "

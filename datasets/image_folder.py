@@ -43,7 +43,7 @@ import numpy as np
 
 from jaxalign import photos, texts
 from jaxalign.datasets.faces import FARTHEST, Bad, Benchmark, Face
-from jaxalign.datasets.formats import below, read_pts, unsigned
+from jaxalign.datasets.formats import below, inside, read_pts, unsigned
 from jaxalign.errors import InputError
 from jaxalign.photos import SUFFIXES
 from jaxalign.schemes import SCHEMES
@@ -224,25 +224,18 @@ class _Folder:
         """Files of these names in the first of these folders that has any: so written, else in
         other cases."""
         for folder in folders:
-            if found := [p for name in names if _is_file(p := self.root / folder / name)]:
+            if found := [p for n in names if (p := inside(self.root, posixpath.join(folder, n)))]:
                 return found
         if self.names is None:
             self.names = defaultdict(list)
             for path in below(self.root):
-                if _is_file(path):
+                if path.is_file():
                     self.names[_folded(path.relative_to(self.root).as_posix())].append(path)
         for folder in folders:
             keys = {_folded(posixpath.join(folder, name)) for name in names}
             if found := [path for key in sorted(keys) for path in self.names.get(key, ())]:
                 return found
         return []
-
-
-def _is_file(path):
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds what no name can
-        return False
 
 
 def _folded(name):

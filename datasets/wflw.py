@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import places
+from jaxalign.datasets.formats import inside, places
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import WFLW98
@@ -61,8 +61,9 @@ def _face(root, split, path, number, line):
         numbers, name = _parse(line)
     except ValueError as error:
         return Bad(identity, path, f"line {number}: {error}")
-    photo = root / "WFLW_images" / name
-    if not photo.is_file():
+    photo = inside(root / "WFLW_images", name)
+    if photo is None:
+        photo = root / "WFLW_images" / name
         return Bad(identity, photo, f"there is no such photo (line {number} of {path.name})")
     attributes = tuple(int(flag) for flag in numbers[COORDINATES + 4 :])
     subsets = tuple(name for name, flag in zip(ATTRIBUTES, attributes, strict=True) if flag)

@@ -22,7 +22,7 @@ def file_bytes(path: Path, remedy: str = "") -> bytes:
     """What a file holds. Errors: InputError naming it where it is missing or cannot be read, or is
     a folder, a pipe or a device, which could be waited for without end."""
     try:
-        kind = path.stat().st_mode
+        kind = path.stat().st_mode  # before it is opened: that would wait for a pipe's writer
         if stat.S_ISREG(kind):
             return path.read_bytes()
         reason = "Is a directory" if stat.S_ISDIR(kind) else "a pipe or a device, not a file"
