@@ -68,7 +68,7 @@ def _by_list(path, table):
     for row in table["ra"][TRAIN_FACES:]:
         named.setdefault(_photo_name(table["nameList"][row - 1, 0]), []).append(row)
     found = set()
-    for number, line in enumerate(texts.lines(texts.read(path).rstrip())[1:], 2):
+    for number, line in enumerate(texts.lines(texts.read(path))[1:], 2):
         photo, *cells = line.split(",")
         try:
             listed = np.array(cells[-2 * AFLW19.num_points :], np.float64).reshape(-1, 2)

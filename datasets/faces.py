@@ -6,14 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from jaxalign import photos
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
-from jaxalign.texts import file_bytes
 
 
 FARTHEST = 1e5  # pixels: no photo that can be read is half as large
@@ -238,10 +236,7 @@ def _fault_of_photo(face):
 
 def photo_bytes(face: Face) -> bytes:
     """Its photo, encoded as it is stored. Errors: InputError that says why it cannot be read."""
-    try:
-        encoded = file_bytes(face.photo) if isinstance(face.photo, Path) else face.photo
-    except InputError as error:
-        raise InputError(str(error).removeprefix(f"{face.photo}: ")) from None
+    encoded = photos.encoded(face.photo) if isinstance(face.photo, Path) else face.photo
     return photos.plain(encoded, face.upright)
 
 
@@ -250,31 +245,5 @@ def photo_size(encoded: bytes) -> tuple[int, int]:
 
     Errors: InputError that says what is wrong with it.
     """
-    if not encoded:
-        raise InputError("the photo is empty (0 bytes)")
-    # The end is looked for first: OpenCV decodes half a JPEG without complaint, the rest grey.
-    if not _is_complete(encoded):
-        raise InputError("the photo is truncated (its end marker is missing)")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("not a photo that can be decoded")
-    return image.shape[1], image.shape[0]
-
-
-def _is_complete(photo: bytes) -> bool:
-    """Whether a JPEG or PNG holds its end marker; whatever follows the marker is no matter."""
-    if photo.startswith(b"\x89PNG"):
-        return b"IEND\xaeB`\x82" in photo
-    if not photo.startswith(b"\xff\xd8"):
-        return True
-    # An Exif thumbnail is a whole JPEG with an end of its own, so the header is stepped over
-    # segment by segment. In the scan behind it every 0xff of the data is followed by 0x00.
-    at = 2
-    while photo[at : at + 1] == b"\xff" and photo[at : at + 2] != b"\xff\xda":
-        length = photo[at + 2 : at + 4]
-        at += 1 if photo[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(length, "big")
-    return b"\xff\xd9" in photo[at:]
+    height, width = photos.decode(encoded, whole=True).shape[:2]
+    return width, height

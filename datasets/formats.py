@@ -90,10 +90,9 @@ def read_mat(
     for name in names:
         if name not in found:
             raise InputError(f"{path}: holds no variable {name!r}; download it again")
-        kinds = "O" if name in cells else "biuf"
-        if not isinstance(found[name], np.ndarray) or found[name].dtype.kind not in kinds:
-            what = "cells" if name in cells else "a table of numbers"
-            raise InputError(f"{path}: {name} is not {what}; download it again")
+        kind = found[name].dtype.kind if isinstance(found[name], np.ndarray) else ""
+        if not kind or (kind not in "biuf" and name not in cells):
+            raise InputError(f"{path}: {name} is not a table of numbers; download it again")
     return {name: found[name] for name in names}
 
 

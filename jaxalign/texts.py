@@ -48,7 +48,8 @@ def read(path: Path, remedy: str = "") -> str:
 
 def lines(text: str) -> list[str]:
     """Its lines: str.splitlines would also part them at what JSON and names may hold (U+2028)."""
-    return re.split(r"\r\n|\r|\n", text)
+    *whole, rest = re.split(r"\r\n|\r|\n", text)
+    return [*whole, rest] if rest else whole
 
 
 def table(text: str, path: Path) -> list[tuple[int, list[str]]]:
