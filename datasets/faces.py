@@ -137,12 +137,12 @@ class Noticed:
     def told(self) -> Iterator[tuple[str, str, list[str]]]:
         """(what is told of, in a few words, the cases one by one)."""
         if self.repeated:
-            finding = f"{len(self.repeated)} faces have the very points of another face"
+            finding = f"faces that have the very points of another one: {len(self.repeated)}"
             yield "repeated points", finding, self.repeated
         if self.turned:
             finding = (
-                f"{self.turned} faces are on photos with an EXIF rotation; their points are taken "
-                "to be of the photos as a viewer shows them"
+                "faces on photos with an EXIF rotation, whose points are taken to be of the photo "
+                f"as a viewer shows it: {self.turned}"
             )
             yield "turned photos", finding, []
 

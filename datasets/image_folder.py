@@ -30,6 +30,7 @@ label (`zeros=unlabelled`) or a place (`zeros=place`). Coordinates that all lie 
 to 100 may be shares of the photo's sides (`unit=share`, `unit=percent`) or pixels (`unit=pixels`).
 """
 
+import functools
 import itertools
 import posixpath
 import re
@@ -79,6 +80,7 @@ class _Row:
     visible: np.ndarray | None = None  # (K,)
     labelled: np.ndarray | None = None  # (K,)
     size: np.ndarray | None = None  # (2,), width and height of its photo as the file says
+    by_place: bool = False  # called after its photo's place in the folder, not its name in the file
 
 
 def faces(
@@ -109,25 +111,27 @@ def faces(
         rows = _pts(root, count)
     else:
         rows = _tables(root, layout, SCHEMES[scheme])
-    folder = _Folder(root)
+    folder, sides = _Folder(root), functools.cache(photos.sides)
     found = [row if isinstance(row, Bad) else (row, *folder.find(row)) for row in rows]
     if unit == "auto":
-        _refuse_percent(root, [face for face in found if not isinstance(face, Bad)])
+        _refuse_percent(root, [face for face in found if not isinstance(face, Bad)], sides)
     shown, ids = Counter(), set()
     for face in found:
         if isinstance(face, Bad):
             yield face
             continue
         row, photo, fault = face
-        shown[row.photo] += 1
-        number = shown[row.photo]
-        row.id = row.id or (row.photo if number == 1 else f"{row.photo}#{number}")
+        name = row.photo
+        if row.by_place and photo is not None:
+            name = photo.relative_to(root).as_posix()
+        shown[name] += 1
+        row.id = row.id or (name if shown[name] == 1 else f"{name}#{shown[name]}")
         if photo is None:
             yield Bad(row.id, root / row.photo, f"{fault} ({row.where} of {row.path.name})")
         elif row.id in ids:
             yield Bad(row.id, row.path, f"{row.where}: the id {row.id} came before")
         else:
-            yield _face(root, row, photo, scheme, given)
+            yield _face(root, row, photo, sides(photo), scheme, given)
         ids.add(row.id)
 
 
@@ -179,13 +183,13 @@ def _split_of(path):
     return next((told[word] for word in words if word in told), "")
 
 
-def _refuse_percent(root, found):
+def _refuse_percent(root, found, sides):
     """Errors: InputError where all coordinates end at 100 and no photo is as small as that."""
-    if not found or not all(np.nanmax(np.abs(row.points), initial=0) <= 100 for row, *_ in found):
+    ends = [np.nanmax(np.abs(row.points), initial=0) for row, *_ in found]
+    if not 2 < max(ends, default=0) <= 100:
         return
-    known = {photo: photos.sides(photo) for _, photo, _ in found if photo is not None}
-    sides = [sides for sides in known.values() if sides is not None]
-    if sides and all(min(stored) >= PERCENT for stored, _, _ in sides):
+    known = [sides(photo) for _, photo, _ in found if photo is not None]
+    if any(known) and all(min(one[0]) >= PERCENT for one in known if one is not None):
         raise InputError(
             f"{root}: all coordinates lie within 0 to 100, and all photos are larger; say by the "
             "option unit=percent or unit=pixels what they are"
@@ -243,70 +247,33 @@ def _folded(name):
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _face(root, row, photo, scheme, given):
+def _face(root, row, photo, known, scheme, given):
+    """The face of a row on this photo, of which `known` are photos.sides, or what is wrong."""
     every = np.ones(len(row.points), bool)
     labelled = every if row.labelled is None else row.labelled
     visible = labelled & (every if row.visible is None else row.visible)
-    points, box, split = row.points, row.box, row.split or given["split"]
-    known = photos.sides(photo)
-    reason, viewed = None, given["frame"] == "viewer"
-    if known is not None and row.size is not None:
-        fitting = [tuple(row.size) == sides for sides in known[:2]]
-        viewed = viewed if all(fitting) else fitting[1]
-    else:
-        fitting = [True]
-    zero = labelled & (points == 0).all(1)
-    numbers = np.append(points[labelled], [] if box is None else box)
-    if split not in ("train", "test"):
-        reason = f"its split {split!r} is neither train nor test"
-    elif not np.isfinite(numbers).all():
-        reason = "a number is NaN or infinite"
-    elif np.abs(numbers).max(initial=0) > FARTHEST:
-        reason = f"a coordinate is {np.abs(numbers).max():g}; no photo is so large"
-    elif not any(fitting):
-        reason = (
-            f"{row.photo} is said to have {_by(row.size)} pixels, and has {_by(known[1])}: points "
-            "of a resized copy? Give the points and the size of this photo"
-        )
-    elif given["negative"] == "refuse" and (below := int((points[labelled] < 0).any(1).sum())):
-        reason = (
-            f"{below} of its points have negative coordinates; say what they mean by the option "
-            "negative=outside (a place beyond the photo) or negative=occluded (hidden at the same "
-            "place without its sign, and -1 -1 not labelled)"
-        )
-    elif given["zeros"] == "refuse" and zero.any():
-        reason = (
-            f"{int(zero.sum())} of its points lie at 0 0; say what it means by the option "
-            "zeros=unlabelled (nobody labelled them) or zeros=place"
-        )
-    elif given["unit"] == "auto" and labelled.any() and np.abs(points[labelled]).max() <= 2:
-        reason = (
-            "all its coordinates are about 0 to 1; where they are shares of the photo's sides, say "
-            "so by the option unit=share, or else unit=pixels"
-        )
-    elif given["negative"] == "occluded":
+    points, box, zero = row.points, row.box, (row.points == 0).all(1)
+    reason = _fault(row, known, labelled, given)
+    viewed = _viewed(row, known, given["frame"])
+    if reason is None and given["negative"] == "occluded":
         try:
             points, seen, has = unsigned(points)
             labelled, visible = labelled & has, visible & seen
         except ValueError as error:
             reason = str(error)
-    if reason:
-        return Bad(row.id, row.path, f"{row.where}: {reason}")
     if given["zeros"] == "unlabelled":
         labelled, visible = labelled & ~zero, visible & ~zero
     points = np.where(labelled[:, None], points, np.nan)
     if given["unit"] in ("share", "percent") and known is not None:
         sides = np.array(known[1 if viewed else 0]) / (100 if given["unit"] == "percent" else 1)
         points, box = points * sides, None if box is None else box * np.tile(sides, 2)
-    if given["base"] == "auto":
-        origin = 1 if given["layout"] == "pts" else 0
-    else:
-        origin = int(given["base"])
+    auto = 1 if given["layout"] == "pts" else 0
+    origin = auto if given["base"] == "auto" else int(given["base"])
     points = points - origin
-    if known is not None and (other := _fits_other(points[labelled], known, viewed)):
-        return Bad(row.id, row.path, f"{row.where}: {other}")
+    if reason := reason or _fits_other(points[labelled], known, viewed):
+        return Bad(row.id, row.path, f"{row.where}: {reason}")
     return Face(
-        split=split,
+        split=row.split or given["split"],
         id=row.id,
         photo=photo,
         points={scheme: points.astype(np.float32)},
@@ -318,6 +285,47 @@ def _face(root, row, photo, scheme, given):
     )
 
 
+def _viewed(row, known, frame):
+    """Whether the points are of the photo as a viewer shows it: its size in the file decides."""
+    if known is None or row.size is None or known[0] == known[1]:
+        return frame == "viewer"
+    return tuple(row.size) == known[1]
+
+
+def _fault(row, known, labelled, given):
+    """Why the numbers of a row cannot be what they should be, or None."""
+    points, split = row.points[labelled], row.split or given["split"]
+    numbers = np.append(points, [] if row.box is None else row.box)
+    if split not in ("train", "test"):
+        return f"its split {split!r} is neither train nor test"
+    if not np.isfinite(numbers).all():
+        return "a number is NaN or infinite"
+    if (far := np.abs(numbers).max(initial=0)) > FARTHEST:
+        return f"a coordinate is {far:g}; no photo is so large"
+    if known is not None and row.size is not None and tuple(row.size) not in known[:2]:
+        return (
+            f"{row.photo} is said to have {_by(row.size)} pixels, and has {_by(known[1])}: points "
+            "of a resized copy? Give the points and the size of this photo"
+        )
+    if given["negative"] == "refuse" and (negative := int((points < 0).any(1).sum())):
+        return (
+            f"{negative} of its points have negative coordinates; say what they mean by the option "
+            "negative=outside (a place beyond the photo) or negative=occluded (hidden at the same "
+            "place without its sign, and -1 -1 not labelled)"
+        )
+    if given["zeros"] == "refuse" and (zeros := int((points == 0).all(1).sum())):
+        return (
+            f"{zeros} of its points lie at 0 0; say what it means by the option zeros=unlabelled "
+            "(nobody labelled them) or zeros=place"
+        )
+    if given["unit"] == "auto" and len(points) and np.abs(points).max() <= 2:
+        return (
+            "all its coordinates are about 0 to 1; where they are shares of the photo's sides, say "
+            "so by the option unit=share, or else unit=pixels"
+        )
+    return None
+
+
 def _by(size):
     return f"{size[0]:g} x {size[1]:g}"
 
@@ -325,9 +333,9 @@ def _by(size):
 def _fits_other(points, known, viewed):
     """Why the points seem to be of the photo's other frame, or None: of a photo with an EXIF
     rotation, they lie in that one alone."""
-    stored, shown, turned = known
-    if not turned or not len(points):
+    if known is None or not known[2] or not len(points):
         return None
+    stored, shown, _ = known
     inside = [bool(((points > -1) & (points < np.array(s) + 1)).all()) for s in (stored, shown)]
     if inside[viewed] or not inside[not viewed]:
         return None
@@ -379,7 +387,7 @@ def _tables(root, layout, scheme):
         split = _split_of(path) if len(files) > 1 or path.parent != root else ""
         for row in _rows(path, layout, scheme):
             if isinstance(row, _Row):
-                row.split = row.split or split
+                row.split, row.by_place = row.split or split, len(files) > 1
             yield row
 
 
@@ -414,7 +422,8 @@ def _csv(path, text, scheme):
             f"{path}: its header has {len(columns) / 2:g} points, the scheme has {count} "
             f"(x0, y0 to x{count - 1}, y{count - 1}); mend it or name another scheme"
         )
-    if twice := texts.repeated(header):
+    known = {"file", "id", "split", *BOX, *wanted}
+    if twice := texts.repeated([name for name in header if name in known]):
         raise InputError(f"{path}: its header holds {twice!r} twice")
     if lacking := [name for name in wanted if name not in columns]:
         others = [name for name in columns if name not in wanted]
@@ -593,6 +602,7 @@ BENCHMARK = Benchmark(
     schemes=tuple(SCHEMES),
     faces=faces,
     counts={},
+    version="2.0.0",  # 1.0.0: EXIF rotation was ignored, COCO's flag 0 was a hidden point
     options={
         "scheme": "",
         "base": "auto",

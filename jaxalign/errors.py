@@ -17,8 +17,11 @@ class InputError(Exception):
 
 
 def printable(text: object) -> str:
-    """As one line of any encoding of Unicode: what is not, as in names of files, is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    """As one line in any encoding of Unicode: what is none, as in names of files, is escaped, and
+    what is very long loses its middle."""
+    text = str(text)
+    text = text if len(text) <= 4000 else f"{text[:2000]} ... {text[-2000:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def typed(command: str) -> str:

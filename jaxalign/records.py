@@ -8,7 +8,6 @@ y0, x1, y1), and may leave a point without a place that nobody labelled: null, n
 empty cells in CSV. All in pixels of the photo, 0-based.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +135,7 @@ def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
 
 
 def _listed_objects(text, path) -> Iterator[tuple[str, dict]]:
-    try:
-        values = texts.from_json(text)
-    except ValueError as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        reason = getattr(error, "msg", error)
-        raise InputError(f"{path}{line}: not JSON ({reason}); mend the file") from None
+    values = texts.json_of(text, path, "mend the file")
     for number, value in enumerate(values, 1):
         yield f"{path}, record {number}", value
 

@@ -116,3 +116,13 @@ def from_json(text: str) -> Any:
         return json.loads(text, object_pairs_hook=unique, parse_int=integer)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def json_of(text: str, path: Path, remedy: str = "") -> Any:
+    """The value of a JSON file's text. Errors: InputError naming the file, and the line."""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        reason = getattr(error, "msg", error)
+        raise InputError(f"{path}{line}: not JSON ({reason}){remedy and f'; {remedy}'}") from None

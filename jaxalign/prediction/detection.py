@@ -210,10 +210,7 @@ def _csv_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
 
 
 def _json_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
-    try:
-        values = texts.from_json(text)
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+    values = texts.json_of(text, path)
     if not isinstance(values, list):
         raise InputError(f"{path}: must be a list of objects with photo and box")
     for number, value in enumerate(values, 1):
