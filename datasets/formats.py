@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
@@ -13,6 +15,8 @@ from jaxalign.errors import InputError
 
 
 PHOTOS = (".jpg", ".jpeg", ".png")
+MAT_MATRIX, MAT_COMPRESSED = 14, 15
+MAT_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, MAT_MATRIX, MAT_COMPRESSED, 16, 17, 18)
 COMMENT = re.compile(r"\s*(#|//|%)")
 
 
@@ -77,11 +81,10 @@ def read_mat(
     All but the `cells` are tables of numbers. Errors: InputError naming the file where it is
     missing, cut short, of another format, or has no such variable.
     """
-    from scipy.io import loadmat  # here: slow, and most readers go without
-
-    stored = io.BytesIO(texts.file_bytes(path))
     try:
-        found = loadmat(stored, variable_names=names)
+        found = load_mat(texts.file_bytes(path), variable_names=names)
+    except InputError:
+        raise
     except Exception as error:  # scipy raises whatever it stumbles over
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
@@ -94,6 +97,35 @@ def read_mat(
         if not kind or (kind not in "biuf" and name not in cells):
             raise InputError(f"{path}: {name} is not a table of numbers; download it again")
     return {name: found[name] for name in names}
+
+
+def load_mat(stored: bytes, **options) -> dict:
+    """scipy's loadmat of a file's bytes. Errors: whatever it raises."""
+    from scipy.io import loadmat  # here: slow, and most readers go without
+
+    if 0 not in stored[:4]:  # else of version 4, which has no such elements
+        _check_elements(stored[128:], "<" if stored[126:128] == b"IM" else ">")
+    return loadmat(io.BytesIO(stored), **options)
+
+
+def _check_elements(data, order):
+    """Errors: ValueError where an element of a MATLAB file is of no type that there is: scipy looks
+    such types up beyond the end of a table, which ends the process."""
+    at = 0
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, at)
+        body, after = data[at + 8 : at + 8 + size], at + 8 + size
+        if kind >> 16:  # a small element: its size, its type, and 4 bytes
+            kind, body, after = kind & 0xFFFF, b"", at + 8
+        if kind not in MAT_TYPES:
+            raise ValueError(f"an element of type {kind}")
+        if kind == MAT_COMPRESSED:
+            _check_elements(zlib.decompress(body), order)
+        else:
+            after += -after % 8
+        if kind == MAT_MATRIX:
+            _check_elements(body, order)
+        at = after
 
 
 def places(root: Path) -> list[Path]:

@@ -4,7 +4,6 @@ C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces I
 Challenge: Database and Results. Image and Vision Computing 47, 2016.
 """
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_of, places, read_pts
+from jaxalign.datasets.formats import listing, load_mat, photo_of, places, read_pts
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
 
@@ -124,12 +123,10 @@ def _official_boxes(root):
 
 
 def _cells(path):
-    from scipy.io import loadmat  # here: slow, and most readers go without
-
     fields = {"imgName": (), "bb_ground_truth": (4,), "bb_detector": (4,)}
     try:
-        stored = io.BytesIO(texts.file_bytes(path))
-        cells = np.atleast_1d(loadmat(stored, simplify_cells=True)["bounding_boxes"])
+        stored = load_mat(texts.file_bytes(path), simplify_cells=True)
+        cells = np.atleast_1d(stored["bounding_boxes"])
         for cell in cells:
             if any(np.shape(cell[field]) != shape for field, shape in fields.items()):
                 raise ValueError("a field of the wrong shape")

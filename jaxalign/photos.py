@@ -223,7 +223,9 @@ def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
     try:
         with _opened(encoded(photo)) as image:
             said = _orientation(image)
-            return image.size, image.size[::-1] if said >= 5 else image.size, said > 1
+            width, height = image.size
+            shown = (height, width) if said >= 5 else (width, height)
+            return (width, height), shown, bool(said > 1)
     except Exception:  # Pillow's readers raise whatever they stumble over
         return None
 

@@ -3,17 +3,21 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from jaxalign import photos
 from jaxalign.commands.prepare import main
 from jaxalign.datasets import doctor, wflw
 from jaxalign.datasets.builder import BadFaces, build
 from jaxalign.datasets.faces import Bad, check_face, photo_bytes
+from jaxalign.datasets.formats import read_mat
 from jaxalign.datasets.image_folder import BENCHMARK, faces
 from jaxalign.errors import InputError
 from jaxalign.pipeline import decode
@@ -547,3 +551,24 @@ def test_two_faces_of_one_name_are_refused_by_every_build(tmp_path):
     )
     with pytest.raises(BadFaces, match="another face is called a, too"):
         build(twice, tmp_path / "own", tmp_path / "data", {"scheme": "ibug68"})
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_mat_whose_elements_have_no_type_does_not_end_the_process(tmp_path, compressed):
+    """scipy looks an unknown type up beyond its table: a segmentation fault."""
+    path = tmp_path / "a.mat"
+    savemat(path, {"Points": np.ones((68, 2)), "note": np.array(["a", 3], object)})
+    raw = path.read_bytes()
+    at = raw.index(bytes([9, 0, 0, 0]) + (8 * 136).to_bytes(4, "little"))  # float64, 136 of them
+    broken = raw[:at] + bytes([0x49]) + raw[at + 1 :]
+    if compressed:
+        size = int.from_bytes(raw[132:136], "little")
+        body = zlib.compress(broken[128 : 136 + size])
+        broken = raw[:128] + struct.pack("<II", 15, len(body)) + body
+    path.write_bytes(broken)
+    with pytest.raises(InputError, match=r"a.mat: not a readable MATLAB file, .*of type 73"):
+        read_mat(path, ("Points",))
+    path.write_bytes(raw)
+    assert read_mat(path, ("Points",))["Points"].shape == (68, 2)
+    with pytest.raises(InputError, match="a.mat: note is not a table of numbers"):
+        read_mat(path, ("note",))
