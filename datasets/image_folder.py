@@ -581,8 +581,9 @@ def _orders(path, categories, scheme):
         known |= {str(n + int(first)): n for n in range(count)} if first else {}
         places = [known.get(name) for name in names]
         wrong = [i for i, place in enumerate(places) if place not in (None, i)]
-        if sorted(place for place in places if place is not None) == [*range(count)]:
-            orders[str(category.get("id"))] = np.argsort(places)
+        told = [place for place in places if place is not None]
+        if sorted(told) == [*range(count)]:
+            orders[str(category.get("id"))] = np.argsort(told)
         elif wrong:
             raise InputError(
                 f"{path}: a category calls its keypoint {wrong[0]} {names[wrong[0]]}, which is "
