@@ -32,6 +32,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "conversion",
         "geometry",
         "samples",
+        "texts",
         "records",
         "tensors",
         "downloads",

@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
 from jaxalign.records import json_text
 
 
@@ -73,6 +73,9 @@ def prepare(
         raise
     _list_bad(built.bad)
     print(_table(benchmark.expected(options), built.found))
+    for what, finding, cases in built.noticed.told():
+        first = f" (first: {cases[0]})" if cases else ""
+        print(printable(f"{what}: {finding}{first}"), file=sys.stderr)
     print(f"\nstored in {built.folder}")
     config = benchmark.config(options)
     return name if config == "default" else f"{name}:{config}", built
@@ -93,7 +96,7 @@ def _asked(name, root, settings, attributes):
 
 def _list_bad(faces):
     for bad in faces:
-        print(f"bad: {bad.path}: {bad.reason}", file=sys.stderr)
+        print(printable(f"bad: {bad.path}: {bad.reason}"), file=sys.stderr)
     if faces:
         print(f"{len(faces)} bad faces", file=sys.stderr)
 

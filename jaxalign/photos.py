@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from jaxalign.errors import InputError
 
@@ -201,18 +201,39 @@ def _jpeg_with_more_data(photo) -> bytes | None:
     return b"".join(parts)
 
 
-def opaque(photo: Path | bytes) -> bytes | None:
-    """An encoded photo (its file, or its bytes) as a PNG without transparency, laid on white; None
-    where it has none, or cannot be read. EXIF rotation is ignored.
+def plain(photo: bytes, upright: bool = False) -> bytes:
+    """An encoded photo as it is stored: as it is, or as a PNG where it has transparency, which is
+    laid on white, or an EXIF rotation that is to be applied (`upright`). What cannot be read stays
+    as it is.
     """
     try:
-        photo = photo if isinstance(photo, bytes) else encoded(photo)
         with _opened(photo) as image:
-            if not image.has_transparency_data:
-                return None
-        return cv2.imencode(".png", decode(photo)[..., ::-1])[1].tobytes()
+            turned = upright and _orientation(image) != 1
+            if not (turned or image.has_transparency_data):
+                return photo
+        pixels = decode(photo, upright=upright, whole=True)
+        return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    except Exception:  # Pillow's readers raise whatever they stumble over
+        return photo
+
+
+def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
+    """(width, height) of a photo as stored, and as a viewer shows it, and whether these are two;
+    None where it is none that can be read."""
+    try:
+        with _opened(encoded(photo)) as image:
+            said = _orientation(image)
+            width, height = image.size
+            shown = (height, width) if said >= 5 else (width, height)
+            return (width, height), shown, bool(said > 1)
     except Exception:  # Pillow's readers raise whatever they stumble over
         return None
+
+
+def _orientation(image):
+    """What EXIF says of the photo's rotation: 1 (none) to 8; 5 and above exchange the sides."""
+    said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return said if said in range(1, 9) else 1
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:

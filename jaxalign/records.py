@@ -8,7 +8,6 @@ y0, x1, y1), and may leave a point without a place that nobody labelled: null, n
 empty cells in CSV. All in pixels of the photo, 0-based.
 """
 
-import csv
 import json
 import math
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
 
@@ -96,18 +96,14 @@ def read_records(
 
 def read_text(path: Path, wanted: str) -> str:
     """A file's text. Raises InputError that asks for `wanted` where there is none."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise InputError(f"{path}: {reason}; name {wanted}") from None
+    return texts.read(path, f"name {wanted}")
 
 
 def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
     """`values` as a float64 array of that shape; InputError naming `where` and the key."""
     try:
         array = np.array(values, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         array = np.empty(0)
     if array.shape != shape:
         raise InputError(f"{where}: {key} must be {' x '.join(map(str, shape))} numbers")
@@ -133,14 +129,13 @@ def places(values, num_points: int, key: str, where: str, identity: str) -> np.n
 
 def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
     names = [f"{axis}{i}" for i in range(scheme.num_points) for axis in "xy"]
-    reader = csv.reader(text.splitlines(), skipinitialspace=True)
     columns = ["id", *names]
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if not any(cell.strip() for cell in row):
-            continue
-        if reader.line_num == 1 and len(row) > 1 and not _is_number(row[1]):
-            columns = [cell.strip() for cell in row]
+    for place, (line, row) in enumerate(texts.table(text, path)):
+        where = f"{path}, line {line}"
+        if place == 0 and len(row) > 1 and not _is_number(row[1]):
+            columns = row
+            if twice := texts.repeated(columns):
+                raise InputError(f"{where}: holds the column {twice} twice")
             if "id" not in columns:
                 columns = ["id" if name in PHOTO else name for name in columns]
             lacking = [name for name in ("id", *names) if name not in columns]
@@ -157,29 +152,25 @@ def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
                 f"x0, y0, ... {names[-2]}, {names[-1]}"
             )
         cells = dict(zip(columns, row, strict=True))
-        points = [cells[name].strip() for name in names]
-        yield where, {"id": cells["id"].strip(), "points": points}
+        yield where, {"id": cells["id"], "points": [cells[name] for name in names]}
 
 
 def _listed_objects(text, path) -> Iterator[tuple[str, dict]]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}); mend the file"
-        ) from None
+    values = texts.json_of(text, path, "mend the file")
     for number, value in enumerate(values, 1):
         yield f"{path}, record {number}", value
 
 
 def _line_objects(text, path) -> Iterator[tuple[str, dict]]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(texts.lines(text), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                yield where, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{where}: not JSON ({error.msg}); mend the file") from None
+                value = texts.from_json(line)
+            except ValueError as error:
+                reason = getattr(error, "msg", error)
+                raise InputError(f"{where}: not JSON ({reason}); mend the file") from None
+            yield where, value
 
 
 def _record(where, value, scheme, keys):

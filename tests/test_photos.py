@@ -211,7 +211,7 @@ class TestRefusals:
         for way in (pipeline.decode, lambda photo, _: photo_size(photo)):
             with pytest.raises(InputError):
                 way(script, "x")
-        assert photos.opaque(script) is None and not started
+        assert photos.plain(script, upright=True) == script and not started
 
     @pytest.mark.parametrize("kind", ["ICO", "PCX", "TGA", "SGI", "EPS", "PDF", "IM"])
     def test_formats_that_are_not_listed(self, tmp_path, kind):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxalign import metrics
+from jaxalign import metrics, texts
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import placed
 from jaxalign.records import json_text, numbers, places, read_text
@@ -215,9 +215,9 @@ class Results:
 def _parse(line, where):
     """One line of predictions.jsonl -> the fields of one face, by the names of Results."""
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg}); write the file again") from None
+        record = texts.from_json(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); write the file again") from None
     keys = ("id", "scheme", "subsets", "points", "truth")
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:

@@ -344,7 +344,7 @@ def test_wrong_pts_and_missing_photo(tmp_path):
     truncated, _, missing = read(tmp_path)
     assert (truncated.id, truncated.path) == ("a", tmp_path / "a.pts")
     assert truncated.reason == "truncated, its closing brace is missing"
-    assert missing.reason == "there is no photo (.jpg or .png) beside it"
+    assert missing.reason == "there is no photo (.jpg, .png, .webp, ...) beside it"
 
 
 @pytest.mark.parametrize(
