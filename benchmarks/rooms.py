@@ -36,6 +36,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "records",
         "tensors",
         "downloads",
+        "locks",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),

@@ -1,7 +1,6 @@
 """Predicted and true points of the evaluated faces, and their file, predictions.jsonl."""
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence

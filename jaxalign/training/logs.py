@@ -8,6 +8,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from jaxalign.errors import InputError
 from jaxalign.records import json_text
 
 
@@ -25,9 +26,15 @@ class Log:
         if quiet:
             return
         path = workdir / "metrics.jsonl"
-        _drop_after(path, first)
-        self.file = path.open("a", buffering=1, encoding="utf-8")
-        self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
+        try:
+            _drop_after(path, first)
+            self.file = path.open("a", buffering=1, encoding="utf-8")
+            self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
+        except OSError as error:
+            raise InputError(
+                f"{error.filename or path}: cannot be written ({error.strerror}); move it away, or "
+                "name another --workdir"
+            ) from None
 
     def step(self):
         """A step is done."""
@@ -68,16 +75,32 @@ class Log:
 
 
 def _drop_after(path, step):
-    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too."""
+    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too, and whatever else
+    is no line of a run."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (json.JSONDecodeError, KeyError):
-            continue
+    lines = path.read_bytes().split(b"\n")
+    kept = [line + b"\n" for line in lines if (row := _row(line)) and row["step"] <= step]
     partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
+    partial.write_bytes(b"".join(kept))
     os.replace(partial, path)
+
+
+def rows(workdir: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl, but for those that a kill cut or that are none of a run.
+    Errors: InputError where there is no such file."""
+    path = workdir / "metrics.jsonl"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return [row for row in map(_row, lines) if row]
+
+
+def _row(line):
+    """A line of metrics.jsonl, {} where it is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) and type(row.get("step")) is int else {}
