@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 
-import cv2
 import jax
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from jaxalign import recipe as recipes
 from jaxalign.commands import evaluate, train
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.evaluation.report import FILES
-from jaxalign.sources import benchmark_of
+from jaxalign.sources import Source, benchmark_of
 from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
 
@@ -274,8 +273,13 @@ def test_every_recipe_is_whole(config):
 def test_a_photo_that_does_not_decode_is_named(
     recipe_file, data_300w, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)
+    whole = Source.__getitem__
+
+    def damaged(self, index):
+        return whole(self, index) | {"photo": whole(self, index)["photo"][:600]}
+
+    monkeypatch.setattr(Source, "__getitem__", damaged)
     line = refused(
         capsys, train, "--config", recipe_file, "--workdir", tmp_path, "--data-dir", data_300w,
     )  # fmt: skip
-    assert "its photo cannot be decoded" in line
+    assert "its photo cannot be decoded (" in line and "prepare the data set again" in line
