@@ -18,7 +18,6 @@ from pathlib import Path
 from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.errors import InputError
-from jaxalign.records import read_text
 from jaxalign.samples import ATTRIBUTES
 
 
@@ -44,7 +43,7 @@ def read(path: Path | str) -> Labels:
     """Errors: InputError naming the missing columns, or the line of a wrong flag, of a missing or
     repeated id."""
     path = Path(path)
-    text = read_text(path, f"a CSV file with the columns {', '.join(COLUMNS)}")
+    text = texts.read(path, f"name a CSV file with the columns {', '.join(COLUMNS)}")
     (_, header), *rows = texts.table(text, path) or [(1, [])]
     if twice := texts.repeated(header):
         raise InputError(f"{path}: its header holds {twice!r} twice")

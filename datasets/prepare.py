@@ -8,6 +8,7 @@ from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
 from jaxalign.errors import InputError, printable
+from jaxalign.folders import readable_errors, whole
 from jaxalign.records import json_text
 
 
@@ -38,10 +39,8 @@ def check(
     print(examination.table())
     if json_file is not None:
         text = json_text(examination.as_json(), indent=1, ensure_ascii=False)
-        try:
-            json_file.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{json_file}: cannot be written ({error.strerror})") from None
+        with readable_errors(json_file, ""), whole(json_file) as file:
+            file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
     return examination
 
 

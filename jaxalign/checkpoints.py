@@ -14,7 +14,6 @@ and what can be seen is looked at: shapes, the step, whether numbers are finite.
 """
 
 import hashlib
-import json
 import logging
 import math
 import re
@@ -33,6 +32,7 @@ from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
 from jaxalign.systems.interface import System
+from jaxalign.texts import from_json
 
 
 FOLDER = "checkpoints"
@@ -334,7 +334,7 @@ def _read_file(path):
 
 
 def _header(path):
-    return json.loads(tensors.read_header(path).get(KEY, "{}"))
+    return from_json(tensors.read_header(path).get(KEY, "{}"))
 
 
 def _metrics(step):
@@ -353,13 +353,13 @@ def _is_number(value):
 def _json(step, name):
     """The JSON values of a file of a step. Errors: InputError."""
     try:
-        return json.loads((step / name).read_bytes())
+        return from_json((step / name).read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({name} is missing); give "
             "another"
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise damaged(step, f"its {name}: {error}".splitlines()[0][:200]) from None
 
 

@@ -1,18 +1,51 @@
-"""Folders that commands write in: they overwrite and delete only what they made there.
+"""Files that appear whole or not at all, and folders whose other files stay as they are.
 
 What a kind of work ("report", "predictions") made in a folder stands in a file of that folder, by
 its names. Whatever else is there is the user's.
 """
 
-import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import BinaryIO
 
 from jaxalign.errors import InputError
 from jaxalign.records import json_text
+from jaxalign.texts import from_json
+
+
+PARTIAL = ".jaxalign-partial"
+
+
+@contextmanager
+def whole(path: Path | str) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of `path` once it is whole. A link there is replaced,
+    not followed; a device or a pipe is written into. Errors: OSError, and whatever comes up
+    meanwhile; then `path` is as it was."""
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
+    # The end of the name, for names may be as long as file systems let them.
+    own = f".{path.name[-40:]}.{os.getpid()}-{threading.get_ident()}{PARTIAL}"
+    partial = path.with_name(own)
+    partial.unlink(missing_ok=True)  # of a killed process of that number
+    try:
+        with open(partial, "xb") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what killed processes left half-written in a folder that is this process's alone."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 def mark(kind: str) -> str:
@@ -23,8 +56,8 @@ def mark(kind: str) -> str:
 def made(folder: Path, kind: str) -> set[str]:
     """The names of the files in a folder that this kind of work made there."""
     try:
-        names = json.loads((folder / mark(kind)).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        names = from_json((folder / mark(kind)).read_bytes())
+    except (OSError, ValueError):
         return set()
     names = names if isinstance(names, list) else []
     # A path that leads out of the folder is no name in it.
@@ -60,9 +93,11 @@ def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 
 def keep(folder: Path, kind: str, names: Iterable[str]) -> None:
-    """Deletes what this kind of work made in the folder, but for these names."""
+    """Deletes what this kind of work made in the folder, but for these names, and what was left
+    half-written."""
     names = set(names)
     with readable_errors(folder):
+        sweep(folder)
         for name in made(folder, kind) - names:
             if not (folder / name).is_dir():
                 (folder / name).unlink(missing_ok=True)
@@ -70,20 +105,15 @@ def keep(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def readable_errors(folder: Path) -> Iterator[None]:
-    """What the system says of writing in a folder, as InputError."""
+def readable_errors(path: Path, remedy: str = "name another folder") -> Iterator[None]:
+    """What the system says of writing a file, or in a folder, as InputError."""
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); name another folder"
-        ) from None
+        reason = f"{path}: cannot be written ({error.strerror or error})"
+        raise InputError(f"{reason}{remedy and f'; {remedy}'}") from None
 
 
 def _note(folder, kind, names):
-    partial = folder / f"{mark(kind)}.{os.getpid()}"
-    try:
-        partial.write_text(json_text(sorted(names), indent=0) + "\n", encoding="utf-8")
-        os.replace(partial, folder / mark(kind))
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(folder / mark(kind)) as file:
+        file.write(f"{json_text(sorted(names), indent=0)}\n".encode())

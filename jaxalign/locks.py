@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
 
 
 try:
@@ -28,13 +29,9 @@ class Lock:
     def __init__(self, folder: Path, instead: str):
         self.path = folder / FILE
         while True:
-            try:
+            with readable_errors(folder, instead):
                 folder.mkdir(parents=True, exist_ok=True)
                 self.file = self.path.open("a+", encoding="utf-8", errors="replace")
-            except OSError as error:
-                raise InputError(
-                    f"{folder}: cannot be written into ({error.strerror or error}); {instead}"
-                ) from None
             self.file.seek(0)
             self.left = " ".join(self.file.read(500).split())
             if not _locked(self.file):

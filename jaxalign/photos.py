@@ -12,7 +12,6 @@ ignored.
 import glob
 import io
 import re
-import stat
 import struct
 import warnings
 import zlib
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 
 
@@ -64,18 +64,7 @@ def read(path: Path | str) -> np.ndarray:
 
 def encoded(path: Path | str) -> bytes:
     """The bytes of a photo's file. Errors: InputError that says why they cannot be read."""
-    try:
-        about = Path(path).stat()  # before it is opened: that would wait for a pipe's writer
-        if stat.S_ISDIR(about.st_mode):
-            raise InputError("is a directory")
-        if not stat.S_ISREG(about.st_mode):
-            raise InputError("not a regular file")
-        if about.st_size > LARGEST:
-            raise InputError(f"more than {LARGEST // 2**20} MB; reduce it")
-        return Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot be read ({reason})") from None
+    return texts.stored(path, LARGEST)
 
 
 def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.ndarray:

@@ -65,7 +65,7 @@ def read_records(
     twice.
     """
     path = Path(path)
-    text = read_text(path, "a CSV, JSONL or JSON file of points")
+    text = texts.read(path, "name a CSV, JSONL or JSON file of points")
     if not text.strip():
         raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
     if path.suffix.lower() == ".csv":
@@ -92,11 +92,6 @@ def read_records(
     if not records:
         raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
     return records
-
-
-def read_text(path: Path, wanted: str) -> str:
-    """A file's text. Raises InputError that asks for `wanted` where there is none."""
-    return texts.read(path, f"name {wanted}")
 
 
 def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:

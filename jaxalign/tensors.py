@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
 
 
 SUFFIX = ".safetensors"
@@ -32,10 +33,8 @@ def write(path: Path | str, arrays: dict[str, np.ndarray], texts: dict[str, str]
     """The inverse of `read`. Several texts are written in no fixed order, one gives the same bytes
     each time. Errors: InputError where the file cannot be written."""
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with readable_errors(path, ""), whole(path) as file:
+        file.write(data)
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

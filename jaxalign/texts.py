@@ -18,19 +18,31 @@ LONGEST_INTEGER = 300  # digits: what has more is no number of anything here, no
 DECIMAL = re.compile(r"[-+]?(\d+),(\d+)([eE][-+]?\d+)?")  # a number with a comma
 
 
-def file_bytes(path: Path, remedy: str = "") -> bytes:
-    """What a file holds. Errors: InputError naming it where it is missing or cannot be read, or is
-    a folder, a pipe or a device, which could be waited for without end."""
+def stored(path: Path | str, most: int | None = None) -> bytes:
+    """What a file holds. Errors: InputError that says why it cannot be read, without its name: it
+    is missing, of more than `most` bytes, or a folder, a pipe or a device, which could be waited
+    for without end."""
     try:
-        kind = path.stat().st_mode  # before it is opened: that would wait for a pipe's writer
-        if stat.S_ISREG(kind):
-            return path.read_bytes()
-        reason = "Is a directory" if stat.S_ISDIR(kind) else "a pipe or a device, not a file"
+        about = Path(path).stat()  # before it is opened: that would wait for a pipe's writer
+        if stat.S_ISREG(about.st_mode):
+            if most is not None and about.st_size > most:
+                raise InputError(f"more than {most // 2**20} MB; reduce it")
+            return Path(path).read_bytes()
+        folder = stat.S_ISDIR(about.st_mode)
+        reason = "Is a directory" if folder else "a pipe or a device, not a file"
     except OSError as error:
         reason = error.strerror
     except ValueError:  # a NUL in the name
         reason = "no name of a file"
-    raise InputError(f"{path}: cannot be read ({reason}){remedy and f'; {remedy}'}")
+    raise InputError(f"cannot be read ({reason})")
+
+
+def file_bytes(path: Path, remedy: str = "") -> bytes:
+    """As `stored`, where the InputError names the file and the remedy."""
+    try:
+        return stored(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}{remedy and f'; {remedy}'}") from None
 
 
 def read(path: Path, remedy: str = "") -> str:
@@ -96,7 +108,7 @@ def repeated(names: list[str]) -> str | None:
     return next((name for name in names if name in seen or seen.add(name)), None)
 
 
-def from_json(text: str) -> Any:
+def from_json(text: str | bytes) -> Any:
     """The value of a JSON text. Errors: ValueError that says what is wrong with it, also where it
     is nested too deep, a number has too many digits, or an object holds a key twice."""
 

@@ -79,4 +79,4 @@ def test_a_file_removed_in_between_is_made_anew(tmp_path, monkeypatch):
 def test_places_that_cannot_be_written_into(tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert refusal(place).startswith(f"{place}: cannot be written into (")
+        assert refusal(place).startswith(f"{place}: cannot be written (")

@@ -220,8 +220,8 @@ class TestRefusals:
 
     def test_only_files_are_opened(self, tmp_path):
         os.mkfifo(tmp_path / "a.jpg")
-        assert "not a regular file" in refused(tmp_path / "a.jpg")
-        assert "not a regular file" in refused("/dev/zero")
+        assert "not a file" in refused(tmp_path / "a.jpg")
+        assert "not a file" in refused("/dev/zero")
 
     def test_pixels_of_32_bits(self, tmp_path):
         Image.fromarray(UPRIGHT[..., 0].astype(np.int32)).save(tmp_path / "a.tiff")

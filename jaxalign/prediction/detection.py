@@ -21,7 +21,7 @@ import numpy as np
 from jaxalign import downloads, geometry, photos, texts
 from jaxalign.errors import InputError, typed
 from jaxalign.pipeline import BoxRule
-from jaxalign.records import numbers, read_text
+from jaxalign.records import numbers
 
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -182,7 +182,7 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
     {"photo": name, "box": [x0, y0, x1, y1]}. Errors: InputError naming the file and the place.
     """
     path = Path(path)
-    text, boxes = read_text(path, "a CSV or JSON file of boxes"), {}
+    text, boxes = texts.read(path, "name a CSV or JSON file of boxes"), {}
     rows = _csv_boxes if path.suffix.lower() == ".csv" else _json_boxes
     for where, photo, values in rows(text, path):
         box = numbers(values, (4,), "box", where)

@@ -24,6 +24,7 @@ from jaxalign.prediction.search import named
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.records import json_text
 from jaxalign.schemes import Scheme
+from jaxalign.texts import from_json
 
 
 FRAME = (
@@ -210,8 +211,8 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     """A line that a run wrote, or None where it is cut or of something else."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
+        record = from_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) else None
 
@@ -319,15 +320,8 @@ def _draw(path: Path, image: np.ndarray, faces: Sequence[Face], scheme: Scheme):
     doubted = [face.status != "ok" for face in faces]
     points, boxes = [face.points for face in faces], [face.box for face in faces]
     picture = Image.fromarray(drawing.annotated(image, points, boxes, doubted, scheme))
-    partial = path.with_name(".picture.partial")  # moved in place: a link there is not followed
-    try:
-        partial.unlink(missing_ok=True)
-        picture.save(partial, "PNG")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with folders.readable_errors(path, ""), folders.whole(path) as file:
+        picture.save(file, "PNG")
 
 
 class _Journal:
@@ -339,15 +333,12 @@ class _Journal:
     def __init__(self, folder, about, name, earlier, order):
         self.folder, self.about, self.name, self.order = folder, about, name, order
         self.places, self.counts = {}, Counter()
-        partial = folder / f"{JOURNAL}.{os.getpid()}"
-        try:
-            self.file = open(partial, "x+b")
+        with folders.whole(folder / JOURNAL) as self.file:
             self.file.write(_line(about) + b"\n")
             for line in earlier:
                 self._append(json.loads(line), line)
-            os.replace(partial, folder / JOURNAL)
-        finally:
-            partial.unlink(missing_ok=True)
+        self.file = open(folder / JOURNAL, "r+b")
+        self.file.seek(0, os.SEEK_END)
 
     def __call__(self, record: dict) -> None:
         with folders.readable_errors(self.folder):
@@ -361,23 +352,18 @@ class _Journal:
 
     def finish(self):
         """Writes FILE, in the order of the photos, and deletes pictures of earlier runs."""
-        partial = self.folder / f".{FILE}.{os.getpid()}"
         keys = list(self.places) if self.order is None else self.order
         places = [self.places[key] for key in keys if key in self.places]
         begun, pictures = b"\n", set()
-        try:
-            with open(partial, "xb") as file:
-                file.write(_line(self.about)[:-1] + f', "{self.name}": ['.encode())
-                for place in places:
-                    self.file.seek(place)
-                    line = self.file.readline().rstrip(b"\n")
-                    file.write(begun + line)
-                    begun = b",\n"
-                    pictures.add(json.loads(line).get("picture", FILE))
-                file.write(b"\n]}\n")
-            os.replace(partial, self.folder / FILE)
-        finally:
-            partial.unlink(missing_ok=True)
+        with folders.whole(self.folder / FILE) as file:
+            file.write(_line(self.about)[:-1] + f', "{self.name}": ['.encode())
+            for place in places:
+                self.file.seek(place)
+                line = self.file.readline().rstrip(b"\n")
+                file.write(begun + line)
+                begun = b",\n"
+                pictures.add(json.loads(line).get("picture", FILE))
+            file.write(b"\n]}\n")
         folders.keep(self.folder, KIND, {FILE, *pictures})
         (self.folder / JOURNAL).unlink()
 

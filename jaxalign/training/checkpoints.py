@@ -19,6 +19,7 @@ from jaxalign import checkpoints, parallel, tensors
 from jaxalign import recipe as recipes
 from jaxalign.checkpoints import FOLDER, About, empty, literal, named
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
 from jaxalign.training.state import TrainState
@@ -36,10 +37,8 @@ class Checkpoints:
 
     def __init__(self, workdir: Path | str):
         self.folder = Path(workdir).absolute() / FOLDER
-        try:
+        with readable_errors(self.folder, "name another --workdir"):
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{self.folder}: cannot be made ({error.strerror})") from None
         self._sweep()
         self.about: dict[int, About] = {}
         self.damaged: dict[int, InputError] = {}

@@ -1,7 +1,5 @@
 """metrics.jsonl (always), TensorBoard events, and the progress bar."""
 
-import json
-import os
 import time
 from pathlib import Path
 
@@ -9,7 +7,9 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
 from jaxalign.records import json_text
+from jaxalign.texts import from_json
 
 
 class Log:
@@ -26,15 +26,12 @@ class Log:
         if quiet:
             return
         path = workdir / "metrics.jsonl"
-        try:
+        remedy = "move it away, or name another --workdir"
+        with readable_errors(path, remedy):
             _drop_after(path, first)
             self.file = path.open("a", buffering=1, encoding="utf-8")
-            self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
-        except OSError as error:
-            raise InputError(
-                f"{error.filename or path}: cannot be written ({error.strerror}); move it away, or "
-                "name another --workdir"
-            ) from None
+        with readable_errors(board := workdir / "tensorboard", remedy):
+            self.board = SummaryWriter(str(board), purge_step=first)
 
     def step(self):
         """A step is done."""
@@ -81,9 +78,8 @@ def _drop_after(path, step):
         return
     lines = path.read_bytes().split(b"\n")
     kept = [line + b"\n" for line in lines if (row := _row(line)) and row["step"] <= step]
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(b"".join(kept))
-    os.replace(partial, path)
+    with whole(path) as file:
+        file.writelines(kept)
 
 
 def rows(workdir: Path) -> list[dict]:
@@ -100,7 +96,7 @@ def rows(workdir: Path) -> list[dict]:
 def _row(line):
     """A line of metrics.jsonl, {} where it is none."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = from_json(line)
+    except ValueError:
         return {}
     return row if isinstance(row, dict) and type(row.get("step")) is int else {}

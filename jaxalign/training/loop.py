@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ import jax
 import numpy as np
 
 import jaxalign
-from jaxalign import parallel
+from jaxalign import parallel, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import headed
+from jaxalign.folders import readable_errors, sweep, whole
 from jaxalign.locks import Lock
 from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor
@@ -128,6 +128,7 @@ class Run:
             self.lock = Lock(self.workdir, "name another --workdir")
             if self.lock.left:
                 self.opening.append(f"took over from {self.lock.left}, which has ended")
+            sweep(self.workdir)
         try:
             self._opened(resume)
         except BaseException:
@@ -157,12 +158,8 @@ class Run:
         stored = self.workdir / "recipe.json"
         if resume:
             self._check_same(stored)
-        try:
-            partial_ = stored.with_suffix(".partial")
-            partial_.write_text(json_text(to_json(self.recipe), indent=2) + "\n", encoding="utf-8")
-            os.replace(partial_, stored)
-        except OSError as error:
-            raise InputError(f"{stored}: cannot be written ({error.strerror})") from None
+        with readable_errors(stored, "name another --workdir"), whole(stored) as file:
+            file.write(f"{json_text(to_json(self.recipe), indent=2)}\n".encode())
 
         training = self.recipe.training
         create = partial(
@@ -198,8 +195,8 @@ class Run:
         elif stored.exists():
             record = {}
             try:
-                recipe = json.loads(stored.read_bytes())
-            except (OSError, ValueError, RecursionError):
+                recipe = texts.from_json(stored.read_bytes())
+            except (OSError, ValueError):
                 recipe = None
         else:
             return
