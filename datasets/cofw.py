@@ -152,7 +152,7 @@ def _array(mat: h5py.File, key: str | h5py.Reference) -> np.ndarray:
     stored = mat[key]
     if not isinstance(stored, h5py.Dataset):
         raise TypeError(f"{stored} is no array")
-    if stored.size > LARGEST:
+    if (stored.size or 0) > LARGEST:  # None: it holds nothing
         raise ValueError(f"{stored.size:,} numbers are too many")
     return np.asarray(stored[()])
 

@@ -105,7 +105,7 @@ def keep(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def readable_errors(path: Path, remedy: str = "name another folder") -> Iterator[None]:
+def readable_errors(path: Path | str, remedy: str = "name another folder") -> Iterator[None]:
     """What the system says of writing a file, or in a folder, as InputError."""
     try:
         yield
