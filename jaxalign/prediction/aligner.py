@@ -185,7 +185,7 @@ class Aligner:
                     for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
                         crops[row] = warp(faces[place][0], matrix, size)
                     self._shapes.add(crops.shape)
-                    found, score = self._predictor(self.variables, crops)
+                    found, score = self._predictor(self.variables, crops, slice(len(part)))
                     inverse, found = geometry.invert(np.stack(matrices)), found[: len(part)]
                     points[part] = geometry.transform(inverse, found.astype(np.float64))
                     scores[part] = score[: len(part)]

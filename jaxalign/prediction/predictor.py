@@ -26,13 +26,16 @@ class Predictor:
         self.system = system
         self.call = parallel.prediction(_with_flip(system) if flip_test else system.predict)
 
-    def __call__(self, variables: dict, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, variables: dict, images: np.ndarray, real: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), scores (B, K).
 
-        Points in crop pixels, numpy. Errors: InputError where one is not a finite number.
+        Points in crop pixels, numpy. `real`: which rows are faces; the others fill the batch.
+        Errors: InputError where a number of a face is not finite.
         """
         points, scores = self.call(variables, images)
-        if not (np.isfinite(points).all() and np.isfinite(scores).all()):
+        if not (np.isfinite(points[real]).all() and np.isfinite(scores[real]).all()):
             raise InputError(
                 "the network gives points or scores that are not finite numbers: its weights are "
                 "damaged, or its training diverged; use another checkpoint"
@@ -85,10 +88,10 @@ def predict_faces(
                     source, system.points, crop, size, batch=together, threads=threads,
                     squares=those,
                 ):  # fmt: skip
-                    points, score = predictor(variables, rows["image"])
+                    real = rows["weight"] > 0
+                    points, score = predictor(variables, rows["image"], real)
                     points = points.astype(np.float64)
                     photo = geometry.transform(geometry.invert(rows["matrix"]), points)
-                    real = rows["weight"] > 0
                     predicted[rows["index"][real]] = photo[real]
                     scores[rows["index"][real]] = score[real]
                     bar.update(int(real.sum()))

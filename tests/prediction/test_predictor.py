@@ -78,6 +78,7 @@ def test_what_is_no_number_is_refused(scores):
     predictor = Predictor(Broken(scores=scores))
     predictor({}, images)
     images[2] = 10
+    predictor({}, images, slice(2))  # the others fill the batch
     with pytest.raises(InputError, match="not finite numbers: its weights are damaged"):
         predictor({}, images)
 
