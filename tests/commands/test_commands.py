@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from jaxalign import costs
+from jaxalign import costs, folders
 from jaxalign import recipe as recipes
 from jaxalign.commands import evaluate, train
 from jaxalign.datasets import BENCHMARKS
-from jaxalign.evaluation.report import FILES
+from jaxalign.evaluation.report import FILES, KIND
 from jaxalign.sources import Source, benchmark_of
 from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
@@ -55,7 +55,7 @@ def test_evaluation_report(trained, data_300w, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "helen_test" in printed and "challenging" in printed and "CPU" in printed
     names = {path.name for path in (tmp_path / "r").iterdir()}
-    assert names == set(FILES)
+    assert names == {*FILES, folders.mark(KIND)}
     about = json.loads((tmp_path / "r/report.json").read_text())["about"]
     assert about["benchmark"] == "ibug_300w" and about["box"] == "landmarks"
     assert about["recipe"]["system"]["kind"] == "Integral"
