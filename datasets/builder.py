@@ -23,6 +23,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -42,17 +43,19 @@ class BadFaces(InputError):
 @dataclass
 class Built:
     """What a build wrote: its folder, faces of each split and subset, faces left out; what was
-    noticed of the others."""
+    noticed of the others, and how the photos of a split were reduced."""
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
     noticed: Noticed
+    reductions: dict[str, Reduction]
 
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records and, for each of them in order, group and subsets; schemes.
+    """A stored split: its records and, for each of them in order, group and subsets; schemes; how
+    its photos were reduced.
 
     A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
     from several threads.
@@ -62,6 +65,7 @@ class Split:
     groups: list[str] = field(repr=False)
     subsets: list[list[str]] = field(repr=False)
     schemes: tuple[str, ...]
+    reduction: Reduction | None
 
 
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
@@ -72,6 +76,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.bad: list[Bad] = []
         self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
+        self.limits = keywords.pop("max_face", None) or limits(benchmark)
         self.index = tfds.core.MetadataDict()  # groups and subsets of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
         self.VERSION = tfds.core.Version(benchmark.version)
@@ -143,16 +148,18 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.index.update({name: writer.index for name, writer in writers.items()})
 
     def _writer(self, split):
-        return _SplitWriter(split, self._get_filename_template(split), self.info.features)
+        template = self._get_filename_template(split)
+        return _SplitWriter(split, template, self.info.features, self.limits[split])
 
 
 class _SplitWriter:
     """Appends faces to the single file of one split."""
 
-    def __init__(self, split, template, features):
+    def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
+        self.most, self.reduced = most, 0
         self.serializer = ExampleSerializer(features.get_serialized_info())
-        self.index = {"group": [], "subsets": []}
+        self.groups, self.subsets = [], []
         self.faces, self.size = 0, 0
 
     def __enter__(self):
@@ -164,14 +171,22 @@ class _SplitWriter:
         self.file.close()
 
     def write(self, face: Face) -> None:
-        example = record(face)
+        smaller = reduced(face, self.most)
+        self.reduced += smaller is not face
+        example = record(smaller)
         example["image"] = example["image"]()
         encoded = self.serializer.serialize_example(self.features.encode_example(example))
         self.file.write(encoded)
         self.faces += 1
         self.size += len(encoded)
-        self.index["group"].append(face.group or face.id)
-        self.index["subsets"].append(list(face.subsets))
+        self.groups.append(face.group or face.id)
+        self.subsets.append(list(face.subsets))
+
+    @property
+    def index(self):
+        """What the metadata hold of the split."""
+        reduction = Reduction(self.most, MARGIN, self.reduced).stored()
+        return {"group": self.groups, "subsets": self.subsets, "reduction": reduction}
 
     def split_info(self):
         return tfds.core.SplitInfo(
@@ -207,9 +222,11 @@ def build(
     options: Mapping | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    max_face: Mapping[str, int] | None = None,
 ) -> Built:
     """Checks every face under `root` and writes the data set below `data_dir`.
 
+    `max_face`: split -> pixels, as reduction.limits makes them (default: the benchmark's own).
     It is written aside and moved into place once whole, so a build that fails or is killed leaves
     no data set, and an older one stays as it was until the new one is complete.
     Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, or for a data set that is
@@ -227,7 +244,9 @@ def build(
     root = Path(root) if root and benchmark.needs_root else None
     try:
         with _quiet():
-            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=aside)
+            builder = FacesBuilder(
+                benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=aside
+            )
             builder.download_and_prepare(download_dir=aside / "downloads")
         splits = open_splits(benchmark, config, aside)
         found = {name: len(split.groups) for name, split in splits.items()}
@@ -238,7 +257,8 @@ def build(
         stored(benchmark, config, aside).rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Built(folder, found, builder.bad, builder.noticed)
+    reductions = {name: split.reduction for name, split in splits.items() if split.reduction}
+    return Built(folder, found, builder.bad, builder.noticed, reductions)
 
 
 @contextlib.contextmanager
@@ -285,4 +305,4 @@ def _splits(folder):
         records = builder.as_data_source(name, decoders=decoders)
         records[0]  # opens the file: one cut short fails here and not in the middle of a run
         index = builder.info.metadata[name]
-        yield name, Split(records, index["group"], index["subsets"], schemes)
+        yield name, Split(records, index["group"], index["subsets"], schemes, reduction_of(index))

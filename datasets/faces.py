@@ -77,6 +77,7 @@ class Benchmark:
     needs_root: bool = True  # False: made by the program, `--from` is not needed
     notes: tuple[str, ...] = ()  # known leaks and traps, one sentence each; the doctor prints them
     variant: Callable[[Mapping], dict] | None = None  # options -> fields that they change
+    max_face: int = 512  # pixels that larger faces of train are reduced to; 0: photos stay whole
 
     def under(self, options: Mapping) -> "Benchmark":
         """The benchmark as these options make it: schemes and counts may depend on them."""

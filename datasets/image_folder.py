@@ -615,6 +615,7 @@ BENCHMARK = Benchmark(
         "unit": "auto",
     },
     variant=_variant,
+    max_face=0,  # one's own are evaluated, too
     instructions=(
         "Your own photos with .pts files beside, or with one .csv (file, x0, y0, x1, y1, ... in "
         "its header), .jsonl or COCO-style .json in their folder. --set scheme=NAME names the "

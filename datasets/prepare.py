@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
+from jaxalign.datasets.reduction import limits
 from jaxalign.errors import InputError, printable
 from jaxalign.folders import readable_errors, whole
 from jaxalign.records import json_text
@@ -53,20 +54,23 @@ def prepare(
     attributes: Path | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    max_face: Sequence[str] = (),
 ) -> tuple[str, builder.Built]:
     """Checks every face of the download under `root` and stores them in `data_dir`.
 
     Prints the bad faces and how many of each split were found. Returns "NAME[:CONFIG]", what
     recipes call the data set, and what was built. `attributes`: a file of the faces' attributes,
-    which becomes part of that name (attributes.py). Errors: InputError where faces are bad and
+    which becomes part of that name (attributes.py). `max_face`: "PX" or "SPLIT=PX" each, what
+    larger faces are reduced to (reduction.py). Errors: InputError where faces are bad and
     `skip_bad` does not leave them out, where `attributes` is not of all faces, or where it is
     prepared already and not to be overwritten.
     """
     benchmark, options = _asked(name, root, settings, attributes)
     try:
         built = builder.build(
-            benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite
-        )
+            benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite,
+            max_face=limits(benchmark, max_face),
+        )  # fmt: skip
     except builder.BadFaces as error:
         _list_bad(error.faces)
         raise
@@ -75,6 +79,8 @@ def prepare(
     for what, finding, cases in built.noticed.told():
         first = f" (first: {cases[0]})" if cases else ""
         print(printable(f"{what}: {finding}{first}"), file=sys.stderr)
+    for split, reduction in built.reductions.items():
+        print(f"{split}: {reduction.told}; --max-face 0 keeps whole photos")
     print(f"\nstored in {built.folder}")
     config = benchmark.config(options)
     return name if config == "default" else f"{name}:{config}", built

@@ -87,6 +87,21 @@ class Crop(Settings):
         return centre, side
 
 
+def reach(crop: Crop, augment: Augment | None = None) -> float:
+    """How far from the centre of its box a crop shows the photo at most, in the box's longer sides.
+
+    The mean of the points, where the crop is centred on it, lies within the box.
+    """
+    rule = getattr(crop, crop.box)
+    half = rule.enlarge / 2
+    if augment and augment.of == "photo":
+        angle = np.deg2rad(min(augment.rotation, 45.0))
+        zoom = (1 + augment.scale) / (1 - augment.shrink)
+        half = rule.enlarge * (zoom * (np.cos(angle) + np.sin(angle)) / 2 + augment.shift)
+    moved = 0.5 if crop.centroid and crop.box == "landmarks" else 0.0
+    return float(half + abs(rule.down) + moved)
+
+
 def decode(photo: bytes, name: str) -> np.ndarray:
     """Encoded photo -> (H, W, 3) uint8 RGB, EXIF rotation ignored (annotations are in raw pixels).
 

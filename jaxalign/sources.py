@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from jaxalign.geometry import landmark_box
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 
+
+if TYPE_CHECKING:
+    from jaxalign.datasets.reduction import Reduction
 
 DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 
@@ -32,6 +36,7 @@ class Source(Sequence[Sample]):
     records: Sequence[dict] = field(repr=False)  # of a whole split
     groups: Sequence[str] = field(repr=False)  # of the same, in order
     chosen: tuple[int, ...] = field(repr=False)  # which of them this source holds, in order
+    reduction: "Reduction | None" = None  # of its photos, when they were prepared
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -122,6 +127,7 @@ def open_source(
         records=stored.records,
         groups=stored.groups,
         chosen=tuple(chosen),
+        reduction=stored.reduction,
     )
 
 

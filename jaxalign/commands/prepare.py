@@ -14,6 +14,11 @@ leaves: DATA_DIR/NAME, which jaxalign train and evaluate read; printed: the face
 make-up, occlusion, blur. They are part of the data set's name, which is printed: a changed file
 makes another data set.
 
+Faces of training splits whose box is larger than 512 pixels are stored reduced to it, with their
+surroundings and points: for quick reading. --max-face says otherwise, such as 0 for systems that
+take larger crops (attention_ibug_300w); one's own faces and drawn ones stay whole unless it is
+given.
+
 TFDS's own command line (`tfds build`) cannot do this: it needs TensorFlow and Apache Beam, and
 this project needs neither. What is written is a TFDS data set in array_record files all the same.
 """
@@ -47,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="with --check: the same as JSON")
     add("--attributes", type=Path, metavar="FILE",
         help="CSV of the faces' attributes, one line for each of them")  # fmt: skip
+    add("--max-face", nargs="+", action="extend", default=[], metavar="PX",
+        help="reduce larger faces of the training split to this longer side of their box, those of "
+        "another one by SPLIT=PX; 0: none (default: 512, other splits 0)")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -57,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
 def _prepare(arguments):
     if arguments.json is not None and not arguments.check:
         raise InputError("--json goes with --check; a build writes no JSON")
+    if arguments.max_face and arguments.check:
+        raise InputError("--max-face goes with a build; --check stores nothing")
 
     from jaxalign.datasets import doctor, prepare
 
@@ -69,7 +79,7 @@ def _prepare(arguments):
     spec, built = prepare.prepare(
         arguments.name, arguments.root, arguments.data_dir, arguments.settings,
         attributes=arguments.attributes, skip_bad=arguments.skip_bad,
-        overwrite=arguments.overwrite,
+        overwrite=arguments.overwrite, max_face=arguments.max_face,
     )  # fmt: skip
     where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
     if "train" in built.found:

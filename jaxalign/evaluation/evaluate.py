@@ -37,7 +37,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
     told = f"on {model.source.name}, {crop.box} boxes{model.extras}{_converted(model)}"
-    print(f"{weights.told(model.step)}\n{told}\n")
+    print(f"{weights.told(model.step)}\n{told}{_reduced(model.source)}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
@@ -121,7 +121,7 @@ def try_boxes(
     _check_report(report, boxes.KIND, boxes.FILES)
     faces, kinds, notes = boxes.comparable(model.source, kinds)
     told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
-    print(f"{weights.told(model.step)}\n{told}")
+    print(f"{weights.told(model.step)}\n{told}{_reduced(model.source)}")
 
     def predict(source, kind):
         return model.predict(source, replace(model.recipe.data.crop, box=kind))
@@ -156,6 +156,11 @@ def _finish(results, protocol, about, *, report, crops, maps=None):
 def _converted(model):
     """A line that says so where the model's points are converted to the data's."""
     return f"\nits points are converted, {model.converted}" if model.converted else ""
+
+
+def _reduced(source):
+    """A line that says so where the photos were reduced as they were prepared."""
+    return f"\n{source.reduction.told}" if source.reduction else ""
 
 
 def _truth(data, truth, scheme, data_dir):

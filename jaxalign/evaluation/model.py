@@ -102,6 +102,7 @@ class Model:
             "checkpoint": weights.told(self.step),
             "note": self.system.note,
             "data": self.source.name,
+            "reduced": self.source.reduction.told if self.source.reduction else "",
             "benchmark": self.benchmark,
             "converted": self.converted,
             **more,
