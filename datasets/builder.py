@@ -23,10 +23,16 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign.datasets.index import Index, IndexWriter, read_index
 from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
+
+
+# A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
+# its shard, and keeps some 50 bytes in memory for every one.
+SHARD_BYTES, SHARD_FACES = 2**28, 10_000
 
 
 class BadFaces(InputError):
@@ -54,16 +60,14 @@ class Built:
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records and, for each of them in order, group and subsets; schemes; how
-    its photos were reduced.
+    """A stored split: its records, their groups and subsets; schemes; how its photos were reduced.
 
     A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
     from several threads.
     """
 
     records: Sequence[dict] = field(repr=False)
-    groups: list[str] = field(repr=False)
-    subsets: list[list[str]] = field(repr=False)
+    index: Index = field(repr=False)
     schemes: tuple[str, ...]
     reduction: Reduction | None
 
@@ -77,7 +81,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
         self.limits = keywords.pop("max_face", None) or limits(benchmark)
-        self.index = tfds.core.MetadataDict()  # groups and subsets of each split
+        self.about = tfds.core.MetadataDict()  # of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
         self.VERSION = tfds.core.Version(benchmark.version)
         config = tfds.core.BuilderConfig(name=benchmark.config(options))
@@ -113,7 +117,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     "group": tfds.features.Text(),
                 }
             ),
-            metadata=self.index,
+            metadata=self.about,
             disable_shuffling=True,
         )
 
@@ -144,8 +148,14 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             raise BadFaces(self.bad)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
+        self.finish(writers)
+
+    def finish(self, writers: Mapping[str, "_SplitWriter"]) -> None:
+        """What is written once all faces are: names of the shards, index and metadata."""
+        for writer in writers.values():
+            writer.name_shards()
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
-        self.index.update({name: writer.index for name, writer in writers.items()})
+        self.about.update({name: writer.about() for name, writer in writers.items()})
 
     def _writer(self, split):
         template = self._get_filename_template(split)
@@ -153,46 +163,70 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
 
 
 class _SplitWriter:
-    """Appends faces to the single file of one split."""
+    """Appends faces to the shards of one split."""
 
     def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
         self.most, self.reduced = most, 0
         self.serializer = ExampleSerializer(features.get_serialized_info())
-        self.groups, self.subsets = [], []
-        self.faces, self.size = 0, 0
+        self.index, self.file = IndexWriter(), None
+        self.faces, self.sizes = [], []  # of each shard
 
     def __enter__(self):
-        path = self.template.sharded_filepath(shard_index=0, num_shards=1)
-        self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
         return self
 
     def __exit__(self, *error):
-        self.file.close()
+        if self.file:
+            self.file.close()
 
     def write(self, face: Face) -> None:
         smaller = reduced(face, self.most)
         self.reduced += smaller is not face
-        example = record(smaller)
-        example["image"] = example["image"]()
-        encoded = self.serializer.serialize_example(self.features.encode_example(example))
-        self.file.write(encoded)
-        self.faces += 1
-        self.size += len(encoded)
-        self.groups.append(face.group or face.id)
-        self.subsets.append(list(face.subsets))
+        self.append(self.encode(smaller))
+        self.index.add(face.group or face.id, face.subsets)
 
-    @property
-    def index(self):
-        """What the metadata hold of the split."""
+    def encode(self, face: Face) -> bytes:
+        example = record(face)
+        example["image"] = example["image"]()
+        return self.serializer.serialize_example(self.features.encode_example(example))
+
+    def append(self, encoded: bytes) -> None:
+        """Writes a record, into another shard where the last one is full."""
+        full = self.file and (self.faces[-1] >= SHARD_FACES or self.sizes[-1] >= SHARD_BYTES)
+        if self.file is None or full:
+            if self.file:
+                self.file.close()
+            path = self._unnamed(len(self.faces))
+            self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
+            self.faces.append(0)
+            self.sizes.append(0)
+        self.file.write(encoded)
+        self.faces[-1] += 1
+        self.sizes[-1] += len(encoded)
+
+    def _unnamed(self, shard):
+        return self.template.sharded_filepath(shard_index=shard, num_shards=99_999)
+
+    def name_shards(self):
+        """Ends the writing: the shards get their names, which say how many there are."""
+        assert self.file is not None  # a writer is made for its first face
+        self.file.close()
+        self.file = None
+        for shard in range(len(self.faces)):
+            path = self.template.sharded_filepath(shard_index=shard, num_shards=len(self.faces))
+            self._unnamed(shard).rename(path)
+
+    def about(self):
+        """Writes the index; returns what the metadata hold of the split."""
         reduction = Reduction(self.most, MARGIN, self.reduced).stored()
-        return {"group": self.groups, "subsets": self.subsets, "reduction": reduction}
+        folder = Path(os.fspath(self.template.data_dir))
+        return {"reduction": reduction} | self.index.write(folder, self.split)
 
     def split_info(self):
         return tfds.core.SplitInfo(
             name=self.split,
-            shard_lengths=[self.faces],
-            num_bytes=self.size,
+            shard_lengths=self.faces,
+            num_bytes=sum(self.sizes),
             filename_template=self.template,
         )
 
@@ -243,13 +277,13 @@ def build(
     shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
     root = Path(root) if root and benchmark.needs_root else None
     try:
-        with _quiet():
+        with quiet():
             builder = FacesBuilder(
                 benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=aside
             )
             builder.download_and_prepare(download_dir=aside / "downloads")
         splits = open_splits(benchmark, config, aside)
-        found = {name: len(split.groups) for name, split in splits.items()}
+        found = {name: len(split.records) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
@@ -262,7 +296,7 @@ def build(
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Keeps TFDS from announcing a download and from warning of a configuration of our own."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -273,14 +307,11 @@ def _quiet():
         logging.set_verbosity(verbosity)
 
 
-def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, list[int]]]:
+def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]]]:
     """Subset name -> its split and its faces' places there. One that both have means test's."""
     found = {}
     for name in sorted(splits, reverse=True):  # train, test
-        places = {}
-        for place, names in enumerate(splits[name].subsets):
-            for subset in names:
-                places.setdefault(subset, []).append(place)
+        places = splits[name].index.subsets()
         found |= {subset: (splits[name], faces) for subset, faces in places.items()}
     return found
 
@@ -301,8 +332,12 @@ def _splits(folder):
     builder: Any = tfds.builder_from_directory(folder)  # TFDS types it as more than it can be
     schemes = tuple(builder.info.features["points"])
     decoders = {"image": tfds.decode.SkipDecoding()}
-    for name in builder.info.splits:
+    for name, split in builder.info.splits.items():
         records = builder.as_data_source(name, decoders=decoders)
-        records[0]  # opens the file: one cut short fails here and not in the middle of a run
-        index = builder.info.metadata[name]
-        yield name, Split(records, index["group"], index["subsets"], schemes, reduction_of(index))
+        for first in np.cumsum([0, *split.shard_lengths[:-1]]):
+            records[int(first)]  # opens its file: one cut short fails here, not in the run's middle
+        about = builder.info.metadata[name]
+        found = read_index(folder, name, about)
+        if not len(records) == len(found.groups) == len(found.kind):
+            raise InputError(f"{name}: its index is not of as many faces as it holds")
+        yield name, Split(records, found, schemes, reduction_of(about))

@@ -35,7 +35,7 @@ class Source(Sequence[Sample]):
     scheme: Scheme = field(repr=False)
     records: Sequence[dict] = field(repr=False)  # of a whole split
     groups: Sequence[str] = field(repr=False)  # of the same, in order
-    chosen: tuple[int, ...] = field(repr=False)  # which of them this source holds, in order
+    chosen: Sequence[int] = field(repr=False)  # which of them this source holds, in order
     reduction: "Reduction | None" = None  # of its photos, when they were prepared
 
     def __len__(self) -> int:
@@ -115,7 +115,7 @@ def open_source(
         )
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)
-    parts |= {name: (stored, range(len(stored.groups))) for name, stored in splits.items()}
+    parts |= {name: (stored, range(len(stored.records))) for name, stored in splits.items()}
     if split not in parts:
         raise InputError(
             f"{spec}: nothing called {split!r} was prepared; there are: {', '.join(parts)}"
@@ -125,8 +125,8 @@ def open_source(
         name=spec,
         scheme=_fitting(spec, dataset, (scheme, *others), stored.schemes),
         records=stored.records,
-        groups=stored.groups,
-        chosen=tuple(chosen),
+        groups=stored.index.groups,
+        chosen=chosen if isinstance(chosen, range) else tuple(map(int, chosen)),
         reduction=stored.reduction,
     )
 
