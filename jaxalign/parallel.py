@@ -6,7 +6,10 @@ or gathered over the axis inside the step, so results carry no device axis.
 
 import os
 import socket
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -127,6 +130,31 @@ def replicate(tree, local: bool = False):
 def split(array: np.ndarray) -> np.ndarray:
     """(B, ...) -> (local devices, B / local devices, ...)."""
     return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
+
+
+def ahead(batches: Iterable[dict], keys: Sequence[str]) -> Iterator[tuple[dict, dict[str, Any]]]:
+    """Batches of host arrays, in order -> each with its arrays of `keys` on the devices, as `split`
+    lays them out. The next one is waited for and moved while the caller works on this one.
+
+    Of several hosts each waits ahead alone, and leaves the moving to the step, which knows the
+    others' devices. An error in making a batch is raised where its turn comes.
+    """
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    waiting = iter(batches)
+
+    def moved():
+        batch = next(waiting, None)
+        if batch is None:
+            return None
+        laid = {key: split(batch[key]) for key in keys}
+        return batch, jax.device_put(laid, spread) if jax.process_count() == 1 else laid
+
+    with ThreadPoolExecutor(1, "batches") as pool:
+        coming = pool.submit(moved)
+        while (found := coming.result()) is not None:
+            coming = pool.submit(moved)
+            yield found
 
 
 def _join(array):

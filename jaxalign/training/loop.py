@@ -276,7 +276,8 @@ class Run:
     def _run_stretch(self, stretch):
         """Per step, in this order: update; look at the *previous* step's loss, while the device
         works on this one; then log, validate, save. Validation and saving look at the present
-        loss first, so that nothing broken is ever kept."""
+        loss first, so that nothing broken is ever kept. The next batch is on its way to the devices
+        all the while."""
         training, phase = self.recipe.training, stretch.phase
         if self.step == stretch.first > 0:
             self.state = parallel.replicate(states.start_phase(self.state, phase))
@@ -288,9 +289,8 @@ class Run:
         evaluate_every = self._evaluate_every(phase)
 
         previous = None
-        for batch in self._batches(stretch):
+        for batch, on_device in parallel.ahead(self._batches(stretch), DEVICE_KEYS):
             objective = phase.cycle[(self.step - stretch.first) % len(phase.cycle)].name
-            on_device = {key: parallel.split(batch[key]) for key in DEVICE_KEYS}
             self.state, metrics = updates[objective](self.state, on_device)
             if previous is not None:
                 self._check(*previous)
