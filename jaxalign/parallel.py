@@ -132,7 +132,7 @@ def split(array: np.ndarray) -> np.ndarray:
     return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
 
 
-def ahead(batches: Iterable[dict], keys: Sequence[str]) -> Iterator[tuple[dict, dict[str, Any]]]:
+def ahead(batches: Iterable[Any], keys: Sequence[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Batches of host arrays, in order -> each with its arrays of `keys` on the devices, as `split`
     lays them out. The next one is waited for and moved while the caller works on this one.
 
