@@ -3,7 +3,7 @@
 Data: ibug_300w. Cost: 5.5 M parameters, 0.54 G multiply-adds a face; 78 minutes on two CPU cores
 with 2,012 of the 3,148 training faces.
 Reached: NME (inter-ocular) 3.11 % on LFPW test with landmark boxes, 3.23 % with a detector's
-(RESULTS.md has the commands).
+(docs/results/integral.md has the commands).
 """
 
 from jaxalign.augment import Augment
