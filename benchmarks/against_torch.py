@@ -122,7 +122,7 @@ def outputs(system: System, variables: dict, images, train: bool) -> tuple[Any, 
     return found, stats
 
 
-def squared_error(found, targets):
+def squared_error(found, targets) -> Any:
     """The mean squared errors of all outputs, summed; of arrays or tensors."""
     return sum(((a - b) ** 2).mean() for a, b in zip(found, targets, strict=True))
 
@@ -338,9 +338,9 @@ def measured(
         "whole_ratio": _quartiles(times["whole"], times["PyTorch"]),
         "not_network": 1 - _quartiles(times["jaxalign"], times["whole"])[1],
     }
-    if torch.device == "cuda":
+    if torch.device == "cuda" and (planned := calls["jaxalign"].planned):
         found["peak_gib"] = {
-            "jaxalign": calls["jaxalign"].planned() / 2**30,
+            "jaxalign": planned() / 2**30,
             "PyTorch": _allocated(calls["PyTorch"]) / 2**30,
         }
     return found

@@ -153,11 +153,22 @@ def test_turns_alternate_and_first_calls_are_apart():
     assert set(first) == {"a", "b"} and [len(found) for found in times.values()] == [2, 2]
 
 
-def test_program_is_planned_in_bytes():
-    recipe = small_recipe()
-    system, batch = recipe.system, against_torch.random_batch(recipe.system, 4)
-    call = against_torch.jax_inference(system, variables_of(system), batch["image"])
-    assert call.planned() > batch["image"].nbytes
+@pytest.mark.heavy
+def test_programs_are_planned_in_bytes():
+    system = small_recipe().system
+    variables, images = variables_of(system), images_of(system, 4)
+    targets = against_torch.random_targets(system, variables, images)
+    inference = against_torch.jax_inference(system, variables, images).planned()
+    training = against_torch.jax_training(system, variables, images, targets).planned()
+    assert images.nbytes < inference < training
+
+
+@pytest.mark.parametrize("case", against_torch.CASES)
+def test_default_recipes_have_twins(case, torch):
+    from benchmarks.torch_systems import twin_of
+
+    recipe = recipes.override(recipes.load(case[0]), case[1:])
+    twin_of(recipe.system, variables_of(recipe.system))
 
 
 def test_networks_without_a_twin(torch):
