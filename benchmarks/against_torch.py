@@ -57,7 +57,7 @@ from jaxalign.training import state as states
 
 
 CASES: tuple[tuple[str, ...], ...] = (  # recipe and settings
-    ("integral_ibug_300w",),
+    ("integral_ibug_300w", "system.relations=0"),
     ("fan_ibug_300w", "system.size=128", "system.stacks=2", "system.channels=64"),
     ("propnet_light_ibug_300w",),
     ("tab_light_ibug_300w",),
