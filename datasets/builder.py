@@ -22,7 +22,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, check_face, record
+from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -41,11 +41,13 @@ class BadFaces(InputError):
 
 @dataclass
 class Built:
-    """What a build wrote: its folder, faces of each split and subset, faces left out."""
+    """What a build wrote: its folder, faces of each split and subset, faces left out; what was
+    noticed of the others."""
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
+    noticed: Noticed
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
+        self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
         self.index = tfds.core.MetadataDict()  # groups and subsets of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
@@ -114,18 +117,23 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         arguments = self.options if self.root is None else {"root": self.root, **self.options}
         expected = self.benchmark.expected(self.options)
         total = expected.get("train", 0) + expected.get("test", 0)
-        with contextlib.ExitStack() as stack:
+        ids = set()
+        with contextlib.ExitStack() as stack, np.errstate(over="ignore"):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
+                if isinstance(face, Face) and (face.split, face.id) in ids:
+                    face = as_bad(face, f"another face is called {face.id}, too")
                 if isinstance(face, Bad):
                     self.bad.append(face)
                 elif self.skip_bad or not self.bad:
                     if face.split not in writers:
                         writers[face.split] = stack.enter_context(self._writer(face.split))
                     writers[face.split].write(face)
+                    ids.add((face.split, face.id))
+                    self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
             raise BadFaces(self.bad)
@@ -145,7 +153,7 @@ class _SplitWriter:
         self.split, self.template, self.features = split, template, features
         self.serializer = ExampleSerializer(features.get_serialized_info())
         self.index = {"group": [], "subsets": []}
-        self.ids, self.size = set(), 0
+        self.faces, self.size = 0, 0
 
     def __enter__(self):
         path = self.template.sharded_filepath(shard_index=0, num_shards=1)
@@ -156,10 +164,11 @@ class _SplitWriter:
         self.file.close()
 
     def write(self, face: Face) -> None:
-        assert face.id not in self.ids, f"two faces are called {face.id}"
-        encoded = self.serializer.serialize_example(self.features.encode_example(record(face)))
+        example = record(face)
+        example["image"] = example["image"]()
+        encoded = self.serializer.serialize_example(self.features.encode_example(example))
         self.file.write(encoded)
-        self.ids.add(face.id)
+        self.faces += 1
         self.size += len(encoded)
         self.index["group"].append(face.group or face.id)
         self.index["subsets"].append(list(face.subsets))
@@ -167,7 +176,7 @@ class _SplitWriter:
     def split_info(self):
         return tfds.core.SplitInfo(
             name=self.split,
-            shard_lengths=[len(self.ids)],
+            shard_lengths=[self.faces],
             num_bytes=self.size,
             filename_template=self.template,
         )
@@ -229,7 +238,7 @@ def build(
         stored(benchmark, config, aside).rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Built(folder, found, builder.bad)
+    return Built(folder, found, builder.bad, builder.noticed)
 
 
 @contextlib.contextmanager

@@ -62,8 +62,8 @@ def spoil(root):
     points = root / "ibug/image_092 _01.pts"
     points.write_text(points.read_text().replace("68", "66"))
     return [
-        f"bad: {photo}: the photo is truncated",
-        f"bad: {root / 'lfpw/testset/image_0001.png'}: the photo is empty",
+        f"bad: {photo}: truncated",
+        f"bad: {root / 'lfpw/testset/image_0001.png'}: empty",
         f"bad: {points}: 68 points under a header that says 66",
     ]
 
