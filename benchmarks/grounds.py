@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, features
 
+from benchmarks.judging import attempt
 from tests.helpers import trees, trees_3d, trees_106, trees_aflw, trees_cofw, trees_merl, trees_wflw
 
 
@@ -200,8 +201,8 @@ def build(folder: Path, trained: bool = True) -> Ground:
     trees.make_300w(folder / "faces")
     _succeed(prepare, ["ibug_300w", "--from", str(folder / "faces"), "--data-dir", str(ground.data)])
     if trained:
-        train(ground, ground.run)
-        train(ground, ground.half, stop=HALF)
+        attempt(lambda: train(ground, ground.run))
+        attempt(lambda: train(ground, ground.half, stop=HALF))
         _succeed(export, ["--ckpt", str(ground.run), "--out", str(ground.file)])
     return ground
 
@@ -213,14 +214,12 @@ def prepared_by(tree: Tree, root: Path, data_dir: Path) -> list[str]:
 
 
 def _succeed(command, arguments):
-    from benchmarks.judging import attempt
-
     ended = attempt(lambda: command.main(arguments))
     if ended.code:
         raise RuntimeError(f"{arguments}: {ended.err}")
 
 
-def train(ground: Ground, workdir: Path, stop: int = 0):
+def train(ground: Ground, workdir: Path, stop: int = 0) -> None:
     """The sound training, stopped as by a signal after so many steps."""
     from jaxalign import recipe as recipes
     from jaxalign.training.loop import Run

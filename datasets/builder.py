@@ -65,6 +65,17 @@ class Split:
     schemes: tuple[str, ...]
 
 
+class _Info(tfds.core.DatasetInfo):
+    """What is known of a data set from its own files alone.
+
+    TFDS would look for it in Google's bucket, for which it leaves an empty folder in the system's
+    temporary one.
+    """
+
+    def initialize_from_bucket(self):
+        pass
+
+
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
     """TFDS builder of one benchmark under one set of options."""
 
@@ -82,7 +93,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def _info(self):
         sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
         box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self.benchmark.instructions,
             citation=self.benchmark.citation,

@@ -166,6 +166,18 @@ def test_killed_build_is_not_taken_for_a_finished_one(tmp_path):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
 
 
+@pytest.mark.parametrize("code", [0, 2])
+def test_nothing_is_left_in_the_systems_temporary_folder(tmp_path, monkeypatch, code):
+    make_300w(tmp_path / "300w", 1)
+    if code:
+        next((tmp_path / "300w").rglob("*.pts")).write_text("")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert prepare(tmp_path) == code
+    assert list(temporary.iterdir()) == []
+
+
 def test_one_process_at_a_time_prepares(tmp_path, capsys):
     make_300w(tmp_path / "300w", 1)
     lock = Lock(tmp_path / "data" / ".incomplete-ibug_300w-default", "")
