@@ -187,11 +187,13 @@ class Workers:
         process = self.context.Process(target=_serve, args=(there, self.do))
         process.start()
         there.close()
+        here.recv()  # it is ready: its start is not part of a trial's time
         return process, here
 
 
 def _serve(pipe, do):
     os.setpgid(0, 0)  # what it starts joins it
+    pipe.send(None)
     while True:
         try:
             task = pipe.recv()

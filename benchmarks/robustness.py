@@ -100,44 +100,46 @@ def _one(rng, values):
 
 
 def try_photo(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
-    """A damaged photo, decoded, and now and then predicted beside a sound one."""
+    """A damaged photo, decoded: refused, or the pixels are the sound ones."""
     from jaxalign import photos
 
-    name = _one(rng, grounds.photo_names())
-    data, damage = faults.damaged_bytes((ground.photos / name).read_bytes(), rng)
-    # PNG's checksums cover everything that counts.
-    damage = replace(damage, seen=damage.seen or name.endswith(".png"))
-    path = place / f"damaged {name}"
-    path.write_bytes(data)
+    path, name, damage = _damaged_photo(ground, rng, place)
     sound, read = photos.read(ground.photos / name), []
     ended = attempt(lambda: run(lambda: read.append(photos.read(path))))
     difference = ""
     if ended.code == 0 and not np.array_equal(read[0], sound):
         difference = f"other pixels, {read[0].shape} in place of {sound.shape}"
-    found = [judged(ended, names=[path.name], difference=difference, seen=damage.seen)]
-    if rng.random() < 0.25:
-        found.append(_predicted_beside(ground, place, path, readable=ended.code == 0))
-    return replace(worst(found), what=f"{name}: {damage.what}")
+    verdict = judged(ended, names=[path.name], difference=difference, seen=damage.seen)
+    return replace(verdict, what=f"{name}: {damage.what}")
 
 
-def _predicted_beside(ground, place, path, readable):
-    good = place / "good.png"
+def try_prediction(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
+    """A damaged photo predicted beside a sound one, whose faces are those of it alone."""
+    path, name, damage = _damaged_photo(ground, rng, place)
+    good, boxes, out = place / "good.png", place / "boxes.csv", place / "found"
     shutil.copyfile(ground.photos / "plain.png", good)
-    boxes, out = place / "boxes.csv", place / "found"
-    # The damaged one may have become small.
+    # None of the damaged one, which may have become small.
     boxes.write_text("photo,x0,y0,x1,y1\n" + _box(good.name))
     ended = _here("predict", path, good, "--ckpt", ground.file, "--out", out, "--boxes", boxes)
     difference = ""
     if ended.code == 0:
         records = json.loads((out / "faces.json").read_text())["photos"]
         wanted = json.loads((ground.folder / "predicted/faces.json").read_text())["photos"]
-        status = {record["photo"]: record["status"] for record in records}
-        faces = [r["faces"] for r in records if r["photo"] == str(good)]
-        if faces != [r["faces"] for r in wanted if r["photo"].endswith("plain.png")]:
+        faces = [record.get("faces") for record in records if record["photo"] == str(good)]
+        if faces != [record["faces"] for record in wanted if record["photo"].endswith("plain.png")]:
             difference = "the sound photo beside it has other faces"
-        elif (status[str(path)] == "unreadable") == readable:
-            difference = f"predict says {status[str(path)]}, reading it says otherwise"
-    return judged(ended, difference=difference, left=aside(place))
+    verdict = judged(ended, difference=difference, left=aside(place))
+    return replace(verdict, what=f"{name}: {damage.what}")
+
+
+def _damaged_photo(ground, rng, place):
+    """Its path, the sound one's name, and what was done."""
+    name = _one(rng, grounds.photo_names())
+    data, damage = faults.damaged_bytes((ground.photos / name).read_bytes(), rng)
+    path = place / f"damaged {name}"
+    path.write_bytes(data)
+    # PNG's checksums cover everything that counts.
+    return path, name, replace(damage, seen=damage.seen or name.endswith(".png"))
 
 
 def _box(name):
@@ -545,7 +547,8 @@ def try_race(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
 
 
 CLASSES: dict[str, tuple[Trial, int]] = {  # name -> how one is tried, and how often by default
-    "photos": (try_photo, 350),
+    "photos": (try_photo, 300),
+    "predictions": (try_prediction, 50),
     "annotations": (try_annotations, 350),
     "checkpoints": (try_checkpoint, 150),
     "recipes": (try_recipe, 150),

@@ -32,9 +32,10 @@ from jaxalign.schemes import SCHEMES
 class BadFaces(InputError):
     """Some faces cannot be used; `faces` lists them."""
 
-    def __init__(self, faces: list[Bad]):
+    def __init__(self, faces: list[Bad], root: Path | None):
+        # The root, too: a face inside a larger file is told by its id alone.
         super().__init__(
-            f"{len(faces)} bad faces (first: {faces[0].path}: {faces[0].reason}); nothing was "
+            f"{len(faces)} bad faces{f' in {root}' if root else ''} (first: {faces[0].path}: {faces[0].reason}); nothing was "
             "built. Mend or remove these files, or leave the faces out with --skip-bad"
         )
         self.faces = faces
@@ -148,7 +149,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
-            raise BadFaces(self.bad)
+            raise BadFaces(self.bad, self.root)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
