@@ -86,7 +86,7 @@ def damaged_bytes(data: bytes, rng: np.random.Generator) -> tuple[bytes, Damage]
 
 # What stands in place of one number of a text: none of them is a place in a photo.
 WORDS = ("nan", "NaN", "inf", "-Infinity", "1e30", "-1e155", "9" * 400, "null", "abc", "1,5,2", "",
-         "0x1F", "--3", "1e999", "\u0663\u0660", "<script>", "$(id)", "'\"", "1_0", "true")  # fmt: skip
+         "0x1F", "--3", "1e999", "\u0663\u0660", "<script>", "$(id)", "1_0", "true")  # fmt: skip
 
 
 def _another_word(text, rng):

@@ -76,7 +76,10 @@ TREES = {
     "merl_rav": Tree("merl_rav", trees_merl.make_merl_rav),
     "jd_landmark": Tree("jd_landmark", trees_106.make_jd),
     "lapa": Tree("lapa", trees_106.make_lapa),
-    **{layout: Tree("image_folder", _own(layout), OWN) for layout in ("pts", "csv", "jsonl", "coco")},
+    **{
+        layout: Tree("image_folder", _own(layout), OWN)
+        for layout in ("pts", "csv", "jsonl", "coco")
+    },
 }
 PHOTOS: dict[str, tuple[str, dict]] = {  # name -> Pillow's format and its options
     "baseline.jpg": ("JPEG", {"quality": 90}),
@@ -101,7 +104,7 @@ def photo_names() -> list[str]:
 
 
 def faces_of(name: str, data_dir: Path) -> dict[str, np.ndarray]:
-    """"SPLIT/ID" -> the stored points (K, 2), NaN where not labelled, of a prepared Tree."""
+    """ "SPLIT/ID" -> the stored points (K, 2), NaN where not labelled, of a prepared Tree."""
     from jaxalign.datasets import BENCHMARKS, builder
 
     tree = TREES[name]
@@ -199,7 +202,9 @@ def build(folder: Path, trained: bool = True) -> Ground:
         _succeed(prepare, prepared_by(tree, ground.tree(name), where))
     ground.recipe.write_text(RECIPE)
     trees.make_300w(folder / "faces")
-    _succeed(prepare, ["ibug_300w", "--from", str(folder / "faces"), "--data-dir", str(ground.data)])
+    _succeed(
+        prepare, ["ibug_300w", "--from", str(folder / "faces"), "--data-dir", str(ground.data)]
+    )
     if trained:
         attempt(lambda: train(ground, ground.run))
         attempt(lambda: train(ground, ground.half, stop=HALF))

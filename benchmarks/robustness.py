@@ -41,6 +41,7 @@ from benchmarks import faults, grounds
 from benchmarks.grounds import Ground
 from benchmarks.judging import (
     BAD,
+    RIGHT,
     TRACEBACK,
     UNCLEAR,
     VERDICTS,
@@ -204,7 +205,7 @@ def _other_faces(found, sound):
 
 
 def try_checkpoint(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
-    """A damaged file, step or work directory, loaded or trained on with: refused, or as if sound."""
+    """A damaged checkpoint, loaded or trained on with: refused, or as if it were sound."""
     kind = _one(rng, ("file", "run", "run", "half", "half"))
     source = {"file": ground.file, "run": ground.run, "half": ground.half}[kind]
     ckpt = grounds.copied(source, place / source.name)
@@ -283,8 +284,9 @@ def _value(recipe, name):
 def try_command_line(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     """A command line that works, but for one option: it works, or is refused in one line."""
     name = _one(rng, ("predict", "evaluate", "prepare", "export", "train"))
+    photo = ground.photos / "plain.png"
     base = {
-        "predict": [ground.photos / "plain.png", "--ckpt", ground.file, "--out", "found"],
+        "predict": [photo, "--ckpt", ground.file, "--out", "found"],
         "evaluate": ["--ckpt", ground.file, "--data", "ibug_300w/test", "--data-dir", ground.data,
                      "--report", "report"],
         "prepare": grounds.prepared_by(
@@ -298,7 +300,7 @@ def try_command_line(ground: Ground, rng: np.random.Generator, place: Path) -> V
     options = [action.option_strings[-1] for action in parser._actions if action.option_strings]
     option = _one(rng, [option for option in options if option not in skipped])
     paths = ("", ".", "nowhere/x", "a" * 300, "a\nb", "-", "/dev/null", "/dev/full", "missing.json",
-             "[x]", "*", "$HOME", ground.recipe, ground.photos, ground.file, ground.photos / "plain.png")  # fmt: skip
+             "[x]", "*", "$HOME", ground.recipe, ground.photos, ground.file, photo)  # fmt: skip
     values = [v for v in (*faults.VALUES, *faults.UNFIT, *paths) if "\0" not in str(v)]
     value = _one(rng, values)
     more = [option, value] if rng.random() < 0.8 else [option[:-1] + "x", value]
@@ -310,7 +312,8 @@ def try_command_line(ground: Ground, rng: np.random.Generator, place: Path) -> V
     finally:
         os.chdir("/")
     return replace(
-        judged(ended, left=aside(place)), what=f"jaxalign {name} ... {' '.join(map(str, more))[:200]}"
+        judged(ended, left=aside(place)),
+        what=f"jaxalign {name} ... {' '.join(map(str, more))[:200]}",
     )
 
 
@@ -328,17 +331,10 @@ def try_kill(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     number = _one(rng, (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
     tree = _one(rng, list(grounds.TREES))
     what = f"{kind}, {number.name} after {moment:.2f} s"
-    if kind == "train":
-        command = ["train", ground.command("--workdir", place / "run", "--resume")]
-    elif kind == "prepare":
-        data = place / "data"
-        if rng.random() < 0.5:
-            grounds.copied(ground.folder / "prepared" / tree, data)
-            what += ", over an older one"
-        command = ["prepare", grounds.prepared_by(grounds.TREES[tree], ground.tree(tree), data)]
-        command[1].append("--overwrite")
-    else:
-        command = ["predict", _prediction(ground, place / "found")]
+    if kind == "prepare" and rng.random() < 0.5:
+        _older(kind, tree, ground, place)
+        what += ", over an older one"
+    command = _command(kind, tree, ground, place)
     first = Started(_main, *command)
     if not first.wait(moment):
         first.send(number)
@@ -354,34 +350,64 @@ def try_kill(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     return replace(worst(found), what=what)
 
 
+def _command(kind, tree, ground, place):
+    """A command that works, with its arguments; what it makes lies in the trial's place."""
+    if kind == "train":
+        return kind, ground.command("--workdir", place / "run", "--resume")
+    if kind == "prepare":
+        command = grounds.prepared_by(grounds.TREES[tree], ground.tree(tree), place / "data")
+        return kind, [*command, "--overwrite"]
+    if kind == "predict":
+        return kind, _prediction(ground, place / "found")
+    return kind, ["--ckpt", ground.run, "--out", place / ground.file.name]
+
+
 def _prediction(ground, out):
     """The arguments of predict for all photos of the ground."""
     return [*(ground.photos / name for name in grounds.photo_names()), "--ckpt", ground.file,
             "--out", out, "--boxes", ground.folder / "boxes.csv", "--batch", "2"]  # fmt: skip
 
 
+def _older(kind, tree, ground, place):
+    """What an earlier call of such a command left."""
+    if kind == "prepare":
+        grounds.copied(ground.folder / "prepared" / tree, place / "data")
+    elif kind == "predict":
+        grounds.copied(ground.folder / "predicted", place / "found")
+    elif kind == "export":
+        grounds.copied(ground.file, place / ground.file.name)
+
+
 def _after(kind, tree, ground, place):
-    """What a killed command left must be whole, as far as it is there."""
+    """What a command left that was broken off: whole, as far as it is there."""
     from jaxalign import checkpoints
 
-    call, found = (lambda: None), []
-    folder = place / "run" / checkpoints.FOLDER
-    if kind == "train" and folder.is_dir() and checkpoints.steps(folder):
-        call = lambda: grounds.arrays(place / "run") and None
-    elif kind == "prepare" and list((place / "data").glob("*/*/*/dataset_info.json")):
-        call = lambda: found.append(grounds.faces_of(tree, place / "data"))
-    elif kind == "predict" and (place / "found/faces.json").exists():
-        call = lambda: json.loads((place / "found/faces.json").read_text()) and None
-    ended = attempt(lambda: run(call))
-    difference = _other_faces(found[0], ground.prepared[tree]) if found else ""
+    found = {}
+
+    def look():
+        folder = place / "run" / checkpoints.FOLDER
+        if kind == "train" and folder.is_dir() and checkpoints.steps(folder):
+            grounds.arrays(place / "run")
+        elif kind == "prepare" and list((place / "data").glob("*/*/*/dataset_info.json")):
+            found.update(grounds.faces_of(tree, place / "data"))
+        elif kind == "predict" and (place / "found/faces.json").exists():
+            json.loads((place / "found/faces.json").read_text())
+        elif kind == "export" and (place / ground.file.name).exists():
+            grounds.arrays(place / ground.file.name)
+
+    ended = attempt(lambda: run(look))
     if ended.code == 2:
         return Verdict(WRONG, detail=f"what it left is not whole: {ended.err[-500:]}")
-    return judged(ended, difference=difference)
+    return judged(ended, difference=_other_faces(found, ground.prepared[tree]) if found else "")
 
 
 def _unlike_sound(kind, tree, ground, place):
+    """What a command that has ended made otherwise than the sound one, "" where nothing."""
     from jaxalign.training import logs
 
+    if kind == "export":
+        found = grounds.arrays(place / ground.file.name)
+        return grounds.unlike(found, grounds.arrays(ground.file))
     if kind == "prepare":
         return _other_faces(grounds.faces_of(tree, place / "data"), ground.prepared[tree])
     if kind == "predict":
@@ -432,47 +458,24 @@ def try_full_disk(ground: Ground, rng: np.random.Generator, place: Path) -> Verd
         function, count = _one(rng, ("replace", "rename", "mkdir")), int(rng.integers(1, 6))
         first = functools.partial(_failing, function, count)
         what = f"{kind}, call {count} of os.{function} fails"
-    data, older = place / "data", rng.random() < 0.5
-    if kind == "train":
-        command = ["train", ground.command("--workdir", place / "run", "--resume")]
-    elif kind == "prepare":
-        if older:
-            grounds.copied(ground.folder / "prepared" / tree, data)
-        command = ["prepare", grounds.prepared_by(grounds.TREES[tree], ground.tree(tree), data)]
-        command[1].append("--overwrite")
-    elif kind == "predict":
-        if older:
-            grounds.copied(ground.folder / "predicted", place / "found")
-        command = ["predict", _prediction(ground, place / "found")]
-    else:
-        command = ["export", ["--ckpt", ground.run, "--out", place / "weights.safetensors"]]
-        if older:
-            grounds.copied(ground.file, place / "weights.safetensors")
+    older = kind != "train" and rng.random() < 0.5
+    if older:
+        _older(kind, tree, ground, place)
+        what += ", over an older result"
+    command = _command(kind, tree, ground, place)
     ended = Started(_main, *command, first=first).ended()
-    found = [judged(ended, left=aside(place))]
-    found.append(_after(kind, tree, ground, place))
+    found = [judged(ended, left=aside(place)), _after(kind, tree, ground, place)]
     if older and ended.code == 2:
-        found.append(_kept(kind, tree, ground, place))
-    again = Started(_main, *command).ended()
-    if kind == "export":
-        same = grounds.unlike(grounds.arrays(place / "weights.safetensors"), grounds.arrays(ground.file))
-    else:
-        same = _unlike_sound(kind, tree, ground, place) if again.code == 0 else ""
-    found.append(judged(again, difference=same, left=aside(place)))
-    return replace(worst(found), what=f"{what}{', over an older result' if older else ''}")
+        found.append(_as_sound(kind, tree, ground, place, "the older result"))
+    found.append(judged(Started(_main, *command).ended(), left=aside(place)))
+    if found[-1].verdict == RIGHT:
+        found.append(_as_sound(kind, tree, ground, place, "the next result"))
+    return replace(worst(found), what=what)
 
 
-def _kept(kind, tree, ground, place):
-    """That an older result is still there as it was."""
-    lost = ""
-    if kind == "predict":
-        lost = _unlike_sound(kind, tree, ground, place)
-    elif kind == "prepare":
-        lost = _other_faces(grounds.faces_of(tree, place / "data"), ground.prepared[tree])
-    elif kind == "export":
-        same = (place / "weights.safetensors").read_bytes() == ground.file.read_bytes()
-        lost = "" if same else "the older file is not as it was"
-    return judged(Ended(0, "", ""), difference=lost)
+def _as_sound(kind, tree, ground, place, which):
+    difference = _unlike_sound(kind, tree, ground, place)
+    return judged(Ended(0, "", ""), difference=difference and f"{which}: {difference}")
 
 
 # Threads, and two processes.
@@ -525,13 +528,7 @@ def try_race(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     """Two processes on one place: one goes on, the other says why not."""
     kind, tree = _one(rng, ("train", "train", "prepare", "predict")), _one(rng, list(grounds.TREES))
     moment = rng.uniform(0, 0.8) * json.loads((ground.folder / "times.json").read_text())[kind]
-    more = ["--resume"] if rng.random() < 0.5 else []
-    if kind == "train":
-        command = ["train", ground.command("--workdir", place / "run", *more)]
-    elif kind == "prepare":
-        command = ["prepare", grounds.prepared_by(grounds.TREES[tree], ground.tree(tree), place / "data")]
-    else:
-        command = ["predict", _prediction(ground, place / "found")]
+    command = _command(kind, tree, ground, place)
     first = Started(_main, *command)
     time.sleep(moment)
     second = Started(_main, *command)
@@ -539,11 +536,11 @@ def try_race(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     codes = sorted(end.code for end in ends if end.code is not None)
     found = [judged(end) for end in ends]
     if 0 in codes:
-        difference = _unlike_sound(kind, tree, ground, place)
-        found.append(judged(Ended(0, "", ""), difference=difference, left=aside(place)))
+        found.append(_as_sound(kind, tree, ground, place, "the result"))
+        found.append(judged(Ended(0, "", ""), left=aside(place)))
     else:
         found.append(Verdict(UNCLEAR, detail=f"neither went on: {ends[0].err[-500:]}"))
-    return replace(worst(found), what=f"two of {kind} {' '.join(more)}, {moment:.2f} s apart")
+    return replace(worst(found), what=f"two of {kind}, {moment:.2f} s apart")
 
 
 CLASSES: dict[str, tuple[Trial, int]] = {  # name -> how one is tried, and how often by default
@@ -676,7 +673,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments):
-    least = {"--jobs": arguments.jobs, "--count": arguments.count or 1, "--seed": arguments.seed + 1}
+    least = {
+        "--jobs": arguments.jobs,
+        "--count": arguments.count or 1,
+        "--seed": arguments.seed + 1,
+    }
     for name, value in least.items():
         if value < 1:
             raise InputError(f"{name}: too small")

@@ -34,9 +34,10 @@ class BadFaces(InputError):
 
     def __init__(self, faces: list[Bad], root: Path | None):
         # The root, too: a face inside a larger file is told by its id alone.
+        where = f" in {root}" if root else ""
         super().__init__(
-            f"{len(faces)} bad faces{f' in {root}' if root else ''} (first: {faces[0].path}: {faces[0].reason}); nothing was "
-            "built. Mend or remove these files, or leave the faces out with --skip-bad"
+            f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "
+            "was built. Mend or remove these files, or leave the faces out with --skip-bad"
         )
         self.faces = faces
 

@@ -204,7 +204,9 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "photos 7: silently wrong: a bit" in out
         text = (tmp_path / "o/robustness.md").read_text()
-        assert "| photos | 2 | 1 | 0 | 0 | 0 | 0 | 0 | 1 | 0 |\n| kills | 1 |" in text and text in out
+        assert (
+            "| photos | 2 | 1 | 0 | 0 | 0 | 0 | 0 | 1 | 0 |\n| kills | 1 |" in text and text in out
+        )
         (line,) = (tmp_path / "o/bad.jsonl").read_text().splitlines()
         assert json.loads(line) == {
             "seed": 3, "class": "photos", "number": 7, "verdict": "silently wrong",

@@ -79,7 +79,10 @@ def test_bad_faces_are_all_listed_and_nothing_is_left(tmp_path, capsys):
     assert len(listed) == 3
     for line, start in zip(listed, said, strict=True):
         assert line.startswith(start)
-    assert lines[-1].startswith(f"error: 3 bad faces in {tmp_path / '300w'} (first: ") and "--skip-bad" in lines[-1]
+    assert (
+        lines[-1].startswith(f"error: 3 bad faces in {tmp_path / '300w'} (first: ")
+        and "--skip-bad" in lines[-1]
+    )
     assert left(tmp_path) == []
 
 
