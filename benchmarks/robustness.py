@@ -247,7 +247,7 @@ def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdic
     from jaxalign.training import logs
 
     recipe = recipes.load(str(ground.recipe))
-    name = _one(rng, [line.partition(" = ")[0].strip() for line in recipes.fields(recipe)])
+    name = _one(rng, [line.partition("=")[0].strip() for line in recipes.fields(recipe)])
     fit = rng.random() < 0.6
     value = _one(rng, faults.VALUES if fit else faults.UNFIT)
     misspelt = rng.random() < 0.1

@@ -15,19 +15,21 @@ except ImportError:  # where there is none, nothing is held
     fcntl = None
 
 FILE = "lock"
+HIDDEN = ".jaxalign-lock"  # of folders that the user's files may lie in, too
 
 
 class Lock:
     """The folder is this process's until `release`, or until the process ends in whatever way: the
-    system holds the lock, and the file FILE in the folder says who has it.
+    system holds the lock, and the file `name` in the folder says who has it. As a context, it is
+    released at the end.
 
     `left` is what a file says that a killed process left, "" where there was none. On a file system
     without locks nothing is held. Makes the folder. Errors: InputError, where another holds it or
     it cannot be written into; `instead` ends its line.
     """
 
-    def __init__(self, folder: Path, instead: str):
-        self.path = folder / FILE
+    def __init__(self, folder: Path, instead: str, name: str = FILE):
+        self.path = folder / name
         while True:
             with readable_errors(folder, instead):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,12 @@ class Lock:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         self.file.write(f"process {os.getpid()} on host {socket.gethostname()} since {since}\n")
         self.file.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.release()
 
     def release(self):
         if not self.file.closed:

@@ -21,6 +21,7 @@ from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
 from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import REFINE
 from jaxalign.prediction.detection import Cascade, Detection
@@ -655,6 +656,16 @@ class TestFolder:
         self.looked.clear()
         assert call(checkpoint, *paths, "--out", out, "--skip-existing") == 0
         assert len(self.looked) == 2 and self.contents(out) == whole
+
+    def test_one_process_at_a_time_writes(self, checkpoint, tmp_path, capsys):
+        (path,) = self.photos(tmp_path / "in", "a.png")
+        with Lock(tmp_path / "o", "", HIDDEN) as lock:
+            assert call(checkpoint, path, "--out", tmp_path / "o") == 2
+            line = capsys.readouterr().err.splitlines()[-1]
+            assert "is in use by process" in line and "name another --out" in line
+            assert list((tmp_path / "o").iterdir()) == [lock.path]
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        assert not lock.path.exists()
 
     def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, capsys):
         (path,) = self.photos(tmp_path / "in", "a.png")
