@@ -213,7 +213,8 @@ def damaged_file(path: Path, rng: np.random.Generator, others: Sequence[Path] = 
     if kind < 0.12:
         change = PLACES[int(rng.integers(len(PLACES)))]
         change(path)
-        return Damage(f"{path.name}: {change.__name__[1:].replace('_', ' ')}")
+        # A photo without its file of points is no face.
+        return Damage(f"{path.name}: {change.__name__[1:].replace('_', ' ')}", change != _removed)
     others = [other for other in others if other != path]
     if kind < 0.18 and others:
         other = others[int(rng.integers(len(others)))]

@@ -25,7 +25,7 @@ VERDICTS = (RIGHT, CLEAR, UNSEEN, UNCLEAR, TRACEBACK, HANG, WRONG, LEFT)
 BAD = VERDICTS[3:]
 ERROR = re.compile(r"(jaxalign \w+: )?error: ")  # argparse's line begins with the command
 # Parts of the names of what is written aside; a command that ended by itself leaves none of them.
-ASIDE = (PARTIAL, ".orbax-checkpoint-tmp", ".incomplete-", ".faces.jsonl")
+ASIDE = (PARTIAL, ".orbax-checkpoint-tmp", ".incomplete-")
 
 
 @dataclass(frozen=True)
@@ -179,6 +179,9 @@ class Workers:
                         _end(worker)
                     yield replace(found, kind=task[0], number=task[1])
         finally:
+            for process, pipe in idle:
+                pipe.close()  # at which it ends by itself
+                process.join(10)
             for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
                 _end(worker)
 
@@ -209,7 +212,7 @@ def _serve(pipe, do):
 def _answer(pipe):
     try:
         return pipe.recv(), True
-    except EOFError:
+    except (EOFError, ConnectionError):
         return Verdict(TRACEBACK, detail="its process ended"), False
 
 

@@ -85,6 +85,7 @@ Trial = Callable[[Ground, np.random.Generator, Path], Verdict]
 
 def _main(name: str, arguments: Sequence[object]) -> int:
     """A command, as the user calls it."""
+    _bounded()
     module = importlib.import_module(f"jaxalign.commands.{name}")
     return module.main([str(argument) for argument in arguments])
 
@@ -306,11 +307,12 @@ def try_command_line(ground: Ground, rng: np.random.Generator, place: Path) -> V
     more = [option, value] if rng.random() < 0.8 else [option[:-1] + "x", value]
     inside = place / "a/b/c"  # a path of the values leads up
     inside.mkdir(parents=True)
+    before = os.getcwd()
     os.chdir(inside)
     try:
         ended = _here(name, *base, *more)
     finally:
-        os.chdir("/")
+        os.chdir(before)
     return replace(
         judged(ended, left=aside(place)),
         what=f"jaxalign {name} ... {' '.join(map(str, more))[:200]}",
@@ -545,11 +547,11 @@ def try_race(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
 
 
 CLASSES: dict[str, tuple[Trial, int]] = {  # name -> how one is tried, and how often by default
-    "photos": (try_photo, 300),
-    "predictions": (try_prediction, 50),
-    "annotations": (try_annotations, 350),
-    "checkpoints": (try_checkpoint, 150),
-    "recipes": (try_recipe, 150),
+    "photos": (try_photo, 400),
+    "predictions": (try_prediction, 40),
+    "annotations": (try_annotations, 360),
+    "checkpoints": (try_checkpoint, 100),
+    "recipes": (try_recipe, 100),
     "kills": (try_kill, 100),
     "full-disk": (try_full_disk, 40),
     "threads": (try_threads, 8),

@@ -6,8 +6,8 @@ once for every split. What it writes is an ordinary TFDS data set all the same.
 """
 
 import contextlib
+import errno
 import io
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -161,27 +161,34 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
 
 
 class _SplitWriter:
-    """Appends faces to the single file of one split."""
+    """Appends faces to the single file of one split. Errors: OSError where it cannot be written."""
 
     def __init__(self, split, template, features):
         self.split, self.template, self.features = split, template, features
+        self.path = template.sharded_filepath(shard_index=0, num_shards=1)
         self.serializer = ExampleSerializer(features.get_serialized_info())
         self.index = {"group": [], "subsets": []}
         self.faces, self.size = 0, 0
 
     def __enter__(self):
-        path = self.template.sharded_filepath(shard_index=0, num_shards=1)
-        self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
+        self._call(lambda: setattr(self, "file", ArrayRecordWriter(str(self.path), "group_size:1")))
         return self
 
     def __exit__(self, *error):
-        self.file.close()
+        self._call(self.file.close)
+
+    def _call(self, do):
+        try:
+            do()
+        except RuntimeError as error:  # array_record's, of a full disk
+            reason = str(error).partition("; writing")[0]
+            raise OSError(errno.EIO, reason, str(self.path)) from None
 
     def write(self, face: Face) -> None:
         example = record(face)
         example["image"] = example["image"]()
         encoded = self.serializer.serialize_example(self.features.encode_example(example))
-        self.file.write(encoded)
+        self._call(lambda: self.file.write(encoded))
         self.faces += 1
         self.size += len(encoded)
         self.index["group"].append(face.group or face.id)
@@ -238,7 +245,7 @@ def build(
     root = Path(root) if root and benchmark.needs_root else None
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     work, replaced = aside / "work", aside / "replaced"
-    lock = Lock(aside, "name another --data-dir")
+    lock = Lock(aside, instead := "name another --data-dir")
 
     def tidy():
         if replaced.exists() and not folder.exists():  # broken off between the two renames below
@@ -260,6 +267,9 @@ def build(
         if folder.exists():
             folder.rename(replaced)
         stored(benchmark, config, work).rename(folder)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+        raise InputError(f"{reason}; nothing was built: make room, or {instead}") from error
     finally:
         tidy()
         lock.release()

@@ -29,13 +29,13 @@ class Lock:
     """
 
     def __init__(self, folder: Path, instead: str, name: str = FILE):
-        self.path = folder / name
+        self.path, new = folder / name, not folder.exists()
         while True:
             with readable_errors(folder, instead):
                 folder.mkdir(parents=True, exist_ok=True)
-                self.file = self.path.open("a+", encoding="utf-8", errors="replace")
+                self.file = self.path.open("a+b", buffering=0)
             self.file.seek(0)
-            self.left = " ".join(self.file.read(500).split())
+            self.left = " ".join(self.file.read(500).decode("utf-8", "replace").split())
             if not _locked(self.file):
                 self.file.close()
                 raise InputError(
@@ -45,10 +45,17 @@ class Lock:
             if _is(self.file, self.path):  # else its last holder removed it in between
                 break
             self.file.close()
-        self.file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        self.file.write(f"process {os.getpid()} on host {socket.gethostname()} since {since}\n")
-        self.file.flush()
+        holder = f"process {os.getpid()} on host {socket.gethostname()} since {since}\n"
+        with readable_errors(folder, instead):
+            try:
+                self.file.truncate(0)
+                self.file.write(holder.encode("utf-8", "backslashreplace"))
+            except OSError:  # a full disk
+                self.release()
+                if new:
+                    folder.rmdir()
+                raise
 
     def __enter__(self):
         return self

@@ -378,7 +378,8 @@ def _line(record):
 @contextmanager
 def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
-    where the work is broken off, by SIGTERM too, unless nothing was done by then."""
+    where the work is broken off, by SIGTERM too, unless nothing was done by then. After an error
+    FILE is as it was, and what is done is in JOURNAL."""
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
     main = threading.current_thread() is threading.main_thread()  # which alone can take signals
@@ -388,12 +389,15 @@ def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     try:
         yield journal
         whole = True
+    except (KeyboardInterrupt, SystemExit):
+        whole = bool(journal.counts)
+        raise
     finally:
         try:
             with folders.readable_errors(folder):
-                if whole or journal.counts:
+                if whole:
                     journal.finish()
-                else:
+                elif not journal.counts:
                     (folder / JOURNAL).unlink(missing_ok=True)
         finally:
             journal.file.close()

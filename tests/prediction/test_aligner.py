@@ -679,18 +679,27 @@ class TestFolder:
         assert call(checkpoint, path, *options) == 2
         assert "was not written by predict" in capsys.readouterr().err
 
-    def test_an_error_keeps_the_old_result(self, checkpoint, tmp_path, monkeypatch):
-        (path,) = self.photos(tmp_path / "in", "a.png")
-        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
-        whole = self.contents(tmp_path / "o")
+    @pytest.mark.parametrize("done", [0, 1])
+    def test_an_error_keeps_the_old_result(self, done, checkpoint, tmp_path, monkeypatch):
+        """What was done by then is taken over where the work is gone on with."""
+        paths, out = self.photos(tmp_path / "in", "a.png", "b.png"), tmp_path / "o"
+        command = [checkpoint, *paths, "--out", out, "--batch", 1]
+        assert call(*command) == 0
+        whole, save, saved = self.contents(out), Image.Image.save, []
 
         def full(*arguments, **options):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            saved.append(arguments)
+            if len(saved) > done:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(*arguments, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(Image.Image, "save", full)
-            assert call(checkpoint, path, "--out", tmp_path / "o") == 2
-        assert self.contents(tmp_path / "o") == whole
+            assert call(*command) == 2
+        assert (out / JOURNAL).exists() is bool(done)
+        assert {n: v for n, v in self.contents(out).items() if n != JOURNAL} == whole
+        assert call(*command, "--skip-existing") == 0
+        assert self.contents(out) == whole
 
 
 class TestRefusals:
