@@ -8,6 +8,7 @@ once for every split. What it writes is an ordinary TFDS data set all the same.
 import contextlib
 import errno
 import io
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,24 +172,28 @@ class _SplitWriter:
         self.faces, self.size = 0, 0
 
     def __enter__(self):
-        self._call(lambda: setattr(self, "file", ArrayRecordWriter(str(self.path), "group_size:1")))
+        with self._errors():
+            self.file = ArrayRecordWriter(os.fspath(self.path), "group_size:1")
         return self
 
     def __exit__(self, *error):
-        self._call(self.file.close)
+        with self._errors():
+            self.file.close()
 
-    def _call(self, do):
+    @contextlib.contextmanager
+    def _errors(self):
         try:
-            do()
+            yield
         except RuntimeError as error:  # array_record's, of a full disk
             reason = str(error).partition("; writing")[0]
-            raise OSError(errno.EIO, reason, str(self.path)) from None
+            raise OSError(errno.EIO, reason, os.fspath(self.path)) from None
 
     def write(self, face: Face) -> None:
         example = record(face)
         example["image"] = example["image"]()
         encoded = self.serializer.serialize_example(self.features.encode_example(example))
-        self._call(lambda: self.file.write(encoded))
+        with self._errors():
+            self.file.write(encoded)
         self.faces += 1
         self.size += len(encoded)
         self.index["group"].append(face.group or face.id)

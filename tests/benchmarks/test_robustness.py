@@ -73,6 +73,7 @@ def task(kind: str, number: int) -> Verdict:
     return Verdict("right", what=f"process {os.getpid()}")
 
 
+@pytest.mark.heavy
 def test_workers_end_what_hangs_and_go_on():
     tasks = [("slow", 0), ("slow", 1), ("dies", 0), ("fails", 0), ("slow", 0)]
     first, hang, dead, failed, last = Workers(task, 1, 2.0)(tasks)
@@ -99,6 +100,7 @@ def no_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
+@pytest.mark.heavy
 def test_commands_in_processes_of_their_own():
     ended = Started(printing, 100_000, 2, first=no_files).ended()
     assert ended == Ended(2, "x" * 100_000 + "\n", "error: y\n")
@@ -123,6 +125,7 @@ def tried(trial, ground, folder, count, seed=0):
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("trial", "count"), [(robustness.try_photo, 60), (robustness.try_annotations, 30)]
 )
