@@ -56,7 +56,7 @@ from benchmarks.judging import (
     worst,
 )
 from jaxalign.commands import run
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
 from jaxalign.folders import readable_errors, whole
 from jaxalign.records import json_text
 
@@ -256,6 +256,7 @@ def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdic
         at = int(rng.integers(len(name)))
         name = name[:at] + name[at + 1 :]
     setting = f"{name}={value}"
+    names = [name.rpartition(".")[2], value, printable(value)]
     if isinstance(_value(recipe, name), str):
         fit = True  # any text is one
     workdir = place / "run"
@@ -268,7 +269,7 @@ def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdic
         elif not losses or None in losses:
             difference = f"{len(losses)} losses, some of them no numbers"
     return replace(
-        judged(ended, names=[name.rpartition(".")[2]], difference=difference, left=aside(place)),
+        judged(ended, names=names, difference=difference, left=aside(place)),
         what=f"--set {setting[:200]}",
     )
 
