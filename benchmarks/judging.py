@@ -147,9 +147,9 @@ class Workers:
         limit: float,
         imports: Sequence[str] = (),
     ):
-        self.do, self.jobs, self.limit = do, jobs, limit
+        self.do, self.jobs, self.limit, self.imports = do, jobs, limit, list(imports)
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(list(imports))
+        self.context.set_forkserver_preload(self.imports)
 
     def __call__(self, trials: Iterable[tuple[str, int]]) -> Iterator[Verdict]:
         """The verdicts, as they come."""
@@ -187,15 +187,17 @@ class Workers:
 
     def _start(self):
         here, there = self.context.Pipe()
-        process = self.context.Process(target=_serve, args=(there, self.do))
+        process = self.context.Process(target=_serve, args=(there, self.do, self.imports))
         process.start()
         there.close()
         here.recv()  # it is ready: its start is not part of a trial's time
         return process, here
 
 
-def _serve(pipe, do):
+def _serve(pipe, do, imports):
     os.setpgid(0, 0)  # what it starts joins it
+    # What it starts is forked from a process of its own that has imported the same.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(imports)
     pipe.send(None)
     while True:
         try:
