@@ -74,7 +74,7 @@ def test_the_readme_is_short():
 def test_the_first_screen(drawn, monkeypatch, capsys):
     """Five lines from the import to the points of the portrait in examples/."""
     example = python_of(SCREEN)
-    assert example == python_of(PAGES["docs/start.md"])
+    assert example == python_of(PAGES["docs/start.md"]) == python_of(PAGES["docs/index.md"])
     assert len([line for line in example.splitlines() if line]) == 5
     monkeypatch.chdir(ROOT)
     names = {}
