@@ -27,7 +27,7 @@ def test_it_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    names = {"__name__": "__main__"}
+    names: dict = {"__name__": "__main__"}
     for number, cell in enumerate(CODE):
         exec(compile(cell, f"{NOTEBOOK.name}, code cell {number}", "exec"), names)
     assert tmp_path in names["work"].parents and (names["workdir"] / "report/report.html").is_file()
