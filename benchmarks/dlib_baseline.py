@@ -20,7 +20,6 @@ alone, and dlib.json, the numbers of the last lines.
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -39,6 +38,7 @@ from jaxalign.evaluation.truth import truth_of
 from jaxalign.pipeline import BoxRule, Crop, decode
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import override
+from jaxalign.records import json_text
 from jaxalign.schemes import SCHEMES
 from jaxalign.settings import Settings
 from jaxalign.sources import benchmark_of, first, open_source
@@ -269,7 +269,7 @@ def _measure(arguments):
         "normaliser": protocol.normaliser,
         "detected": detections_of(results, found, protocol),
     }
-    (out / "dlib.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    (out / "dlib.json").write_text(json_text(measured, indent=2) + "\n", encoding="utf-8")
     print(f"\n{_line(measured)}")
     for name, of in measured["detected"].items():
         nme = (

@@ -17,7 +17,6 @@ training.seed=1` in another --out gives a second sample).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from jaxalign.evaluation.pictures import COLOURS, NAMES
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import Table, to_markdown
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 
 
 LIMIT = 0.08  # NME above which a face counts as failed
@@ -163,7 +163,7 @@ def _write(out, arguments, rows, tables, starts, protocol):
     about = {"config": arguments.config, "settings": arguments.settings, "data": arguments.data,
              "test": arguments.test, "steps": starts.steps, "headline": protocol.normaliser,
              "starts": starts.lines}  # fmt: skip
-    text = json.dumps(about | {"rows": rows}, indent=2) + "\n"
+    text = json_text(about | {"rows": rows}, indent=2) + "\n"
     (out / "few_photos.json").write_text(text, encoding="utf-8")
     title = f"{arguments.test}, {starts.steps} steps on {arguments.data}"
     scored = tables[0].title.removeprefix("all, ")

@@ -33,8 +33,10 @@ from jaxalign.errors import InputError
 from jaxalign.geometry import landmark_box
 from jaxalign.papers.recipes import STATED
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
+from jaxalign.training import logs
 from jaxalign.training.loop import Run, plan
 
 
@@ -87,8 +89,7 @@ def losses_of(recipe: Recipe, workdir: Path) -> dict[str, list[float]]:
     """Phase and objective -> the loss of each of its steps."""
     faces = [sample(recipe.system.points, index) for index in range(recipe.training.batch)]
     Run(recipe, faces, [], workdir).run()
-    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    rows = {row["step"]: row for row in map(json.loads, text.splitlines()) if "loss" in row}
+    rows = {row["step"]: row for row in logs.rows(workdir) if "loss" in row}
     found = {}
     for stretch in plan(recipe, len(faces))[0]:
         for step in range(stretch.first, stretch.last):
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(arguments):
     if arguments.config:
-        print(json.dumps(measured(arguments.config, arguments.settings)))
+        print(json_text(measured(arguments.config, arguments.settings)))
         return
     lines = ["| recipe | time | peak memory | losses |", "|---|---|---|---|"]
     for config, *settings in CASES:

@@ -25,15 +25,18 @@ from jaxalign.errors import InputError
 ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in it
     "ground floor": (
         "errors",
+        "folders",
         "settings",
         "curves",
         "schemes",
         "conversion",
         "geometry",
         "samples",
+        "texts",
         "records",
         "tensors",
         "downloads",
+        "locks",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),

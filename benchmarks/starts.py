@@ -9,7 +9,6 @@ goes on from its last checkpoint.
 import argparse
 import contextlib
 import hashlib
-import json
 import re
 import sys
 from collections import Counter
@@ -33,6 +32,7 @@ from jaxalign.optimizers import Optimizer
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.schemes import Scheme
 from jaxalign.sources import Joined, benchmark_of, by_hash, open_source
 from jaxalign.training import initial
@@ -155,7 +155,7 @@ def _once(folder: Path, asked: Mapping, normaliser: str, predict: Callable[[], R
 
     Errors: InputError where the folder holds something else than is asked for."""
     note, file = folder / "run.json", folder / "predictions.jsonl"
-    text = json.dumps(asked, indent=2) + "\n"
+    text = json_text(asked, indent=2) + "\n"
     if note.exists() and note.read_text(encoding="utf-8") != text:
         raise InputError(f"{note} is of other data, steps or settings; name another --out")
     folder.mkdir(parents=True, exist_ok=True)

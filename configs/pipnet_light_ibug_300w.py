@@ -21,4 +21,4 @@ def config() -> Recipe:
         "adamw", 2e-3, "cosine", floor=0.005, warmup=2, weight_decay=0.05, clip=5.0
     )
     system = PIPNet(size=128, backbone="light_w64", stride=16, epochs=30, optimizer=schedule)
-    return replace(base, system=system)
+    return replace(base, system=system, training=replace(base.training, init_from=""))

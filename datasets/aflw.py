@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import PHOTOS, places, read_mat
+from jaxalign.datasets.formats import PHOTOS, inside, places, read_mat
 from jaxalign.errors import InputError
-from jaxalign.records import read_text
 from jaxalign.schemes import AFLW19
 
 
@@ -68,7 +68,7 @@ def _by_list(path, table):
     for row in table["ra"][TRAIN_FACES:]:
         named.setdefault(_photo_name(table["nameList"][row - 1, 0]), []).append(row)
     found = set()
-    for number, line in enumerate(read_text(path, "HRNet's list").splitlines()[1:], 2):
+    for number, line in enumerate(texts.lines(texts.read(path))[1:], 2):
         photo, *cells = line.split(",")
         try:
             listed = np.array(cells[-2 * AFLW19.num_points :], np.float64).reshape(-1, 2)
@@ -109,7 +109,7 @@ ROWS = {"nameList": 1, "data": 2 * AFLW19.num_points, "mask_new": AFLW19.num_poi
 
 def _read_info(path):
     """The four tables of ROWS, one row a face, and `ra`, a permutation of 1..N."""
-    table = read_mat(path, (*ROWS, "ra"))
+    table = read_mat(path, (*ROWS, "ra"), cells=("nameList",))
     order = table["ra"] = table["ra"].reshape(-1)
     for name, columns in ROWS.items():
         if table[name].shape != (len(order), columns):
@@ -134,7 +134,9 @@ def _name(path, row, cell):
 def _face(photos, info, split, row, values, subsets):
     name = PurePosixPath(values["nameList"][0])
     identity = f"{name.with_suffix('')}/{row:05}"
-    photo = _photo(photos / name)
+    # the file itself, or the same photo under another ending: some listed as .png are .jpg
+    names = (name, *(name.with_suffix(ending) for ending in PHOTOS))
+    photo = next((there for one in names if (there := inside(photos, str(one)))), None)
     if photo is None:
         return Bad(identity, photos / name, f"there is no such photo (row {row} of {info.name})")
     points = _points(values["data"])
@@ -153,12 +155,6 @@ def _face(photos, info, split, row, values, subsets):
         subsets=subsets,
         group=str(name.with_suffix("")),
     )
-
-
-def _photo(path):
-    """The file itself, or the same photo under another ending: some listed as .png are .jpg."""
-    candidates = (path, *(path.with_suffix(extension) for extension in PHOTOS))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 BENCHMARK = Benchmark(

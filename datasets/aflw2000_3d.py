@@ -15,6 +15,7 @@ repeats the annotations' yaw, and 1306, 462 and 232 by the second one (`poses=ne
 README calls the paper's. Rows of the released lists follow the photos' names.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from jaxalign.datasets.formats import check_base, listing, photo_of, places
 from jaxalign.datasets.w300_lp import read_matrix, read_yaw
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
+from jaxalign.texts import file_bytes
 
 
 POSES = "AFLW2000-3D.pose.npy"  # (N,) yaw in degrees
@@ -107,10 +109,10 @@ def _load(path: Path | None, shape) -> np.ndarray | None:
     if path is None:
         return None
     try:
-        rows = np.load(path, allow_pickle=False)
+        rows = np.load(io.BytesIO(file_bytes(path)), allow_pickle=False)
         if rows.shape[1:] != shape or not np.isfinite(rows).all():
             raise ValueError(f"of shape {rows.shape}, or with numbers that are not finite")
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
         raise InputError(f"{path}: not the released list ({error}); download it again") from None
     return rows.astype(np.float32)
 

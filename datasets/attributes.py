@@ -9,16 +9,15 @@ file that was changed makes another data set, and a recipe that names the old on
 the old flags.
 """
 
-import csv
 import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.errors import InputError
-from jaxalign.records import read_text
 from jaxalign.samples import ATTRIBUTES
 
 
@@ -44,30 +43,32 @@ def read(path: Path | str) -> Labels:
     """Errors: InputError naming the missing columns, or the line of a wrong flag, of a missing or
     repeated id."""
     path = Path(path)
-    text = read_text(path, f"a CSV file with the columns {', '.join(COLUMNS)}")
-    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = [name.strip() for name in rows.fieldnames or ()]
+    text = texts.read(path, f"name a CSV file with the columns {', '.join(COLUMNS)}")
+    (_, header), *rows = texts.table(text, path) or [(1, [])]
+    if twice := texts.repeated(header):
+        raise InputError(f"{path}: its header holds {twice!r} twice")
     if lacking := [name for name in COLUMNS if name not in header]:
         raise InputError(
             f"{path}: lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; its "
             f"first line must name {', '.join(COLUMNS)}"
         )
-    rows.fieldnames = header
     flags, first = {}, {}
-    for row in rows:
-        where = f"{path}, line {rows.line_num}"
-        if None in row or None in row.values():
+    for number, cells in rows:
+        where = f"{path}, line {number}"
+        if len(cells) != len(header):
             raise InputError(f"{where}: not as many cells as the header's {len(header)}")
-        name = row["id"].strip()
+        row = dict(zip(header, cells, strict=True))
+        name = row["id"]
         if not name:
             raise InputError(f"{where}: has no id")
         if name in flags:
             raise InputError(f"{where}: the id {name} was in line {first[name]} already")
-        cells = {attribute: row[attribute].strip() for attribute in ATTRIBUTES}
-        for attribute, cell in cells.items():
-            if cell not in ("0", "1"):
-                raise InputError(f"{where}: {attribute} of {name} is {cell!r}; write 0 or 1")
-        flags[name], first[name] = tuple(map(int, cells.values())), rows.line_num
+        for attribute in ATTRIBUTES:
+            if row[attribute] not in ("0", "1"):
+                said = f"{attribute} of {name} is {row[attribute]!r}"
+                raise InputError(f"{where}: {said}; write 0 or 1")
+        flags[name] = tuple(int(row[attribute]) for attribute in ATTRIBUTES)
+        first[name] = number
     if not flags:
         raise InputError(f"{path}: holds no faces below its header")
     return Labels(path, flags)

@@ -22,8 +22,9 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, check_face, record
+from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
 from jaxalign.errors import InputError
+from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
@@ -41,11 +42,13 @@ class BadFaces(InputError):
 
 @dataclass
 class Built:
-    """What a build wrote: its folder, faces of each split and subset, faces left out."""
+    """What a build wrote: its folder, faces of each split and subset, faces left out; what was
+    noticed of the others."""
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
+    noticed: Noticed
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
+        self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
         self.index = tfds.core.MetadataDict()  # groups and subsets of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
@@ -114,18 +118,23 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         arguments = self.options if self.root is None else {"root": self.root, **self.options}
         expected = self.benchmark.expected(self.options)
         total = expected.get("train", 0) + expected.get("test", 0)
-        with contextlib.ExitStack() as stack:
+        ids = set()
+        with contextlib.ExitStack() as stack, np.errstate(over="ignore"):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
+                if isinstance(face, Face) and (face.split, face.id) in ids:
+                    face = as_bad(face, f"another face is called {face.id}, too")
                 if isinstance(face, Bad):
                     self.bad.append(face)
                 elif self.skip_bad or not self.bad:
                     if face.split not in writers:
                         writers[face.split] = stack.enter_context(self._writer(face.split))
                     writers[face.split].write(face)
+                    ids.add((face.split, face.id))
+                    self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
             raise BadFaces(self.bad)
@@ -145,7 +154,7 @@ class _SplitWriter:
         self.split, self.template, self.features = split, template, features
         self.serializer = ExampleSerializer(features.get_serialized_info())
         self.index = {"group": [], "subsets": []}
-        self.ids, self.size = set(), 0
+        self.faces, self.size = 0, 0
 
     def __enter__(self):
         path = self.template.sharded_filepath(shard_index=0, num_shards=1)
@@ -156,10 +165,11 @@ class _SplitWriter:
         self.file.close()
 
     def write(self, face: Face) -> None:
-        assert face.id not in self.ids, f"two faces are called {face.id}"
-        encoded = self.serializer.serialize_example(self.features.encode_example(record(face)))
+        example = record(face)
+        example["image"] = example["image"]()
+        encoded = self.serializer.serialize_example(self.features.encode_example(example))
         self.file.write(encoded)
-        self.ids.add(face.id)
+        self.faces += 1
         self.size += len(encoded)
         self.index["group"].append(face.group or face.id)
         self.index["subsets"].append(list(face.subsets))
@@ -167,7 +177,7 @@ class _SplitWriter:
     def split_info(self):
         return tfds.core.SplitInfo(
             name=self.split,
-            shard_lengths=[len(self.ids)],
+            shard_lengths=[self.faces],
             num_bytes=self.size,
             filename_template=self.template,
         )
@@ -202,34 +212,47 @@ def build(
     """Checks every face under `root` and writes the data set below `data_dir`.
 
     It is written aside and moved into place once whole, so a build that fails or is killed leaves
-    no data set, and an older one stays as it was until the new one is complete.
-    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, or for a data set that is
-    already there unless `overwrite`.
+    no data set, and an older one stays as it was until the new one is complete. One process at a
+    time builds it.
+    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, a data set that is already
+    there unless `overwrite`, or one that another process builds.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark, config = benchmark.under(options), benchmark.config(options)
     folder = stored(benchmark, config, data_dir)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
-    if folder.exists() and not overwrite:
-        raise InputError(f"{folder} is already prepared; --overwrite builds it again")
-    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
-    shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
     root = Path(root) if root and benchmark.needs_root else None
+    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
+    work, replaced = aside / "work", aside / "replaced"
+    lock = Lock(aside, "name another --data-dir")
+
+    def tidy():
+        if replaced.exists() and not folder.exists():  # broken off between the two renames below
+            replaced.rename(folder)
+        for left in (work, replaced):
+            shutil.rmtree(left, ignore_errors=True)
+
     try:
+        tidy()  # what a killed build left
+        if folder.exists() and not overwrite:
+            raise InputError(f"{folder} is already prepared; --overwrite builds it again")
         with _quiet():
-            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=aside)
-            builder.download_and_prepare(download_dir=aside / "downloads")
-        splits = open_splits(benchmark, config, aside)
+            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=work)
+            builder.download_and_prepare(download_dir=work / "downloads")
+        splits = open_splits(benchmark, config, work)
         found = {name: len(split.groups) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            folder.rename(aside / "replaced")
-        stored(benchmark, config, aside).rename(folder)
+            folder.rename(replaced)
+        stored(benchmark, config, work).rename(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Built(folder, found, builder.bad)
+        tidy()
+        lock.release()
+        with contextlib.suppress(OSError):  # another build may have begun
+            aside.rmdir()
+    return Built(folder, found, builder.bad, builder.noticed)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.formats import below
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import COFW29
@@ -29,6 +30,7 @@ from jaxalign.schemes import COFW29
 TRAIN_FILES = ("COFW_train_color.mat", "COFW_train.mat")
 TEST_FILES = ("COFW_test_color.mat", "COFW_test.mat")
 POINTS = COFW29.num_points
+LARGEST = 2**29  # numbers of an array: three times a photo's pixels
 
 
 def faces(root: Path, *, occluded: float = 0.3) -> Iterator[Face | Bad]:
@@ -52,7 +54,7 @@ def find(root: Path, names: tuple[str, ...]) -> Path | None:
     """The first of these files anywhere under `root` (COFW.zip holds folders within folders); an
     earlier name goes before, then the place nearest to `root`."""
     for name in names:
-        found = [path for path in root.rglob(name) if "__MACOSX" not in path.parts]
+        found = [path for path in below(root) if path.name == name]
         if found:
             return min(found, key=lambda path: (len(path.parts), path))
     return None
@@ -92,6 +94,8 @@ def _face(path, split, number, photo, mark, box, share):
 
 def open_mat(path: Path) -> h5py.File:
     """Opens a MATLAB v7.3 file. Errors: InputError where it is none or is cut short."""
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path}: not a file; download it again")
     try:
         return h5py.File(path, "r")
     except OSError as error:
@@ -121,7 +125,8 @@ def png(mat: h5py.File, photo: h5py.Reference) -> bytes:
         pixels = _array(mat, photo).T
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"its photo cannot be read ({error})") from None
-    if pixels.dtype != np.uint8 or 0 in pixels.shape or pixels.shape[2:] not in ((), (3,)):
+    flat = pixels.ndim < 2 or 0 in pixels.shape
+    if pixels.dtype != np.uint8 or flat or pixels.shape[2:] not in ((), (3,)):
         raise ValueError(f"its photo is {pixels.dtype} of shape {pixels.shape}")
     return cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
 
@@ -147,6 +152,8 @@ def _array(mat: h5py.File, key: str | h5py.Reference) -> np.ndarray:
     stored = mat[key]
     if not isinstance(stored, h5py.Dataset):
         raise TypeError(f"{stored} is no array")
+    if (stored.size or 0) > LARGEST:  # None: it holds nothing
+        raise ValueError(f"{stored.size:,} numbers are too many")
     return np.asarray(stored[()])
 
 

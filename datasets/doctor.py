@@ -17,15 +17,17 @@ from tqdm import tqdm
 from jaxalign.datasets.faces import (
     Bad,
     Benchmark,
+    Noticed,
     as_bad,
     fault_of_boxes,
+    fault_of_names,
     fault_of_points,
     photo_bytes,
     photo_size,
     point_flags,
 )
 from jaxalign.datasets.symmetry import ENOUGH, MeanShape
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
 
 
 OK, NOTE, WARN, FAIL = "ok", "note", "WARN", "FAIL"
@@ -89,7 +91,8 @@ class _Seen:
     bad: dict[str, list[Bad]] = field(default_factory=lambda: {check: [] for check in BAD})
     ids: Counter = field(default_factory=Counter)
     counts: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))  # by split
-    files: dict[Path, str] = field(default_factory=dict)  # photo file -> SHA-1 of its bytes
+    # photo file, whether upright -> SHA-1 of its bytes
+    files: dict[tuple, str] = field(default_factory=dict)
     photos: dict[str, tuple[int, int] | str] = field(default_factory=dict)  # SHA-1 -> size or fault
     # SHA-1 -> {photo file, or id where there is none: [(split, group) of each face]}
     places: dict[str, dict] = field(default_factory=lambda: defaultdict(dict))
@@ -98,6 +101,7 @@ class _Seen:
     mean: dict[str, MeanShape] = field(default_factory=dict)
     unlabelled: dict[str, list] = field(default_factory=lambda: defaultdict(list))  # shares a face
     edges: Counter = field(default_factory=Counter)
+    noticed: Noticed = field(default_factory=Noticed)
 
     @property
     def usable(self) -> int:
@@ -117,7 +121,10 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
     expected = benchmark.expected(options)
     total = expected.get("train", 0) + expected.get("test", 0) or None
     seen = _Seen(Path(root) if root else None)
-    with tqdm(total=total, desc=f"{benchmark.name}: checking", unit=" faces", delay=0.2) as bar:
+    with (
+        tqdm(total=total, desc=f"{benchmark.name}: checking", unit=" faces", delay=0.2) as bar,
+        np.errstate(over="ignore"),
+    ):
         for face in benchmark.faces(**arguments):
             bar.update()
             if isinstance(face, Bad):
@@ -133,6 +140,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
         _copies_line(seen),
         *_shared_lines(seen),
         *_unlabelled_lines(seen),
+        *_noticed_lines(seen),
         _outside_line(seen),
         *(_symmetry_line(shape) for shape in seen.mean.values()),
         _base_line(seen),
@@ -145,9 +153,9 @@ def _take(seen, face):
     """Looks at one face and notes what the lines will need."""
     faults = {"points": fault_of_points(face), "boxes": fault_of_boxes(face)}
     try:
-        digest = _digest(seen, face.photo)
+        digest = _digest(seen, face)
         size = seen.photos[digest]
-        faults["photos"] = size if isinstance(size, str) else None
+        faults["photos"] = size if isinstance(size, str) else fault_of_names(face)
     except InputError as error:
         faults["photos"] = str(error)
     for check, fault in faults.items():
@@ -155,6 +163,7 @@ def _take(seen, face):
             seen.bad[check].append(as_bad(face, fault))
     if any(faults.values()):
         return
+    seen.noticed.add(face)
     group = face.group or face.id
     seen.ids[face.id] += 1
     seen.counts[face.split][face.split] += 1
@@ -165,14 +174,15 @@ def _take(seen, face):
     _take_points(seen, face, size)
 
 
-def _digest(seen, photo):
+def _digest(seen, face):
     """SHA-1 of a photo, which is read once a file and decoded once whatever its names."""
-    if isinstance(photo, Path) and photo in seen.files:
-        return seen.files[photo]
-    encoded = photo_bytes(photo)
+    key = face.photo, face.upright
+    if key in seen.files:
+        return seen.files[key]
+    encoded = photo_bytes(face)
     digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()
-    if isinstance(photo, Path):
-        seen.files[photo] = digest
+    if isinstance(face.photo, Path):
+        seen.files[key] = digest
     if digest not in seen.photos:
         try:
             seen.photos[digest] = photo_size(encoded)
@@ -208,7 +218,7 @@ def _take_points(seen, face, size):
 def _shown(seen, path):
     """A path as the table shows it: from `root` on where it lies there."""
     inside = seen.root is not None and path.is_relative_to(seen.root)
-    return str(path.relative_to(seen.root) if inside else path)
+    return printable(path.relative_to(seen.root) if inside else path)
 
 
 def _number(count, what):
@@ -232,7 +242,7 @@ def _count_lines(seen, expected):
 
 def _bad_lines(seen):
     for check, faces in seen.bad.items():
-        details = [f"{_shown(seen, bad.path)}: {bad.reason}" for bad in faces]
+        details = [f"{_shown(seen, bad.path)}: {printable(bad.reason)}" for bad in faces]
         finding = _number(len(faces), "bad face") if faces else "none bad"
         yield Line(check, FAIL if faces else OK, finding, details)
     twice = [name for name, count in seen.ids.items() if count > 1]
@@ -275,6 +285,11 @@ def _unlabelled_lines(seen):
             faces = _number(len(shares), "face")
             finding = f"{np.mean(shares):.1%} of the points, in {some} of {faces}"
             yield Line(f"unlabelled: {scheme}", NOTE, finding)
+
+
+def _noticed_lines(seen):
+    for check, finding, details in seen.noticed.told():
+        yield Line(check, WARN if details else NOTE, finding, details)
 
 
 def _outside_line(seen):

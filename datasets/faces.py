@@ -1,10 +1,11 @@
 """What every benchmark's reader yields, and how it is checked. Knows nothing of TFDS."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from jaxalign import photos
@@ -13,6 +14,7 @@ from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
 
+FARTHEST = 1e5  # pixels: no photo that can be read is half as large
 UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 
 
@@ -20,8 +22,9 @@ UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 class Face:
     """One annotated face.
 
-    Coordinates are 0-based pixels of the photo as stored (EXIF rotation ignored), x first, pixel
-    centres at integers. Boxes are (x0, y0, x1, y1) in the same frame.
+    Coordinates are 0-based pixels of the photo as stored (EXIF rotation ignored), or, where it is
+    `upright`, as a viewer shows it; x first, pixel centres at integers. Boxes are (x0, y0, x1, y1)
+    in the same frame.
     """
 
     split: str  # "train", "test", or "val" where the benchmark keeps faces for validation apart
@@ -38,6 +41,7 @@ class Face:
     subsets: tuple[str, ...] = ()  # evaluation subsets the face counts to
     yaw: float = float("nan")  # degrees, where known
     group: str = ""  # faces of one photo (or person) share it: a held-out part keeps groups whole
+    upright: bool = False  # its photo is stored turned as EXIF says
 
 
 @dataclass
@@ -115,14 +119,39 @@ class Benchmark:
         return "-".join(f"{key}{differing[key]}" for key in sorted(differing)) or "default"
 
 
-def record(face: Face) -> dict:
-    """A face under the names of the stored features.
+class Noticed:
+    """What a user should know of faces that is no fault by itself."""
 
-    Its photo as it is, file or bytes; where it has transparency, as bytes of a PNG without.
-    """
+    def __init__(self):
+        self.turned = 0
+        self.first: dict[bytes, str] = {}  # digest of the points -> the first face that has them
+        self.repeated: list[str] = []
+
+    def add(self, face: Face) -> None:
+        self.turned += face.upright
+        points = b"".join(np.asarray(p, np.float32).tobytes() for p in face.points.values())
+        digest = hashlib.sha1(points, usedforsecurity=False).digest()
+        if (first := self.first.setdefault(digest, face.id)) != face.id:
+            self.repeated.append(f"{face.id} has those of {first}")
+
+    def told(self) -> Iterator[tuple[str, str, list[str]]]:
+        """(what is told of, in a few words, the cases one by one)."""
+        if self.repeated:
+            finding = f"faces that have the very points of another one: {len(self.repeated)}"
+            yield "repeated points", finding, self.repeated
+        if self.turned:
+            finding = (
+                "faces on photos with an EXIF rotation, whose points are taken to be of the photo "
+                f"as a viewer shows it: {self.turned}"
+            )
+            yield "turned photos", finding, []
+
+
+def record(face: Face) -> dict:
+    """A face under the names of the stored features; `image` is called to read the photo."""
     labelled = {name: point_flags(face, "labelled", name) for name in face.points}
     return {
-        "image": photos.opaque(face.photo) or face.photo,
+        "image": partial(photo_bytes, face),
         "points": {name: np.asarray(points, np.float32) for name, points in face.points.items()},
         "visible": {
             name: point_flags(face, "visible", name) & has for name, has in labelled.items()
@@ -147,13 +176,24 @@ def point_flags(face: Face, field: str, scheme: str) -> np.ndarray:
 
 def check_face(face: Face) -> Bad | None:
     """What makes this face unusable, or None. Points outside the photo are no fault."""
-    reason = fault_of_points(face) or fault_of_boxes(face) or _fault_of_photo(face.photo)
+    faults = (fault_of_names, fault_of_points, fault_of_boxes, _fault_of_photo)
+    reason = next((reason for fault in faults if (reason := fault(face))), None)
     return None if reason is None else as_bad(face, reason)
 
 
 def as_bad(face: Face, reason: str) -> Bad:
     """The face as one that cannot be used for this reason."""
     return Bad(face.id, face.photo if isinstance(face.photo, Path) else Path(face.id), reason)
+
+
+def fault_of_names(face: Face) -> str | None:
+    """Whether its id or group cannot be stored as text, or None."""
+    for name in (face.id, face.group):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            return "its name is not UTF-8; rename the file"
+    return None
 
 
 def fault_of_points(face: Face) -> str | None:
@@ -165,6 +205,8 @@ def fault_of_points(face: Face) -> str | None:
         labelled = point_flags(face, "labelled", scheme)
         if not np.isfinite(points[labelled]).all():
             return f"a point of {scheme} is not a finite number"
+        if (far := np.abs(points[labelled]).max(initial=0)) > FARTHEST:
+            return f"a coordinate of {scheme} is {far:g}; no photo is so large"
         if not np.isnan(points[~labelled]).all():
             return f"a point of {scheme} that nobody labelled has a place"
         if not labelled.any():
@@ -178,28 +220,24 @@ def fault_of_boxes(face: Face) -> str | None:
     """Which of its boxes has no extent, or None."""
     boxes = face.boxes if face.norm_box is None else face.boxes | {"normalising": face.norm_box}
     for kind, (x0, y0, x1, y1) in boxes.items():
-        if not (x1 > x0 and y1 > y0 and np.isfinite([x0, y0, x1, y1]).all()):
+        if not (x1 > x0 and y1 > y0 and np.abs([x0, y0, x1, y1]).max() <= FARTHEST):
             box = ", ".join(f"{value:g}" for value in (x0, y0, x1, y1))
             return f"its {kind} box ({box}) has no extent"
     return None
 
 
-def _fault_of_photo(photo):
+def _fault_of_photo(face):
     try:
-        photo_size(photo_bytes(photo))
+        photo_size(photo_bytes(face))
     except InputError as error:
         return str(error)
     return None
 
 
-def photo_bytes(photo: Path | bytes) -> bytes:
-    """The encoded photo of a Face. Errors: InputError that says why it cannot be read."""
-    if isinstance(photo, bytes):
-        return photo
-    try:
-        return photo.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})") from None
+def photo_bytes(face: Face) -> bytes:
+    """Its photo, encoded as it is stored. Errors: InputError that says why it cannot be read."""
+    encoded = photos.encoded(face.photo) if isinstance(face.photo, Path) else face.photo
+    return photos.plain(encoded, face.upright)
 
 
 def photo_size(encoded: bytes) -> tuple[int, int]:
@@ -207,31 +245,5 @@ def photo_size(encoded: bytes) -> tuple[int, int]:
 
     Errors: InputError that says what is wrong with it.
     """
-    if not encoded:
-        raise InputError("the photo is empty (0 bytes)")
-    # The end is looked for first: OpenCV decodes half a JPEG without complaint, the rest grey.
-    if not _is_complete(encoded):
-        raise InputError("the photo is truncated (its end marker is missing)")
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError("not a photo that can be decoded")
-    return image.shape[1], image.shape[0]
-
-
-def _is_complete(photo: bytes) -> bool:
-    """Whether a JPEG or PNG holds its end marker; whatever follows the marker is no matter."""
-    if photo.startswith(b"\x89PNG"):
-        return b"IEND\xaeB`\x82" in photo
-    if not photo.startswith(b"\xff\xd8"):
-        return True
-    # An Exif thumbnail is a whole JPEG with an end of its own, so the header is stepped over
-    # segment by segment. In the scan behind it every 0xff of the data is followed by 0x00.
-    at = 2
-    while photo[at : at + 1] == b"\xff" and photo[at : at + 2] != b"\xff\xda":
-        length = photo[at + 2 : at + 4]
-        at += 1 if photo[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(length, "big")
-    return b"\xff\xd9" in photo[at:]
+    height, width = photos.decode(encoded, whole=True).shape[:2]
+    return width, height

@@ -1,29 +1,38 @@
 """File formats that several benchmarks share."""
 
 import io
+import os
 import re
-from collections.abc import Callable
-from pathlib import Path
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 
 
 PHOTOS = (".jpg", ".jpeg", ".png")
+MAT_MATRIX, MAT_COMPRESSED = 14, 15
+MAT_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, MAT_MATRIX, MAT_COMPRESSED, 16, 17, 18)
+COMMENT = re.compile(r"\s*(#|//|%)")
 
 
 def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
     """iBUG's `.pts` text file -> (num_points, 2) float32 points, image frame.
 
-    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0.
+    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0. Lines of comments
+    (#, //, %) are passed over.
     Errors: InputError naming the file where it is not such a file, or its points are not
     `num_points` finite pairs.
     """
-    words = _text(path, "ascii").replace(":", " : ").split()
+    lines = (line for line in texts.lines(_text(path)) if not COMMENT.match(line))
+    words = re.sub("[:{}]", r" \g<0> ", " ".join(lines)).split()
     words += [] if "{" in words else ["{"]
     header, body = words[: words.index("{")], words[words.index("{") + 1 :]
-    if words[0] != "version" or header[-3:-1] != ["n_points", ":"]:
+    if header[-3:-1] != ["n_points", ":"] or header[:1] not in (["version"], ["n_points"]):
         raise InputError(f"{path}: no .pts header (version, n_points and an opening brace)")
     promised = header[-1]
     if "}" not in body:
@@ -39,7 +48,8 @@ def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
         )
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: a coordinate is NaN or infinite")
-    return (numbers.reshape(-1, 2) - base).astype(np.float32)
+    with np.errstate(over="ignore"):
+        return (numbers.reshape(-1, 2) - base).astype(np.float32)
 
 
 def check_base(benchmark: str, base: int) -> None:
@@ -63,20 +73,18 @@ def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return places, ~hidden, labelled
 
 
-def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_mat(
+    path: Path, names: tuple[str, ...], cells: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
     """The named variables of a MATLAB file older than v7.3, as scipy reads them (2-D or more).
 
-    Errors: InputError naming the file where it is missing, cut short, of another format, or has
-    no such variable.
+    All but the `cells` are tables of numbers. Errors: InputError naming the file where it is
+    missing, cut short, of another format, or has no such variable.
     """
-    from scipy.io import loadmat  # here: slow, and most readers go without
-
     try:
-        stored = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        found = loadmat(stored, variable_names=names)
+        found = load_mat(texts.file_bytes(path), variable_names=names)
+    except InputError:
+        raise
     except Exception as error:  # scipy raises whatever it stumbles over
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise InputError(
@@ -85,12 +93,77 @@ def read_mat(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     for name in names:
         if name not in found:
             raise InputError(f"{path}: holds no variable {name!r}; download it again")
+        kind = found[name].dtype.kind if isinstance(found[name], np.ndarray) else ""
+        if not kind or (kind not in "biuf" and name not in cells):
+            raise InputError(f"{path}: {name} is not a table of numbers; download it again")
     return {name: found[name] for name in names}
+
+
+def load_mat(stored: bytes, **options) -> dict:
+    """scipy's loadmat of a file's bytes. Errors: whatever it raises."""
+    from scipy.io import loadmat  # here: slow, and most readers go without
+
+    if 0 not in stored[:4]:  # else of version 4, which has no such elements
+        _check_elements(stored[128:], "<" if stored[126:128] == b"IM" else ">")
+    return loadmat(io.BytesIO(stored), **options)
+
+
+def _check_elements(data, order):
+    """Errors: ValueError where an element of a MATLAB file is of no type that there is: scipy looks
+    such types up beyond the end of a table, which ends the process."""
+    at = 0
+    while at + 8 <= len(data):
+        kind, size = struct.unpack_from(f"{order}II", data, at)
+        body, after = data[at + 8 : at + 8 + size], at + 8 + size
+        if kind >> 16:  # a small element: its size, its type, and 4 bytes
+            kind, body, after = kind & 0xFFFF, b"", at + 8
+        if kind not in MAT_TYPES:
+            raise ValueError(f"an element of type {kind}")
+        if kind == MAT_COMPRESSED:
+            _check_elements(zlib.decompress(body), order)
+        else:
+            after += -after % 8
+        if kind == MAT_MATRIX:
+            _check_elements(body, order)
+        at = after
 
 
 def places(root: Path) -> list[Path]:
     """Where an unpacked download may begin: `root`, and the folders directly inside it."""
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+
+
+def below(root: Path) -> Iterator[Path]:
+    """Every file and folder below `root`, by name, links followed: a folder that several names
+    lead to comes once. Hidden ones, and those that macOS leaves in archives, are passed over.
+
+    Errors: InputError naming a folder that cannot be read.
+    """
+
+    def refuse(error):
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})")
+
+    seen = {os.path.realpath(root)}
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=refuse):
+        fresh = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(folder, name))
+            if not name.startswith(".") and name != "__MACOSX" and real not in seen:
+                seen.add(real)
+                fresh.append(name)
+        folders[:] = fresh
+        yield from (Path(folder, name) for name in fresh)
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The file of that name below the folder; None where there is none, or the name leads out."""
+    path = PurePath(name)
+    try:
+        there = not path.is_absolute() and ".." not in path.parts and (folder / name).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds what no name can
+        there = False
+    return folder / name if there else None
 
 
 def listing(
@@ -143,18 +216,12 @@ def read_rect(path: Path) -> np.ndarray:
 
 def _lines(path):
     """The words of each line of a text, without empty lines around them."""
-    return [line.split() for line in _text(path).splitlines()]
+    return [line.split() for line in texts.lines(_text(path))]
 
 
-def _text(path, encoding="utf-8"):
+def _text(path):
     """A text file without the white space around it. Errors: InputError, also where it is empty."""
-    try:
-        text = path.read_bytes().decode(encoding).strip()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file") from None
-    if not text:
+    if not (text := texts.read(path).strip()):
         raise InputError(f"{path}: empty")
     return text
 

@@ -4,15 +4,15 @@ C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces I
 Challenge: Database and Results. Image and Vision Computing 47, 2016.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_of, places, read_pts
+from jaxalign.datasets.formats import listing, load_mat, photo_of, places, read_pts
 from jaxalign.errors import InputError
 from jaxalign.schemes import IBUG68
 
@@ -115,22 +115,24 @@ def _official_boxes(root):
         if not path.is_file():
             continue
         for entry in _cells(path):
-            boxes[folder.boxes_name, _name(Path(entry["imgName"]).stem)] = {
-                "dataset": np.asarray(entry["bb_ground_truth"], np.float32) - 1,
-                "detector": np.asarray(entry["bb_detector"], np.float32) - 1,
+            boxes[folder.boxes_name, _name(entry["imgName"])] = {
+                "dataset": entry["bb_ground_truth"] - 1,
+                "detector": entry["bb_detector"] - 1,
             }
     return boxes
 
 
 def _cells(path):
-    from scipy.io import loadmat  # here: slow, and most readers go without
-
     fields = {"imgName": (), "bb_ground_truth": (4,), "bb_detector": (4,)}
     try:
-        cells = np.atleast_1d(loadmat(path, simplify_cells=True)["bounding_boxes"])
+        stored = load_mat(texts.file_bytes(path), simplify_cells=True)
+        cells = np.atleast_1d(stored["bounding_boxes"])
         for cell in cells:
             if any(np.shape(cell[field]) != shape for field, shape in fields.items()):
                 raise ValueError("a field of the wrong shape")
+            for field in ("bb_ground_truth", "bb_detector"):
+                cell[field] = np.asarray(cell[field], np.float32)
+            cell["imgName"] = Path(cell["imgName"]).stem
     except Exception as error:  # scipy raises whatever it stumbles over
         raise InputError(
             f"{path}: not an official box file ({error}); download it again, or remove it to do "
@@ -143,16 +145,17 @@ def _detector_table(path):
     """`detector_boxes.csv` (subset, name, x0, y0, x1, y1; 0-based) -> {(folder, name): (4,)}."""
     boxes = {}
     if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in (rows := csv.DictReader(file)):
-                try:
-                    key = (row["subset"].replace("/", "_"), _name(row["name"]))
-                    box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
-                    boxes[key] = np.array(box, np.float32)
-                except (KeyError, ValueError, TypeError, AttributeError):
-                    raise InputError(
-                        f"{path}: line {rows.line_num} is not subset,name,x0,y0,x1,y1"
-                    ) from None
+        (_, header), *rows = texts.table(texts.read(path), path) or [(1, [])]
+        for line, cells in rows:
+            try:
+                row = dict(zip(header, cells, strict=True))
+                key = (row["subset"].replace("/", "_"), _name(row["name"]))
+                box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
+            except (KeyError, ValueError):
+                raise InputError(f"{path}: line {line} is not subset,name,x0,y0,x1,y1") from None
+            if key in boxes:
+                raise InputError(f"{path}: line {line} has another box for {row['name']}")
+            boxes[key] = np.array(box, np.float32)
     return boxes
 
 

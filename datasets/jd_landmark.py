@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import photo_group, read_counted, read_rect
+from jaxalign.datasets.formats import below, photo_group, read_counted, read_rect
 from jaxalign.errors import InputError
 from jaxalign.schemes import LAPA106
 
@@ -27,20 +27,17 @@ def faces(root: Path) -> Iterator[Face | Bad]:
     Folders called test... are the split test, those called val... the split val, all others train.
     """
     root = Path(root)
-    folders = sorted(path.parent for path in _found(root, "landmark") if path.is_dir())
+    there = sorted(below(root))
+    folders = [path.parent for path in there if path.name == "landmark" and path.is_dir()]
     if not folders:
         raise InputError(f"{root}: not JD-landmark; it must hold Training_data or Test_data1")
-    corrected = {path.name: path for path in _found(root, "Corrected_landmark/*.txt")}
-    boxes = {path.name: path for path in _found(root, "*.rect")}
+    texts = [path for path in there if path.suffix == ".txt"]
+    corrected = {path.name: path for path in texts if path.parent.name == "Corrected_landmark"}
+    boxes = {path.name: path for path in there if path.suffix == ".rect"}
     for folder in folders:
-        for path in sorted((folder / "landmark").glob("*.txt")):
-            if not path.name.startswith("."):
+        for path in texts:
+            if path.parent == folder / "landmark":
                 yield _face(root, folder, path.stem, corrected.get(path.name, path), boxes)
-
-
-def _found(root, pattern):
-    """What matches below `root`, less the shadow files that macOS puts into archives."""
-    return (path for path in sorted(root.rglob(pattern)) if "__MACOSX" not in path.parts)
 
 
 def _face(root, folder, name, path, boxes):

@@ -1,6 +1,5 @@
 """A benchmark by its name: its download examined, or built, with the tables that are printed."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,9 @@ from pathlib import Path
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
+from jaxalign.folders import readable_errors, whole
+from jaxalign.records import json_text
 
 
 def named(name: str) -> Benchmark:
@@ -37,11 +38,9 @@ def check(
     examination = doctor.examine(benchmark, root, options)
     print(examination.table())
     if json_file is not None:
-        text = json.dumps(examination.as_json(), indent=1, ensure_ascii=False)
-        try:
-            json_file.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{json_file}: cannot be written ({error.strerror})") from None
+        text = json_text(examination.as_json(), indent=1, ensure_ascii=False)
+        with readable_errors(json_file, ""), whole(json_file) as file:
+            file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
     return examination
 
 
@@ -73,6 +72,9 @@ def prepare(
         raise
     _list_bad(built.bad)
     print(_table(benchmark.expected(options), built.found))
+    for what, finding, cases in built.noticed.told():
+        first = f" (first: {cases[0]})" if cases else ""
+        print(printable(f"{what}: {finding}{first}"), file=sys.stderr)
     print(f"\nstored in {built.folder}")
     config = benchmark.config(options)
     return name if config == "default" else f"{name}:{config}", built
@@ -93,7 +95,7 @@ def _asked(name, root, settings, attributes):
 
 def _list_bad(faces):
     for bad in faces:
-        print(f"bad: {bad.path}: {bad.reason}", file=sys.stderr)
+        print(printable(f"bad: {bad.path}: {bad.reason}"), file=sys.stderr)
     if faces:
         print(f"{len(faces)} bad faces", file=sys.stderr)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import places
+from jaxalign.datasets.formats import inside, places
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import WFLW98
@@ -51,14 +52,7 @@ def _tree(root):
 
 
 def _lines(path):
-    try:
-        return path.read_bytes().decode().splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); unpack WFLW_annotations.tar.gz again"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file; unpack WFLW_annotations.tar.gz again") from None
+    return texts.lines(texts.read(path, "unpack WFLW_annotations.tar.gz again"))
 
 
 def _face(root, split, path, number, line):
@@ -67,8 +61,9 @@ def _face(root, split, path, number, line):
         numbers, name = _parse(line)
     except ValueError as error:
         return Bad(identity, path, f"line {number}: {error}")
-    photo = root / "WFLW_images" / name
-    if not photo.is_file():
+    photo = inside(root / "WFLW_images", name)
+    if photo is None:
+        photo = root / "WFLW_images" / name
         return Bad(identity, photo, f"there is no such photo (line {number} of {path.name})")
     attributes = tuple(int(flag) for flag in numbers[COORDINATES + 4 :])
     subsets = tuple(name for name, flag in zip(ATTRIBUTES, attributes, strict=True) if flag)

@@ -5,13 +5,13 @@ Benchmarks are not among them: their owners ask for a licence, so their files ar
 
 import hashlib
 import os
-import threading
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from jaxalign.errors import InputError
+from jaxalign.folders import whole
 
 
 TIMEOUT = 60  # seconds without an answer
@@ -63,17 +63,13 @@ def fetch(wanted: Download, folder: Path | str = "") -> Path:
     """
     path = (Path(folder).expanduser() if folder else cache()) / wanted.name
     by_hand = f"fetch {wanted.url} by hand, for {wanted.option}"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         if path.is_file() and _is(wanted, path.read_bytes()):
             return path
         data = _fetched(wanted, by_hand)
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(path) as file:
+            file.write(data)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be kept there ({error.strerror}); name another folder by --out or "

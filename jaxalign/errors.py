@@ -16,6 +16,14 @@ class InputError(Exception):
     """
 
 
+def printable(text: object) -> str:
+    """As one line in any encoding of Unicode: what is none, as in names of files, is escaped, and
+    what is very long loses its middle."""
+    text = str(text)
+    text = text if len(text) <= 4000 else f"{text[:2000]} ... {text[-2000:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def typed(command: str) -> str:
     """A command's name as the user of this process types commands, to be named in messages.
 

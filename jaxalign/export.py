@@ -6,7 +6,6 @@ The function `MODEL` holds the network with its weights, for any number of faces
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,9 +23,11 @@ from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
+from jaxalign.folders import readable_errors, whole
 from jaxalign.pipeline import Crop, evaluation_batches
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
+from jaxalign.records import json_text
 from jaxalign.sources import DEFAULT_DATA_DIR, Source, benchmark_of, first, open_source
 from jaxalign.systems.interface import System
 
@@ -171,12 +172,10 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
 
 def write(path: Path, exported: jax_export.Exported, about: dict):
     """Writes the function and, beside it, its header. Errors: InputError."""
-    try:
-        path.write_bytes(exported.serialize())
-        text = json.dumps(about, indent=2, ensure_ascii=False)
-        header_of(path).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    text = f"{json_text(about, indent=2, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
+    for place, data in ((path, exported.serialize()), (header_of(path), text)):
+        with readable_errors(place, ""), whole(place) as file:
+            file.write(data)
 
 
 def header_of(path: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS
@@ -33,16 +34,27 @@ def start(require: str = "", distributed: bool = False) -> str:
         # by host: what XLA compiles for one processor need not run on another
         cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
         jax.config.update("jax_compilation_cache_dir", str(cache))
-    device = jax.devices()[0]
-    line = f"{jax.device_count()} x {device.platform.upper()} ({device.device_kind})"
+    line = devices()
     if jax.process_count() > 1:
         line += f", host {jax.process_index() + 1} of {jax.process_count()}"
-    if require and device.platform != require:
+    if require and jax.devices()[0].platform != require:
         raise InputError(
             f"--require {require}, but JAX found only {line}; install jax[cuda12] or jax[tpu], "
             "check the driver, or drop --require"
         )
     return line
+
+
+def devices() -> str:
+    """The devices of all hosts in words."""
+    device = jax.devices()[0]
+    return f"{jax.device_count()} x {device.platform.upper()} ({device.device_kind})"
+
+
+def meet(name: str):
+    """Waits until all hosts are here; `name` says where."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def choose(require: str):
@@ -68,10 +80,10 @@ def _initialize():
 def check_batch(batch: int):
     """InputError where `batch` faces do not divide over all devices."""
     if batch % jax.device_count():
-        devices = jax.device_count()
+        count = jax.device_count()
         raise InputError(
-            f"training.batch={batch} does not divide over {devices} devices; "
-            f"use --set training.batch={-(-batch // devices) * devices}"
+            f"training.batch={batch} does not divide over {count} devices; "
+            f"use --set training.batch={-(-batch // count) * count}"
         )
 
 
@@ -106,8 +118,8 @@ def local_devices() -> int:
 
 def replicate(tree, local: bool = False):
     """Host arrays, the same on every host -> one copy on every device (of this host, of all)."""
-    devices = jax.local_devices() if local else jax.devices()
-    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    chosen = jax.local_devices() if local else jax.devices()
+    mesh = jax.sharding.Mesh(np.array(chosen), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(tree, everywhere)
 

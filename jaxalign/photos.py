@@ -1,4 +1,8 @@
-"""Photos and videos as (H, W, 3) uint8 RGB, as a viewer shows them.
+"""Photos and videos as (H, W, 3) uint8 RGB, as a viewer shows them; decoded here and nowhere else.
+
+Files are untrusted: they are opened by what they hold, and only if that is one of FORMATS or of
+CONTAINERS. How large a photo is stands in its header, which is looked at before any pixel is
+decoded.
 
 Of a photo the EXIF rotation is applied, whatever the kind of file; 16-bit greys are scaled to 8
 bits, transparency is laid on white, of an animation the first frame is taken. Colour profiles are
@@ -7,63 +11,218 @@ ignored.
 
 import glob
 import io
+import re
+import struct
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 
 
 # What is taken for a photo in a folder; a file that is named may have any name.
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm",
+    ".avif",
 )  # fmt: skip
+# Pillow's names of what is opened. Its other readers start programs (EPS: Ghostscript), or follow
+# what a file says to another reader.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
+# How a video's file begins. FFmpeg's other readers open lists that name further files or addresses.
+CONTAINERS = re.compile(
+    rb"....(ftyp|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3"  # MP4 and MOV, AVI, Matroska
+    rb"|\0\0\0?\x01|G|....G|FLV|OggS|\x30\x26\xb2\x75|GIF8|YUV4MPEG2 ",  # MPEG and raw, WMV, others
+    re.DOTALL,
+)
 LONGEST = 32_766  # pixels of a side: more OpenCV cannot warp
+MOST = 178_956_970  # pixels of a photo: Pillow's own limit
+LARGEST = 2**30  # bytes of a photo's file
+SCANS = 500  # of a JPEG: each goes over all pixels, and real ones have about ten
+
+# Of damage that does no harm here. For good, since warnings.catch_warnings is not for threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read(path: Path | str) -> np.ndarray:
-    """A photo's file -> (H, W, 3) uint8 RGB.
+    """A photo's file -> (H, W, 3) uint8 RGB, upright.
 
-    Errors: InputError naming the file where it is missing, no photo, damaged or cut short, or has
-    more than 178 million pixels (Pillow's limit) or a side of more than 32,766.
+    Errors: InputError naming the file where it is missing, no photo, damaged or cut short, has
+    more than 178 million pixels or a side of more than 32,766.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, of much that does no harm here
-            # Of a file by name, Pillow maps turned TIFFs into memory with their sides exchanged.
-            with open(path, "rb") as file, Image.open(file) as photo:
-                ImageOps.exif_transpose(photo, in_place=True)  # else a copy of large photos
-                return _rgb(photo)
+        return decode(encoded(path), upright=True, whole=True)
+    except InputError as error:
+        remedy = "" if ";" in str(error) else "; give another file"
+        raise InputError(f"{path}: {error}{remedy}") from None
+
+
+def encoded(path: Path | str) -> bytes:
+    """The bytes of a photo's file. Errors: InputError that says why they cannot be read."""
+    return texts.stored(path, LARGEST)
+
+
+def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.ndarray:
+    """An encoded photo -> (H, W, 3) uint8 RGB, as stored or turned `upright` by its EXIF.
+
+    `whole` looks for damage that decoders pass over, which takes a JPEG's time again. Errors:
+    InputError that says what is wrong with it.
+    """
+    if not photo:
+        raise InputError("empty (0 bytes)")
+    try:
+        # From memory: of a file by name, Pillow maps turned TIFFs with their sides exchanged.
+        with _opened(photo) as image:
+            if whole:
+                _check_whole(photo, image)
+            if upright:
+                ImageOps.exif_transpose(image, in_place=True)  # else a copy of large photos
+            elif image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+                flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+                pixels = cv2.imdecode(np.frombuffer(photo, np.uint8), flags)  # the same, faster
+                if pixels is not None:
+                    return pixels
+            return _rgb(image)
     except InputError as error:
         reason = str(error)
     except UnidentifiedImageError:
         reason = "no photo that can be read here; convert it to JPEG or PNG"
+        if photo.startswith((b"\xff\xd8\xff", b"\x89PNG")):
+            reason = "damaged or cut short (its header is truncated)"
     except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        reason = f"more than {limit} million pixels; reduce it"
+        reason = f"more than {MOST // 10**6} million pixels; reduce it"
     except Exception as error:  # Pillow's readers raise whatever they stumble over
-        reason = getattr(error, "strerror", None) or f"damaged or cut short ({error})"
-        reason = f"{reason}; give another file"
-    raise InputError(f"{path}: {reason}")
+        reason = f"damaged or cut short ({' '.join(str(error).split())})"
+    raise InputError(reason)
 
 
-def opaque(photo: Path | bytes) -> bytes | None:
-    """An encoded photo (its file, or its bytes) as a PNG without transparency, laid on white; None
-    where it has none, or cannot be read. EXIF rotation is ignored.
+def _opened(photo) -> Image.Image:
+    """The photo, its header read and its size checked."""
+    Image.init()  # registers the readers, AVIF's where Pillow has it
+    known = [name for name in FORMATS if name in Image.OPEN]
+    image = Image.open(io.BytesIO(photo), formats=known)
+    width, height = image.size
+    if width * height > MOST:
+        raise InputError(f"more than {MOST // 10**6} million pixels; reduce it")
+    if max(width, height) > LONGEST:
+        raise InputError(f"a side of more than {LONGEST:,} pixels; reduce it")
+    return image
+
+
+def _check_whole(photo, image):
+    """Errors: InputError where data are missing that the decoder would make up."""
+    if image.format == "PNG":
+        _check_png(photo)
+    elif image.format in ("JPEG", "MPO"):
+        tried = _jpeg_with_more_data(photo)
+        if tried is not None and ImageChops.difference(image, _opened(tried)).getbbox():
+            raise InputError("damaged or cut short (it lacks data)")
+
+
+def _check_png(photo):
+    at, kind = 8, b""
+    while kind != b"IEND":
+        size, kind = struct.unpack_from(">I4s", photo.ljust(at + 8), at)
+        body, ending = photo[at + 4 : at + 8 + size], photo[at + 8 + size : at + 12 + size]
+        if len(ending) < 4:
+            raise InputError("truncated (its end marker is missing)")
+        if kind[:1].isupper() and zlib.crc32(body) != int.from_bytes(ending, "big"):
+            raise InputError("damaged (a checksum is wrong)")  # of a chunk that is needed
+        at += 12 + size
+
+
+_MARKER = re.compile(rb"\xff+([\x01-\xfe])")
+_RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
+_END = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # of a scan's data: no escape, no restart
+_ARITHMETIC = b"\xc9\xca\xcb\xcd\xce\xcf"
+_MORE = b"\xd5\x6a\x35\x9a" * 8
+
+
+def _jpeg_with_more_data(photo) -> bytes | None:
+    """A JPEG with more data before every restart and at the end of every scan.
+
+    Where a scan is whole, a decoder passes over them. Where its data end early, the rest comes
+    out grey, or as the earlier scans left it; with more data it comes out otherwise. None where
+    data may end early (arithmetic coding). Errors: InputError where the end, or a scan, is missing.
     """
-    source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
-    try:
-        with warnings.catch_warnings(), Image.open(source) as image:
-            warnings.simplefilter("ignore")
-            if not image.has_transparency_data:
+    at, parts, missing, scans, restarts = 2, [photo[:2]], {}, 0, False
+    while found := _MARKER.search(photo, at):
+        parts.append(photo[at : found.end()])
+        marker, at = found[1], found.end()
+        if marker == b"\xd9":
+            break
+        if marker == b"\x01" or b"\xd0" <= marker <= b"\xd8":
+            continue  # those have no length
+        size = int.from_bytes(photo[at : at + 2], "big")
+        body, after = photo[at + 2 : at + size], at + size
+        parts.append(photo[at:after])
+        at = after
+        if b"\xc0" <= marker <= b"\xcf" and marker not in (b"\xc4", b"\xc8", b"\xcc"):
+            if marker in _ARITHMETIC:
                 return None
-            return cv2.imencode(".png", _rgb(image)[..., ::-1])[1].tobytes()
+            missing = {body[6 + 3 * k]: np.full(64, 99) for k in range(body[5])}
+        if marker == b"\xdd":
+            restarts = any(body)
+        if marker == b"\xda":
+            scans += 1
+            first, last, low = body[-3], body[-2], body[-1] & 15
+            for k in range(body[0]):
+                missing[body[1 + 2 * k]][first : last + 1] = low
+            if scans > SCANS:
+                raise InputError(f"more than {SCANS} scans; save it again")
+            end = _END.search(photo, at)
+            data = photo[at : end.start() if end else len(photo)]
+            numbers = [restart[0][-1] & 7 for restart in _RESTART.finditer(data)]
+            if numbers != [place % 8 for place in range(len(numbers))]:
+                raise InputError("damaged or cut short (it lacks a part of a scan)")
+            another = bytes([0xFF, 0xD0 + len(numbers) % 8]) + _MORE if restarts else b""
+            parts += [_RESTART.sub(lambda restart: _MORE + restart[0], data), _MORE, another]
+            at += len(data)
+    else:
+        raise InputError("truncated (its end marker is missing)")
+    if any(levels.any() for levels in missing.values()):
+        raise InputError("damaged or cut short (it lacks a scan)")
+    return b"".join(parts)
+
+
+def plain(photo: bytes, upright: bool = False) -> bytes:
+    """An encoded photo as it is stored: as it is, or as a PNG where it has transparency, which is
+    laid on white, or an EXIF rotation that is to be applied (`upright`). What cannot be read stays
+    as it is.
+    """
+    try:
+        with _opened(photo) as image:
+            turned = upright and _orientation(image) != 1
+            if not (turned or image.has_transparency_data):
+                return photo
+        pixels = decode(photo, upright=upright, whole=True)
+        return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+    except Exception:  # Pillow's readers raise whatever they stumble over
+        return photo
+
+
+def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
+    """(width, height) of a photo as stored, and as a viewer shows it, and whether these are two;
+    None where it is none that can be read."""
+    try:
+        with _opened(encoded(photo)) as image:
+            said = _orientation(image)
+            width, height = image.size
+            shown = (height, width) if said >= 5 else (width, height)
+            return (width, height), shown, bool(said > 1)
     except Exception:  # Pillow's readers raise whatever they stumble over
         return None
+
+
+def _orientation(image):
+    """What EXIF says of the photo's rotation: 1 (none) to 8; 5 and above exchange the sides."""
+    said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return said if said in range(1, 9) else 1
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -77,14 +236,16 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
             f"an image of shape {image.shape} and type {image.dtype}; give uint8 of (H, W, 3) RGB, "
             "(H, W, 4) RGBA or (H, W) grey"
         )
-    if max(image.shape) <= LONGEST and image.ndim == 3 and image.shape[2] == 3:
+    if max(image.shape) > LONGEST:
+        raise InputError(f"a side of more than {LONGEST:,} pixels; reduce it")
+    if colour and image.shape[2] == 3:
         return image
     return _rgb(Image.fromarray(image))
 
 
 def _rgb(photo):
-    if max(photo.size) > LONGEST:
-        raise InputError(f"a side of more than {LONGEST:,} pixels; reduce it")
+    if photo.format == "TIFF" and photo.mode == "I":
+        raise InputError("its pixels have 32 bits; save it with 8 or 16 bits")
     if photo.mode == "I" or photo.mode.startswith("I;16"):  # convert() would clip at 255
         grey = np.round(np.clip(np.asarray(photo, np.float32), 0, 65535) / 257)
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
@@ -139,27 +300,47 @@ def _inside(path):
 def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
     """A video's file -> of each frame, seconds from the start and (H, W, 3) uint8 RGB, upright.
 
-    A file that is cut short gives the frames it has. Errors: InputError naming the file where it is
-    missing or no video, before the first frame.
+    Where the file gives no times, as raw streams, or times that do not grow, a frame follows the
+    one before by the file's rate. A file that is cut short gives the frames it has. Errors:
+    InputError naming the file where it is missing, or no video of CONTAINERS, or has neither times
+    nor a rate.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    video = cv2.VideoCapture(str(path))
+    video = _video(path)
     going, first = video.read()
     if not going:
         raise InputError(f"{path}: no video that OpenCV can read; convert it to MP4")
-    return _frames(video, first)
+    return _frames(path, video, first)
 
 
 def frame_count(path: Path | str) -> int:
     """How many frames a video's file says it holds; 0 where it does not say."""
-    return max(0, int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)))
+    count = _video(path).get(cv2.CAP_PROP_FRAME_COUNT)
+    return int(count) if 0 < count < 1e12 else 0
 
 
-def _frames(video, frame):
+def _video(path) -> cv2.VideoCapture:
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        beginning = file.read(16)
+    if not CONTAINERS.match(beginning):
+        raise InputError(f"{path}: no video that can be read here; convert it to MP4")
+    # By its whole path, for a name may look like a protocol's or a pattern.
+    return cv2.VideoCapture(str(Path(path).absolute()))
+
+
+def _frames(path, video, frame):
+    rate, last = video.get(cv2.CAP_PROP_FPS), None
     going = True
     while going:
         seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if last is not None and not last < seconds < np.inf:
+            if not 0 < rate < np.inf:
+                raise InputError(f"{path}: gives no times of its frames; convert it to MP4")
+            seconds = last + 1 / rate
+        elif last is None and not 0 <= seconds < np.inf:
+            seconds = 0.0
+        last = seconds
         yield seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         going, frame = video.read()
     video.release()

@@ -10,7 +10,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from jaxalign import geometry
+from jaxalign import geometry, photos
 from jaxalign.augment import Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
 from jaxalign.samples import YAWS, Batch, Sample
@@ -92,11 +92,11 @@ def decode(photo: bytes, name: str) -> np.ndarray:
 
     Errors: InputError naming the face where the bytes are no photo.
     """
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(photo, np.uint8), flags) if photo else None
-    if image is None:
-        raise InputError(f"{name}: its photo cannot be decoded; prepare the data set again")
-    return image
+    try:
+        return photos.decode(photo)
+    except InputError as error:
+        told = f"{name}: its photo cannot be decoded ({error})"
+        raise InputError(f"{told}; prepare the data set again") from None
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:

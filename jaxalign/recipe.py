@@ -26,6 +26,7 @@ from jaxalign.errors import InputError
 from jaxalign.losses import LOSSES
 from jaxalign.optimizers import OPTIMIZERS, SCHEDULES
 from jaxalign.pipeline import Crop
+from jaxalign.records import json_text
 from jaxalign.settings import Settings
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.interface import System
@@ -379,7 +380,7 @@ def has_own_parts(part) -> bool:
 def check_readable(recipe: Recipe):
     """InputError where a checkpoint could not give the recipe back."""
     try:
-        again = from_json(json.loads(json.dumps(to_json(recipe))))
+        again = from_json(json.loads(json_text(to_json(recipe))))
         reason = "a part is of a class of its own, of which only systems may be"
     except (InputError, TypeError) as error:
         again, reason = None, str(error)

@@ -8,16 +8,36 @@ y0, x1, y1), and may leave a point without a place that nobody labelled: null, n
 empty cells in CSV. All in pixels of the photo, 0-based.
 """
 
-import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from jaxalign import texts
 from jaxalign.errors import InputError
 from jaxalign.schemes import Scheme
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """A value as JSON, with null for what is no finite number: JSON has no NaN and no infinity.
+
+    `options` are json.dumps's. The one place that writes JSON.
+    """
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
 
 
 PHOTO = ("imgpath", "file")  # what may stand for an id
@@ -45,7 +65,7 @@ def read_records(
     twice.
     """
     path = Path(path)
-    text = read_text(path, "a CSV, JSONL or JSON file of points")
+    text = texts.read(path, "name a CSV, JSONL or JSON file of points")
     if not text.strip():
         raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
     if path.suffix.lower() == ".csv":
@@ -74,20 +94,11 @@ def read_records(
     return records
 
 
-def read_text(path: Path, wanted: str) -> str:
-    """A file's text. Raises InputError that asks for `wanted` where there is none."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise InputError(f"{path}: {reason}; name {wanted}") from None
-
-
 def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
     """`values` as a float64 array of that shape; InputError naming `where` and the key."""
     try:
         array = np.array(values, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         array = np.empty(0)
     if array.shape != shape:
         raise InputError(f"{where}: {key} must be {' x '.join(map(str, shape))} numbers")
@@ -113,14 +124,13 @@ def places(values, num_points: int, key: str, where: str, identity: str) -> np.n
 
 def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
     names = [f"{axis}{i}" for i in range(scheme.num_points) for axis in "xy"]
-    reader = csv.reader(text.splitlines(), skipinitialspace=True)
     columns = ["id", *names]
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
-        if not any(cell.strip() for cell in row):
-            continue
-        if reader.line_num == 1 and len(row) > 1 and not _is_number(row[1]):
-            columns = [cell.strip() for cell in row]
+    for place, (line, row) in enumerate(texts.table(text, path)):
+        where = f"{path}, line {line}"
+        if place == 0 and len(row) > 1 and not _is_number(row[1]):
+            columns = row
+            if twice := texts.repeated(columns):
+                raise InputError(f"{where}: holds the column {twice} twice")
             if "id" not in columns:
                 columns = ["id" if name in PHOTO else name for name in columns]
             lacking = [name for name in ("id", *names) if name not in columns]
@@ -137,29 +147,25 @@ def _csv_objects(text, path, scheme) -> Iterator[tuple[str, dict]]:
                 f"x0, y0, ... {names[-2]}, {names[-1]}"
             )
         cells = dict(zip(columns, row, strict=True))
-        points = [cells[name].strip() for name in names]
-        yield where, {"id": cells["id"].strip(), "points": points}
+        yield where, {"id": cells["id"], "points": [cells[name] for name in names]}
 
 
 def _listed_objects(text, path) -> Iterator[tuple[str, dict]]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}, line {error.lineno}: not JSON ({error.msg}); mend the file"
-        ) from None
+    values = texts.json_of(text, path, "mend the file")
     for number, value in enumerate(values, 1):
         yield f"{path}, record {number}", value
 
 
 def _line_objects(text, path) -> Iterator[tuple[str, dict]]:
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(texts.lines(text), 1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                yield where, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{where}: not JSON ({error.msg}); mend the file") from None
+                value = texts.from_json(line)
+            except ValueError as error:
+                reason = getattr(error, "msg", error)
+                raise InputError(f"{where}: not JSON ({reason}); mend the file") from None
+            yield where, value
 
 
 def _record(where, value, scheme, keys):

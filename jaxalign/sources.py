@@ -45,7 +45,7 @@ class Source(Sequence[Sample]):
             framed = np.isin(np.arange(len(points)), self.scheme.framed)
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
         return {
-            "photo": photo.read_bytes() if isinstance(photo, Path) else photo,
+            "photo": photo if isinstance(photo, bytes) else photo(),
             "points": points,
             "labelled": np.ones(len(points), np.bool_) if labelled is None else labelled,
             "visible": record["visible"][self.scheme.name],

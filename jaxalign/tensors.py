@@ -1,5 +1,7 @@
 """Arrays by name, and texts about them, in one plain file, by the library safetensors."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  so that NumPy knows bfloat16
@@ -8,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
 
 
 SUFFIX = ".safetensors"
@@ -29,11 +32,27 @@ def read_header(path: Path | str) -> dict[str, str]:
 def write(path: Path | str, arrays: dict[str, np.ndarray], texts: dict[str, str]):
     """The inverse of `read`. Several texts are written in no fixed order, one gives the same bytes
     each time. Errors: InputError where the file cannot be written."""
-    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, texts)
-    try:
-        Path(path).write_bytes(data)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
+    with readable_errors(path, ""), whole(path) as file:
+        file.write(data)
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """A checksum over the names, types, shapes and values of arrays, whatever their order."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        total.update(repr((name, array.dtype.name, array.shape)).encode())
+        total.update(array.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def not_finite(arrays: Mapping[str, np.ndarray]) -> str:
+    """The name of an array that holds NaN or an infinity, "" where none does."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biu" and not np.isfinite(array).all():
+            return name
+    return ""
 
 
 def _opened(path, arrays_of):

@@ -228,3 +228,43 @@ def test_the_latest_of_a_file_is_itself(file, data_300w, capsys):
     arguments = "--ckpt", file, "--which", "latest", "--data-dir", data_300w
     assert call(evaluate, *arguments, "--data", "ibug_300w/test") == 0
     assert f"\n{file}\non ibug_300w/test" in capsys.readouterr().out
+
+
+class TestDamage:
+    """Of a file: what it holds is what was written, or it is refused."""
+
+    def test_a_flipped_bit_anywhere(self, file):
+        """In the names and texts of the header too."""
+        whole = file.read_bytes()
+        rng = np.random.default_rng(0)
+        for place in [*rng.integers(8, 20_000, 40), *rng.integers(8, len(whole), 40)]:
+            data = bytearray(whole)
+            data[place] ^= 1 << rng.integers(8)
+            file.write_bytes(data)
+            try:
+                recipe, variables, _ = checkpoints.load(file)
+            except InputError as error:
+                assert str(file) in str(error) and "\n" not in str(error)
+                continue
+            assert recipe == RECIPE and checkpoints.low_score(file) == 0.25
+            assert_same(variables, VARIABLES)
+
+    def test_arrays_of_another_file(self, file, tmp_path):
+        other = jax.tree.map(lambda leaf: leaf + 1, VARIABLES)
+        checkpoints.write(tmp_path / "other", RECIPE, other)
+        tensors.write(file, tensors.read(tmp_path / "other")[0], tensors.read(file)[1])
+        with pytest.raises(InputError, match=f"^{file}: is damaged .its weights are not those"):
+            checkpoints.load(file)
+
+    def test_arrays_that_are_not_finite(self, file):
+        broken = jax.tree.map(lambda leaf: leaf * np.nan, VARIABLES)
+        checkpoints.write(file, RECIPE, broken)
+        with pytest.raises(InputError, match=r"is damaged .\S+ holds NaN or infinities"):
+            checkpoints.load(file)
+
+    def test_files_of_before_there_were_checksums(self, file):
+        arrays, texts = tensors.read(file)
+        about = json.loads(texts["jaxalign"])
+        del about["seal"], about["arrays"]
+        tensors.write(file, arrays, {"jaxalign": json.dumps(about)})
+        assert_same(checkpoints.load(file)[1], VARIABLES)

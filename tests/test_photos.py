@@ -1,6 +1,9 @@
 """Every kind of photo and video comes in as a viewer shows it, or is refused by one line."""
 
+import io
+import os
 import struct
+import threading
 import zlib
 
 import cv2
@@ -8,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxalign import photos
+from jaxalign import photos, pipeline
+from jaxalign.datasets.faces import photo_size
 from jaxalign.errors import InputError
 
 
@@ -149,10 +153,18 @@ class TestRefusals:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         assert "give another file" in refused(path)
 
-    @pytest.mark.parametrize("content", [b"", b"no photo at all", b"\xff\xd8\xff", b"\x89PNG\r\n"])
-    def test_no_photo(self, tmp_path, content):
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b"", "empty (0 bytes); give another file"),
+            (b"no photo at all", "convert it to JPEG or PNG"),
+            (b"\xff\xd8\xff", "its header is truncated"),
+            (b"\x89PNG\r\n", "its header is truncated"),
+        ],
+    )
+    def test_no_photo(self, tmp_path, content, reason):
         (tmp_path / "a.jpg").write_bytes(content)
-        assert "convert it to JPEG or PNG" in refused(tmp_path / "a.jpg")
+        assert reason in refused(tmp_path / "a.jpg")
 
     def test_no_file(self, tmp_path):
         assert "No such file" in refused(tmp_path / "a.jpg")
@@ -172,6 +184,190 @@ class TestRefusals:
     def test_too_long(self, tmp_path):
         Image.new("L", (40_000, 2)).save(tmp_path / "a.png")
         assert "side of more than 32,766" in refused(tmp_path / "a.png")
+
+    def test_a_small_file_of_many_pixels(self, tmp_path, monkeypatch):
+        """By its header, before a pixel is decoded, in prediction and in preparation."""
+        Image.new("1", (30_000, 30_000)).save(tmp_path / "a.png")
+        monkeypatch.setattr(Image.Image, "load", None)
+        monkeypatch.setattr(cv2, "imdecode", None)
+        assert "178 million pixels" in refused(tmp_path / "a.png")
+        with pytest.raises(InputError, match="178 million pixels"):
+            photo_size((tmp_path / "a.png").read_bytes())
+
+    def test_the_same_limits_in_preparation(self, tmp_path):
+        Image.new("L", (32_767, 2)).save(tmp_path / "a.png")
+        with pytest.raises(InputError, match="side of more than 32,766"):
+            photo_size((tmp_path / "a.png").read_bytes())
+
+    @pytest.mark.parametrize("name", ["a.eps", "a.jpg", "a.png"])
+    def test_a_photo_runs_no_program(self, tmp_path, monkeypatch, name):
+        """PostScript is no photo, whatever it is called; Pillow would hand it to Ghostscript."""
+        started = []
+        for function in ("Popen", "call", "check_call", "run"):
+            monkeypatch.setattr(f"subprocess.{function}", lambda *a, **k: started.append(a))
+        script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+        (tmp_path / name).write_bytes(script)
+        assert "convert it to JPEG or PNG" in refused(tmp_path / name)
+        for way in (pipeline.decode, lambda photo, _: photo_size(photo)):
+            with pytest.raises(InputError):
+                way(script, "x")
+        assert photos.plain(script, upright=True) == script and not started
+
+    @pytest.mark.parametrize("kind", ["ICO", "PCX", "TGA", "SGI", "EPS", "PDF", "IM"])
+    def test_formats_that_are_not_listed(self, tmp_path, kind):
+        Image.fromarray(UPRIGHT).save(tmp_path / "a.jpg", kind)
+        refused(tmp_path / "a.jpg")
+
+    def test_only_files_are_opened(self, tmp_path):
+        os.mkfifo(tmp_path / "a.jpg")
+        assert "not a file" in refused(tmp_path / "a.jpg")
+        assert "not a file" in refused("/dev/zero")
+
+    def test_pixels_of_32_bits(self, tmp_path):
+        Image.fromarray(UPRIGHT[..., 0].astype(np.int32)).save(tmp_path / "a.tiff")
+        assert "8 or 16 bits" in refused(tmp_path / "a.tiff")
+        with pytest.raises(InputError, match="8 or 16 bits"):
+            photo_size((tmp_path / "a.tiff").read_bytes())
+
+
+def jpeg(image=None, mode="RGB", **options):
+    """A photo with patterns everywhere, as a JPEG."""
+    if image is None:
+        image = cv2.resize(UPRIGHT, (96, 80), interpolation=cv2.INTER_CUBIC)
+    file = io.BytesIO()
+    Image.fromarray(image).convert(mode).save(file, "JPEG", **{"quality": 90, **options})
+    return file.getvalue()
+
+
+JPEGS = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "progressive with restarts": {"progressive": True, "restart_marker_rows": 1},
+    "grey": {"mode": "L"},
+    "CMYK": {"mode": "CMYK"},
+    "RGB": {"keep_rgb": True},
+    "fine": {"quality": 100, "subsampling": 0},
+}
+
+
+class TestLostData:
+    """A decoder makes up what a JPEG has lost, in grey, and says nothing."""
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+    def test_truncated_and_closed(self, options):
+        whole = jpeg(**options)
+        photos.decode(whole, whole=True)
+        scan = whole.index(b"\xff\xda")
+        for cut in np.linspace(scan, len(whole) - 8, 25).astype(int):
+            for ending in (b"", whole[-2:], bytes(len(whole) - cut)):
+                with pytest.raises(InputError, match="cut short|truncated|damaged"):
+                    photos.decode(whole[:cut] + ending, whole=True)
+
+    def test_lost_between_restarts(self):
+        whole = jpeg(restart_marker_blocks=3)
+        first, second = whole.index(b"\xff\xd1"), whole.index(b"\xff\xd2")
+        with pytest.raises(InputError, match="lacks data"):
+            photos.decode(whole[: first + 3] + whole[second:], whole=True)
+        with pytest.raises(InputError, match="lacks a part"):
+            photos.decode(whole[:first] + whole[second:], whole=True)
+        with pytest.raises(InputError, match="lacks data"):
+            photos.decode(whole[:second] + whole[-2:], whole=True)
+
+    def test_a_scan_is_lost(self):
+        whole = jpeg(progressive=True)
+        last = whole.rindex(b"\xff\xda")
+        with pytest.raises(InputError, match="lacks a scan"):
+            photos.decode(whole[:last] + b"\xff\xd9", whole=True)
+
+    @pytest.mark.parametrize("grey", [0, 128, 255])
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+    def test_plain_photos_are_whole(self, options, grey):
+        """Also grey ones, as what is lost would be, and those with more behind their data."""
+        plain = jpeg(np.full((37, 41, 3), grey, np.uint8), **options)
+        photos.decode(plain, whole=True)
+        photos.decode(plain[:-2] + b"\0\0\0" + plain[-2:] + b"trailing", whole=True)
+
+    def test_of_several_pictures(self, tmp_path):
+        images = [Image.fromarray(UPRIGHT.repeat(9, 0).repeat(9, 1)) for _ in range(2)]
+        images[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=images[1:])
+        assert photos.read(tmp_path / "a.jpg").shape == (45, 72, 3)
+
+    def test_too_many_scans(self):
+        whole = jpeg(progressive=True)
+        last = whole[whole.rindex(b"\xff\xda") : -2]
+        with pytest.raises(InputError, match="scans"):
+            photos.decode(whole[:-2] + 600 * last + b"\xff\xd9", whole=True)
+
+    def test_a_png_with_a_wrong_checksum(self, tmp_path):
+        Image.fromarray(UPRIGHT).save(tmp_path / "a.png")
+        photo = bytearray((tmp_path / "a.png").read_bytes())
+        photo[photo.index(b"IDAT") + 30] ^= 1
+        (tmp_path / "a.png").write_bytes(photo)
+        assert "checksum" in refused(tmp_path / "a.png")
+
+    def test_in_every_place(self, tmp_path):
+        cut = jpeg()[:-300] + b"\xff\xd9"
+        (tmp_path / "a.jpg").write_bytes(cut)
+        assert "lacks data" in refused(tmp_path / "a.jpg")
+        with pytest.raises(InputError, match="lacks data"):
+            photo_size(cut)
+
+
+class TestTrainingSeesWhatPredictionSees:
+    """Photos without an EXIF rotation are the same array on both ways."""
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+    def test_jpeg(self, tmp_path, options):
+        (tmp_path / "a.jpg").write_bytes(jpeg(**options))
+        found = pipeline.decode((tmp_path / "a.jpg").read_bytes(), "a")
+        np.testing.assert_array_equal(found, photos.read(tmp_path / "a.jpg"))
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tiff", "a.webp", "a.gif", "a.bmp", "a.jp2"])
+    @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "I;16"])
+    def test_formats(self, tmp_path, name, mode):
+        image = Image.fromarray(UPRIGHT)
+        if mode == "I;16":
+            if name in ("a.webp", "a.gif", "a.bmp"):
+                pytest.skip("8 bits at most")
+            image = Image.fromarray(UPRIGHT[..., 0].astype(np.uint16) * 257)
+        try:
+            image.convert(mode).save(tmp_path / name)
+        except (OSError, ValueError):
+            pytest.skip("no such files")
+        found = pipeline.decode((tmp_path / name).read_bytes(), "a")
+        np.testing.assert_array_equal(found, photos.read(tmp_path / name))
+        assert found.std() > 10
+
+    @pytest.mark.parametrize("kind", [b"P5", b"P6"])
+    def test_a_ppm_of_other_maximum(self, tmp_path, kind):
+        values = UPRIGHT.astype(int) * 1023 // 255
+        values = values if kind == b"P6" else values[..., 0]
+        data = values.astype(">u2").tobytes()
+        (tmp_path / "a.ppm").write_bytes(kind + b"\n8 5\n1023\n" + data)
+        expected = UPRIGHT if kind == b"P6" else UPRIGHT[..., [0, 0, 0]]
+        for found in (
+            photos.read(tmp_path / "a.ppm"),
+            pipeline.decode((tmp_path / "a.ppm").read_bytes(), "a"),
+        ):
+            assert abs(found.astype(int) - expected).max() <= 1
+
+
+def test_one_file_in_several_threads(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    alone, wrong = photos.read(tmp_path / "a.jpg"), []
+
+    def work():
+        for _ in range(5):
+            if (photos.read(tmp_path / "a.jpg") != alone).any():
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 class TestArrays:
@@ -233,6 +429,65 @@ class TestFrames:
         np.testing.assert_allclose(seconds, [0, 0.04, 0.08], atol=1e-6)
         for image, red in zip(images, (0, 100, 200), strict=True):
             assert abs(image.reshape(-1, 3).mean(0) - (red, 0, 0)).max() < 4
+
+    def capture(self, monkeypatch, times, rate):
+        """OpenCV's reader of a video whose frames have these times, in seconds."""
+        going = iter([*times, None])
+
+        class Capture:
+            def __init__(self, name):
+                self.time = None
+
+            def read(self):
+                self.time = next(going)
+                return self.time is not None, np.zeros((4, 4, 3), np.uint8)
+
+            def get(self, what):
+                return {cv2.CAP_PROP_POS_MSEC: 1000 * self.time, cv2.CAP_PROP_FPS: rate}[what]
+
+            def release(self):
+                pass
+
+        monkeypatch.setattr(cv2, "VideoCapture", Capture)
+
+    @pytest.mark.parametrize(
+        ("times", "expected"),
+        [
+            ([0, 0, 0, 0], [0, 0.04, 0.08, 0.12]),
+            ([0, np.nan, 0.1, 0.1], [0, 0.04, 0.1, 0.14]),
+            ([5, 5.5, 1, 1.5], [5, 5.5, 5.54, 5.58]),
+            ([-1, 0.5, np.inf], [0, 0.5, 0.54]),
+        ],
+    )
+    def test_times_that_are_none(self, tmp_path, monkeypatch, times, expected):
+        """Raw streams have none, which OpenCV tells as 0; smoothing would stand still."""
+        (tmp_path / "a.h264").write_bytes(b"\0\0\0\x01g")
+        self.capture(monkeypatch, times, 25)
+        seconds = [seconds for seconds, _ in photos.frames(tmp_path / "a.h264")]
+        np.testing.assert_allclose(seconds, expected)
+
+    @pytest.mark.parametrize("rate", [0, np.nan, np.inf])
+    def test_neither_times_nor_a_rate(self, tmp_path, monkeypatch, rate):
+        (tmp_path / "a.h264").write_bytes(b"\0\0\0\x01g")
+        self.capture(monkeypatch, [0, 0], rate)
+        with pytest.raises(InputError, match="a.h264: gives no times"):
+            list(photos.frames(tmp_path / "a.h264"))
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/a.ts\n",
+            b"ffconcat version 1.0\nfile a\n",
+            b"v=0\no=- 0 0 IN IP4 127.0.0.1\n",
+            b"<?xml version='1.0'?><MPD></MPD>",
+            b"",
+        ],
+    )
+    def test_lists_of_other_files_are_not_opened(self, tmp_path, monkeypatch, content):
+        (tmp_path / "a.mp4").write_bytes(content)
+        monkeypatch.setattr(cv2, "VideoCapture", None)
+        with pytest.raises(InputError, match="a.mp4: no video that can be read here"):
+            photos.frames(tmp_path / "a.mp4")
 
     def test_no_video(self, tmp_path):
         (tmp_path / "a.mp4").write_text("no video")

@@ -228,7 +228,10 @@ THEN = {
     "pixelwise_light_ibug_300w": ["system.width=2", "system.top=8", "system.size=32",
                                   "system.discriminator=True", "system.alpha=100", "system.gamma=1",
                                   "system.balance=losses", "system.discriminator_norm=together"],
-    "integral_ibug_300w": ["system.width=8", "system.size=32"],
+    "integral_ibug_300w": ["system.width=8", "system.size=32", "system.decoder_width=96",
+                           "system.relations=0", "system.optimizer.kind=adamw",
+                           "system.optimizer.warmup=2", "training.init_from=''",
+                           "training.eval_epochs=5", "training.save_epochs=5"],
 }  # fmt: skip
 
 

@@ -6,12 +6,14 @@ import json
 import numpy as np
 import pytest
 
+from jaxalign import records
 from jaxalign.errors import InputError
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import match, read_results, read_truth, truth_of
 from jaxalign.protocols import DEFAULT
 from jaxalign.records import read_records
 from jaxalign.schemes import AFLW19, IBUG68
+from tests.helpers import ROOT
 from tests.helpers.fakes import fake
 
 
@@ -185,3 +187,18 @@ def test_missing_file_and_a_photo_are_refused(tmp_path):
     for name in ("gone.csv", "p.csv"):
         with pytest.raises(InputError, match="name a CSV, JSONL or JSON file"):
             read_records(tmp_path / name, AFLW19, ("points",))
+
+
+def test_json_has_no_nan():
+    value = {"a": [np.nan, (1.5, -np.inf)], "b": {"c": np.float64("inf")}, "d": "NaN", "e": None}
+    found = json.loads(records.json_text(value), parse_constant=pytest.fail)
+    assert found == {"a": [None, [1.5, None]], "b": {"c": None}, "d": "NaN", "e": None}
+    with pytest.raises(TypeError):
+        records.json_text(object())
+
+
+def test_json_is_written_in_one_place():
+    for folder in ("jaxalign", "datasets", "configs", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            inside = path.name != "records.py" and "json.dump" in path.read_text(encoding="utf-8")
+            assert not inside, f"{path}: use records.json_text, which writes no NaN"

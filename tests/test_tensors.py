@@ -86,3 +86,22 @@ def test_others_may_read_it(file):
     plain = file.with_name("plain")
     plain.touch()
     assert os.stat(file).st_mode == os.stat(plain).st_mode
+
+
+def test_a_digest_is_of_names_types_shapes_and_values():
+    arrays = {name: array for name, array in ARRAYS.items()}
+    turned = dict(reversed(arrays.items()))
+    assert tensors.digest(turned) == tensors.digest(arrays)
+    kernel = arrays["params/a/kernel"]
+    others = [
+        arrays | {"params/a/kernel": other}
+        for other in (kernel.T, kernel.reshape(4, 3), kernel + 1, kernel.view(np.int32), -kernel)
+    ]
+    others += [{**arrays, "more": np.zeros(0)}, {**arrays, "one": np.array([7])}]
+    assert len({tensors.digest(one) for one in [arrays, *others]}) == 1 + len(others)
+
+
+def test_what_is_not_finite_is_named():
+    assert tensors.not_finite(ARRAYS) == ""
+    for value, kind in ((np.nan, np.float32), (-np.inf, np.float16), (np.inf, ml_dtypes.bfloat16)):
+        assert tensors.not_finite(ARRAYS | {"bad": np.array([0, value], kind)}) == "bad"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxalign import __version__, weights
-from jaxalign.errors import InputError
+from jaxalign.errors import InputError, printable
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -80,7 +80,7 @@ def run(command: Callable[[], int | None]) -> int:
     try:
         return command() or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `| head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
                         help="second looks: crop again around the points found and predict once "
                         "more, N times (default: 1)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
+    parser.add_argument("--skip-existing", action="store_true", help="go on with a run that was "
+                        "broken off: photos that one with the same settings has done in --out are "
+                        "taken over, unless they have changed since")  # fmt: skip
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
     add_device(parser)
@@ -83,6 +86,7 @@ def _predict(arguments):
         min_score=arguments.min_score,
         pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
         scheme=arguments.scheme, refine=arguments.refine,
+        skip_existing=arguments.skip_existing,
     )  # fmt: skip
     return 2 if set(counts) == {"unreadable"} else 0
 
@@ -91,6 +95,8 @@ def _check(arguments):
     """Errors: InputError for options that do not go together."""
     if bool(arguments.photos) == bool(arguments.video):
         raise InputError("give photos (files, folders, patterns) or --video FILE")
+    if arguments.skip_existing and arguments.video:
+        raise InputError("--skip-existing goes with photos: a video is followed from its start")
     if arguments.smooth and not arguments.video:
         raise InputError("--smooth goes with --video: single photos cannot be smoothed")
     if arguments.boxes and (arguments.video or arguments.detector or arguments.detector_model):

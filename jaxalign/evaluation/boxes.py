@@ -1,6 +1,5 @@
 """What the box is worth: one checkpoint under every kind of box, and under boxes gone astray."""
 
-import json
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,14 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import DECIMALS, per_face, statistics
 from jaxalign.evaluation.tables import Table, heading, to_markdown, with_interval, write_rows
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 
 
 KINDS = ("landmarks", "dataset", "detector", "jitter")
 SHIFTS = (0.0, 0.05, 0.1, 0.15, 0.2)  # of the landmark box's longer side
 SCALES = (0.8, 0.9, 1.1, 1.2)
+KIND = "boxes"
 FILES = ("boxes.md", "boxes.csv", "boxes.json", "boxes.png")
 
 
@@ -169,10 +170,10 @@ def write_boxes(
     folder: Path | str, rows: Sequence[dict], table: Table, protocol: Protocol, about: dict
 ) -> None:
     """Write FILES into `folder`: the rows of `sensitivity`, their table and their picture."""
-    with replaced(folder, FILES) as partial:
+    with replaced(folder, KIND, FILES) as partial:
         report = {"about": about, "headline": protocol.normaliser, "rows": rows}
         (partial / "boxes.json").write_text(
-            json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8"
+            json_text(report, indent=2, default=str) + "\n", encoding="utf-8"
         )
         write_rows(partial / "boxes.csv", _csv_rows(rows, protocol))
         pictures.write_boxes(partial / "boxes.png", rows, protocol.normaliser)

@@ -1,14 +1,13 @@
 """Several runs on the same faces, side by side: their numbers, differences and curves."""
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from jaxalign import metrics
+from jaxalign import metrics, texts
 from jaxalign.errors import InputError
 from jaxalign.evaluation import page, pictures
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
@@ -25,8 +24,10 @@ from jaxalign.evaluation.tables import (
 )
 from jaxalign.evaluation.truth import match
 from jaxalign.protocols import Protocol
+from jaxalign.records import json_text
 
 
+KIND = "comparison"
 FILES = (
     "comparison.html", "comparison.md", "comparison.json", "comparison.csv",
     "comparison_ced.csv", "comparison_ced.png",
@@ -48,9 +49,9 @@ def open_entry(path: Path | str) -> Entry:
     file = path / "predictions.jsonl" if path.is_dir() else path
     results = Results.load(file)
     try:
-        report = json.loads(file.with_name("report.json").read_text(encoding="utf-8"))
+        report = texts.json_of(texts.read(name := file.with_name("report.json")), name)
         benchmark = str(report["about"].get("benchmark", ""))
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (InputError, KeyError, TypeError, AttributeError):
         benchmark = ""  # a file without a report: the default protocol, or --data, scores it
     return Entry(str(path), results, benchmark)
 
@@ -152,9 +153,9 @@ def write_comparison(
     subsets = list(dict.fromkeys(row["subset"] for row in comparison["rows"]))
     ordered = ["all", *(name for name in subsets if name != "all")]
     tables = [comparison_table(comparison, subset) for subset in ordered]
-    with replaced(folder, FILES) as partial:
+    with replaced(folder, KIND, FILES) as partial:
         (partial / "comparison.json").write_text(
-            json.dumps({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
+            json_text({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
             encoding="utf-8",
         )
         write_rows(partial / "comparison.csv", _csv_rows(comparison))

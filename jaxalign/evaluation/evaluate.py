@@ -12,12 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
-from jaxalign import weights
+from jaxalign import folders, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
 from jaxalign.evaluation.model import Model, shown_maps
-from jaxalign.evaluation.report import write_report
+from jaxalign.evaluation.report import FILES, KIND, MAPS, write_report
 from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.tables import print_table, to_text
 from jaxalign.evaluation.truth import read_results, read_truth, truth_of
@@ -32,6 +32,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
 
     Returns the summary of evaluation.summary.summarise.
     """
+    _check_report(report)
     crop = model.recipe.data.crop
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
@@ -62,6 +63,7 @@ def score_predictions(
     """
     if data and truth:
         raise InputError("give --data or --truth, not both: they say where the true points are")
+    _check_report(report)
     benchmark, crops, found = benchmark_of(data), None, ""
     if data or truth:
         wanted, crops = _truth(data, truth, scheme, data_dir)
@@ -96,6 +98,7 @@ def compare_runs(
         raise InputError("--compare needs two runs or more: folders of reports or predictions")
     if len(set(runs)) < len(runs):
         raise InputError("--compare names a run twice; name each once")
+    _check_report(report, compare.KIND, compare.FILES)
     entries = compare.aligned([compare.open_entry(path) for path in runs])
     benchmark = benchmark_of(data) or entries[0].benchmark
     first = entries[0].results
@@ -115,6 +118,7 @@ def try_boxes(
     model: Model, kinds: Sequence[str], *, report: Path | str = "", command: str = ""
 ) -> list[dict]:
     """A model under several kinds of box, of boxes.KINDS. Returns the rows of boxes.sensitivity."""
+    _check_report(report, boxes.KIND, boxes.FILES)
     faces, kinds, notes = boxes.comparable(model.source, kinds)
     told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
     print(f"{weights.told(model.step)}\n{told}")
@@ -130,6 +134,12 @@ def try_boxes(
         boxes.write_boxes(report, rows, table, model.protocol, about)
         print(f"\nreport: {report}")
     return rows
+
+
+def _check_report(folder, kind=KIND, files=(*FILES, MAPS)):
+    """Errors: InputError, before anything is computed, where no report can be written there."""
+    if folder:
+        folders.check(Path(folder), kind, files)
 
 
 def _finish(results, protocol, about, *, report, crops, maps=None):

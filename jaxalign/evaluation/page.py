@@ -2,7 +2,6 @@
 
 import base64
 import html
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 
 from jaxalign.evaluation import tables
 from jaxalign.evaluation.tables import Table, interval_name, percent, to_markdown
+from jaxalign.records import json_text
 
 
 STYLE = """
@@ -251,4 +251,4 @@ def _facts(summary, about):
 
 
 def _json(value):
-    return json.dumps(value, indent=2, default=str, ensure_ascii=False)
+    return json_text(value, indent=2, default=str, ensure_ascii=False)

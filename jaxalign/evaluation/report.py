@@ -1,6 +1,5 @@
 """What an evaluation leaves behind: numbers, tables, curves, pictures, predictions, one page."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -9,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign import metrics
-from jaxalign.errors import InputError
+from jaxalign import folders, metrics
 from jaxalign.evaluation import pictures
 from jaxalign.evaluation.page import write_page
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import point_sets, summarise
 from jaxalign.evaluation.tables import write_rows, write_tables
 from jaxalign.protocols import THRESHOLDS, Protocol
+from jaxalign.records import json_text
 
 
+KIND = "report"
 FILES = (
     "report.html", "report.md", "report.json", "table.csv", "regions.csv", "landmarks.csv",
     "ced.csv", "ced.png", "pck.csv", "pck.png", "landmarks.png", "faces.png", "predictions.jsonl",
@@ -46,9 +46,9 @@ def write_report(
     maps in 0..1 to be shown over a crop, as System.shown: name -> (h, w, C).
     """
     summary = summary or summarise(results, protocol)
-    with replaced(folder, (*FILES, MAPS)) as partial:
+    with replaced(folder, KIND, (*FILES, MAPS)) as partial:
         (partial / "report.json").write_text(
-            json.dumps({"about": about, "summary": summary}, indent=2, default=str,
+            json_text({"about": about, "summary": summary}, indent=2, default=str,
                        ensure_ascii=False) + "\n", encoding="utf-8",
         )  # fmt: skip
         write_tables(partial, summary)
@@ -64,33 +64,27 @@ def write_report(
 
 
 @contextmanager
-def replaced(folder: Path | str, files: Sequence[str]) -> Iterator[Path]:
+def replaced(folder: Path | str, kind: str, files: Sequence[str]) -> Iterator[Path]:
     """A folder to write `files` in, which then take the place of those in `folder`.
 
-    Of `files`, names or patterns, what was not written is removed from `folder`; other files
-    stay. Where writing fails, `folder` is as it was. Raises InputError where it cannot be made.
+    What an earlier work of that kind made in `folder` and this one did not is removed; other files
+    stay. Where writing fails, `folder` is as it was. Raises InputError where it cannot be written,
+    or holds files of these names (or patterns) that no such work made.
     """
     folder = Path(folder).resolve()
+    folders.check(folder, kind, files)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; name a folder for the report")
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot hold the report ({error.strerror}); name another folder"
-        ) from None
-    try:
-        yield partial
-        folder.mkdir(exist_ok=True)
-        written = [path.name for path in partial.iterdir()]
-        for name in written:
-            os.replace(partial / name, folder / name)
-        for old in [path for name in files for path in folder.glob(name)]:
-            if old.name not in written:
-                old.unlink()
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with folders.readable_errors(folder):
+        try:
+            partial.mkdir(parents=True)
+            yield partial
+            written = [path.name for path in partial.iterdir()]
+            folders.claim(folder, kind, written)
+            for name in written:
+                os.replace(partial / name, folder / name)
+            folders.keep(folder, kind, written)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_columns(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray]) -> None:

@@ -1,8 +1,6 @@
 """Predicted and true points of the evaluated faces, and their file, predictions.jsonl."""
 
 import hashlib
-import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxalign import metrics
+from jaxalign import metrics, texts
 from jaxalign.errors import InputError, typed
+from jaxalign.folders import whole
 from jaxalign.geometry import placed
-from jaxalign.records import numbers, places, read_text
+from jaxalign.records import json_text, numbers, places
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -121,22 +120,16 @@ class Results:
         and, where a face has them, score, hidden (the indices of invisible points) and norm_box.
         The file appears whole or not at all.
         """
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                for index, error in enumerate(self.nme(normaliser)):
-                    record = self._record(index) | {"nme": round(float(error), 6)}
-                    file.write(json.dumps(record, separators=(",", ":")) + "\n")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole(path) as file:
+            for index, error in enumerate(self.nme(normaliser)):
+                record = self._record(index) | {"nme": round(float(error), 6)}
+                file.write(f"{json_text(record, separators=(',', ':'))}\n".encode())
 
     @classmethod
     def load(cls, path: Path | str) -> "Results":
         """Read what `save` wrote. Raises InputError naming the file and the line."""
         path = Path(path)
-        lines = read_text(path, "a predictions.jsonl").split("\n")
+        lines = texts.lines(texts.read(path, "name a predictions.jsonl"))
         numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
         faces = [_parse(line, f"{path}, line {n}") for n, line in numbered]
         if not faces:
@@ -215,9 +208,9 @@ class Results:
 def _parse(line, where):
     """One line of predictions.jsonl -> the fields of one face, by the names of Results."""
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error.msg}); write the file again") from None
+        record = texts.from_json(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); write the file again") from None
     keys = ("id", "scheme", "subsets", "points", "truth")
     lacking = [key for key in keys if not isinstance(record, dict) or key not in record]
     if lacking:

@@ -3,7 +3,6 @@
 `work` is work.Work: what trains and evaluates a figure's variants.
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
 from jaxalign.papers import LISTED, Column, Figure, attributes, feature_maps, vectors
+from jaxalign.training import logs
 
 
 def draw(figure: Figure, work, name: str) -> None:
@@ -123,9 +123,7 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
 def validations(workdir: Path) -> list[tuple[int, float]]:
     """Step and validation NME, a fraction, of a run's metrics. Errors: InputError, if there are
     none."""
-    text = (workdir / "metrics.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
-    found = [(row["step"], row["val_nme"]) for row in rows if "val_nme" in row]
+    found = [(row["step"], row["val_nme"]) for row in logs.rows(workdir) if "val_nme" in row]
     if not found:
         raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import checkpoints
+from jaxalign import checkpoints, texts
 from jaxalign import recipe as recipes
 from jaxalign.errors import InputError, typed
 from jaxalign.evaluation import evaluate
@@ -20,7 +20,6 @@ from jaxalign.evaluation.summary import statistics
 from jaxalign.papers import Figure, Table, Variant
 from jaxalign.pipeline import evaluation_batches
 from jaxalign.recipe import Recipe
-from jaxalign.records import read_text
 from jaxalign.sources import DEFAULT_DATA_DIR, open_source
 from jaxalign.training import initial
 from jaxalign.training import train as training
@@ -67,7 +66,7 @@ class Work:
             raise InputError(f"--trainings {trainings}: must be 1 or more")
         self.listed = []
         if ids:
-            lines = read_text(Path(ids), "a list of faces").splitlines()
+            lines = texts.lines(texts.read(Path(ids), "name a list of faces"))
             self.listed = [line.strip() for line in lines]
         self.trained, self.entries = set(), {}
 

@@ -48,7 +48,8 @@ class Aligner:
 
     The network always takes `batch` faces at a time (rounded up to the devices; fewer of a crop
     size above system.size), padded where there are fewer: it is compiled once for each crop size,
-    and a face's points do not depend on what else is in the call. Default: 1 a device on CPUs, 32
+    and a face's points do not depend on what else is in the call. Of a `batch` above 32 no more are
+    padded than there are faces. Default: 1 a device on CPUs, 32
     on accelerators.
 
     Boxes, a detector's or given ones, are taken for rectangles around the landmarks, and cropped
@@ -176,7 +177,7 @@ class Aligner:
             if look:
                 squares = next_squares(points, first, self.crop, self.system.points)
             for size, those in by_size(self.system.sizes, squares).items():
-                most = fitting_batch(self.system, size, self.batch)
+                most = fitting_batch(self.system, size, self.batch, len(those))
                 for start in range(0, len(those), most):
                     part = list(those)[start : start + most]
                     matrices = [_matrix(those[place], size) for place in part]
@@ -184,7 +185,7 @@ class Aligner:
                     for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
                         crops[row] = warp(faces[place][0], matrix, size)
                     self._shapes.add(crops.shape)
-                    found, score = self._predictor(self.variables, crops)
+                    found, score = self._predictor(self.variables, crops, slice(len(part)))
                     inverse, found = geometry.invert(np.stack(matrices)), found[: len(part)]
                     points[part] = geometry.transform(inverse, found.astype(np.float64))
                     scores[part] = score[: len(part)]

@@ -7,9 +7,7 @@ checkpoint trained on landmark boxes fits. Two constants of a detector lead ther
 `geometry.square`: how far the centre moves down, and how the side changes.
 """
 
-import csv
 import importlib
-import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ import cv2
 import cv2.data
 import numpy as np
 
-from jaxalign import downloads, geometry, photos
+from jaxalign import downloads, geometry, photos, texts
 from jaxalign.errors import InputError, typed
 from jaxalign.pipeline import BoxRule
-from jaxalign.records import numbers, read_text
+from jaxalign.records import numbers
 
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -184,7 +182,7 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
     {"photo": name, "box": [x0, y0, x1, y1]}. Errors: InputError naming the file and the place.
     """
     path = Path(path)
-    text, boxes = read_text(path, "a CSV or JSON file of boxes"), {}
+    text, boxes = texts.read(path, "name a CSV or JSON file of boxes"), {}
     rows = _csv_boxes if path.suffix.lower() == ".csv" else _json_boxes
     for where, photo, values in rows(text, path):
         box = numbers(values, (4,), "box", where)
@@ -197,18 +195,22 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def _csv_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    if lacking := [name for name in ("photo", *CORNERS) if name not in (reader.fieldnames or ())]:
+    (_, header), *rows = texts.table(text, path) or [(1, [])]
+    if lacking := [name for name in ("photo", *CORNERS) if name not in header]:
         raise InputError(f"{path}: its first line lacks the column {lacking[0]}; photo,x0,y0,x1,y1")
-    for row in reader:
-        yield f"{path}, line {reader.line_num}", row["photo"], [row[name] for name in CORNERS]
+    if twice := texts.repeated(header):
+        raise InputError(f"{path}: its first line holds the column {twice} twice")
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}, line {line}: {len(cells)} cells, the first has {len(header)}"
+            )
+        row = dict(zip(header, cells, strict=True))
+        yield f"{path}, line {line}", row["photo"], [row[name] for name in CORNERS]
 
 
 def _json_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    values = texts.json_of(text, path)
     if not isinstance(values, list):
         raise InputError(f"{path}: must be a list of objects with photo and box")
     for number, value in enumerate(values, 1):

@@ -4,30 +4,36 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, parallel, photos, weights
+from jaxalign import checkpoints, drawing, folders, parallel, photos, weights
 from jaxalign.errors import InputError
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.search import named
 from jaxalign.prediction.smoothing import Tracks
+from jaxalign.records import json_text
 from jaxalign.schemes import Scheme
+from jaxalign.texts import from_json
 
 
 FRAME = (
     "pixels of the photo as a viewer shows it (EXIF rotation applied), x first, counted from 0, "
     "pixel centres at integers"
 )
+KIND = "predictions"
 FILE = "faces.json"
+JOURNAL = ".faces.jsonl"  # the records while they are made: a killed run leaves them
 AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
@@ -48,6 +54,7 @@ def predict(
     scheme: str = "",
     require: str = "",
     refine: int | None = None,
+    skip_existing: bool = False,
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
     a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
@@ -55,11 +62,13 @@ def predict(
 
     `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
     as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
-    `batch`, `scheme` and `refine` are the Aligner's. Prints what it does. Returns how many photos
-    or frames have which status: ok, low_confidence, no_face, unreadable.
+    `batch`, `scheme` and `refine` are the Aligner's. `skip_existing` takes photos over that a run
+    with the same settings has done in `out`, unless they have changed since. Prints what it does.
+    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
     Errors: InputError, before anything is computed where possible.
     """
-    paths = photos.find(list(patterns))
+    paths, out = photos.find(list(patterns)), Path(out)
+    _check_out(out, paths, pictures)
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     finder = YuNet(detector_model) if detector_model else detector
@@ -86,8 +95,17 @@ def predict(
         if counts.total() < (said := photos.frame_count(video)):
             print(f"{video}: says it holds {said} frames; it may be cut short")
     else:
-        readings = _readings(paths, known, boxes)
-        counts = _of_photos(aligner, readings, len(paths), out, about, pictures)
+        about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
+        done = _done(out, about, paths, pictures) if skip_existing else {}
+        if skip_existing:
+            print(f"{len(done)} of {len(paths)} photos are done already")
+        try:
+            counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
+        except (KeyboardInterrupt, SystemExit):
+            print(
+                f"broken off: what is done is in {out / FILE}; --skip-existing goes on from there"
+            )
+            raise
     found = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
@@ -120,9 +138,88 @@ def _boxes_of(paths, boxes, file):
     return [boxes.get(name, []) for name in names]
 
 
+def _check_out(out, paths, pictures):
+    """Errors: InputError where files would be overwritten that no prediction made."""
+    there = out.resolve()
+    for path in paths:
+        if path.parent.resolve() == there:
+            raise InputError(f"--out {out}: {path} lies in it; name another folder")
+    folders.check(out, KIND, names=[FILE, *(_pictures(paths, {}).values() if pictures else ())])
+
+
+def _pictures(paths, kept) -> dict[Path, str]:
+    """The names of the photos' pictures; `kept` are those of some. Photos of two folders may share
+    a name, and file systems end at 255 bytes."""
+    names, taken = dict(kept), set(kept.values())
+    for path in paths:
+        if path not in names:
+            name = path.name if len(os.fsencode(path.name)) < 240 else path.name[-60:]
+            picture, number = f"{name}.png", 2
+            while picture in taken:
+                picture, number = f"{name}.{number}.png", number + 1
+            names[path] = picture
+            taken.add(picture)
+    return names
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The record of a photo that an earlier run left: where it stands, and the picture's name."""
+
+    file: BinaryIO
+    place: int
+    picture: str | None
+
+    def line(self) -> bytes:
+        self.file.seek(self.place)
+        return self.file.readline().rstrip(b",\n")
+
+
+def _done(out, about, paths, pictures) -> dict[Path, _Done]:
+    """The photos that need not be looked at again, by the records that earlier runs left in FILE
+    or, where one was killed, in JOURNAL. Errors: InputError where settings differ."""
+    found, names = {}, {os.fspath(path): path for path in paths}
+    about = json.loads(json_text(about))
+    for name in (FILE, JOURNAL):
+        try:
+            file = open(out / name, "rb")
+        except OSError:
+            continue
+        changed, first = os.fstat(file.fileno()).st_mtime, file.readline().rstrip()
+        earlier = _parsed(first + b"]}" if first.endswith(b"[") else first)
+        if earlier is None:
+            raise InputError(f"{out / name}: was not written by predict; leave out --skip-existing")
+        earlier.pop("photos", None)
+        for key in {**about, **earlier}:
+            now, then = about.get(key), earlier.get(key)
+            if now != then:
+                raise InputError(
+                    f"{out / name}: was made with another {key}, {then!r}, not {now!r}; name "
+                    "another --out, or leave out --skip-existing"
+                )
+        place = file.tell()
+        while line := file.readline():
+            record = _parsed(line.rstrip(b",\n")) or {}
+            path, picture = names.get(record.get("photo", "")), record.get("picture")
+            drawn = not (pictures and record.get("faces")) or picture and (out / picture).is_file()
+            if path and "faces" in record and drawn and path.stat().st_mtime <= changed:
+                found[path] = _Done(file, place, picture)
+            place = file.tell()
+    return found
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """A line that a run wrote, or None where it is cut or of something else."""
+    try:
+        record = from_json(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _readings(paths, boxes, file) -> Iterator[tuple]:
     """(path, its image or None, why it is unreadable or its boxes) of each photo."""
-    for place, path in enumerate(paths):
+    for place, path in paths:
         try:
             image = photos.read(path)
         except InputError as error:
@@ -137,10 +234,14 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
         yield path, image, known
 
 
-def _of_photos(aligner, readings, total, out, about, pictures):
-    counts, taken = Counter(), set()
-    with _writer(out, about, "photos") as write, _bar(total, "photo") as bar:
-        for part in _parts(readings, aligner.batch):
+def _of_photos(aligner, paths, boxes, done, out, about, pictures):
+    names = _pictures(paths, {path: old.picture for path, old in done.items() if old.picture})
+    new = [(place, path) for place, path in enumerate(paths) if path not in done]
+    folders.claim(out, KIND, [FILE, *(names.values() if pictures else ())])
+    order = [os.fspath(path) for path in paths]
+    earlier = (old.line() for old in done.values())
+    with _writer(out, about, "photos", earlier, order) as write, _bar(len(new), "photo") as bar:
+        for part in _parts(_readings(new, *boxes), aligner.batch):
             readable = [reading for reading in part if reading[1] is not None]
             known = [boxes for _, _, boxes in readable]
             found = iter(aligner.align([image for _, image, _ in readable], known))
@@ -152,13 +253,12 @@ def _of_photos(aligner, readings, total, out, about, pictures):
                     faces = next(found)
                     record = _photo_record(path, image, faces)
                     if faces and pictures:
-                        record["picture"] = _free_name(path.name, taken)
-                        _draw(Path(out) / record["picture"], image, faces, aligner.scheme)
+                        record["picture"] = names[path]
+                        _draw(out / names[path], image, faces, aligner.scheme)
                     record |= {"faces": [_face_record(face) for face in faces]}
                 write(record)
-                counts[record["status"]] += 1
                 bar.update()
-    return counts
+    return write.counts
 
 
 def _photo_record(path, image, faces):
@@ -167,7 +267,8 @@ def _photo_record(path, image, faces):
 
 
 def _of_frames(aligner: Aligner, frames, out, about, smooth):
-    counts, tracks = Counter(), Tracks(smooth=smooth)
+    tracks = Tracks(smooth=smooth)
+    folders.claim(out, KIND, [FILE])
     with _writer(out, about, "frames") as write, _bar(None, "frame") as bar:
         for part in _parts(frames, aligner.batch):
             found = aligner.align([image for _, image in part])
@@ -178,11 +279,10 @@ def _of_frames(aligner: Aligner, frames, out, about, smooth):
                 faces = [replace(face, points=p) for face, p in zip(faces, points, strict=True)]
                 those = [{"id": i} | _face_record(f) for i, f in zip(ids, faces, strict=True)]
                 status = status_of(faces)
-                write({"frame": counts.total(), "seconds": round(seconds, 4), "status": status,
-                       "faces": those})  # fmt: skip
-                counts[status] += 1
+                about_it = {"frame": write.counts.total(), "seconds": round(seconds, 4)}
+                write(about_it | {"status": status, "faces": those})
                 bar.update()
-    return counts
+    return write.counts
 
 
 def _parts(items: Iterable[tuple], count: int) -> Iterator[list[tuple]]:
@@ -216,47 +316,84 @@ def _face_record(face: Face) -> dict:
     }
 
 
-def _free_name(name, taken):
-    """A PNG's name for the photo of that name; photos of two folders may share one."""
-    name = name if len(os.fsencode(name)) < 240 else name[-60:]  # file systems end at 255 bytes
-    picture, number = f"{name}.png", 2
-    while picture in taken:
-        picture, number = f"{name}.{number}.png", number + 1
-    taken.add(picture)
-    return picture
-
-
 def _draw(path: Path, image: np.ndarray, faces: Sequence[Face], scheme: Scheme):
     doubted = [face.status != "ok" for face in faces]
     points, boxes = [face.points for face in faces], [face.box for face in faces]
     picture = Image.fromarray(drawing.annotated(image, points, boxes, doubted, scheme))
-    try:
-        picture.save(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with folders.readable_errors(path, ""), folders.whole(path) as file:
+        picture.save(file, "PNG")
+
+
+class _Journal:
+    """Records that are written as they are made, and at the end as FILE.
+
+    `earlier` are lines to begin with; the journal of a killed run stays until they are written.
+    """
+
+    def __init__(self, folder, about, name, earlier, order):
+        self.folder, self.about, self.name, self.order = folder, about, name, order
+        self.places, self.counts = {}, Counter()
+        with folders.whole(folder / JOURNAL) as self.file:
+            self.file.write(_line(about) + b"\n")
+            for line in earlier:
+                self._append(json.loads(line), line)
+        self.file = open(folder / JOURNAL, "r+b")
+        self.file.seek(0, os.SEEK_END)
+
+    def __call__(self, record: dict) -> None:
+        with folders.readable_errors(self.folder):
+            self._append(record, _line(record))
+            self.file.flush()
+
+    def _append(self, record, line):
+        self.places[record.get("photo", self.counts.total())] = self.file.tell()
+        self.file.write(line + b"\n")
+        self.counts[record["status"]] += 1
+
+    def finish(self):
+        """Writes FILE, in the order of the photos, and deletes pictures of earlier runs."""
+        keys = list(self.places) if self.order is None else self.order
+        places = [self.places[key] for key in keys if key in self.places]
+        begun, pictures = b"\n", set()
+        with folders.whole(self.folder / FILE) as file:
+            file.write(_line(self.about)[:-1] + f', "{self.name}": ['.encode())
+            for place in places:
+                self.file.seek(place)
+                line = self.file.readline().rstrip(b"\n")
+                file.write(begun + line)
+                begun = b",\n"
+                pictures.add(json.loads(line).get("picture", FILE))
+            file.write(b"\n]}\n")
+        folders.keep(self.folder, KIND, {FILE, *pictures})
+        (self.folder / JOURNAL).unlink()
+
+
+def _line(record):
+    """A record as one line; what is not UTF-8 in a file's name is escaped."""
+    return json_text(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @contextmanager
-def _writer(folder, about, name) -> Iterator[Callable[[dict], None]]:
-    """Writes FILE while it goes, a record a line: `about` and a list `name`; whole JSON even where
-    the work is broken off, by SIGTERM too. What is not UTF-8 in a file's name is escaped."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        file = open(Path(folder) / FILE, "w", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be written ({error.strerror})") from None
-    with file:
-        begun = False
-
-        def write(record):
-            nonlocal begun
-            file.write((",\n" if begun else "\n") + json.dumps(record, ensure_ascii=False))
-            begun = True
-
-        file.write(json.dumps(about, ensure_ascii=False)[:-1] + f', "{name}": [')
+def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
+    """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
+    where the work is broken off, by SIGTERM too, unless nothing was done by then."""
+    with folders.readable_errors(folder):
+        journal = _Journal(folder, about, name, earlier, order)
+    main = threading.current_thread() is threading.main_thread()  # which alone can take signals
+    if main:
         before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    whole = False
+    try:
+        yield journal
+        whole = True
+    finally:
         try:
-            yield write
+            with folders.readable_errors(folder):
+                if whole or journal.counts:
+                    journal.finish()
+                else:
+                    (folder / JOURNAL).unlink(missing_ok=True)
         finally:
-            file.write("\n]}\n")
-            signal.signal(signal.SIGTERM, before)
+            journal.file.close()
+            if main:
+                signal.signal(signal.SIGTERM, before)

@@ -6,10 +6,14 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxalign import geometry, parallel
+from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, Square, evaluation_batches
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 from jaxalign.systems.interface import System
+
+
+LEAST = 32  # faces: batches up to this are padded to their full size
 
 
 class Predictor:
@@ -22,12 +26,21 @@ class Predictor:
         self.system = system
         self.call = parallel.prediction(_with_flip(system) if flip_test else system.predict)
 
-    def __call__(self, variables: dict, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, variables: dict, images: np.ndarray, real: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), scores (B, K).
 
-        Points in crop pixels, numpy.
+        Points in crop pixels, numpy. `real`: which rows are faces; the others fill the batch.
+        Errors: InputError where a number of a face is not finite.
         """
-        return self.call(variables, images)
+        points, scores = self.call(variables, images)
+        if not (np.isfinite(points[real]).all() and np.isfinite(scores[real]).all()):
+            raise InputError(
+                "the network gives points or scores that are not finite numbers: its weights are "
+                "damaged, or its training diverged; use another checkpoint"
+            )
+        return points, scores
 
 
 def _with_flip(system):
@@ -70,15 +83,15 @@ def predict_faces(
     def look(squares, name):
         with tqdm(total=len(squares), desc=name, **shown) as bar:
             for size, those in by_size(system.sizes, squares).items():
-                together = fitting_batch(system, size, batch)
+                together = fitting_batch(system, size, batch, len(those))
                 for rows in evaluation_batches(
                     source, system.points, crop, size, batch=together, threads=threads,
                     squares=those,
                 ):  # fmt: skip
-                    points, score = predictor(variables, rows["image"])
+                    real = rows["weight"] > 0
+                    points, score = predictor(variables, rows["image"], real)
                     points = points.astype(np.float64)
                     photo = geometry.transform(geometry.invert(rows["matrix"]), points)
-                    real = rows["weight"] > 0
                     predicted[rows["index"][real]] = photo[real]
                     scores[rows["index"][real]] = score[real]
                     bar.update(int(real.sum()))
@@ -128,10 +141,15 @@ def fitting_size(sizes: Sequence[int], side: float) -> int:
     return next((size for size in sizes if size >= side - 0.5), sizes[-1])
 
 
-def fitting_batch(system: System, size: int, batch: int) -> int:
+def fitting_batch(system: System, size: int, batch: int, faces: int) -> int:
     """How many crops of `size` go together where of system.size `batch` do: fewer of larger ones,
-    so that the bytes stay. A multiple of this host's devices."""
+    so that the bytes stay. A multiple of this host's devices.
+
+    Never more than twice as many as there are `faces`, or LEAST: a batch that is not full is
+    padded, and one of each number of faces would be compiled anew.
+    """
     most = max(1, int(batch * min(1, system.size / size) ** 2))
+    most = min(most, max(LEAST, 1 << (faces - 1).bit_length()))
     devices = parallel.local_devices()
     return -(-most // devices) * devices
 

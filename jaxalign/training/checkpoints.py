@@ -1,84 +1,164 @@
 """What a run saves with Orbax: its latest and its best step, each whole in itself.
 
 A step holds `variables` (what predicts), `training` (what only resuming needs: optimiser states,
-and the weights themselves where averaged ones predict) and `recipe` (JSON). Saved asynchronously;
-an unfinished save is not a checkpoint. The data position is the step: training_batches takes it.
+and the weights themselves where averaged ones predict), and as JSON `recipe`, `metrics`, and
+`record`: the step, what it was made of and with, and checksums of all the rest; beside them lies
+SUMS, the checksums of the files. Saved asynchronously; an unfinished save is not a checkpoint. The
+data position is the step: training_batches takes it.
 """
 
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
-from jaxalign import parallel
+from jaxalign import checkpoints, parallel, tensors
 from jaxalign import recipe as recipes
-from jaxalign.checkpoints import FOLDER, empty
+from jaxalign.checkpoints import FOLDER, About, empty, literal, named
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.training.state import TrainState
+
+
+DAMAGED, OLD = ".damaged", ".old"  # behind a step's name: set aside, and about to be deleted
 
 
 class Checkpoints:
     """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best.
 
-    `best_step` is the first step with the smallest `val`, 0 before any.
+    `about` is what each whole step said as they were opened. Only the process that has the work
+    directory's lock may open them. Errors: InputError where the folder cannot be written into.
     """
 
     def __init__(self, workdir: Path | str):
-        best = keep.BestN(get_metric_fn=lambda metrics: metrics["val"], reverse=True, n=1)
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(1), best]),
-            best_fn=lambda metrics: metrics["val"],
-            best_mode="min",
-            cleanup_tmp_directories=True,
-        )
-        self.manager = ocp.CheckpointManager(Path(workdir).absolute() / FOLDER, options=options)
-        self.best_step = self.manager.best_step() or 0
-        best = self.manager.metrics(self.best_step) if self.best_step else None
-        self.best_val = best["val"] if best else math.inf
-
-    def save(self, state: TrainState, recipe: Recipe, val: float, low_score: float = 0.0):
-        """Start saving; `state` may be donated as soon as this returns. `low_score`: see there."""
-        step = int(state.step)
-        if step in self.manager.all_steps():
-            return
-        if val < self.best_val:
-            self.best_step, self.best_val = step, val
-        elif val == self.best_val:
-            val = math.nextafter(val, math.inf)  # no gain: the earlier one stays the best
-        state = parallel.replicate(parallel.to_host(state))  # pmap's own arrays are host-local
-        variables, rest = state.variables(), _rest(state)
-        self.manager.save(
-            step,
-            args=ocp.args.Composite(
-                variables=ocp.args.StandardSave(variables),
-                training=ocp.args.StandardSave(rest),
-                recipe=ocp.args.JsonSave(recipes.to_json(recipe)),
+        self.folder = Path(workdir).absolute() / FOLDER
+        with readable_errors(self.folder, "name another --workdir"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        self.about: dict[int, About] = {}
+        self.damaged: dict[int, InputError] = {}
+        for step, path in checkpoints.steps(self.folder).items():
+            try:
+                self.about[step] = checkpoints.about(path)
+            except InputError as error:
+                self.damaged[step] = error
+        self.vals = {step: told.val for step, told in self.about.items()}
+        self.saver = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(
+                variables=ocp.StandardCheckpointHandler(),
+                training=ocp.StandardCheckpointHandler(),
+                recipe=ocp.JsonCheckpointHandler(),
+                metrics=ocp.JsonCheckpointHandler(filename="metrics"),
+                record=ocp.JsonCheckpointHandler(),
             ),
-            metrics={"val": float(val), "low_score": float(low_score)},
+            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._sum),
         )
+
+    @property
+    def best_step(self) -> int:
+        """The first step with the smallest `val`, 0 before any."""
+        validated = {step: val for step, val in self.vals.items() if val < math.inf}
+        return checkpoints.best(validated) if validated else 0
+
+    def save(
+        self,
+        state: TrainState,
+        recipe: Recipe,
+        val: float,
+        low_score: float = 0.0,
+        about: dict | None = None,
+    ):
+        """Start saving; `state` may be donated as soon as this returns. `low_score`: see there;
+        `about`: JSON that the record keeps besides."""
+        step = int(state.step)
+        if step in self.vals:
+            return
+        host = parallel.to_host(state)  # pmap's own arrays are host-local
+        written = {"recipe": recipes.to_json(recipe)}
+        written["metrics"] = {
+            "val": None if val == math.inf else float(val), "low_score": float(low_score)
+        }  # fmt: skip
+        record = (about or {}) | {
+            "step": step,
+            "variables": tensors.digest(named(host.variables())),
+            "training": tensors.digest(named(_rest(host))),
+        }
+        record["seal"] = checkpoints.seal(record | written)
+        state = parallel.replicate(host)
+        self._finish()
+        self._calmly(
+            lambda: self.saver.save(
+                literal(self.folder / str(step)),
+                args=ocp.args.Composite(
+                    variables=ocp.args.StandardSave(state.variables()),
+                    training=ocp.args.StandardSave(_rest(state)),
+                    recipe=ocp.args.JsonSave(written["recipe"]),
+                    metrics=ocp.args.JsonSave(written["metrics"]),
+                    record=ocp.args.JsonSave(record),
+                ),
+            )
+        )
+        self.vals[step] = val
 
     def latest(self) -> int | None:
-        return self.manager.latest_step()
+        return max(self.vals, default=None)
 
-    def resume(self, like: TrainState) -> TrainState:
-        """The latest state, as numpy arrays shaped as `like` (arrays or their shapes).
+    def resume(self, like_at: Callable[[int], TrainState]) -> tuple[TrainState | None, list[str]]:
+        """The latest sound state, as numpy arrays, None where there is no step; and what is to be
+        said of those that are not sound, which are set aside.
 
-        Errors: InputError where it is damaged or its arrays are others.
+        `like_at` gives the state that a step should be like, arrays or their shapes. All steps are
+        read, for one of them is the best. Errors: InputError where none of them is sound.
         """
+        state = None
+        for step in sorted(self.about, reverse=True):
+            try:
+                found = self._read(step, like_at(step))
+            except InputError as error:
+                self.damaged[step] = error
+                del self.about[step], self.vals[step]
+            else:
+                state = state or found
+        if self.damaged and state is None:
+            raise InputError(
+                f"{_reason(self.damaged[max(self.damaged)])}; start anew in another --workdir"
+            )
+        lines = []
+        parallel.meet("read")  # what another host reads is not renamed
+        for step, error in sorted(self.damaged.items()):
+            path = self.folder / str(step)
+            lines.append(f"{_reason(error)}: set aside as {path.name}{DAMAGED}")
+            if jax.process_index() == 0:
+                shutil.rmtree(aside := path.with_name(path.name + DAMAGED), ignore_errors=True)
+                path.rename(aside)
+        if lines:
+            lines.append(f"resumed from step {self.latest()}, which is sound")
+        return state, lines
+
+    def _read(self, step, like):
+        path, record = self.folder / str(step), self.about[step].record
+        checkpoints.check_files(path)
         items = ocp.args.Composite(
             variables=ocp.args.StandardRestore(empty(like.variables())),
             training=ocp.args.StandardRestore(empty(_rest(like))),
         )
         try:
-            restored = self.manager.restore(self.latest(), args=items)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            restored = self.saver.restore(literal(path), args=items)
+        except Exception as error:  # Orbax and TensorStore fail in every way that they know
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             raise InputError(
-                f"{self.manager.directory / str(self.latest())}: damaged, or of another version of "
-                "its system; start anew in another --workdir"
+                f"{path}: is damaged, or of another version of its system ({reason})"
             ) from error
         variables, rest = restored["variables"], restored["training"]
+        checkpoints.check_arrays(path, "weights", named(variables), record.get("variables"))
+        checkpoints.check_arrays(path, "optimiser states", named(rest), record.get("training"))
+        if int(rest["step"]) != step:
+            raise InputError(f"{path}: is damaged (it holds step {int(rest['step'])})")
         if like.ema:
             rest = rest | {"ema": variables["params"]}
         else:
@@ -86,8 +166,56 @@ class Checkpoints:
         return TrainState(batch_stats=variables["batch_stats"], **rest)
 
     def close(self):
-        self.manager.wait_until_finished()
-        self.manager.close()
+        try:
+            self._finish()
+        finally:
+            self.saver.close()
+
+    def _finish(self):
+        """Waits for the save that is under way; then the steps that are neither the latest nor the
+        best may go."""
+        self._calmly(self.saver.wait_until_finished)
+        kept = {self.latest(), self.best_step}
+        for step in set(self.vals) - kept:
+            del self.vals[step]
+            if jax.process_index() == 0:
+                path = self.folder / str(step)
+                path.rename(path.with_name(path.name + OLD))  # half deleted, it is no step
+        self._sweep()
+
+    def _sum(self):
+        """Called once all files are written, before their folder gets its step's name."""
+        if jax.process_index() == 0:
+            (step,) = self._unfinished()
+            text = json_text(checkpoints.file_sums(step))
+            (step / checkpoints.SUMS).write_text(text, encoding="utf-8")
+
+    def _unfinished(self):
+        return [path for path in self.folder.iterdir() if ".orbax-checkpoint-tmp" in path.name]
+
+    def _calmly(self, do):
+        try:
+            do()
+        except (OSError, ValueError) as error:
+            self._sweep()
+            there = checkpoints.steps(self.folder)
+            self.vals = {step: val for step, val in self.vals.items() if step in there}
+            reason = str(error).splitlines()[0][:200]
+            raise InputError(
+                f"{self.folder}: a step could not be saved ({reason}); those before it are whole: "
+                "make room, and train on with --resume"
+            ) from error
+
+    def _sweep(self):
+        """Deletes what is no step, of saves that were not finished, and old steps."""
+        if jax.process_index() == 0:
+            for path in [*self._unfinished(), *self.folder.glob(f"*{OLD}")]:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _reason(error):
+    """What an error says, without what to do where a checkpoint is looked for."""
+    return str(error).partition("; give another")[0]
 
 
 def _rest(state):

@@ -1,12 +1,15 @@
 """metrics.jsonl (always), TensorBoard events, and the progress bar."""
 
-import json
-import os
 import time
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
+
+from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
+from jaxalign.records import json_text
+from jaxalign.texts import from_json
 
 
 class Log:
@@ -23,9 +26,12 @@ class Log:
         if quiet:
             return
         path = workdir / "metrics.jsonl"
-        _drop_after(path, first)
-        self.file = path.open("a", buffering=1, encoding="utf-8")
-        self.board = SummaryWriter(str(workdir / "tensorboard"), purge_step=first)
+        remedy = "move it away, or name another --workdir"
+        with readable_errors(path, remedy):
+            _drop_after(path, first)
+            self.file = path.open("a", buffering=1, encoding="utf-8")
+        with readable_errors(board := workdir / "tensorboard", remedy):
+            self.board = SummaryWriter(str(board), purge_step=first)
 
     def step(self):
         """A step is done."""
@@ -46,7 +52,7 @@ class Log:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
-        self.file.write(json.dumps(line) + "\n")
+        self.file.write(json_text(line) + "\n")
         for name, value in numbers.items():
             self.board.add_scalar(name, value, step)
 
@@ -66,16 +72,31 @@ class Log:
 
 
 def _drop_after(path, step):
-    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too."""
+    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too, and whatever else
+    is no line of a run."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (json.JSONDecodeError, KeyError):
-            continue
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    os.replace(partial, path)
+    lines = path.read_bytes().split(b"\n")
+    kept = [line + b"\n" for line in lines if (row := _row(line)) and row["step"] <= step]
+    with whole(path) as file:
+        file.writelines(kept)
+
+
+def rows(workdir: Path) -> list[dict]:
+    """The lines of a run's metrics.jsonl, but for those that a kill cut or that are none of a run.
+    Errors: InputError where there is no such file."""
+    path = workdir / "metrics.jsonl"
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    return [row for row in map(_row, lines) if row]
+
+
+def _row(line):
+    """A line of metrics.jsonl, {} where it is none."""
+    try:
+        row = from_json(line)
+    except ValueError:
+        return {}
+    return row if isinstance(row, dict) and type(row.get("step")) is int else {}

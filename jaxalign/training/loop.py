@@ -1,5 +1,6 @@
 """The training loop: phases of steps, with validation, checkpoints and an exact way back."""
 
+import hashlib
 import json
 import math
 import signal
@@ -11,15 +12,19 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxalign import parallel
+import jaxalign
+from jaxalign import parallel, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import headed
+from jaxalign.folders import readable_errors, sweep, whole
+from jaxalign.locks import Lock
 from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
+from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
@@ -55,13 +60,19 @@ def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
     return stretches, per_epoch
 
 
-def _completed(text):
-    """A recipe.json with the fields that are newer than it added, at their defaults; "" where it
-    is not whole."""
+def _completed(values):
+    """A recipe as JSON values with the fields that are newer than it added, at their defaults; None
+    where it is none."""
     try:
-        return json.dumps(to_json(from_json(json.loads(text))), indent=2)
-    except json.JSONDecodeError:
-        return ""
+        return json.loads(json_text(to_json(from_json(values))))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _known(faces):
+    """How many faces there are, and a checksum of their ids in order."""
+    ids = json_text([face["id"] for face in faces])
+    return {"count": len(faces), "ids": hashlib.sha256(ids.encode()).hexdigest()}
 
 
 class Run:
@@ -112,23 +123,43 @@ class Run:
         self._open(resume)
 
     def _open(self, resume):
+        self.lock = None
+        if jax.process_index() == 0:
+            self.lock = Lock(self.workdir, "name another --workdir")
+            if self.lock.left:
+                self.opening.append(f"took over from {self.lock.left}, which has ended")
+            sweep(self.workdir)
+        try:
+            self._opened(resume)
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self):
+        if self.lock:
+            self.lock.release()
+
+    def _opened(self, resume):
         existing = (self.workdir / FOLDER).is_dir() and any((self.workdir / FOLDER).iterdir())
         if existing and not resume:
             raise InputError(
                 f"{self.workdir}: holds checkpoints already; go on with --resume, or name another "
                 "--workdir"
             )
-        self.workdir.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(to_json(self.recipe), indent=2)
-        if resume and (stored := self.workdir / "recipe.json").exists():
-            older = stored.read_text(encoding="utf-8").strip()
-            if older != text and _completed(older) != text:
-                raise InputError(
-                    f"{stored} differs from the recipe given; resume with the same --config, "
-                    "--set and --init-from, or start anew in another --workdir"
-                )
-        (self.workdir / "recipe.json").write_text(text + "\n", encoding="utf-8")
+        self.about = {
+            "faces": {"train on": _known(self.train_faces), "validate on": _known(self.val_faces)},
+            "made with": {
+                "jaxalign": jaxalign.__version__,
+                "JAX": jax.__version__,
+                "devices": parallel.devices(),
+            },
+        }
         self.checkpoints = Checkpoints(self.workdir)
+        stored = self.workdir / "recipe.json"
+        if resume:
+            self._check_same(stored)
+        with readable_errors(stored, "name another --workdir"), whole(stored) as file:
+            file.write(f"{json_text(to_json(self.recipe), indent=2)}\n".encode())
 
         training = self.recipe.training
         create = partial(
@@ -138,23 +169,67 @@ class Run:
             training.seed,
             bool(training.ema),
         )
-        step = self.checkpoints.latest()
-        if step is None:
-            state = self._started(jax.jit(create)())
-        else:
+
+        def like_at(step):
+            if step > self.last:
+                raise InputError(f"step {step} lies behind the last of the run, {self.last}")
             like = jax.eval_shape(create)
             phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
             optimizers = jax.eval_shape(partial(states.start_optimizers, phase), like.params)
-            state = self.checkpoints.resume(like.replace(optimizers=optimizers))
+            return like.replace(optimizers=optimizers)
+
+        state, lines = self.checkpoints.resume(like_at)
+        if state is None:
+            state = self._started(jax.jit(create)())
+        self.opening += lines
         self.state = parallel.replicate(state)
-        self.step = int(step or 0)
+        self.step = self.checkpoints.latest() or 0
+
+    def _check_same(self, stored):
+        """InputError where the run that is gone on with has another recipe, in its latest whole
+        step or else in `stored`, or had other faces; notes what else is no longer the same."""
+        whole = self.checkpoints.about
+        if whole:
+            about = whole[max(whole)]
+            recipe, record = about.recipe, about.record
+        elif stored.exists():
+            record = {}
+            try:
+                recipe = texts.from_json(stored.read_bytes())
+            except (OSError, ValueError):
+                recipe = None
+        else:
+            return
+        if _completed(recipe) != _completed(to_json(self.recipe)):
+            raise InputError(
+                f"{stored} differs from the recipe given; resume with the same --config, --set and "
+                "--init-from, or start anew in another --workdir"
+            )
+        for use, now in self.about["faces"].items():
+            then = record.get("faces", {}).get(use, now)
+            if then == now:
+                continue
+            others = (
+                now["count"] if now["count"] != then["count"] else "others, or in another order"
+            )
+            raise InputError(
+                f"{self.workdir}: its run had {then['count']} faces to {use}, and now there are "
+                f"{others}; prepare the data as they were, or start anew in another --workdir"
+            )
+        for name, now in self.about["made with"].items():
+            if (then := record.get("made with", {}).get(name, now)) != now:
+                self.opening.append(
+                    f"resumed with {name} {now}, where it was {then}: as good, but not bit for bit "
+                    "what an uninterrupted run gives"
+                )
 
     def _started(self, state):
         """The first state, with the weights put in that the recipe starts from, and the facts of
         the training data that its networks ask for."""
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         init_from = self.recipe.training.init_from
-        variables, self.opening = initial.start(self.system, variables, init_from)
+        variables, lines = initial.start(self.system, variables, init_from)
+        self.opening += lines
         told = facts.told(variables["batch_stats"], self.train_faces, self.recipe.data.crop)
         variables = variables | {"batch_stats": told}
         ema = jax.tree.map(np.array, variables["params"]) if state.ema else {}
@@ -172,6 +247,15 @@ class Run:
     def run(self):
         """Train to the end, until patience is out, or until SIGINT or SIGTERM, which save first
         (exit by SystemExit)."""
+        try:
+            self._run()
+        finally:
+            try:
+                self.checkpoints.close()
+            finally:
+                self._release()
+
+    def _run(self):
         quiet = jax.process_index() > 0
         self.log = Log(self.workdir, self.step, self.last, self.recipe.training.batch, quiet)
         for line in self.opening:
@@ -185,7 +269,6 @@ class Run:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             self.log.close()
-            self.checkpoints.close()
 
     def _stop(self, number, frame):
         self.stop_signal = number
@@ -306,7 +389,7 @@ class Run:
             self.log.say(f"{epoch}: validation NME ({self.normaliser}) {told}")
         if evaluating and not (len(self.val_faces) and self.recipe.training.keep == "best"):
             val = -float(self.step)  # nothing to compare by: newer is better
-        self.checkpoints.save(self.state, self.recipe, val, low_score)
+        self.checkpoints.save(self.state, self.recipe, val, low_score, self.about)
         self.log.restart_clock()
 
     def _validation_loss(self, mean_loss):

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from jaxalign import folders
 from jaxalign.commands import evaluate
-from jaxalign.evaluation.report import FILES
+from jaxalign.evaluation.report import FILES, KIND
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
@@ -46,7 +47,7 @@ def test_predictions_on_a_prepared_benchmark(data_300w, truth, predictions, tmp_
     assert call(*arguments, "--report", tmp_path / "r") == 0
     printed = capsys.readouterr().out
     assert "2 of 330" in printed and "NMSE" in printed
-    assert {path.name for path in (tmp_path / "r").iterdir()} == set(FILES)
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {*FILES, folders.mark(KIND)}
     report = json.loads((tmp_path / "r/report.json").read_text())
     eyes = np.linalg.norm(truth.points[:, 36] - truth.points[:, 45], axis=1)
     nme = report["summary"]["rows"][-1]["inter_ocular"]["nme"]

@@ -91,7 +91,7 @@ GOOD = "106\n" + "2.5 3.5\n" * 106
     ("text", "reason"),
     [
         (b"", "empty"),
-        (b"\xff\xd8\xff\xe0", "not a text file"),
+        (b"\xff\xd8\xff\xe0", "not a text file in UTF-8; save it so"),
         (GOOD[4:].encode(), "line 1 is '2.5 3.5', it must be 106"),
         (GOOD.replace("106", "68").encode(), "line 1 is '68', it must be 106"),
         (GOOD[:-8].encode(), "105 points, its first line says 106"),

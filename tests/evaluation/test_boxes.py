@@ -132,7 +132,9 @@ def test_files(tmp_path, kinds):
     table = boxes.sensitivity_table(rows, PROTOCOL)
     assert table.rows[0][-1] == "-"
     boxes.write_boxes(tmp_path / "r", rows, table, PROTOCOL, {"notes": ["a note"]})
-    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == sorted(boxes.FILES)
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == sorted(
+        {*boxes.FILES, ".jaxalign-boxes"}
+    )
     lines = (tmp_path / "r/boxes.csv").read_text().splitlines()
     assert len(lines) == 1 + len(rows) and len({line.count(",") for line in lines}) == 1
     assert cv2.imread(str(tmp_path / "r/boxes.png")).std() > 5

@@ -82,7 +82,9 @@ def test_files_of_a_comparison(tmp_path):
     entries = aligned(entries)
     comparison = compare(entries, PROTOCOL)
     write_comparison(tmp_path / "c", entries, comparison, PROTOCOL, {"command": "x"})
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == sorted(
+        {*FILES, ".jaxalign-comparison"}
+    )
     stored = json.loads((tmp_path / "c/comparison.json").read_text())
     assert stored == {"about": {"command": "x"}, "comparison": comparison}
     lines = (tmp_path / "c/comparison.csv").read_text().splitlines()

@@ -10,16 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxalign import drawing, metrics
+from jaxalign import drawing, folders, metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import shown_maps
-from jaxalign.evaluation.report import FILES, write_report
+from jaxalign.evaluation.report import FILES, KIND, MAPS, replaced, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import AFLW19, COFW29, CURVES, IBUG68, LAPA106, WFLW98
 from jaxalign.systems.interface import System
 from tests.helpers.fakes import CHALLENGING, COMMON, PROTOCOL, crops, fake, rows_of
+
+
+MARK = folders.mark(KIND)
 
 
 def test_order_of_the_faces_does_not_matter(tmp_path):
@@ -37,7 +40,7 @@ def test_report_is_complete_and_agrees_with_itself(tmp_path):
     about = {"checkpoint": "runs/a", "date": "2024-01-01", "versions": {"jax": "0.10.2"}}
     summary = write_report(tmp_path / "deep" / "report", results, PROTOCOL, about, crops)
     folder = tmp_path / "deep" / "report"
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted({*FILES, MARK})
     assert [path.name for path in folder.parent.iterdir()] == ["report"]
     report = json.loads((folder / "report.json").read_text())
     assert report == {"about": about, "summary": summary}
@@ -94,8 +97,70 @@ def test_failed_report_leaves_the_old_one(tmp_path):
     (tmp_path / "report" / "notes.txt").write_text("mine")
     write_report(tmp_path / "report", fake(5, seed=1), PROTOCOL, {"run": 2})
     left = {path.name for path in (tmp_path / "report").iterdir()}
-    assert left == {*FILES, "notes.txt"}
+    assert left == {*FILES, MARK, "notes.txt"}
     assert json.loads((tmp_path / "report" / "report.json").read_text())["about"] == {"run": 2}
+
+
+def written(folder, *names):
+    """As write_report does, but quick: a report of these files."""
+    with replaced(folder, KIND, (*FILES, MAPS)) as partial:
+        for name in names:
+            (partial / name).write_text("report")
+
+
+@pytest.mark.parametrize("name", ["table.csv", "maps_mine.png"])
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_files_of_others_stay(tmp_path, name, kind):
+    """In a folder that no report made, and in one that it made; nothing else is written either."""
+    written(tmp_path / "made", "report.html", "maps_edges.png")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "target").write_text("mine")
+    for folder in (tmp_path / "own", tmp_path / "made"):
+        path = folder / name
+        if kind == "file":
+            path.write_text("mine")
+        elif kind == "link":
+            path.symlink_to(tmp_path / "target")
+        else:
+            path.mkdir()
+        before = {p.name for p in folder.iterdir()}
+        with pytest.raises(InputError, match=f"holds {name}.*name another folder"):
+            written(folder, "report.html", "table.csv")
+        assert {p.name for p in folder.iterdir()} == before
+        assert kind == "folder" or path.read_text() == "mine"
+    assert (tmp_path / "target").read_text() == "mine"
+
+
+def test_a_report_replaces_its_own(tmp_path):
+    written(tmp_path, "report.html", "maps_edges.png")
+    (tmp_path / "notes.txt").write_text("mine")
+    written(tmp_path, "report.html", "table.csv")
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"report.html", "table.csv", "notes.txt", MARK}
+
+
+def test_links_are_replaced_not_written_through(tmp_path):
+    written(tmp_path / "r", "table.csv")
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "r" / "table.csv").unlink()
+    (tmp_path / "r" / "table.csv").symlink_to(tmp_path / "target")
+    written(tmp_path / "r", "table.csv")
+    assert (tmp_path / "target").read_text() == "mine"
+    assert not (tmp_path / "r" / "table.csv").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "content", ['["../mine.txt", "..", "", 3]', '"../mine.txt"', "[" * 100_000, "no JSON", "{}"]
+)
+def test_a_mark_that_names_files_elsewhere(tmp_path, content):
+    """Nothing outside the folder is deleted, whatever its mark says."""
+    written(tmp_path / "r", "table.csv")
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "r" / MARK).write_text(content)
+    with pytest.raises(InputError, match="holds"):
+        written(tmp_path / "r", "table.csv")
+    folders.keep(tmp_path / "r", KIND, ())
+    assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
 def test_report_into_a_file_is_refused(tmp_path):
@@ -204,7 +269,7 @@ def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
     folder = tmp_path / "r"
     write_report(folder, fake(20), PROTOCOL, {}, lit, maps=maps)
     names = {"maps_boundaries.png", "maps_attention.png"}
-    assert {path.name for path in folder.iterdir()} == {*FILES, *names}
+    assert {path.name for path in folder.iterdir()} == {*FILES, MARK, *names}
     assert (folder / "report.html").read_text().count("<img") == 6
     for name in names:
         assert f"({name})" in (folder / "report.html").read_text()
@@ -219,7 +284,7 @@ def test_maps_of_a_system_are_shown_in_the_report(tmp_path):
     np.testing.assert_allclose(heat[spot], np.full((4, 4, 3), drawing.HEAT), atol=40)
 
     write_report(folder, fake(20), PROTOCOL, {}, crops)
-    assert {path.name for path in folder.iterdir()} == set(FILES)
+    assert {path.name for path in folder.iterdir()} == {*FILES, MARK}
     assert "maps_" not in (folder / "report.html").read_text()
 
 
@@ -334,7 +399,7 @@ def test_bad_line_is_named(tmp_path, edit, message):
 
 
 def test_missing_empty_or_mixed_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="gone.jsonl: No such file"):
+    with pytest.raises(InputError, match=r"gone.jsonl: cannot be read \(No such file"):
         Results.load(tmp_path / "gone.jsonl")
     (tmp_path / "empty.jsonl").write_text("\n")
     with pytest.raises(InputError, match="holds no faces"):

@@ -1,8 +1,10 @@
 """Photos to points: in Python and by jaxalign predict, with every status, frame and refusal."""
 
+import errno
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -13,18 +15,23 @@ import pytest
 from PIL import Image
 
 import jaxalign
-from jaxalign import prediction
+from jaxalign import folders, pipeline, prediction
 from jaxalign.commands import predict
 from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
+from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import REFINE
-from jaxalign.prediction.detection import Detection
-from jaxalign.prediction.search import DETECTORS, SHARE
+from jaxalign.prediction.detection import Cascade, Detection
+from jaxalign.prediction.files import JOURNAL, KIND
+from jaxalign.prediction.search import DETECTORS, SHARE, Auto
 from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
 from tests.helpers.small import filled, saved, small_recipe
+
+
+MARK = folders.mark(KIND)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,19 @@ class Brightest(System):
         count = self.points.num_points
         points = jnp.broadcast_to(point[:, None], (len(images), count, 2))
         return points, jnp.broadcast_to(score[:, None], (len(images), count))
+
+
+@dataclass(frozen=True)
+class Ring(Brightest):
+    """The points lie in a ring about the middle, moved by what the crop shows."""
+
+    def predict(self, variables, images):
+        size = images.shape[2]
+        _, scores = super().predict(variables, images)
+        angles = jnp.linspace(0, 2 * jnp.pi, self.points.num_points, endpoint=False)
+        ring = (1 + 0.8 * jnp.stack([jnp.cos(angles), jnp.sin(angles)], -1)) * (size - 1) / 2
+        shift = images.astype(jnp.float32).mean((1, 2))[:, None, :2] * size / 2560
+        return ring[None] + shift, scores
 
 
 TRACED = []
@@ -148,6 +168,32 @@ class TestAligner:
             one(photo(*marks))
         assert one.compilations == len(TRACED) == 1
         assert TRACED == [(1, 32, 32, 3)]  # one face a device
+
+    def test_a_huge_batch_is_not_padded_to(self):
+        huge = aligner(batch=10**6)
+        TRACED.clear()
+        huge(photo(*[(20 + 20 * i, 50) for i in range(6)]))
+        assert TRACED == [(8, 32, 32, 3)]  # 32 faces over the four devices
+
+    @pytest.mark.parametrize(("detector", "threads"), [(Cascade, 4), (Cascade, 8), (Auto, 8)])
+    def test_several_threads_equal_one(self, detector, threads):
+        """With our detectors, photos of other sizes, several faces; and crops of two sizes."""
+        face = synthetic_faces.face("test", 2, 256, 0)
+        head = pipeline.decode(face.photo, face.id)
+        pair = np.concatenate([head, head[:, ::-1]], 1)
+        images = [head, pair, cv2.resize(head, (180, 180))]
+        system = Ring(several=(32, 64))
+        shared = prediction.Aligner(
+            system, {}, Crop(), detector=detector(), batch=4, least_score=1e-6
+        )
+
+        def found(image):
+            return [[*f.points.ravel(), *f.scores, *f.box] for f in shared(image)]
+
+        alone = [found(image) for image in images]
+        assert any(alone)
+        with ThreadPoolExecutor(threads) as pool:
+            assert list(pool.map(found, images * 3)) == alone * 3
 
     def test_a_size_for_each_face(self):
         system = Brightest(several=(32, 64))
@@ -343,7 +389,7 @@ class TestCommand:
             assert picture.shape == (200, 300, 3)
             assert (picture[100, 182:218] > 200).all()  # the box, white
         assert {p.name for p in (tmp_path / "o").iterdir()} == {
-            "faces.json", plain["picture"], turned["picture"],
+            "faces.json", plain["picture"], turned["picture"], MARK,
         }  # fmt: skip
 
     def test_low_confidence_and_no_pictures(self, checkpoint, album, tmp_path, capsys):
@@ -355,14 +401,14 @@ class TestCommand:
         assert found["refine"] == 2
         (record,) = found["photos"]
         assert record["status"] == record["faces"][0]["status"] == "low_confidence"
-        assert [p.name for p in (tmp_path / "o").iterdir()] == ["faces.json"]
+        assert {p.name for p in (tmp_path / "o").iterdir()} == {"faces.json", MARK}
 
     def test_no_face(self, checkpoint, album, tmp_path, capsys):
         assert call(checkpoint, album / "a.png", "--out", tmp_path / "o") == 0
         assert "1 photos: 1 no_face" in capsys.readouterr().out
         (record,) = written(tmp_path / "o")["photos"]
         assert record["status"] == "no_face" and record["faces"] == []
-        assert [p.name for p in (tmp_path / "o").iterdir()] == ["faces.json"]
+        assert {p.name for p in (tmp_path / "o").iterdir()} == {"faces.json", MARK}
 
     def test_nothing_readable(self, checkpoint, album, tmp_path):
         assert call(checkpoint, album / "broken.jpg", "--out", tmp_path / "o") == 2
@@ -507,6 +553,135 @@ class TestCommand:
         assert all(name in told for name in DETECTORS)
 
 
+class TestFolder:
+    """What `--out` held before: an earlier run's is replaced, everything else stays."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch):
+        """A face in the middle of every photo; `looked` counts the photos looked at."""
+        self.looked = []
+        box = Detection(np.float32([10, 10, 50, 50]), 1.0)
+
+        def find(_, image):
+            self.looked.append(image)
+            return [box]
+
+        monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", find)
+
+    def photos(self, folder, *names):
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            Image.fromarray(photo((30, 30))).save(folder / name)
+        return [folder / name for name in names]
+
+    def contents(self, folder):
+        return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+    @pytest.mark.parametrize("name", ["a.png.png", "faces.json"])
+    @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
+    def test_files_of_others_stay(self, checkpoint, tmp_path, capsys, name, kind):
+        paths, out = self.photos(tmp_path / "in", "a.png"), tmp_path / "o"
+        out.mkdir()
+        (tmp_path / "target").write_text("mine")
+        if kind == "file":
+            (out / name).write_text("mine")
+        else:
+            (out / name).symlink_to(tmp_path / ("target" if kind == "link" else "none"))
+        assert call(checkpoint, *paths, "--out", out) == 2
+        assert f"holds {name}, which would be overwritten" in capsys.readouterr().err
+        assert [path.name for path in out.iterdir()] == [name]
+        assert (tmp_path / "target").read_text() == "mine" and not (tmp_path / "none").exists()
+
+    def test_the_photos_own_folder(self, checkpoint, tmp_path, capsys, monkeypatch):
+        paths = self.photos(tmp_path / "in", "a.png", "b.png")
+        before = self.contents(tmp_path / "in")
+        (tmp_path / "link").symlink_to("in")
+        monkeypatch.chdir(tmp_path / "in")
+        for out in (".", tmp_path / "in", tmp_path / "link", "../in"):
+            assert call(checkpoint, *paths, "--out", out) == 2
+            assert "lies in it; name another folder" in capsys.readouterr().err
+        assert self.contents(tmp_path / "in") == before
+
+    def test_an_earlier_runs_pictures_go(self, checkpoint, tmp_path):
+        first, second = self.photos(tmp_path / "in", "a.png", "b.png")
+        assert call(checkpoint, first, second, "--out", tmp_path / "o") == 0
+        (tmp_path / "o" / "mine.png").write_text("mine")
+        assert call(checkpoint, second, "--out", tmp_path / "o") == 0
+        assert set(self.contents(tmp_path / "o")) == {"faces.json", "b.png.png", "mine.png", MARK}
+
+    def test_links_are_not_written_through(self, checkpoint, tmp_path):
+        (path,) = self.photos(tmp_path / "in", "a.png")
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        (tmp_path / "target").write_text("mine")
+        for name in ("a.png.png", "faces.json"):
+            (tmp_path / "o" / name).unlink()
+            (tmp_path / "o" / name).symlink_to(tmp_path / "target")
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        assert (tmp_path / "target").read_text() == "mine"
+        assert written(tmp_path / "o")["photos"][0]["status"] == "ok"
+
+    def test_work_is_gone_on_with(self, checkpoint, tmp_path, capsys):
+        """The same as in one run, and nothing is looked at twice but what has changed since."""
+        paths = self.photos(tmp_path / "in", "a.png", "b.png", "c.png", "d.png")
+        assert call(checkpoint, *paths, "--out", tmp_path / "whole") == 0
+        (tmp_path / "in" / "e.jpg").write_text("no photo")
+        assert call(checkpoint, *paths[1:3], tmp_path / "in/e.jpg", "--out", tmp_path / "o") == 0
+        os.utime(paths[2], (2e9, 2e9))
+        self.looked.clear()
+        options = ["--out", tmp_path / "o", "--skip-existing"]
+        assert call(checkpoint, *paths, *options) == 0
+        assert "1 of 4 photos are done already" in capsys.readouterr().out
+        assert len(self.looked) == 3
+        assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
+        self.looked.clear()
+        os.utime(paths[2], (1e9, 1e9))
+        assert call(checkpoint, *paths, *options) == 0
+        assert not self.looked
+        assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
+        (tmp_path / "o" / "b.png.png").unlink()
+        assert call(checkpoint, *paths, *options) == 0
+        assert len(self.looked) == 1
+        assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
+
+    def test_killed_work_is_gone_on_with(self, checkpoint, tmp_path):
+        """What a killed run leaves: its journal, cut in the middle of a record."""
+        paths, out = self.photos(tmp_path / "in", "a.png", "b.png", "c.png"), tmp_path / "o"
+        assert call(checkpoint, *paths, "--out", out) == 0
+        whole = self.contents(out)
+        first, *records, _ = (out / "faces.json").read_bytes().split(b"\n")[:-1]
+        lines = [first.removesuffix(b', "photos": [') + b"}", records[0].rstrip(b","), b'{"photo']
+        (out / JOURNAL).write_bytes(b"\n".join(lines))
+        (out / "faces.json").unlink()
+        self.looked.clear()
+        assert call(checkpoint, *paths, "--out", out, "--skip-existing") == 0
+        assert len(self.looked) == 2 and self.contents(out) == whole
+
+    def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, capsys):
+        (path,) = self.photos(tmp_path / "in", "a.png")
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        whole = self.contents(tmp_path / "o")
+        options = ["--out", tmp_path / "o", "--skip-existing"]
+        assert call(checkpoint, path, *options, "--min-score", 0.5) == 2
+        assert "was made with another min_score" in capsys.readouterr().err
+        assert self.contents(tmp_path / "o") == whole
+        (tmp_path / "o" / "faces.json").write_text("[1, 2]")
+        assert call(checkpoint, path, *options) == 2
+        assert "was not written by predict" in capsys.readouterr().err
+
+    def test_an_error_keeps_the_old_result(self, checkpoint, tmp_path, monkeypatch):
+        (path,) = self.photos(tmp_path / "in", "a.png")
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        whole = self.contents(tmp_path / "o")
+
+        def full(*arguments, **options):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, "save", full)
+            assert call(checkpoint, path, "--out", tmp_path / "o") == 2
+        assert self.contents(tmp_path / "o") == whole
+
+
 class TestRefusals:
     def line(self, capsys, *arguments):
         assert call(*arguments) == 2
@@ -559,14 +734,17 @@ class TestRefusals:
     def test_folder_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
         (tmp_path / "file").touch()
         line = self.line(capsys, checkpoint, album, "--out", tmp_path / "file")
-        assert f"--out {tmp_path / 'file'}: cannot be written" in line
+        assert f"{tmp_path / 'file'}: is a file; name a folder" in line
 
-    def test_picture_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path):
+    def test_picture_that_cannot_be_written(self, capsys, checkpoint, album, tmp_path, monkeypatch):
+        def full(*arguments):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
         boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 180, 100, 220, 140))
-        (tmp_path / "o" / "a.png.png").mkdir(parents=True)
+        monkeypatch.setattr(Image.Image, "save", full)
         arguments = ["--boxes", boxes, "--out", tmp_path / "o"]
         line = self.line(capsys, checkpoint, album / "a.png", *arguments)
-        assert "a.png.png: cannot be written" in line
+        assert "a.png.png: cannot be written (No space left on device)" in line
 
     def test_which_step(self, checkpoint):
         with pytest.raises(InputError, match="which='bst': one of best, latest"):

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.pipeline import BoxRule, Crop
-from jaxalign.prediction.predictor import Predictor, fitting_size
+from jaxalign.prediction.predictor import LEAST, Predictor, fitting_batch, fitting_size
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from jaxalign.systems.interface import System
@@ -43,6 +44,43 @@ def test_flip_test_mirrors_points_and_order_back(side):
     expected = (order + order[list(IBUG68.flip)]) / 2
     np.testing.assert_allclose(both[..., 1] - plain[:, :1, 1], np.tile(expected, (4, 1)), atol=1e-4)
     np.testing.assert_allclose(score, np.tile(expected / 100, (4, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 8, 32, 48, 64, 10**6, 10**15])
+@pytest.mark.parametrize("faces", [0, 1, 6, 33, 5000])
+def test_a_batch_is_no_larger_than_the_faces_need(batch, faces):
+    for size in (32, 64):
+        rows = fitting_batch(Centroid(), size, batch, faces)
+        assert rows <= max(LEAST, 2 * faces) and rows % 4 == 0  # four devices in the tests
+        assert rows <= batch + 3
+        if size == 32 and batch <= LEAST:
+            assert rows >= batch
+
+
+@dataclass(frozen=True)
+class Broken(System):
+    """A point of one face is no number."""
+
+    size: int = 32
+    scores: bool = False
+
+    def predict(self, variables, images):
+        wrong = jnp.where(images[:, 0, 0, 0] > 9, jnp.nan, 1.0)
+        points = jnp.ones((len(images), 68, 2))
+        if self.scores:
+            return points, jnp.broadcast_to(wrong[:, None], (len(images), 68))
+        return points * wrong[:, None, None], jnp.ones((len(images), 68))
+
+
+@pytest.mark.parametrize("scores", [False, True])
+def test_what_is_no_number_is_refused(scores):
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    predictor = Predictor(Broken(scores=scores))
+    predictor({}, images)
+    images[2] = 10
+    predictor({}, images, slice(2))  # the others fill the batch
+    with pytest.raises(InputError, match="not finite numbers: its weights are damaged"):
+        predictor({}, images)
 
 
 @dataclass(frozen=True)

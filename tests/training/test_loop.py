@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,104 @@ def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
         (tmp_path / "recipe.json").write_text(text)
         with pytest.raises(checkpoints.InputError, match="differs from the recipe"):
             Run(*arguments, benchmark="ibug_300w", resume=True)
+
+
+@pytest.mark.heavy
+def test_a_second_process_is_refused_and_harms_nothing(uninterrupted, tmp_path, data_300w):
+    """In a folder whose name looks like a pattern."""
+    run = tmp_path / "run[1]*"
+    process = command(tmp_path, data_300w, run)
+    wait_for_step(process, run, 1)
+    process.send_signal(signal.SIGSTOP)  # so that it is there while the others come
+    for second in [command(tmp_path, data_300w, run, *more) for more in ([], ["--resume"])]:
+        _, errors = second.communicate(timeout=300)
+        assert second.returncode == 2 and "Traceback" not in errors
+        assert f"{run}: is in use by process {process.pid} on host " in errors.splitlines()[-1]
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert lines(run) == lines(uninterrupted)
+    for which in ("best", "latest"):
+        a, b = (checkpoints.load(folder, which)[1] for folder in (run, uninterrupted))
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    assert not (run / "lock").exists()
+
+
+class TestResumedUnderOtherCircumstances:
+    @pytest.fixture
+    def arguments(self, train, test, tmp_path):
+        """Those of a run that saved its first state as step 3, and ended."""
+        faces = [train[0], train[1], train[2], train[0]]
+        run = Run(small_recipe(), faces, test, tmp_path, benchmark="ibug_300w")
+        state = run.state.replace(step=run.state.step + 3)
+        run.checkpoints.save(state, run.recipe, 0.1, 0.0, run.about)
+        run.checkpoints.close()
+        run._release()
+        return small_recipe(), faces, test, tmp_path
+
+    def refusal(self, *arguments):
+        with pytest.raises(checkpoints.InputError) as error:
+            Run(*arguments, benchmark="ibug_300w", resume=True)
+        (line,) = str(error.value).splitlines()
+        assert sorted(p.name for p in arguments[3].iterdir()) == ["checkpoints", "recipe.json"]
+        return line
+
+    def test_with_the_same_faces(self, arguments):
+        run = Run(*arguments, benchmark="ibug_300w", resume=True)
+        assert run.step == 3 and not run.opening
+
+    def test_with_other_faces(self, arguments):
+        recipe, faces, val, workdir = arguments
+        more = [*faces, faces[0]]
+        line = self.refusal(recipe, more, val, workdir)
+        assert f"{workdir}: its run had 4 faces to train on, and now there are 5; " in line
+        line = self.refusal(recipe, faces[::-1], val, workdir)
+        assert "its run had 4 faces to train on, and now there are others, or in another" in line
+        line = self.refusal(recipe, [*faces[:3], faces[1]], val, workdir)
+        assert "its run had 4 faces to train on, and now there are others, or in another" in line
+        line = self.refusal(recipe, faces, faces[:2], workdir)
+        assert f"its run had {len(val)} faces to validate on, and now there are 2; prepare" in line
+
+    def test_with_other_devices_or_versions(self, arguments, monkeypatch):
+        monkeypatch.setattr("jaxalign.parallel.devices", lambda: "4 x TPU (v9)")
+        monkeypatch.setattr("jaxalign.__version__", "99.0")
+        one, other = Run(*arguments, benchmark="ibug_300w", resume=True).opening
+        assert one.startswith("resumed with jaxalign 99.0, where it was ")
+        assert other.startswith("resumed with devices 4 x TPU (v9), where it was ")
+
+    def test_with_what_says_nothing_of_them(self, arguments):
+        """As an older version's."""
+        (record,) = arguments[3].glob("checkpoints/*/record/metadata")
+        shutil.rmtree(record.parent)
+        recipe, faces, val, workdir = arguments
+        assert Run(recipe, faces[::-1], val, workdir, benchmark="ibug_300w", resume=True).step == 3
+
+    @pytest.mark.parametrize("text", [b"\xff", b"[" * 100_000, b'{"system": 5}'])
+    def test_where_recipe_json_is_damaged(self, text, arguments):
+        """The steps have it, whole; before any, there is nothing to compare with."""
+        stored = arguments[3] / "recipe.json"
+        whole = stored.read_bytes()
+        stored.write_bytes(text)
+        assert Run(*arguments, benchmark="ibug_300w", resume=True).step == 3
+        assert stored.read_bytes() == whole
+        other = replace(arguments[0], training=replace(arguments[0].training, seed=7))
+        assert "differs from the recipe" in self.refusal(other, *arguments[1:])
+        for step in (arguments[3] / "checkpoints").iterdir():
+            shutil.rmtree(step)
+        stored.write_bytes(text)
+        assert "differs from the recipe" in self.refusal(*arguments)
+
+    def test_while_it_still_runs(self, arguments):
+        run = Run(*arguments, benchmark="ibug_300w", resume=True)
+        unfinished = arguments[3] / "checkpoints/9.orbax-checkpoint-tmp"
+        unfinished.mkdir()
+        for resume in (True, False):
+            with pytest.raises(checkpoints.InputError, match=f"in use by process {os.getpid()} on"):
+                Run(*arguments, benchmark="ibug_300w", resume=resume)
+        assert unfinished.is_dir()
+        run._release()
+        Run(*arguments, benchmark="ibug_300w", resume=True)
+        assert not unfinished.exists()
 
 
 @pytest.mark.heavy

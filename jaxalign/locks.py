@@ -1,0 +1,72 @@
+"""A folder that one process at a time may write into, and who that is."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
+
+
+try:
+    import fcntl
+except ImportError:  # where there is none, nothing is held
+    fcntl = None
+
+FILE = "lock"
+
+
+class Lock:
+    """The folder is this process's until `release`, or until the process ends in whatever way: the
+    system holds the lock, and the file FILE in the folder says who has it.
+
+    `left` is what a file says that a killed process left, "" where there was none. On a file system
+    without locks nothing is held. Makes the folder. Errors: InputError, where another holds it or
+    it cannot be written into; `instead` ends its line.
+    """
+
+    def __init__(self, folder: Path, instead: str):
+        self.path = folder / FILE
+        while True:
+            with readable_errors(folder, instead):
+                folder.mkdir(parents=True, exist_ok=True)
+                self.file = self.path.open("a+", encoding="utf-8", errors="replace")
+            self.file.seek(0)
+            self.left = " ".join(self.file.read(500).split())
+            if not _locked(self.file):
+                self.file.close()
+                raise InputError(
+                    f"{folder}: is in use by {self.left or 'another process'}; wait for its end, "
+                    f"or {instead}"
+                )
+            if _is(self.file, self.path):  # else its last holder removed it in between
+                break
+            self.file.close()
+        self.file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self.file.write(f"process {os.getpid()} on host {socket.gethostname()} since {since}\n")
+        self.file.flush()
+
+    def release(self):
+        if not self.file.closed:
+            self.path.unlink(missing_ok=True)
+            self.file.close()
+
+
+def _locked(file):
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        pass
+    return True
+
+
+def _is(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
