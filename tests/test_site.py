@@ -48,21 +48,25 @@ def documented(site):
     return {line.split()[0] for line in lines}
 
 
+def body(module):
+    """The statements of a module."""
+    file = importlib.import_module(module).__file__
+    assert file
+    return ast.parse(Path(file).read_text(encoding="utf-8")).body
+
+
 def public(module):
     """Names without underscore that a module defines: functions, classes and constants. Those of
     the package itself are what it exports."""
     if module == "jaxalign":
         return set(jaxalign.__all__)
-    file = importlib.import_module(module).__file__
-    assert file
     found = set()
-    for node in ast.parse(Path(file).read_text(encoding="utf-8")).body:
+    for node in body(module):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            each = [one for target in targets for one in getattr(target, "elts", [target])]
-            found |= {one.id for one in each if isinstance(one, ast.Name)}
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
     return {name for name in found if not name.startswith("_")}
 
 
@@ -98,6 +102,13 @@ def test_pages_are_whole(site):
         place = page.removeprefix("docs/").removesuffix(".md").removesuffix("index")
         assert (site / place / "index.html").is_file(), page
     assert "astronaut_points.png" in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_names_are_assigned_singly():
+    """Of `A, B = 1, 2` the build of the reference sees neither: two lines then."""
+    for module in LISTED:
+        targets = [target for node in body(module) for target in getattr(node, "targets", ())]
+        assert not any(isinstance(target, ast.Tuple) for target in targets), module
 
 
 def test_modules_that_others_use_are_in_the_reference():
