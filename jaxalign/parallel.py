@@ -4,8 +4,10 @@ The state is replicated, batches are split over the local devices, everything re
 or gathered over the axis inside the step, so results carry no device axis.
 """
 
+import math
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -87,12 +89,37 @@ def check_batch(batch: int):
         )
 
 
+def check_memory(shapes, remedy: str):
+    """InputError where arrays of these shapes need more memory than a device has, or, where it does
+    not say, than the machine has."""
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    stats = jax.local_devices()[0].memory_stats() or {}
+    there = stats.get("bytes_limit", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    if needed > there:
+        raise InputError(
+            f"weights, optimiser states and one batch of photos need {needed / 2**30:,.1f} GiB, of "
+            f"{there / 2**30:,.1f} GiB there are; {remedy}"
+        )
+
+
 def training(step):
     """step(state, batch) -> (state, metrics), with AXIS bound, on all devices of all hosts.
 
     The state is donated; batches as `split` makes them.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+
+
+def agreed(number: int):
+    """The largest of the hosts' numbers, on every host; on its way, int() waits for it."""
+    if jax.process_count() == 1:
+        return number
+    return _largest(np.full(jax.local_device_count(), number, np.int32))
+
+
+@partial(jax.pmap, axis_name=AXIS, out_axes=None)
+def _largest(number):
+    return jax.lax.pmax(number, AXIS)
 
 
 def reduction(reduce):
