@@ -79,12 +79,12 @@ def _initialize():
     jax.distributed.initialize(address, count, index)
 
 
-def check_batch(batch: int):
-    """InputError where `batch` faces do not divide over all devices."""
-    if batch % jax.device_count():
-        count = jax.device_count()
+def check_batch(batch: int, parts: int = 1):
+    """InputError where `batch` faces do not divide over all devices, in so many parts each."""
+    if batch % (count := jax.device_count() * parts):
+        into = f", in {parts} parts each" if parts > 1 else ""
         raise InputError(
-            f"training.batch={batch} does not divide over {count} devices; "
+            f"training.batch={batch} does not divide over {jax.device_count()} devices{into}; "
             f"use --set training.batch={-(-batch // count) * count}"
         )
 

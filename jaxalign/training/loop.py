@@ -105,7 +105,7 @@ class Run:
         self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
-        parallel.check_batch(recipe.training.batch)
+        parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         if not len(train):
             raise InputError(f"{recipe.data.train}: no faces to train on")
         if recipe.training.patience and not len(val):
@@ -348,6 +348,7 @@ class Run:
             first=first,
             seed=training.seed,
             ema=training.ema,
+            accumulate=training.accumulate,
         )
         return parallel.training(step)
 
