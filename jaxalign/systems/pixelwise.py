@@ -96,6 +96,7 @@ class PixelWise(System):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32, width=1, top=1, stages=1)
+        self.check_most(stages=32)
         self.check_choices(
             method=(*REGRESSION, *HEATMAPS),
             output=("pixels", "eighths"),

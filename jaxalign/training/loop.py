@@ -105,7 +105,7 @@ class Run:
         self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
-        parallel.check_batch(recipe.training.batch)
+        parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         if not len(train):
             raise InputError(f"{recipe.data.train}: no faces to train on")
         if recipe.training.patience and not len(val):
@@ -119,7 +119,18 @@ class Run:
         self.protocol = protocol_for(benchmark, self.system.points)
         self.normaliser = self.protocol.normaliser  # of the validation NME
         self.predictor = Predictor(self.system)
-        self.stop_signal, self.opening = None, []
+        training, side = recipe.training, self.system.size
+        self.create = partial(
+            states.create,
+            self.system,
+            self.stretches[0].phase,
+            training.seed,
+            bool(training.ema),
+        )
+        photos = training.batch // jax.device_count(), side, side, 3
+        shapes = jax.eval_shape(self.create), jax.ShapeDtypeStruct(photos, np.uint8)
+        parallel.check_memory(shapes, "make the system or training.batch smaller")
+        self.stop_signal, self.asked, self.opening = 0, 0, []
         self._open(resume)
 
     def _open(self, resume):
@@ -161,26 +172,17 @@ class Run:
         with readable_errors(stored, "name another --workdir"), whole(stored) as file:
             file.write(f"{json_text(to_json(self.recipe), indent=2)}\n".encode())
 
-        training = self.recipe.training
-        create = partial(
-            states.create,
-            self.system,
-            self.stretches[0].phase,
-            training.seed,
-            bool(training.ema),
-        )
-
         def like_at(step):
             if step > self.last:
                 raise InputError(f"step {step} lies behind the last of the run, {self.last}")
-            like = jax.eval_shape(create)
+            like = jax.eval_shape(self.create)
             phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
             optimizers = jax.eval_shape(partial(states.start_optimizers, phase), like.params)
             return like.replace(optimizers=optimizers)
 
         state, lines = self.checkpoints.resume(like_at)
         if state is None:
-            state = self._started(jax.jit(create)())
+            state = self._started(jax.jit(self.create)())
         self.opening += lines
         self.state = parallel.replicate(state)
         self.step = self.checkpoints.latest() or 0
@@ -273,6 +275,13 @@ class Run:
     def _stop(self, number, frame):
         self.stop_signal = number
 
+    def _stopping(self):
+        """The signal that the run is to stop by behind this step, 0: none. One that any host was
+        sent stops them all at the same step, the next: what hosts agree on is looked at a step
+        later, as losses are, so that no device waits."""
+        before, self.asked = self.asked, parallel.agreed(self.stop_signal)
+        return int(before) if jax.process_count() > 1 else self.stop_signal
+
     def _run_stretch(self, stretch):
         """Per step, in this order: update; look at the *previous* step's loss, while the device
         works on this one; then log, validate, save. Validation and saving look at the present
@@ -300,9 +309,9 @@ class Run:
             if self.on_step:
                 self.on_step(self)
 
-            done = self.step == self.last
+            done, stop = self.step == self.last, self._stopping()
             evaluating = self.step % evaluate_every == 0 or done
-            saving = self.step % save_every == 0 or evaluating or self.stop_signal
+            saving = self.step % save_every == 0 or evaluating or stop
             if self.step % training.log_steps == 0 or saving:
                 self._check(*previous)
                 numbers = {k: float(v) for k, v in metrics.items() if k != "per_face"}
@@ -311,9 +320,9 @@ class Run:
                 self.log.show(loss=numbers["loss"])
             if saving:
                 self._save(phase, evaluating, mean_loss)
-            if self.stop_signal:
-                self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
-                raise SystemExit(128 + self.stop_signal)
+            if stop:
+                self.log.say(f"stopped by signal {stop}; saved step {self.step}")
+                raise SystemExit(128 + stop)
             if evaluating and self._out_of_patience(stretch):
                 return
 
@@ -339,6 +348,7 @@ class Run:
             first=first,
             seed=training.seed,
             ema=training.ema,
+            accumulate=training.accumulate,
         )
         return parallel.training(step)
 
