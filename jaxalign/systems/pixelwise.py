@@ -29,7 +29,8 @@ from jaxalign.systems.interface import Objective, Phase, System, forward, init_n
 from jaxalign.systems.pixelwise_networks import DAN, Direct, Discriminator, Heatmaps
 
 
-REGRESSION, HEATMAPS = ("direct", "dan"), ("distribution", "heatmap_regression", "pwc", "hybrid")
+REGRESSION = ("direct", "dan")
+HEATMAPS = ("distribution", "heatmap_regression", "pwc", "hybrid")
 CUT = 4  # sigmas from a point at which its Gaussian ends: 12 pixels
 NEVER = -1e9  # the logit of a class that no pixel takes
 
