@@ -6,7 +6,7 @@ import math
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -16,16 +16,17 @@ import jaxalign
 from jaxalign import parallel, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
-from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import headed
+from jaxalign.evaluation.truth import Truth, truth_of
 from jaxalign.folders import readable_errors, sweep, whole
 from jaxalign.locks import Lock
 from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
-from jaxalign.prediction.predictor import Predictor
+from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
 from jaxalign.records import json_text
 from jaxalign.samples import Sample
+from jaxalign.sources import Every
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
 from jaxalign.training import state as states
@@ -237,6 +238,11 @@ class Run:
         ema = jax.tree.map(np.array, variables["params"]) if state.ema else {}
         return state.replace(**variables, ema=ema)
 
+    @cached_property
+    def truth(self) -> Truth:
+        """Of the faces that are validated on."""
+        return truth_of(self.val_faces, "what is validated on", self.system.points)
+
     def _stretch_at(self, step):
         return next(s for s in self.stretches if step < s.last)
 
@@ -420,17 +426,18 @@ class Run:
 
 def nme_and_low_score(run: Run) -> tuple[float, float]:
     """The NME of a run's present weights on its `val_faces`, and the score that 99 % of them
-    reach."""
-    data = run.recipe.data
-    results = predict_source(
+    reach. Each host predicts a share of the faces."""
+    faces, data = run.val_faces, run.recipe.data
+    found = predict_faces(
         run.predictor,
         parallel.to_host(run.state.variables()),
-        run.val_faces,
+        Every(faces, jax.process_index(), jax.process_count()),
         data.crop,
         batch=run.recipe.training.batch,
         threads=data.threads,
     )
-    assert results.score is not None  # a predictor gives scores
+    results = run.truth.with_predictions(*(parallel.gathered(part, len(faces)) for part in found))
     run.normaliser = headed(run.protocol, results).normaliser
     nme = float(np.mean(results.nme(run.normaliser)))
+    assert results.score is not None  # a predictor gives scores
     return nme, float(np.quantile(results.score.mean(1), 0.01))

@@ -59,8 +59,17 @@ def assert_equal_runs(one, other):
     assert a.files == b.files
     for name in a.files:
         np.testing.assert_allclose(a[name], b[name], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(*map(validated, (one, other)), rtol=1e-5)
     assert print_table(summary(one)) == print_table(summary(other))
     assert summary(one)["rows"][-1]["faces"] == 9
+
+
+def validated(out):
+    """The NMEs in training: of three epochs."""
+    rows = map(json.loads, (out / "run" / "metrics.jsonl").read_text().splitlines())
+    nmes = [row["val_nme"] for row in rows if "val_nme" in row]
+    assert len(nmes) == 3
+    return nmes
 
 
 def summary(out):
