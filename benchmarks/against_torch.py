@@ -194,14 +194,7 @@ def whole_training(recipe: Recipe, batch: DeviceBatch[np.ndarray]) -> Call:
     system, training = recipe.system, recipe.training
     phase = system.phases[-1]
     objective = phase.cycle[-1]
-    step = partial(
-        states.train_step,
-        objective=objective,
-        rate=objective.optimizer.rate_at(100, 1000),
-        first=0,
-        seed=training.seed,
-        ema=training.ema,
-    )
+    step = states.step_of(training, objective, objective.optimizer.rate_at(100, 1000), 0)
     create = partial(states.create, system, phase, training.seed, bool(training.ema))
     state = jax.jit(create)()
     split = partial(jax.tree.map, parallel.split)

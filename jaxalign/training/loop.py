@@ -129,8 +129,9 @@ class Run:
             bool(training.ema),
         )
         photos = training.batch // jax.device_count(), side, side, 3
-        shapes = jax.eval_shape(self.create), jax.ShapeDtypeStruct(photos, np.uint8)
-        parallel.check_memory(shapes, "make the system or training.batch smaller")
+        self.like = jax.eval_shape(self.create)
+        needed = self.like, jax.ShapeDtypeStruct(photos, np.uint8)
+        parallel.check_memory(needed, "make the system or training.batch smaller")
         self.stop_signal, self.asked, self.opening = 0, 0, []
         self._open(resume)
 
@@ -176,10 +177,9 @@ class Run:
         def like_at(step):
             if step > self.last:
                 raise InputError(f"step {step} lies behind the last of the run, {self.last}")
-            like = jax.eval_shape(self.create)
             phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
-            optimizers = jax.eval_shape(partial(states.start_optimizers, phase), like.params)
-            return like.replace(optimizers=optimizers)
+            optimizers = jax.eval_shape(partial(states.start_optimizers, phase), self.like.params)
+            return self.like.replace(optimizers=optimizers)
 
         state, lines = self.checkpoints.resume(like_at)
         if state is None:
@@ -346,17 +346,7 @@ class Run:
         return True
 
     def _update(self, objective, rate, first):
-        training = self.recipe.training
-        step = partial(
-            states.train_step,
-            objective=objective,
-            rate=rate,
-            first=first,
-            seed=training.seed,
-            ema=training.ema,
-            accumulate=training.accumulate,
-        )
-        return parallel.training(step)
+        return parallel.training(states.step_of(self.recipe.training, objective, rate, first))
 
     def _batches(self, stretch):
         data, training = self.recipe.data, self.recipe.training

@@ -9,6 +9,7 @@ import optax
 from flax import struct
 
 from jaxalign.layers.norm import AXIS
+from jaxalign.recipe import Training
 from jaxalign.samples import DeviceBatch
 from jaxalign.systems.interface import Objective, Phase, System
 
@@ -136,6 +137,19 @@ def train_step(
     )
     metrics = {"loss": loss, **parts, "grad_norm": optax.tree.norm(grads)}
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
+
+
+def step_of(training: Training, objective: Objective, rate, first: int):
+    """The train_step of an objective under a recipe's `training`: of a state and a batch alone."""
+    return partial(
+        train_step,
+        objective=objective,
+        rate=rate,
+        first=first,
+        seed=training.seed,
+        ema=training.ema,
+        accumulate=training.accumulate,
+    )
 
 
 def _summed(gradients, batch_stats, parts):
