@@ -25,7 +25,6 @@ of PyTorch what it allocated at most.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -50,6 +49,7 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.optimizers import kernels
 from jaxalign.prediction.predictor import Predictor
 from jaxalign.recipe import Recipe
+from jaxalign.records import json_text
 from jaxalign.samples import ATTRIBUTES, DeviceBatch
 from jaxalign.systems import TAB, Integral, PixelWise, PropagationNet
 from jaxalign.systems.interface import DTYPES, SingleNetwork, System, forward, normalise
@@ -194,14 +194,7 @@ def whole_training(recipe: Recipe, batch: DeviceBatch[np.ndarray]) -> Call:
     system, training = recipe.system, recipe.training
     phase = system.phases[-1]
     objective = phase.cycle[-1]
-    step = partial(
-        states.train_step,
-        objective=objective,
-        rate=objective.optimizer.rate_at(100, 1000),
-        first=0,
-        seed=training.seed,
-        ema=training.ema,
-    )
+    step = states.step_of(training, objective, objective.optimizer.rate_at(100, 1000), 0)
     create = partial(states.create, system, phase, training.seed, bool(training.ema))
     state = jax.jit(create)()
     split = partial(jax.tree.map, parallel.split)
@@ -446,7 +439,7 @@ def _print(arguments):
             for line in table(name, _rows(name, recipe, arguments, done)):
                 print(line, flush=True)
                 if arguments.out:
-                    text = json.dumps(about | {"rows": done}, indent=1)
+                    text = json_text(about | {"rows": done}, indent=1)
                     arguments.out.write_text(text + "\n", encoding="utf-8")
 
 

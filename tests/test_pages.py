@@ -74,7 +74,7 @@ def test_the_readme_is_short():
 def test_the_first_screen(drawn, monkeypatch, capsys):
     """Five lines from the import to the points of the portrait in examples/."""
     example = python_of(SCREEN)
-    assert example == python_of(PAGES["docs/start.md"])
+    assert example == python_of(PAGES["docs/start.md"]) == python_of(PAGES["docs/index.md"])
     assert len([line for line in example.splitlines() if line]) == 5
     monkeypatch.chdir(ROOT)
     names = {}
@@ -147,7 +147,7 @@ def test_links_lead_to_what_there_is(page):
 
 
 def test_every_page_is_listed():
-    for index in ("docs/index.md", "docs/results/index.md"):
+    for index in sorted(page for page in PAGES if re.fullmatch("docs/(.*/)?index.md", page)):
         folder = (ROOT / index).parent
         listed = {place for place in re.findall(r"\]\(([^)#]+)", PAGES[index])}
         pages = {path.name for path in folder.glob("*.md")} - {"index.md"}

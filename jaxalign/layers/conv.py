@@ -27,8 +27,11 @@ class Pointwise(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        kernel = self.param("kernel", self.kernel_init, (1, 1, x.shape[-1], self.features))
-        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
+        shape = 1, 1, x.shape[-1], self.features
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = jnp.matmul(x[:, :: self.strides, :: self.strides], kernel[0, 0])
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)

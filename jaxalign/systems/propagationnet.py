@@ -177,6 +177,7 @@ class PropagationNet(SingleNetwork):
         super().__post_init__()
         self.check_multiples(size=STRIDE * 16, channels=8)
         self.check_least(stacks=1, convolutions=1, beta=0, cut=0)
+        self.check_most(stacks=32, convolutions=32)
         self.check_choices(
             block=BLOCKS,
             pool=("average", "max"),
