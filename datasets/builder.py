@@ -6,6 +6,7 @@ once for every split. What it writes is an ordinary TFDS data set all the same.
 """
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -26,6 +27,7 @@ from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check
 from jaxalign.datasets.index import Index, IndexWriter, read_index
 from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
+from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 
@@ -38,10 +40,12 @@ SHARD_BYTES, SHARD_FACES = 2**28, 10_000
 class BadFaces(InputError):
     """Some faces cannot be used; `faces` lists them."""
 
-    def __init__(self, faces: list[Bad]):
+    def __init__(self, faces: list[Bad], root: Path | None):
+        # The root, too: a face inside a larger file is told by its id alone.
+        where = f" in {root}" if root else ""
         super().__init__(
-            f"{len(faces)} bad faces (first: {faces[0].path}: {faces[0].reason}); nothing was "
-            "built. Mend or remove these files, or leave the faces out with --skip-bad"
+            f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "
+            "was built. Mend or remove these files, or leave the faces out with --skip-bad"
         )
         self.faces = faces
 
@@ -72,6 +76,17 @@ class Split:
     reduction: Reduction | None
 
 
+class _Info(tfds.core.DatasetInfo):
+    """What is known of a data set from its own files alone.
+
+    TFDS would look for it in Google's bucket, for which it leaves an empty folder in the system's
+    temporary one.
+    """
+
+    def initialize_from_bucket(self):
+        pass
+
+
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
     """TFDS builder of one benchmark under one set of options."""
 
@@ -90,7 +105,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def _info(self):
         sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
         box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self.benchmark.instructions,
             citation=self.benchmark.citation,
@@ -145,7 +160,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
-            raise BadFaces(self.bad)
+            raise BadFaces(self.bad, self.root)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
         self.finish(writers)
@@ -163,7 +178,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
 
 
 class _SplitWriter:
-    """Appends faces to the shards of one split."""
+    """Appends faces to the shards of one split. Errors: OSError where they cannot be written."""
 
     def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
@@ -176,8 +191,15 @@ class _SplitWriter:
         return self
 
     def __exit__(self, *error):
-        if self.file:
-            self.file.close()
+        self.close()
+
+    @contextlib.contextmanager
+    def _errors(self):
+        try:
+            yield
+        except RuntimeError as error:  # array_record's, of a full disk
+            reason = str(error).partition("; writing")[0]
+            raise OSError(errno.EIO, reason, os.fspath(self._unnamed())) from None
 
     def write(self, face: Face) -> None:
         smaller = reduced(face, self.most)
@@ -193,25 +215,32 @@ class _SplitWriter:
     def append(self, encoded: bytes) -> None:
         """Writes a record, into another shard where the last one is full."""
         full = self.file and (self.faces[-1] >= SHARD_FACES or self.sizes[-1] >= SHARD_BYTES)
-        if self.file is None or full:
-            if self.file:
-                self.file.close()
-            path = self._unnamed(len(self.faces))
-            self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
+        if full:
+            self.close()
+        if self.file is None:
             self.faces.append(0)
             self.sizes.append(0)
-        self.file.write(encoded)
+            with self._errors():
+                self.file = ArrayRecordWriter(os.fspath(self._unnamed()), "group_size:1")
+        with self._errors():
+            self.file.write(encoded)
         self.faces[-1] += 1
         self.sizes[-1] += len(encoded)
 
-    def _unnamed(self, shard):
+    def _unnamed(self, shard=-1):
+        """Where a shard (-1: the last one) is written before it is known how many there are."""
+        shard %= len(self.faces)
         return self.template.sharded_filepath(shard_index=shard, num_shards=99_999)
+
+    def close(self):
+        file, self.file = self.file, None
+        if file:
+            with self._errors():
+                file.close()
 
     def name_shards(self):
         """Ends the writing: the shards get their names, which say how many there are."""
-        assert self.file is not None  # a writer is made for its first face
-        self.file.close()
-        self.file = None
+        self.close()
         for shard in range(len(self.faces)):
             path = self.template.sharded_filepath(shard_index=shard, num_shards=len(self.faces))
             self._unnamed(shard).rename(path)
@@ -262,35 +291,51 @@ def build(
 
     `max_face`: split -> pixels, as reduction.limits makes them (default: the benchmark's own).
     It is written aside and moved into place once whole, so a build that fails or is killed leaves
-    no data set, and an older one stays as it was until the new one is complete.
-    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, or for a data set that is
-    already there unless `overwrite`.
+    no data set, and an older one stays as it was until the new one is complete. One process at a
+    time builds it.
+    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, a data set that is already
+    there unless `overwrite`, or one that another process builds.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark, config = benchmark.under(options), benchmark.config(options)
     folder = stored(benchmark, config, data_dir)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
-    if folder.exists() and not overwrite:
-        raise InputError(f"{folder} is already prepared; --overwrite builds it again")
-    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
-    shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
     root = Path(root) if root and benchmark.needs_root else None
+    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
+    work, replaced = aside / "work", aside / "replaced"
+    lock = Lock(aside, instead := "name another --data-dir")
+
+    def tidy():
+        if replaced.exists() and not folder.exists():  # broken off between the two renames below
+            replaced.rename(folder)
+        for left in (work, replaced):
+            shutil.rmtree(left, ignore_errors=True)
+
     try:
+        tidy()  # what a killed build left
+        if folder.exists() and not overwrite:
+            raise InputError(f"{folder} is already prepared; --overwrite builds it again")
         with quiet():
             builder = FacesBuilder(
-                benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=aside
+                benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=work
             )
-            builder.download_and_prepare(download_dir=aside / "downloads")
-        splits = open_splits(benchmark, config, aside)
+            builder.download_and_prepare(download_dir=work / "downloads")
+        splits = open_splits(benchmark, config, work)
         found = {name: len(split.records) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            folder.rename(aside / "replaced")
-        stored(benchmark, config, aside).rename(folder)
+            folder.rename(replaced)
+        stored(benchmark, config, work).rename(folder)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+        raise InputError(f"{reason}; nothing was built: make room, or {instead}") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        tidy()
+        lock.release()
+        with contextlib.suppress(OSError):  # another build may have begun
+            aside.rmdir()
     reductions = {name: split.reduction for name, split in splits.items() if split.reduction}
     return Built(folder, found, builder.bad, builder.noticed, reductions)
 

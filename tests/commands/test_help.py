@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from benchmarks import (
+    against_torch,
     boundaries,
     cross_validation,
     decoding,
@@ -19,6 +20,7 @@ from benchmarks import (
     paper_size,
     parity,
     prediction,
+    robustness,
     rooms,
     shifts,
 )
@@ -27,6 +29,7 @@ from tests.helpers import ROOT
 
 
 BENCHMARKS = (
+    against_torch,
     boundaries,
     cross_validation,
     decoding,
@@ -39,6 +42,7 @@ BENCHMARKS = (
     paper_size,
     parity,
     prediction,
+    robustness,
     rooms,
     shifts,
 )
