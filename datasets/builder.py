@@ -34,7 +34,8 @@ from jaxalign.schemes import SCHEMES
 
 # A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
 # its shard, and keeps some 50 bytes in memory for every one.
-SHARD_BYTES, SHARD_FACES = 2**28, 10_000
+SHARD_BYTES = 2**28
+SHARD_FACES = 10_000
 
 
 class BadFaces(InputError):

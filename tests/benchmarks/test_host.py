@@ -19,7 +19,7 @@ def test_recipes_and_what_is_refused(data_300w, capsys):
     options = ["--data", "ibug_300w/train", "--data-dir", str(data_300w)]
     recipe = ["--config", "integral_ibug_300w", "--repeats", "1", "--threads", "1"]
     assert host.main([*options, *recipe]) == 0
-    assert "crops of 128 px" in capsys.readouterr().out
+    assert "crops of 192 px" in capsys.readouterr().out
     for wrong in (["--faces", "0"], ["--threads", "0"], ["--scheme", "mine"]):
         assert host.main([*options, *wrong]) == 2
         assert f"error: {wrong[0]}" in capsys.readouterr().err
