@@ -63,7 +63,8 @@ def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 # Matrices from RGB to RGB: each channel as it is, and all of them the brightness.
-EVERY, LUMA = np.eye(3), np.array([[0.299, 0.587, 0.114]] * 3)
+EVERY = np.eye(3)
+LUMA = np.array([[0.299, 0.587, 0.114]] * 3)
 
 # To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
 LIGHTNESS = (
