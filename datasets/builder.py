@@ -22,7 +22,16 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign.datasets.faces import (
+    Bad,
+    Benchmark,
+    Face,
+    Noticed,
+    Remark,
+    as_bad,
+    check_face,
+    record,
+)
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -122,6 +131,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
+                if isinstance(face, Remark):
+                    self.noticed.remark(face)
+                    continue
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
                 if isinstance(face, Face) and (face.split, face.id) in ids:

@@ -72,7 +72,7 @@ def prepare(
         raise
     _list_bad(built.bad)
     print(_table(benchmark.expected(options), built.found))
-    for what, finding, cases in built.noticed.told():
+    for what, _, finding, cases in built.noticed.told():
         first = f" (first: {cases[0]})" if cases else ""
         print(printable(f"{what}: {finding}{first}"), file=sys.stderr)
     print(f"\nstored in {built.folder}")

@@ -142,11 +142,13 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     Errors: InputError for files that cannot be read, or naming the first unusable face.
     """
     # here, for what all the readers import would slow down every --help
-    from jaxalign.datasets.faces import Bad, check_face, record
+    from jaxalign.datasets.faces import Bad, Remark, check_face, record
     from jaxalign.datasets.image_folder import faces
 
     records = []
     for face in faces(Path(root), scheme=scheme.name, split=split, **options):
+        if isinstance(face, Remark):
+            continue
         face = face if isinstance(face, Bad) else check_face(face) or face
         if isinstance(face, Bad):
             raise InputError(f"{face.path}: {face.reason}; mend it or leave the face out")

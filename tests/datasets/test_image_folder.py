@@ -329,10 +329,16 @@ def test_wrong_annotations_are_named(tmp_path, changes, reason):
     assert bad.path == tmp_path / "faces.json" and bad.reason.startswith(reason)
 
 
-def test_a_face_without_any_label_is_bad(tmp_path):
+def test_a_face_without_any_label(tmp_path):
+    """COCO gives all flags as 0 to what nobody marked; a table has no reason to hold such a row."""
     photos(tmp_path)
     (tmp_path / "faces.json").write_text(json.dumps(coco(keypoints=[0, 0, 0] * 68)))
-    first, second, _ = read(tmp_path)
+    remark, second, _ = read(tmp_path)
+    assert remark.check == "annotations without a labelled point"
+    assert remark.case == "faces.json, annotation 10: a.jpg"
+    assert check_face(second) is None
+    write_csv(tmp_path, table=[["a.jpg", *[""] * 136], rows()[1]])
+    first, second = read(tmp_path, layout="csv")
     assert check_face(first).reason == "nobody labelled a point of ibug68"
     assert check_face(second) is None
 
@@ -350,7 +356,7 @@ def test_wrong_pts_and_missing_photo(tmp_path):
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        ({}, {}, "holds no .pts, .csv, .jsonl or .json files; name the layout"),
+        ({}, {}, "holds no .csv, .json, .jsonl.* files; name the layout"),
         ({"a.csv": "", "b.pts": ""}, {}, "holds pts and csv; name the layout"),
         ({"a.csv": "", "b.csv": ""}, {}, r"holds 2 \*.csv; there must be one"),
         ({"a.csv": ""}, {}, r"a.csv: line 1 must be a header with file or id, x0, y0"),
@@ -359,12 +365,12 @@ def test_wrong_pts_and_missing_photo(tmp_path):
         ({"a.csv": ",".join(HEADER)}, {}, "a.csv: holds no faces"),
         ({"a.csv": b"\xff\xd8\xff"}, {}, "a.csv: not a text file in UTF-8"),
         ({"a.jsonl": ""}, {}, "a.jsonl: holds no faces"),
-        ({"a.json": "{'images': []}"}, {}, r"a.json: not JSON \(Expecting property name"),
-        ({"a.json": "[1]"}, {}, "a.json: not COCO's JSON; it must hold the lists images"),
+        ({"a.json": "{'images': []}"}, {}, r"a.json, line 1: not JSON \(Expecting property name"),
+        ({"a.json": "[1]"}, {}, "a.json: a list, not COCO's JSON or"),
         ({"a.json": '{"images": [1], "annotations": []}'}, {}, "a.json: not COCO's JSON"),
         ({}, {"scheme": "ibug"}, "name the scheme .* there are: ibug68"),
-        ({}, {"base": "2"}, "base=2; it is auto, 0, 1"),
-        ({}, {"layout": "xml"}, "layout=xml; it is auto, pts, csv, jsonl, coco"),
+        ({}, {"base": "2"}, "base=2; it is auto, 0, 0.5, 1"),
+        ({}, {"layout": "xlsx"}, "layout=xlsx; it is auto, pts, csv, jsonl, coco"),
         ({}, {"split": "val"}, "split=val; it is train, test"),
         ({}, {"negative": "hidden"}, "negative=hidden; it is refuse, outside, occluded"),
     ],
