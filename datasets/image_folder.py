@@ -92,7 +92,7 @@ def faces(
     rows = [row for row in found if isinstance(row, Row)]
     names = Names(SCHEMES[scheme], (p.name for row in rows for p in row.named or ()), first)
     asked.folder.expect(rows)
-    found = [_placed(row, names, asked.folder) for row in found]
+    found = [_placed(row, names, asked.folder, kind) for row in found]
     sides = functools.cache(photos.sides)
     if unit == "auto":
         _refuse_percent(root, [one for one in found if isinstance(one, tuple)], sides)
@@ -164,14 +164,14 @@ def _read(kind, files, asked):
             yield row
 
 
-def _placed(row, names, folder):
+def _placed(row, names, folder, kind):
     """(row, its photo or None, why there is none), its points in the scheme's order; or Bad."""
     if not isinstance(row, Row):
         return row
     try:
         row.resolve(names)
     except ValueError as error:
-        return Bad(row.id or row.photo, row.path, f"{row.where}: {error}")
+        return Bad(row.id or row.photo, row.path, f"{row.where}: {error} ({kind.told})")
     return (row, *folder.find(row))
 
 

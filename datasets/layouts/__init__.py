@@ -11,14 +11,35 @@ from xml.etree import ElementTree
 
 from jaxalign import texts
 from jaxalign.datasets.formats import below
-from jaxalign.datasets.layouts import coco, labelme, pts, table
+from jaxalign.datasets.layouts import (
+    coco,
+    cvat,
+    dlib,
+    label_studio,
+    labelme,
+    pts,
+    supervisely,
+    table,
+    via,
+)
 from jaxalign.datasets.layouts.rows import Layout
 from jaxalign.errors import InputError
 
 
 LAYOUTS: dict[str, Layout] = {
     layout.name: layout
-    for layout in (pts.LAYOUT, table.CSV, table.JSONL, coco.LAYOUT, labelme.LAYOUT)
+    for layout in (
+        pts.LAYOUT,
+        table.CSV,
+        table.JSONL,
+        coco.LAYOUT,
+        labelme.LAYOUT,
+        cvat.LAYOUT,
+        dlib.LAYOUT,
+        via.LAYOUT,
+        label_studio.LAYOUT,
+        supervisely.LAYOUT,
+    )
 }
 ANNOTATIONS = "annotations"  # the folder of COCO's own tree that holds its files
 ENOUGH = 20  # files that tell the layout of a folder with one beside each photo
@@ -55,22 +76,32 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
     if name != "auto":
         layout = LAYOUTS[name]
         return layout, _files(root, layout)
-    found, other = {}, []
+    found, other, unreadable = {}, [], []
     if any(path.suffix.lower() == ".pts" for path in below(root)):
         found["pts"] = []
-    for path in _candidates(root):
-        held = document(path)
-        kinds = [one for one in LAYOUTS.values() if fits(one, path, held)]
-        for one in kinds:
-            found.setdefault(one.name, []).append(path)
-        if not kinds:
-            other.append(path)
+    for stage in _stages(root):
+        for path in stage:
+            try:
+                held = document(path)
+            except InputError as error:
+                unreadable.append(error)
+                continue
+            kinds = [one for one in LAYOUTS.values() if fits(one, path, held)]
+            for one in kinds:
+                found.setdefault(one.name, []).append(path)
+            if not kinds:
+                other.append(path)
+        if found:
+            break
     if len(found) == 1:
         layout = LAYOUTS[next(iter(found))]
         return layout, _files(root, layout)
     choice = f"--set layout={'|'.join(LAYOUTS)}"
     if found:
-        raise InputError(f"{root}: holds {' and '.join(found)}; name the layout: {choice}")
+        names = " and ".join(name for name in LAYOUTS if name in found)
+        raise InputError(f"{root}: holds {names}; name the layout: {choice}")
+    if unreadable:
+        raise unreadable[0]
     if other:
         kinds = [one.what for one in LAYOUTS.values() if other[0].suffix.lower() in one.endings]
         raise InputError(
@@ -98,17 +129,15 @@ def _told(held):
     return "a list" if isinstance(held, list) else "a single value"
 
 
-def _candidates(root) -> Iterator[Path]:
+def _stages(root) -> Iterator[list[Path]]:
     """The files that may show the layout: right in the folder, or else in `annotations`, or else
     some anywhere below. Hidden ones are passed over (macOS leaves such in archives)."""
     endings = {ending for one in LAYOUTS.values() for ending in one.endings} - {".pts"}
     for folder in (root, root / ANNOTATIONS):
-        if folder.is_dir() and (files := _inside(folder, endings)):
-            singles = [path for path in files if path.suffix.lower() != ".json"]
-            yield from singles
-            yield from [path for path in files if path not in singles][:ENOUGH]
-            return
-    yield from [p for p in below(root) if p.suffix.lower() in endings and p.is_file()][:ENOUGH]
+        files = _inside(folder, endings) if folder.is_dir() else []
+        many = [path for path in files if path.suffix.lower() == ".json"][ENOUGH:]
+        yield [path for path in files if path not in many]
+    yield [p for p in below(root) if p.suffix.lower() in endings and p.is_file()][:ENOUGH]
 
 
 def _inside(folder, endings):
@@ -123,7 +152,8 @@ def _inside(folder, endings):
 def _files(root, layout):
     """The files of a layout: beside each photo, or one, or, of COCO's, one a split."""
     if layout.beside:
-        return sorted(path for path in below(root) if path.suffix.lower() in layout.endings)
+        paths = [path for path in below(root) if path.suffix.lower() in layout.endings]
+        return sorted(path for path in paths if path.name not in layout.aside)
     found = _inside(root, layout.endings)
     if not found and (root / ANNOTATIONS).is_dir():
         found = _inside(root / ANNOTATIONS, layout.endings)

@@ -28,7 +28,8 @@ class Folder:
     def expect(self, rows: Iterable[Row]) -> None:
         """Takes note of the names that will be asked for."""
         for row in rows:
-            self._given[_bare(row.photo)].add(posixpath.join(row.folder, row.photo))
+            for name in (row.photo, *row.names):
+                self._given[_bare(name)].add(posixpath.join(row.folder, row.photo))
 
     def find(self, row: Row) -> tuple[Path | None, str]:
         """The photo of a row, and, where there is none, why."""
@@ -46,8 +47,10 @@ class Folder:
                 for endings in (("",), SUFFIXES):
                     if found := self._in(folders, [name + ending for ending in endings]):
                         return self._single(found)
-        bare = _bare(row.photo)
-        if bare.strip(".") and len(self._given[bare]) == 1:
+        for given in (row.photo, *row.names):
+            bare = _bare(given)
+            if not bare.strip(".") or len(self._given[bare]) > 1:
+                continue
             for endings in (("",), SUFFIXES):
                 if found := self._named([bare + ending for ending in endings]):
                     photo, fault = self._single(found)

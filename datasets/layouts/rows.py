@@ -86,8 +86,8 @@ class Layout:
 
     `entries(path, document, asked)` gives (where, entry) of each face, and a function that makes a
     Row, Bad or Remark of them. It raises InputError for the whole file, the function ValueError for
-    one entry. `beside`: a file beside each photo, anywhere below the folder, of which a wrong one is
-    one Bad; else one file in the folder.
+    one entry. `beside`: a file beside each photo, anywhere below the folder, of which a wrong one
+    is one Bad; else one file in the folder. `aside`: files of the tool that hold no faces.
     """
 
     name: str
@@ -97,6 +97,12 @@ class Layout:
     fits: Callable[[Any], bool] = field(default=lambda document: True)
     base: float = 0.0  # where its coordinates begin to count; 0.5: at the photo's edge
     beside: bool = False
+    aside: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What a refusal says of how the file was understood."""
+        return f"read as {self.what}"
 
 
 class Names:
@@ -208,6 +214,6 @@ def read(layout: Layout, path: Path, document: Any, asked: Asked) -> Iterable[Ro
         try:
             yield parse(where, entry)
         except ValueError as error:
-            yield Bad(f"{path.name}, {where}", path, f"{where}: {error}")
+            yield Bad(f"{path.name}, {where}", path, f"{where}: {error} ({layout.told})")
     if not found:
         raise InputError(f"{path}: holds no faces")

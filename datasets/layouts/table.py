@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxalign import texts
 from jaxalign.datasets.layouts.rows import Layout, Names, Row, numbers
+from jaxalign.datasets.layouts.via import is_csv
 from jaxalign.errors import InputError
 
 
@@ -169,7 +170,7 @@ CSV = Layout(
     what="a CSV table",
     endings=(".csv",),
     entries=_csv,
-    fits=lambda rows: isinstance(rows, list) and not (rows and isinstance(rows[0], dict)),
+    fits=lambda rows: not is_csv(rows),
 )
 JSONL = Layout(
     name="jsonl",

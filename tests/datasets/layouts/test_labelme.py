@@ -142,7 +142,8 @@ def test_numbers_whose_begin_cannot_be_seen(tmp_path):
     write(tmp_path / "a.json", shapes()[1:])
     (reason,) = reasons(tmp_path)
     assert reason == (
-        "no group: its points are numbered 1 to 28; say from where by the option first=0 or first=1"
+        "no group: its points are numbered 1 to 28; say from where by the option first=0 "
+        "or first=1 (read as labelme's JSON)"
     )
     same(good(tmp_path, first="0")[0], labelled=np.arange(29) >= 1)
     moved = np.roll(POINTS, -1, 0)
