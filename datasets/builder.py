@@ -233,7 +233,11 @@ def build(
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
     if folder.exists() and not overwrite:
-        raise InputError(f"{folder} is already prepared; --overwrite builds it again")
+        other = "; another folder takes a name of its own, --set name=NAME"
+        raise InputError(
+            f"{folder} is already prepared; --overwrite builds it again"
+            f"{other if 'name' in options else ''}"
+        )
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
     root = Path(root) if root and benchmark.needs_root else None

@@ -110,6 +110,8 @@ class Benchmark:
                 equals = ""
             if not equals or not value or set(value) & set("/:\\ "):
                 raise InputError(f"{setting!r}: expected {key}=VALUE ({kind.__name__})")
+            if self.options_of(self.config(options)) != options:
+                raise InputError(f"{setting}: an option's name in its value; choose another value")
         return options
 
     def options_of(self, config: str) -> dict[str, int | float | str]:

@@ -42,6 +42,7 @@ from jaxalign.datasets.layouts import LAYOUTS
 from jaxalign.datasets.layouts.folder import Folder
 from jaxalign.datasets.layouts.rows import Asked, Names, Row, read
 from jaxalign.errors import InputError
+from jaxalign.samples import held_out
 from jaxalign.schemes import SCHEMES
 
 
@@ -73,16 +74,22 @@ def faces(
     first: str = "auto",
     columns: str = "auto",
     label: str = "",
+    val: float = 0.0,
+    name: str = "",
 ) -> Iterator[Face | Bad | Remark]:
     """Every face of the folder: in the order of its file, or by name where each has its own.
 
-    `split` (train or test) is that of the faces whose split the files do not name. What the other
-    options say, the module tells.
+    `split` (train or test) is that of the faces whose split the files do not name. `val` is the
+    share of the photos of train that are the split val, the same whatever order they come in.
+    `name` tells data sets apart that differ in nothing else. What the other options say, the module
+    tells.
     """
     root = Path(root)
     given = {"base": base, "layout": layout, "split": split, "negative": negative, "zeros": zeros}
     given |= {"frame": frame, "unit": unit, "first": first, "columns": columns}
     _check(scheme, given)
+    if not 0 <= val < 1:
+        raise InputError(f"image_folder: val={val:g}; it is at least 0 and below 1")
     kind, files = layouts.find(root, layout)
     given["base"] = str(kind.base) if base == "auto" else base
     asked = Asked(Folder(root), SCHEMES[scheme], label, columns, first)
@@ -96,6 +103,14 @@ def faces(
     sides = functools.cache(photos.sides)
     if unit == "auto":
         _refuse_percent(root, [one for one in found if isinstance(one, tuple)], sides)
+    photos_of_train = {
+        one[1].relative_to(root).as_posix()
+        for one in found
+        if isinstance(one, tuple) and one[1] is not None and (one[0].split or split) == "train"
+    }
+    given["held"] = held_out(photos_of_train, val)
+    if given["held"] and given["held"] == photos_of_train:
+        raise InputError(f"{root}: {len(photos_of_train)} photos of train, too few for val={val:g}")
     shown, ids = Counter(), set()
     for one in found:
         if not isinstance(one, tuple):
@@ -214,15 +229,16 @@ def _face(root, row, photo, known, scheme, given):
     points = points - origin
     if reason := reason or _fits_other(points[labelled], known, viewed):
         return Bad(row.id, row.path, f"{row.where}: {reason}")
+    group, split = photo.relative_to(root).as_posix(), row.split or given["split"]
     return Face(
-        split=row.split or given["split"],
+        split="val" if split == "train" and group in given["held"] else split,
         id=row.id,
         photo=photo,
         points={scheme: points.astype(np.float32)},
         visible={scheme: visible},
         labelled={scheme: labelled},
         boxes={} if box is None else {"dataset": (box - origin).astype(np.float32)},
-        group=photo.relative_to(root).as_posix(),
+        group=group,
         upright=viewed and known is not None and known[2],
     )
 
@@ -311,12 +327,18 @@ BENCHMARK = Benchmark(
         "first": "auto",
         "columns": "auto",
         "label": "",
+        "val": 0.0,
+        "name": "",
     },
     variant=_variant,
     instructions=(
-        "Your own photos with .pts files beside, or with one .csv (file, x0, y0, x1, y1, ... in "
-        "its header), .jsonl or COCO-style .json in their folder. --set scheme=NAME names the "
-        "points, base=0|1 where their coordinates begin to count, split=train|test, "
+        "Your own photos with annotations of one of these layouts: "
+        + ", ".join(f"{one.name} ({one.what})" for one in LAYOUTS.values())
+        + ". docs/formats.md tells their forms. --set scheme=NAME names the points, layout=NAME "
+        "the layout where files of several lie there, base=0|0.5|1 where coordinates begin, "
+        "first=0|1 the number of the first point, columns=pairs|halves how a CSV's columns stand, "
+        "label=NAME the category of faces, split=train|test, val=SHARE the photos kept for "
+        "validation, name=NAME another data set than that of another folder, "
         "negative=outside|occluded what negative coordinates mean, zeros=unlabelled|place what 0 0 "
         "means, frame=stored that points are of photos without their EXIF rotation, "
         "unit=share|percent that they are of the photo's sides."

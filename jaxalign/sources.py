@@ -1,10 +1,9 @@
 """Prepared data sets as sequences of samples, and parts of them."""
 
 import bisect
-import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
-from jaxalign.samples import Sample
+from jaxalign.samples import Sample, held_out
 from jaxalign.schemes import Scheme
 
 
@@ -192,12 +191,6 @@ def first(source: Source, faces: int) -> Source:
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
 
 
-def by_hash(groups: Iterable[str]) -> list[str]:
-    """Names, each once, in the order of their hashes: one that says nothing of what they name, and
-    is the same whatever order they come in."""
-    return sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).digest())
-
-
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
 
@@ -206,11 +199,10 @@ def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """
     if not 0 <= share < 1:
         raise InputError(f"the share to hold out is {share}; it must be at least 0 and below 1")
-    ordered = by_hash(source.groups[index] for index in source.chosen)
-    number = max(1, round(share * len(ordered))) if share else 0
-    if number == len(ordered):
-        raise InputError(f"{source.name}: {number} groups of faces, too few to hold some out")
-    held = set(ordered[:number])
+    groups = {source.groups[index] for index in source.chosen}
+    held = held_out(groups, share)
+    if len(held) == len(groups):
+        raise InputError(f"{source.name}: {len(held)} groups of faces, too few to hold some out")
 
     def part(name, keep):
         chosen = tuple(i for i in source.chosen if (source.groups[i] in held) == keep)

@@ -74,6 +74,7 @@ def _prepare(arguments):
     where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
     if "train" in built.found:
         command = f"{typed('train')} --config RECIPE --workdir W{where}"
-        print(f"next: {command} --set data.train={spec}/train")
+        val = f" data.val={spec}/val" if "val" in built.found else ""
+        print(f"next: {command} --set data.train={spec}/train{val}")
     else:
         print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")

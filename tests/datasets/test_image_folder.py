@@ -14,7 +14,7 @@ from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.datasets.image_folder import BENCHMARK, faces
 from jaxalign.errors import InputError
 from jaxalign.schemes import COFW29, IBUG68
-from jaxalign.sources import open_folder, open_source
+from jaxalign.sources import hold_out, open_folder, open_source
 from tests.helpers.trees import draw, face68, write_pts
 
 
@@ -380,3 +380,35 @@ def test_refused(tmp_path, files, options, message):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         read(tmp_path, **options)
+
+
+def test_a_share_of_the_photos_is_val_and_a_second_folder_has_a_name(tmp_path, capsys):
+    for root in (tmp_path / "one", tmp_path / "two"):
+        photos(root)
+        write_csv(root, table=[*rows(), rows()[0]])
+    found = read(tmp_path / "one", val=0.34)
+    held = {face.group for face in found if face.split == "val"}
+    assert len(held) == 1 and {face.group for face in found if face.split == "train"} == (
+        set(NAMES) - held
+    )
+    source = open_folder(tmp_path / "one", IBUG68)
+    assert held == {sample["group"] for sample in hold_out(source, 0.34)[1]}
+    assert all(face.split == "test" for face in read(tmp_path / "one", val=0.34, split="test"))
+    with pytest.raises(InputError, match="3 photos of train, too few for val=0.9"):
+        read(tmp_path / "one", val=0.9)
+    with pytest.raises(InputError, match="val=1; it is at least 0 and below 1"):
+        read(tmp_path / "one", val=1)
+    capsys.readouterr()
+    data = ["--data-dir", str(tmp_path / "data")]
+    prepare = ["image_folder", *data, "--set", "scheme=ibug68", "val=0.34"]
+    assert main([*prepare, "--from", str(tmp_path / "one")]) == 0
+    spec = "image_folder:schemeibug68-val0.34"
+    out = capsys.readouterr().out
+    assert out.endswith(f"--set data.train={spec}/train data.val={spec}/val\n")
+    assert main([*prepare, "--from", str(tmp_path / "two")]) == 2
+    assert "another folder takes a name of its own, --set name=NAME" in capsys.readouterr().err
+    assert main([*prepare, "name=two", "--from", str(tmp_path / "two")]) == 0
+    spec = "image_folder:nametwo-schemeibug68-val0.34"
+    assert len(open_source(f"{spec}/val", IBUG68, tmp_path / "data")) in (1, 2)
+    with pytest.raises(InputError, match="an option's name in its value; choose another value"):
+        BENCHMARK.parse_options(["scheme=ibug68", "name=a-unitshare"])
