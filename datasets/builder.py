@@ -22,6 +22,7 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
+from jaxalign import scheme_files
 from jaxalign.datasets.faces import (
     Bad,
     Benchmark,
@@ -35,6 +36,10 @@ from jaxalign.datasets.faces import (
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
+from jaxalign.texts import from_json
+
+
+OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one's own
 
 
 class BadFaces(InputError):
@@ -153,6 +158,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             raise InputError(f"{self.root}: no usable face found")
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
         self.index.update({name: writer.index for name, writer in writers.items()})
+        for name in self.benchmark.schemes:
+            if name in scheme_files.own():
+                self.index[OWN] = scheme_files.stored(SCHEMES[name])
 
     def _writer(self, split):
         return _SplitWriter(split, self._get_filename_template(split), self.info.features)
@@ -203,6 +211,12 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
     """The configurations of a benchmark that are prepared in `data_dir`."""
     found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
     return sorted(path.parent.parent.name for path in found)
+
+
+def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
+    """The scheme of a prepared data set as scheme_files stores it, where that is one's own."""
+    path = stored(benchmark, config, data_dir) / "metadata.json"
+    return from_json(path.read_bytes()).get(OWN) if path.is_file() else None
 
 
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:

@@ -140,7 +140,7 @@ def _check(scheme, given):
     if scheme not in SCHEMES:
         raise InputError(
             f"image_folder: name the scheme of the points, --set scheme=NAME; there are: "
-            f"{', '.join(SCHEMES)}"
+            f"{', '.join(SCHEMES)}, and yours of NAME.toml in the folder (docs/formats.md)"
         )
     for option, value in given.items():
         if value not in CHOICES[option]:

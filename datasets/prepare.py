@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxalign import scheme_files
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
@@ -87,6 +88,8 @@ def _asked(name, root, settings, attributes):
     if not benchmark.needs_root and root is not None:
         raise InputError(f"{benchmark.name} is made by the program; leave out --from")
     options = benchmark.parse_options(settings)
+    if "scheme" in options:
+        options["scheme"] = scheme_files.beside(root, str(options["scheme"]))
     if attributes is None:
         return benchmark, options
     labels = read(attributes)

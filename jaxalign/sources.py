@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxalign import scheme_files
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
 from jaxalign.samples import Sample, held_out
@@ -91,7 +92,7 @@ def open_source(
     if name not in BENCHMARKS:
         raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    _fitting(spec, dataset, (scheme, *others), benchmark.schemes)
+    _fitting(spec, dataset, (scheme, *others), (*benchmark.schemes, *scheme_files.own()))
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
         if builder.outdated(benchmark, config, data_dir):
@@ -107,6 +108,8 @@ def open_source(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
             f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"
         )
+    if held := builder.own_scheme(benchmark, config, data_dir):
+        scheme_files.register(scheme_files.made(held), f"{dataset} in {data_dir}")
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)
     parts |= {name: (stored, range(len(stored.groups))) for name, stored in splits.items()}

@@ -58,6 +58,7 @@ def _prepare(arguments):
     if arguments.json is not None and not arguments.check:
         raise InputError("--json goes with --check; a build writes no JSON")
 
+    from jaxalign import scheme_files
     from jaxalign.datasets import doctor, prepare
 
     if arguments.check:
@@ -75,6 +76,7 @@ def _prepare(arguments):
     if "train" in built.found:
         command = f"{typed('train')} --config RECIPE --workdir W{where}"
         val = f" data.val={spec}/val" if "val" in built.found else ""
-        print(f"next: {command} --set data.train={spec}/train{val}")
+        scheme = "".join(f" system.scheme={file}" for file in scheme_files.FILES.values())
+        print(f"next: {command} --set data.train={spec}/train{val}{scheme}")
     else:
         print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
-from jaxalign import folders, weights
+from jaxalign import folders, scheme_files, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
@@ -161,6 +161,8 @@ def _converted(model):
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the crops of their photos if any."""
     name = scheme or _only_scheme(data)
+    if name.endswith(scheme_files.ENDING):
+        name = scheme_files.registered(name)
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else
