@@ -215,8 +215,11 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
 
 def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
     """The scheme of a prepared data set as scheme_files stores it, where that is one's own."""
-    path = stored(benchmark, config, data_dir) / "metadata.json"
-    return from_json(path.read_bytes()).get(OWN) if path.is_file() else None
+    try:
+        held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
+    except (OSError, ValueError):
+        return None  # open_splits says what is damaged
+    return held.get(OWN) if isinstance(held, dict) else None
 
 
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:

@@ -76,11 +76,13 @@ def faces(
     label: str = "",
     val: float = 0.0,
     name: str = "",
+    labels: Path | None = None,
 ) -> Iterator[Face | Bad | Remark]:
     """Every face of the folder: in the order of its file, or by name where each has its own.
 
     `split` (train or test) is that of the faces whose split the files do not name. `val` is the
     share of the photos of train that are the split val, the same whatever order they come in.
+    `labels` is the file or the folder of annotations, where that is not the photos' own.
     `name` tells data sets apart that differ in nothing else. What the other options say, the module
     tells.
     """
@@ -90,7 +92,7 @@ def faces(
     _check(scheme, given)
     if not 0 <= val < 1:
         raise InputError(f"image_folder: val={val:g}; it is at least 0 and below 1")
-    kind, files = layouts.find(root, layout)
+    kind, files = layouts.find(Path(labels or root), layout)
     given["base"] = str(kind.base) if base == "auto" else base
     asked = Asked(Folder(root), SCHEMES[scheme], label, columns, first)
     found = [*_lost(root), *_read(kind, files, asked)] if kind.beside else [
@@ -157,7 +159,8 @@ def _lost(root):
 def _read(kind, files, asked):
     """The rows of the layout's files; those that cannot be read are Bad."""
     for path in files:
-        name = path.relative_to(asked.folder.root).as_posix()
+        inside = path.is_relative_to(asked.folder.root)
+        name = path.relative_to(asked.folder.root).as_posix() if inside else path.name
         try:
             held = layouts.document(path)
             if kind.beside and not layouts.fits(kind, path, held):

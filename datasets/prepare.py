@@ -1,7 +1,9 @@
 """A benchmark by its name: its download examined, or built, with the tables that are printed."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jaxalign import scheme_files
@@ -27,15 +29,17 @@ def check(
     json_file: Path | None = None,
     *,
     attributes: Path | None = None,
+    labels: Path | None = None,
 ) -> doctor.Examination:
     """Prints what can be told of the download under `root` and builds nothing.
 
     `settings`: the benchmark's options, "key=value" each. `json_file` gets the same as JSON.
-    `attributes`: a file of the faces' attributes (attributes.py).
+    `attributes`: a file of the faces' attributes (attributes.py). `labels`: the annotations of
+    image_folder, where they are not among the photos.
     Errors: InputError for a wrong name, option or file of attributes, or a file that cannot be
     written.
     """
-    benchmark, options = _asked(name, root, settings, attributes)
+    benchmark, options = _asked(name, root, settings, attributes, labels)
     examination = doctor.examine(benchmark, root, options)
     print(examination.table())
     if json_file is not None:
@@ -52,6 +56,7 @@ def prepare(
     settings: Sequence[str] = (),
     *,
     attributes: Path | None = None,
+    labels: Path | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> tuple[str, builder.Built]:
@@ -63,7 +68,7 @@ def prepare(
     `skip_bad` does not leave them out, where `attributes` is not of all faces, or where it is
     prepared already and not to be overwritten.
     """
-    benchmark, options = _asked(name, root, settings, attributes)
+    benchmark, options = _asked(name, root, settings, attributes, labels)
     try:
         built = builder.build(
             benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite
@@ -81,7 +86,7 @@ def prepare(
     return name if config == "default" else f"{name}:{config}", built
 
 
-def _asked(name, root, settings, attributes):
+def _asked(name, root, settings, attributes, labels):
     benchmark = named(name)
     if benchmark.needs_root and root is None:
         raise InputError(f"--from DIR is missing. {benchmark.instructions}")
@@ -90,6 +95,12 @@ def _asked(name, root, settings, attributes):
     options = benchmark.parse_options(settings)
     if "scheme" in options:
         options["scheme"] = scheme_files.beside(root, str(options["scheme"]))
+    if labels is not None:
+        if "layout" not in options:
+            raise InputError("--labels goes with image_folder: benchmarks hold their own")
+        if not labels.exists():
+            raise InputError(f"{labels}: no such file or folder; give that of the annotations")
+        benchmark = dataclasses.replace(benchmark, faces=partial(benchmark.faces, labels=labels))
     if attributes is None:
         return benchmark, options
     labels = read(attributes)

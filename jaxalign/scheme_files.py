@@ -56,7 +56,7 @@ def registered(path: Path | str) -> str:
 def register(scheme: Scheme, where: str) -> str:
     """Adds a scheme to SCHEMES; its name. Errors: InputError that names `where` it is from, if
     another one is called so."""
-    if SCHEMES.setdefault(scheme.name, scheme) != scheme:
+    if stored(SCHEMES.setdefault(scheme.name, scheme)) != stored(scheme):
         whose = "of the package" if scheme.name in SHIPPED else "read before"
         raise InputError(
             f"{where}: its scheme {scheme.name} is not the one of that name {whose}; give it "

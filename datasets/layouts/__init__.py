@@ -17,6 +17,7 @@ from jaxalign.datasets.layouts import (
     dlib,
     label_studio,
     labelme,
+    predictions,
     pts,
     supervisely,
     table,
@@ -39,6 +40,7 @@ LAYOUTS: dict[str, Layout] = {
         via.LAYOUT,
         label_studio.LAYOUT,
         supervisely.LAYOUT,
+        predictions.LAYOUT,
     )
 }
 ANNOTATIONS = "annotations"  # the folder of COCO's own tree that holds its files
@@ -71,8 +73,15 @@ def _tree(path):
 
 
 def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
-    """The layout of a folder, `name` or, where that is "auto", the one that its files show, and
-    the files of it, in order. Errors: InputError where there is none, or several."""
+    """The layout of a folder, or of a single file, `name` or, where that is "auto", the one that
+    its files show, and the files of it, in order. Errors: InputError where there is none, or
+    several."""
+    if root.is_file():
+        kinds = [LAYOUTS[name]] if name != "auto" else [*LAYOUTS.values()]
+        held = document(root)
+        if kinds := [one for one in kinds if fits(one, root, held)]:
+            return kinds[0], [root]
+        raise _unknown(root, held)
     if name != "auto":
         layout = LAYOUTS[name]
         return layout, _files(root, layout)
@@ -93,6 +102,8 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
                 other.append(path)
         if found:
             break
+    if len(found) > 1:
+        found.pop(predictions.LAYOUT.name, None)  # the others may be corrected copies of these
     if len(found) == 1:
         layout = LAYOUTS[next(iter(found))]
         return layout, _files(root, layout)
@@ -103,16 +114,26 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
     if unreadable:
         raise unreadable[0]
     if other:
-        kinds = [one.what for one in LAYOUTS.values() if other[0].suffix.lower() in one.endings]
-        raise InputError(
-            f"{other[0]}: {_told(document(other[0]))}, not {' or '.join(kinds)}; see "
-            "docs/formats.md for their forms"
-        )
-    endings = sorted({ending for one in LAYOUTS.values() for ending in one.endings})
+        raise _unknown(other[0], document(other[0]))
+    endings = _endings()
     raise InputError(
         f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files; name the layout: "
         f"{choice}"
     )
+
+
+def _unknown(path, held):
+    ending = path.suffix.lower()
+    kinds = [one.what for one in LAYOUTS.values() if ending in one.endings]
+    if not kinds:
+        return InputError(f"{path}: a file of annotations ends on {', '.join(_endings())}")
+    return InputError(
+        f"{path}: {_told(held)}, not {' or '.join(kinds)}; see docs/formats.md for their forms"
+    )
+
+
+def _endings():
+    return sorted({ending for one in LAYOUTS.values() for ending in one.endings})
 
 
 def fits(layout: Layout, path: Path, held: Any) -> bool:
@@ -132,7 +153,7 @@ def _told(held):
 def _stages(root) -> Iterator[list[Path]]:
     """The files that may show the layout: right in the folder, or else in `annotations`, or else
     some anywhere below. Hidden ones are passed over (macOS leaves such in archives)."""
-    endings = {ending for one in LAYOUTS.values() for ending in one.endings} - {".pts"}
+    endings = {*_endings()} - {".pts"}
     for folder in (root, root / ANNOTATIONS):
         files = _inside(folder, endings) if folder.is_dir() else []
         many = [path for path in files if path.suffix.lower() == ".json"][ENOUGH:]

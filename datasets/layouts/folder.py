@@ -37,11 +37,12 @@ class Folder:
         words = row.path.stem.split("_")
         starts = ["", *("_".join(words[place:]) for place in range(len(words)))]
         folders = [posixpath.join(start, one) for start in starts for one in ("", "images")]
-        folders = [posixpath.join(row.folder, one) for one in folders] if row.folder else folders
+        start = "" if posixpath.isabs(row.folder) else row.folder
+        folders = [posixpath.join(start, one) for one in folders] if start else folders
         outside = True
         for given in (row.photo, *row.names):
             for name in dict.fromkeys([given, given.replace("\\", "/")]):  # as Windows writes it
-                if (name := self._inner(posixpath.join(row.folder, name), row.folder)) is None:
+                if (name := self._inner(posixpath.join(row.folder, name), start)) is None:
                     continue
                 outside = False
                 for endings in (("",), SUFFIXES):
@@ -70,11 +71,23 @@ class Folder:
             return None
         return posixpath.relpath(name, start) if start else name
 
+    def start(self, path: Path) -> str:
+        """Where names in a file of annotations begin that count from where it lies: a folder of
+        the photos' own, or, where the file is not among them, an absolute one."""
+        if not path.is_relative_to(self.root):
+            return path.parent.absolute().as_posix()
+        folder = path.parent.relative_to(self.root).as_posix()
+        return "" if folder == "." else folder
+
     def beside(self, path: Path) -> list[Path]:
         """The photos that differ from a file of annotations in their extension alone; where there
         are none, also in upper and lower case."""
         stem = path.with_suffix("")
         return self._stems.get(stem) or self._folded_stems.get(_folded(stem.as_posix()), [])
+
+    def called(self, stem: str) -> list[Path]:
+        """The photos of this name, without its extension, that have no annotations beside them."""
+        return self._free.get(_folded(stem), [])
 
     @cached_property
     def _photos(self):
@@ -85,11 +98,19 @@ class Folder:
         return _grouped(self._photos, lambda path: path.with_suffix(""))
 
     @cached_property
-    def _folded_stems(self):
-        """Those of photos that have no annotations of their very name."""
+    def _alone(self):
+        """The photos that have no annotations of their very name."""
         own = {p.with_suffix("") for p in below(self.root) if p.suffix.lower() not in SUFFIXES}
-        free = [path for path in self._photos if path.with_suffix("") not in own]
-        return _grouped(free, lambda path: _folded(path.with_suffix("").as_posix()))
+        return [path for path in self._photos if path.with_suffix("") not in own]
+
+    @cached_property
+    def _folded_stems(self):
+        return _grouped(self._alone, lambda path: _folded(path.with_suffix("").as_posix()))
+
+    @cached_property
+    def _free(self):
+        files = [path for path in self._alone if path.is_file()]
+        return _grouped(files, lambda path: _folded(path.stem))
 
     @cached_property
     def _places(self):

@@ -30,7 +30,6 @@ def _entries(path, stored, asked):
     keys = {
         key for key, those in groups.items() if any(s.get("shape_type") in FACES for _, s in those)
     }
-    folder = path.parent.relative_to(asked.folder.root).as_posix()
 
     def parse(where, those):
         if those is None:
@@ -51,7 +50,7 @@ def _entries(path, stored, asked):
         return Row(
             path, where, photo, named=named, box=box_of(key, boxes, named, keys),
             size=numbers(size, (2,)) if all(size) else None,
-            folder="" if folder == "." else folder, names=(path.stem,),
+            folder=asked.folder.start(path), names=(path.stem,),
         )  # fmt: skip
 
     faces = []

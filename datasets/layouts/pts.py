@@ -1,4 +1,10 @@
-"""iBUG's `.pts` files (version 1), one beside each photo, as 300W has them: counted from 1."""
+"""iBUG's `.pts` files (version 1), one beside each photo, as 300W has them: counted from 1.
+
+A further face of a photo is `me.face2.pts`. Where the files lie in a folder of their own, which the
+option --labels names, or below the photos', they find the photos by their names.
+"""
+
+import re
 
 from jaxalign.datasets.faces import Bad
 from jaxalign.datasets.formats import read_pts
@@ -7,7 +13,12 @@ from jaxalign.datasets.layouts.rows import Layout, Row
 
 def _entries(path, document, asked):
     root = asked.folder.root
-    name = path.relative_to(root).with_suffix("").as_posix()
+    among = path.is_relative_to(root)
+    name = path.relative_to(root).with_suffix("").as_posix() if among else path.stem
+    photo = re.sub(r"\.face\d+$", "", path.stem)
+    found = asked.folder.beside(path) or asked.folder.beside(path.with_name(f"{photo}.pts"))
+    if not found and not (among and path.parent == root):
+        found = asked.folder.called(photo)
 
     def parse(where, found):
         if len(found) != 1:
@@ -19,7 +30,7 @@ def _entries(path, document, asked):
         points = read_pts(path, asked.scheme.num_points, base=0)
         return Row(path, where, found[0].relative_to(root).as_posix(), points, id=name)
 
-    return [("points", asked.folder.beside(path))], parse
+    return [("points", found)], parse
 
 
 LAYOUT = Layout(

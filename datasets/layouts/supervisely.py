@@ -32,7 +32,6 @@ def _entries(path, stored, asked):
             faces.append((f"object {number}", Remark("annotations of other labels", case)))
         else:
             faces.append((f"object {number}", one))
-    folder = path.parent.relative_to(root).as_posix()
 
     def parse(where, one):
         if isinstance(one, Remark):
@@ -56,7 +55,7 @@ def _entries(path, stored, asked):
         return Row(
             path, where, path.stem, named=named, box=box_of(None, boxes, named, ()),
             size=numbers(size, (2,)) if all(size) else None,
-            folder="" if folder == "." else folder, names=(f"../img/{path.stem}",),
+            folder=asked.folder.start(path), names=(f"../img/{path.stem}",),
         )  # fmt: skip
 
     empty = Remark("photos without a face", f"{path.name}: none of its objects is a graph")
@@ -67,7 +66,7 @@ def _labels(path, root):
     """Class -> node's key -> its name, of the nearest meta.json above; {} where there is none."""
     folder = path.parent
     while not (folder / META).is_file():
-        if folder == root:
+        if folder in (root, folder.parent):
             return {}
         folder = folder.parent
     held = json_of(read(folder / META), folder / META)

@@ -50,8 +50,8 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
                         "as --predictions takes, or a folder of annotated photos")  # fmt: skip
     parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68, "
                         "or a TOML file of one's own. With --ckpt: its own or some that they are "
-                        "converted to (default: what the data set has). With --predictions: their order (default: the data "
-                        "set's, if it has one)")  # fmt: skip
+                        "converted to (default: what the data set has). With --predictions: "
+                        "their order (default: the data set's, if it has one)")  # fmt: skip
     parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
                         "without a line are left out and counted, as papers score tools that "
                         "detect faces first")  # fmt: skip

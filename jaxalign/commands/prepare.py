@@ -4,6 +4,7 @@ examples:
   jaxalign prepare ibug_300w --from ~/downloads/300w --check
   jaxalign prepare ibug_300w --from ~/downloads/300w
   jaxalign prepare ibug_300w --from ~/downloads/300w --attributes mine.csv
+  jaxalign prepare image_folder --from photos --labels found/faces.json --set scheme=ibug68
   jaxalign prepare synthetic_faces --set train=1000 test=200
 
 needs: the benchmark's official files, unpacked; without --from it says where they are and how they
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="with --check: the same as JSON")
     add("--attributes", type=Path, metavar="FILE",
         help="CSV of the faces' attributes, one line for each of them")  # fmt: skip
+    add("--labels", type=Path, metavar="PATH", help="with image_folder: the file or folder of the "
+        "annotations, where they are not in --from, the photos' folder")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -64,12 +67,12 @@ def _prepare(arguments):
     if arguments.check:
         found = prepare.check(
             arguments.name, arguments.root, arguments.settings, arguments.json,
-            attributes=arguments.attributes,
+            attributes=arguments.attributes, labels=arguments.labels,
         )  # fmt: skip
         return 2 if found.count(doctor.FAIL) else 0
     spec, built = prepare.prepare(
         arguments.name, arguments.root, arguments.data_dir, arguments.settings,
-        attributes=arguments.attributes, skip_bad=arguments.skip_bad,
+        attributes=arguments.attributes, labels=arguments.labels, skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite,
     )  # fmt: skip
     where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"

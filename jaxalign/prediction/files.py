@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from jaxalign import checkpoints, drawing, folders, parallel, photos, weights
 from jaxalign.errors import InputError
+from jaxalign.prediction import formats
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.search import named
@@ -55,6 +56,7 @@ def predict(
     require: str = "",
     refine: int | None = None,
     skip_existing: bool = False,
+    form: str = "json",
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
     a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
@@ -63,12 +65,14 @@ def predict(
     `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
     as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
     `batch`, `scheme` and `refine` are the Aligner's. `skip_existing` takes photos over that a run
-    with the same settings has done in `out`, unless they have changed since. Prints what it does.
+    with the same settings has done in `out`, unless they have changed since. `form`: of FORMATS,
+    further files for annotation tools. Prints what it does.
     Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
     Errors: InputError, before anything is computed where possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
     _check_out(out, paths, pictures)
+    formats.check(form, out, paths)
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     finder = YuNet(detector_model) if detector_model else detector
@@ -110,6 +114,8 @@ def predict(
     print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
     print(f"written: {Path(out) / FILE}")
+    if made := formats.write(form, out, out / FILE) if form != "json" else []:
+        print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
     return counts
 
 

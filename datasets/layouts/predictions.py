@@ -1,0 +1,57 @@
+"""`faces.json` of `jaxalign predict`, as labels to be corrected or trained on.
+
+Faces of low confidence, and photos without a face or that could not be read, are left out.
+"""
+
+import os
+
+from jaxalign.datasets.faces import Remark
+from jaxalign.datasets.layouts.rows import Layout, Row, numbers
+from jaxalign.errors import InputError
+
+
+def _entries(path, held, asked):
+    count, scheme = asked.scheme.num_points, held["scheme"]
+    if "video" in held or not isinstance(held.get("photos"), list):
+        raise InputError(f"{path}: predictions of a video; predict its frames as photos")
+    if scheme != asked.scheme.name:
+        raise InputError(
+            f"{path}: its points are of {scheme}, not {asked.scheme.name}; say --set "
+            f"scheme={scheme}, or predict with --scheme {asked.scheme.name}"
+        )
+    faces = []
+    for record in held["photos"]:
+        photo, found = record.get("photo"), record.get("faces") or []
+        for number, face in enumerate(found, 1):
+            where = f"photo {photo}" + (f", face {number}" if len(found) > 1 else "")
+            faces.append((where, (record, face)))
+        if not found:
+            faces.append((f"photo {photo}", (record, None)))
+
+    def parse(where, entry):
+        record, face = entry
+        photo = record.get("photo")
+        if not isinstance(photo, str):
+            raise ValueError("it names no photo")
+        if face is None:
+            return Remark("photos without a face", f"{photo} of {path.name}: {record['status']}")
+        if face.get("status") != "ok":
+            case = f"{path.name}, {where}: {face.get('status')}"
+            return Remark("faces of low confidence, which are left out", case)
+        size = [record.get("width"), record.get("height")]
+        return Row(
+            path, where, photo, numbers(face.get("points"), (count, 2)),
+            box=numbers(face.get("box"), (4,)), size=numbers(size, (2,)) if all(size) else None,
+            names=(os.path.abspath(photo),),
+        )  # fmt: skip
+
+    return faces, parse
+
+
+LAYOUT = Layout(
+    name="predictions",
+    what="jaxalign's predictions",
+    endings=(".json",),
+    entries=_entries,
+    fits=lambda value: isinstance(value, dict) and {"scheme", "checkpoint", "frame"} <= {*value},
+)
