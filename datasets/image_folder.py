@@ -31,6 +31,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,13 @@ def faces(
     tells.
     """
     root = Path(root)
-    given = {"base": base, "layout": layout, "split": split, "negative": negative, "zeros": zeros}
+    given: dict[str, Any] = {
+        "base": base,
+        "layout": layout,
+        "split": split,
+        "negative": negative,
+        "zeros": zeros,
+    }
     given |= {"frame": frame, "unit": unit, "first": first, "columns": columns}
     _check(scheme, given)
     if not 0 <= val < 1:
@@ -95,9 +102,7 @@ def faces(
     kind, files = layouts.find(Path(labels or root), layout)
     given["base"] = str(kind.base) if base == "auto" else base
     asked = Asked(Folder(root), SCHEMES[scheme], label, columns, first)
-    found = [*_lost(root), *_read(kind, files, asked)] if kind.beside else [
-        *_read(kind, files, asked)
-    ]  # fmt: skip
+    found = [*(_lost(root) if kind.beside else ()), *_read(kind, files, asked)]
     rows = [row for row in found if isinstance(row, Row)]
     names = Names(SCHEMES[scheme], (p.name for row in rows for p in row.named or ()), first)
     asked.folder.expect(rows)
