@@ -42,13 +42,19 @@ def main(argv: list[str] | None = None) -> int:
     return run(lambda: _print(arguments))
 
 
-def compare(name: str, file: str | None = None, seed: int = 0) -> list[tuple[tuple, float, float]]:
-    """Backbone -> of each feature the shape (NCHW), and the largest absolute difference, also as
-    a share of the largest value. Errors: InputError where PyTorch or an array is missing."""
+def pytorch():
+    """The module torch. Errors: InputError where it is not installed."""
     try:
         import torch
     except ImportError:
         raise InputError("needs PyTorch: pip install torch") from None
+    return torch
+
+
+def compare(name: str, file: str | None = None, seed: int = 0) -> list[tuple[tuple, float, float]]:
+    """Backbone -> of each feature the shape (NCHW), and the largest absolute difference, also as
+    a share of the largest value. Errors: InputError where PyTorch or an array is missing."""
+    torch = pytorch()
     from benchmarks.torch_twins import TWINS, randomise
 
     torch.manual_seed(seed)

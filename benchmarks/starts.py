@@ -89,7 +89,7 @@ class Starts:
         self.folders = {start: re.sub(r"[^\w.-]+", "_", start).strip("_.") for start in starts}
         if len(set(self.folders.values())) < len(starts):
             raise InputError(f"--starts {' '.join(starts)}: two have one name; name each once")
-        parallel.check_batch(recipe.training.batch)
+        parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         self.lines = {

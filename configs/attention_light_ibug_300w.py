@@ -8,7 +8,8 @@ Maps by cross-entropy: heights take long to learn at this scale, and a Gaussian 
 temperature of 15 is read up to 0.09 map pixels off, which contradicts the distance.
 Cost: 1,978,455 parameters, 0.68 G multiply-adds a face; 72 minutes on two CPU cores, other work
 beside it, with 1,892 of the 3,148 training faces.
-Reached: NME (inter-ocular) 3.29 % on LFPW test with landmark boxes (RESULTS.md).
+Reached: NME (inter-ocular) 3.29 % on LFPW test with landmark boxes
+(docs/results/attention_cropping.md).
 """
 
 from dataclasses import replace

@@ -4,7 +4,8 @@ Data: ibug_300w, landmark boxes. `--set system.bands=()` trains the heatmap base
 Cost: 1,361,348 parameters, 0.16 G multiply-adds a face; about 20 minutes on two CPU cores with
 2,012 of the 3,148 training faces.
 Reached: NME (inter-ocular) 4.13 % on LFPW test with landmark boxes, 7.21 % by heatmaps, both with
-labels as they were then: system.outside=tail, system.integer_centre=False (RESULTS.md).
+labels as they were then: system.outside=tail, system.integer_centre=False
+(docs/results/gaussian_vector.md).
 """
 
 from jaxalign.augment import Augment

@@ -8,7 +8,7 @@ black around; direct regresses plain pixels; DAN has the loss of its last stage;
 points are normalised each by their own batch, one step of the discriminator to two of the detector;
 each 1,000 such turns the loss is validated, and ten times in vain end the training.
 `--set system.coordinates=soft system.balance=gradients system.gamma=0.1 training.judge=nme` lets
-gradients pass through the points: at CPU size better than PWC (RESULTS.md).
+gradients pass through the points: at CPU size better than PWC (docs/results/pixelwise.md).
 Held out are a tenth of the photos, to validate on. The paper and its code hold out nothing: they
 train on all 3,148 faces, and validate and stop on the very faces of Table 2, which is `--set
 data.val=ibug_300w/test data.holdout=0` here.

@@ -3,12 +3,13 @@
 The heatmap regression's Gaussians have the height 1 here. Points of the losses are soft, and the
 losses of the points are weighed by their gradients: that of the distance is a quarter as long as
 the cross-entropy's, that of the adversarial loss a tenth. By weights of the losses, as printed,
-both drown it where gradients pass (RESULTS.md). Direct regresses eighths of the side, DAN has the
-losses of all its stages.
+both drown it where gradients pass (docs/results/pixelwise.md). Direct regresses eighths of the
+side, DAN has the losses of all its stages.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,411,202 parameters, 0.16 G multiply-adds a face; 7 minutes on two CPU cores with 2,012 of
 the 3,148 training faces.
-Reached: NME (inter-ocular) 7.33 % on LFPW test with landmark boxes, not converged (RESULTS.md).
+Reached: NME (inter-ocular) 7.33 % on LFPW test with landmark boxes, not converged
+(docs/results/pixelwise.md).
 """
 
 from dataclasses import replace

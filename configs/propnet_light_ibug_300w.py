@@ -5,7 +5,8 @@ the boundaries, the attention on the sum, boundaries by their distance.
 Data: ibug_300w, with crops, augmentation and batches as tab_light_ibug_300w.
 Cost: 1,259,006 parameters, 0.47 G multiply-adds a face; 20 to 30 minutes on two CPU cores with
 2,012 of the 3,148 training faces.
-Reached: NME (inter-ocular) 4.09 % on LFPW test with landmark boxes (RESULTS.md).
+Reached: NME (inter-ocular) 4.09 % on LFPW test with landmark boxes
+(docs/results/propagationnet.md).
 """
 
 from dataclasses import replace

@@ -2,7 +2,7 @@
 
 Data: ibug_300w. Cost: 2,899,252 parameters, 0.34 G multiply-adds a face; 28 minutes on two CPU
 cores with 2,012 of the 3,148 training faces.
-Reached: NME (inter-ocular) 5.15 % on LFPW test with landmark boxes (RESULTS.md).
+Reached: NME (inter-ocular) 5.15 % on LFPW test with landmark boxes (docs/results/tab.md).
 """
 
 from jaxalign.augment import Augment

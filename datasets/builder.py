@@ -34,6 +34,7 @@ from jaxalign.datasets.faces import (
     record,
 )
 from jaxalign.errors import InputError
+from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
 from jaxalign.texts import from_json
@@ -240,37 +241,50 @@ def build(
     """Checks every face under `root` and writes the data set below `data_dir`.
 
     It is written aside and moved into place once whole, so a build that fails or is killed leaves
-    no data set, and an older one stays as it was until the new one is complete.
-    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, or for a data set that is
-    already there unless `overwrite`.
+    no data set, and an older one stays as it was until the new one is complete. One process at a
+    time builds it.
+    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, a data set that is already
+    there unless `overwrite`, or one that another process builds.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark, config = benchmark.under(options), benchmark.config(options)
     folder = stored(benchmark, config, data_dir)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
-    if folder.exists() and not overwrite:
-        other = "; another folder takes a name of its own, --set name=NAME"
-        raise InputError(
-            f"{folder} is already prepared; --overwrite builds it again"
-            f"{other if 'name' in options else ''}"
-        )
-    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
-    shutil.rmtree(aside, ignore_errors=True)  # what a killed build left
     root = Path(root) if root and benchmark.needs_root else None
+    aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
+    work, replaced = aside / "work", aside / "replaced"
+    lock = Lock(aside, "name another --data-dir")
+
+    def tidy():
+        if replaced.exists() and not folder.exists():  # broken off between the two renames below
+            replaced.rename(folder)
+        for left in (work, replaced):
+            shutil.rmtree(left, ignore_errors=True)
+
     try:
+        tidy()  # what a killed build left
+        if folder.exists() and not overwrite:
+            other = "; another folder takes a name of its own, --set name=NAME"
+            raise InputError(
+                f"{folder} is already prepared; --overwrite builds it again"
+                f"{other if 'name' in options else ''}"
+            )
         with _quiet():
-            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=aside)
-            builder.download_and_prepare(download_dir=aside / "downloads")
-        splits = open_splits(benchmark, config, aside)
+            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=work)
+            builder.download_and_prepare(download_dir=work / "downloads")
+        splits = open_splits(benchmark, config, work)
         found = {name: len(split.groups) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
-            folder.rename(aside / "replaced")
-        stored(benchmark, config, aside).rename(folder)
+            folder.rename(replaced)
+        stored(benchmark, config, work).rename(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        tidy()
+        lock.release()
+        with contextlib.suppress(OSError):  # another build may have begun
+            aside.rmdir()
     return Built(folder, found, builder.bad, builder.noticed)
 
 

@@ -15,7 +15,8 @@ from jaxalign.errors import InputError
 
 
 PHOTOS = (".jpg", ".jpeg", ".png")
-MAT_MATRIX, MAT_COMPRESSED = 14, 15
+MAT_MATRIX = 14
+MAT_COMPRESSED = 15
 MAT_TYPES = (1, 2, 3, 4, 5, 6, 7, 9, 12, 13, MAT_MATRIX, MAT_COMPRESSED, 16, 17, 18)
 COMMENT = re.compile(r"\s*(#|//|%)")
 

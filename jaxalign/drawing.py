@@ -29,7 +29,10 @@ CURVES_LEGEND = tuple(
     for i, name in enumerate(CURVES)
 )
 HEAT = (255, 30, 120)
-PAPER, INK, FAINT_INK, ALARM = (255, 255, 255), (25, 25, 25), (110, 110, 110), (190, 20, 20)
+PAPER = (255, 255, 255)
+INK = (25, 25, 25)
+FAINT_INK = (110, 110, 110)
+ALARM = (190, 20, 20)
 _SHIFT = 5  # OpenCV takes coordinates in 1/2**shift of a pixel
 
 

@@ -4,8 +4,10 @@ The state is replicated, batches are split over the local devices, everything re
 or gathered over the axis inside the step, so results carry no device axis.
 """
 
+import math
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -57,6 +59,20 @@ def meet(name: str):
         multihost_utils.sync_global_devices(name)
 
 
+def gathered(mine: np.ndarray, total: int) -> np.ndarray:
+    """Of `total` rows of numbers this host's, every process_count-th from its index on -> all of
+    them, on every host, as float64."""
+    hosts = jax.process_count()
+    if hosts == 1:
+        return np.asarray(mine, np.float64)
+    rows = np.zeros((-(-total // hosts), *mine.shape[1:]))
+    rows[: len(mine)] = mine
+    # as words, for JAX would make float32 of them
+    words = multihost_utils.process_allgather(rows.reshape(len(rows), -1).view(np.uint32))
+    found = np.ascontiguousarray(words).view(np.float64).swapaxes(0, 1)
+    return found.reshape(-1, *mine.shape[1:])[:total]
+
+
 def choose(require: str):
     """Where "cpu" is required, JAX looks for no accelerator: before it has looked for devices."""
     if require == "cpu":
@@ -77,13 +93,26 @@ def _initialize():
     jax.distributed.initialize(address, count, index)
 
 
-def check_batch(batch: int):
-    """InputError where `batch` faces do not divide over all devices."""
-    if batch % jax.device_count():
-        count = jax.device_count()
+def check_batch(batch: int, parts: int = 1):
+    """InputError where `batch` faces do not divide over all devices, in so many parts each."""
+    if batch % (count := jax.device_count() * parts):
+        into = f", in {parts} parts each" if parts > 1 else ""
         raise InputError(
-            f"training.batch={batch} does not divide over {count} devices; "
+            f"training.batch={batch} does not divide over {jax.device_count()} devices{into}; "
             f"use --set training.batch={-(-batch // count) * count}"
+        )
+
+
+def check_memory(shapes, remedy: str):
+    """InputError where arrays of these shapes need more memory than a device has, or, where it does
+    not say, than the machine has."""
+    needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    stats = jax.local_devices()[0].memory_stats() or {}
+    there = stats.get("bytes_limit", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    if needed > there:
+        raise InputError(
+            f"weights, optimiser states and one batch of photos need {needed / 2**30:,.1f} GiB, of "
+            f"{there / 2**30:,.1f} GiB there are; {remedy}"
         )
 
 
@@ -93,6 +122,18 @@ def training(step):
     The state is donated; batches as `split` makes them.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+
+
+def agreed(number: int):
+    """The largest of the hosts' numbers, on every host; on its way, int() waits for it."""
+    if jax.process_count() == 1:
+        return number
+    return _largest(np.full(jax.local_device_count(), number, np.int32))
+
+
+@partial(jax.pmap, axis_name=AXIS, out_axes=None)
+def _largest(number):
+    return jax.lax.pmax(number, AXIS)
 
 
 def reduction(reduce):

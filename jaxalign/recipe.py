@@ -93,7 +93,8 @@ JUDGES = ("nme", "loss")  # what a checkpoint is the best by
 
 @dataclass(frozen=True)
 class Training(Settings):
-    """How the phases are run. `batch` is over all devices of all hosts.
+    """How the phases are run. `batch` is over all devices of all hosts, and may go through the
+    networks in `accumulate` parts, one after the other, for less memory.
 
     `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
     objectives of a phase take turns, one turn of them all counts as a step here.
@@ -108,6 +109,7 @@ class Training(Settings):
     where: ClassVar[str] = "training."
 
     batch: int = 16
+    accumulate: int = 1
     seed: int = 0
     ema: float = 0.0  # decay of the averaged weights that are evaluated; 0: the weights themselves
     log_steps: int = 10
@@ -121,7 +123,9 @@ class Training(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_least(batch=1, seed=0, ema=0, log_steps=1, eval_steps=0, patience=0)
+        self.check_least(
+            batch=1, accumulate=1, seed=0, ema=0, log_steps=1, eval_steps=0, patience=0
+        )
         self.check_above(0, "eval_epochs", "save_epochs")
         self.check_choices(keep=KEEP, judge=JUDGES)
         if self.patience and self.keep == "last":

@@ -26,10 +26,11 @@ from jaxalign.errors import InputError
 from jaxalign.schemes import CURVE_FLIP, CURVES, SCHEMES, Scheme
 
 
-SHIPPED = frozenset(SCHEMES)
+SHIPPED = frozenset(SCHEMES)  # the schemes that come with the package
+# The keys of a scheme file, and the lengths that its `normaliser` may name.
 KEYS = ("name", "points", "flips", "eye_corners", "pupils", "normaliser", "framed", "curves")
 NORMALISERS = ("inter_ocular", "inter_pupil", "box", "diagonal")
-ENDING = ".toml"
+ENDING = ".toml"  # of the name of a scheme file
 FILES: dict[str, Path] = {}  # of the schemes that were read from files: where they are
 
 

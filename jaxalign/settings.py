@@ -1,30 +1,64 @@
 """Settings: the frozen dataclasses that a recipe is made of, checked as they are made."""
 
 import dataclasses
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from functools import cache
+from typing import Any, ClassVar, NoReturn, get_args, get_origin, get_type_hints
 
 from jaxalign.errors import InputError
+
+
+LARGEST = 2**31 - 1
+
+
+@cache
+def _kinds(settings):
+    """Field -> type, {} where an annotation cannot be resolved."""
+    try:
+        return get_type_hints(settings)
+    except NameError:
+        return {}
+
+
+def _named(kind):
+    return kind if get_origin(kind) else kind.__name__
+
+
+def _is_a(value, kind):
+    """Whether a value is of a field's type; where the type is no plain one, whatever it is."""
+    if kind is float:
+        return type(value) in (int, float)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        first, *rest = get_args(kind)
+        kinds = [first] * len(value) if rest == [...] else [first, *rest]
+        return len(value) == len(kinds) and all(map(_is_a, value, kinds))
+    return type(value) is kind if kind in (int, bool, str) else True
 
 
 @dataclass(frozen=True)
 class Settings:
     """A part of a recipe. Subclasses are frozen dataclasses with a default for every field.
 
-    Every number must be finite; subclasses check the rest in `__post_init__`, after this one's.
-    `where` is what stands before a field's name in messages, such as "system.".
+    Every value must be of its field's type (whole numbers pass for floats), and every number at
+    most LARGEST in size; subclasses check the rest in `__post_init__`, after this one's. `where` is
+    what stands before a field's name in messages, such as "system.".
     """
 
     where: ClassVar[str] = ""
 
     def __post_init__(self):
+        kinds = _kinds(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            kind = kinds.get(field.name)
+            if not _is_a(value, kind):
+                self.refuse(field.name, f"must be of type {_named(kind)}")
             for number in value if isinstance(value, tuple) else (value,):
-                if isinstance(number, float) and not math.isfinite(number):
-                    self.refuse(field.name, "must be a finite number")
+                if isinstance(number, int | float) and not abs(number) <= LARGEST:
+                    self.refuse(field.name, "must be a finite number, not above 2^31 - 1 in size")
 
     @property
     def idle(self) -> dict[str, str]:
@@ -60,6 +94,12 @@ class Settings:
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 self.refuse(name, f"must be {bound} or more")
+
+    def check_most(self, **most: float):
+        """Field -> its largest value. Errors: InputError for the first that is above."""
+        for name, bound in most.items():
+            if getattr(self, name) > bound:
+                self.refuse(name, f"must be {bound} or less")
 
     def check_above(self, bound: float, *names: str):
         """Errors: InputError for the first of these fields that is not above the bound."""

@@ -189,6 +189,25 @@ class Joined(Sequence[Sample]):
         return " + ".join(part.name for part in self.parts)
 
 
+@dataclass(frozen=True)
+class Every(Sequence[Sample]):
+    """Of any faces those at the places start, start + step, ...: one host's share of them."""
+
+    faces: Sequence[Sample]
+    start: int
+    step: int
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.faces[self._places[index]]
+
+    @property
+    def _places(self):
+        return range(self.start, len(self.faces), self.step)
+
+
 def first(source: Source, faces: int) -> Source:
     """The first `faces` faces of a source, or all where it has fewer."""
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])

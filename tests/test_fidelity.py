@@ -1,4 +1,4 @@
-"""docs/fidelity.md names code, tests and settings that exist."""
+"""The pages in docs/fidelity/ name code, tests and settings that exist."""
 
 import ast
 import re
@@ -13,27 +13,21 @@ from jaxalign.papers.recipes import STATED
 
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "docs/fidelity.md").read_text(encoding="utf-8")
-SECTIONS = {  # how a section's heading begins -> recipes of which one must take its settings
-    "Gaussian Vector": STATED["gaussian_vector"],
-    "PropagationNet": STATED["propagationnet"],
-    "TAB": STATED["tab"],
-    "Pixel-wise classification": STATED["pixelwise"],
-    "Attention-driven cropping": STATED["attention_cropping"],
-    "Benchmarks": {name: None for of in STATED.values() for name in of},
+FOLDER = ROOT / "docs/fidelity"
+PAGES = {  # page -> recipes of which one must take its settings
+    **{paper: list(recipes_of) for paper, recipes_of in STATED.items()},
+    "benchmarks": [name for recipes_of in STATED.values() for name in recipes_of],
 }
 KINDS = ("exact", "switch", "our choice", "not possible")
 
 
 def rows():
-    """(section, cells) of every row of the tables."""
-    for section in TEXT.split("\n## ")[1:]:
-        heading = section.splitlines()[0]
-        if not heading.startswith(tuple(SECTIONS)):
-            continue
-        lines = [line for line in section.splitlines() if line.startswith("| ")]
+    """(page, cells) of every row of the tables."""
+    for page in PAGES:
+        text = (FOLDER / f"{page}.md").read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if line.startswith("| ")]
         for line in lines[1:]:
-            yield heading, [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            yield page, [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 ROWS = list(rows())
@@ -61,14 +55,14 @@ def defined(path):
     return found
 
 
-def test_every_paper_has_its_section():
-    headings = [heading for heading, _ in ROWS]
-    for name in SECTIONS:
-        assert sum(heading.startswith(name) for heading in headings) > 3, name
+def test_every_paper_has_its_page():
+    assert {path.stem for path in FOLDER.glob("*.md")} == {"index", *PAGES}
+    for page in PAGES:
+        assert sum(one == page for one, _ in ROWS) > 3, page
 
 
-@pytest.mark.parametrize(("heading", "cells"), ROWS, ids=[f"{h[:8]}-{c[0]}" for h, c in ROWS])
-def test_a_row_names_what_there_is(heading, cells):
+@pytest.mark.parametrize(("page", "cells"), ROWS, ids=[f"{page}-{c[0]}" for page, c in ROWS])
+def test_a_row_names_what_there_is(page, cells):
     _, _, here, places, test = cells
     assert here.replace("*", "").startswith(KINDS)
     assert quoted(places) or here.replace("*", "").startswith("not possible")
@@ -80,10 +74,9 @@ def test_a_row_names_what_there_is(heading, cells):
     for one in quoted(test):
         path, _, name = one.partition("::")
         assert name.partition("[")[0].replace("::", ".") in defined(path), one
-    (taken,) = (of for name, of in SECTIONS.items() if heading.startswith(name))
     for setting in quoted(here):
         if re.match(r"(system|data|training)\.", setting):
-            assert any(takes(name, setting) for name in taken), setting
+            assert any(takes(name, setting) for name in PAGES[page]), setting
 
 
 def takes(name, setting):

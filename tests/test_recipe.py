@@ -86,6 +86,16 @@ def test_override_takes_the_declared_type_not_the_written_one():
         ("data.augment.flip=2", "^data.augment.flip=2.0: must be in 0..1"),
         ("data.augment.pixels=('rain',)", "pixels=.*'rain' is not one of: jpeg"),
         ("system.epochs=0", "^system.epochs=0.0: must be above 0"),
+        ("system.stacks=33", "^system.stacks=33: must be 32 or less"),
+        (
+            "system.epochs=1e12",
+            "^system.epochs=1000000000000.0: must be a finite number",
+        ),
+        ("training.seed=9223372036854775808", "^training.seed=.*: must be a finite number, not ab"),
+        (
+            "system.optimizer.boundaries=('x',)",
+            "^system.optimizer.boundaries=.*of type tuple",
+        ),
     ],
 )
 def test_override_refuses(setting, message):
@@ -228,7 +238,10 @@ THEN = {
     "pixelwise_light_ibug_300w": ["system.width=2", "system.top=8", "system.size=32",
                                   "system.discriminator=True", "system.alpha=100", "system.gamma=1",
                                   "system.balance=losses", "system.discriminator_norm=together"],
-    "integral_ibug_300w": ["system.width=8", "system.size=32"],
+    "integral_ibug_300w": ["system.width=8", "system.size=32", "system.decoder_width=96",
+                           "system.relations=0", "system.optimizer.kind=adamw",
+                           "system.optimizer.warmup=2", "training.init_from=''",
+                           "training.eval_epochs=5", "training.save_epochs=5"],
 }  # fmt: skip
 
 

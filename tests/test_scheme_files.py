@@ -31,14 +31,7 @@ outlip_up = ["mouth_left", "mouth_right"]
 POINTS = np.array([[20, 20], [44, 22], [33, 32], [24, 44], [41, 45]], np.float32)
 
 
-@pytest.fixture(autouse=True)
-def shipped():
-    """What a test adds to the schemes goes with it."""
-    before = dict(schemes.SCHEMES)
-    yield
-    schemes.SCHEMES.clear()
-    schemes.SCHEMES.update(before)
-    scheme_files.FILES.clear()
+pytestmark = pytest.mark.usefixtures("shipped")
 
 
 def write(path, text=TOML):

@@ -13,7 +13,7 @@ from jaxalign.datasets.synthetic_faces import face
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
 from jaxalign.schemes import IBUG68, UNION, WFLW98
-from jaxalign.sources import Source, benchmark_of, hold_out, open_source
+from jaxalign.sources import Every, Source, benchmark_of, hold_out, open_source
 from tests.helpers.trees import make_300w, write_boxes
 
 
@@ -170,3 +170,13 @@ def test_another_scheme_where_the_own_is_not_there(data_300w):
     assert open_source("ibug_300w/test", UNION, data_300w, [WFLW98, IBUG68]).scheme == IBUG68
     with pytest.raises(InputError, match="has no union or wflw98 points; it has: ibug68"):
         open_source("ibug_300w/test", UNION, data_300w, [WFLW98])
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3, 9])
+def test_every_face_is_in_one_hosts_share(data_300w, hosts):
+    source = open_source("ibug_300w/test", IBUG68, data_300w)
+    shares = [Every(source, host, hosts) for host in range(hosts)]
+    assert sum(map(len, shares)) == len(source)
+    rows = [[sample["id"] for sample in share] for share in shares]
+    ids = [rows[place % hosts][place // hosts] for place in range(len(source))]
+    assert ids == [sample["id"] for sample in source]

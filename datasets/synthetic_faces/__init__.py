@@ -27,7 +27,8 @@ from .scene import Scene, sample
 
 
 SPLITS = ("train", "test")
-SMALLEST, LARGEST = 128, 4096
+SMALLEST = 128
+LARGEST = 4096
 QUALITY = 92  # of the JPEG
 
 
@@ -45,7 +46,7 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
             yield face(split, index, size, seed)
 
 
-def scene(split: str, index: int, seed: int) -> tuple[Scene, Head]:
+def scene_of(split: str, index: int, seed: int) -> tuple[Scene, Head]:
     """What face `index` of a split is drawn from, framed in its photo."""
     found, middle = sample(np.random.default_rng([seed, SPLITS.index(split), index]))
     head = Head(found.shape)
@@ -57,7 +58,7 @@ def scene(split: str, index: int, seed: int) -> tuple[Scene, Head]:
 
 def face(split: str, index: int, size: int, seed: int) -> Face:
     """Draw one face."""
-    what, head = scene(split, index, seed)
+    what, head = scene_of(split, index, seed)
     pixels = np.zeros((TOTAL, 2), np.float64)
     points = landmarks(head, what.camera)
     pixels[USED] = what.camera.pixels(points, size)

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxalign.backbones.light import ResidualBlock
 from jaxalign.backbones.resnet import Bottleneck
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 
 
@@ -31,7 +32,7 @@ class FusionModule(nn.Module):
 
     @nn.compact
     def __call__(self, branches, train: bool):
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         block = partial(ResidualBlock, dtype=self.dtype)
 
@@ -101,9 +102,9 @@ class HRNetHead(nn.Module):
     @nn.compact
     def __call__(self, features, train: bool):
         x = jnp.concatenate([bilinear(f, features[0]) for f in features], -1)
-        x = nn.Conv(x.shape[-1], (1, 1), dtype=self.dtype, name="conv")(x)
+        x = convolution(x.shape[-1], (1, 1), dtype=self.dtype, name="conv")(x)
         x = nn.relu(batch_norm(train, "bn", dtype=self.dtype)(x))
-        return nn.Conv(self.points, (1, 1), dtype=self.dtype, name="maps")(x)
+        return convolution(self.points, (1, 1), dtype=self.dtype, name="maps")(x)
 
 
 TORCH_NAMES = {  # our path -> the file's name, whose numbers count from 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 
 
@@ -75,7 +76,7 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        x = nn.Conv(
+        x = convolution(
             self.channels,
             (self.kernel, self.kernel),
             strides=self.stride,

@@ -9,6 +9,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 
 
@@ -21,7 +22,7 @@ class Basic(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         y = conv(self.channels, (3, 3), strides=self.stride, padding=1, name="conv1")(x)
         y = nn.relu(norm("bn1")(y))
@@ -41,7 +42,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=0, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, padding=0, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         y = nn.relu(norm("bn1")(conv(self.channels, (1, 1), name="conv1")(x)))
         y = conv(self.channels, (3, 3), strides=self.stride, padding=1, name="conv2")(y)
@@ -63,7 +64,7 @@ class PreActivation(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=0, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, padding=0, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         activated = nn.relu(norm("bn1")(x))
         y = conv(self.channels, (1, 1), name="conv1")(activated)

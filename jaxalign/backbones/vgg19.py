@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 
@@ -18,7 +19,7 @@ class ConvBlock(nn.Module):
     def __call__(self, x, train: bool):
         kernel = (self.kernel, self.kernel)
         settings = {"padding": self.kernel // 2, "dtype": self.dtype, "name": "conv"}
-        x = nn.Conv(self.channels, kernel, **settings)(x)
+        x = convolution(self.channels, kernel, **settings)(x)
         return nn.relu(batch_norm(train, "bn", dtype=self.dtype)(x))
 
 

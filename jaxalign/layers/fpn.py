@@ -22,7 +22,7 @@ class FPN(nn.Module):
     smoothing of the finest level alone, the only one that is read. `rectifier` is what follows,
     one of RECTIFIERS; "none" as published. The leaky ReLU is ours: between linear layers coarse
     features could shift fine ones, but not gate them; and a plain ReLU dies where the target is
-    mostly zero, as heatmaps are (RESULTS.md).
+    mostly zero, as heatmaps are (docs/results/gaussian_vector.md).
     """
 
     width: int = 256

@@ -6,11 +6,9 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import LECUN, convolution
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import average_pool, blur_pool
-
-
-LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
 
 
 def upsample(x):
@@ -29,7 +27,7 @@ class HPM(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         conv = partial(
-            nn.Conv,
+            convolution,
             use_bias=False,
             padding="SAME",
             dtype=self.dtype,
@@ -56,7 +54,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init)
+        conv = partial(convolution, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init)
         norm = partial(batch_norm, train, dtype=self.dtype)
         y = x
         for i, (share, kernel) in enumerate(((2, 1), (2, 3), (1, 1)), 1):
@@ -117,7 +115,7 @@ def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=avera
     """The i-th hourglass of a stack on x (B, h, w, C): its levels, the features (B, h, w, C) that
     its maps are read off, and the maps (B, h, w, maps). Called inside a compact module."""
     width = x.shape[-1]
-    conv = partial(nn.Conv, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
+    conv = partial(convolution, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
     settings = width, dtype, kernel_init, True, block, pool
     levels = Hourglass(4, *settings, name=f"hourglass{i}")(x, train)
     y = block(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
@@ -129,7 +127,7 @@ def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=avera
 def fed_back(i, x, features, maps, dtype, kernel_init=LECUN, reuse=True):
     """The next hourglass's input: what the i-th one gave and, with `reuse`, its own input x.
     Called as one_stack."""
-    conv = partial(nn.Conv, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
+    conv = partial(convolution, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
     given = conv(name=f"features_back{i}")(features)
     return (x + given if reuse else given) + conv(name=f"maps_back{i}")(maps)
 

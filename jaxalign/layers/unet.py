@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxalign.layers.hourglass import LECUN
+from jaxalign.layers.conv import LECUN
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 

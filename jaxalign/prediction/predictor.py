@@ -68,8 +68,8 @@ def predict_faces(
 ) -> tuple[np.ndarray, np.ndarray]:
     """All faces of `source`, in its order: points (N, K, 2) in pixels of the photos, scores (N, K).
 
-    Every host predicts all of them, so no host waits for
-    another; a face's result does not depend on the batch it stands in.
+    Every host predicts all that it is given, so that none waits for another; a face's result does
+    not depend on the batch it stands in.
 
     Where the system takes crops of several sizes, each face is cropped at the one that fits it, and
     batched with those of its size. `refine`: how often faces are looked at again, see next_squares.

@@ -103,6 +103,7 @@ class AttentionCropping(System):
         if self.size not in self.sizes:
             self.refuse("size", f"must be one of {', '.join(map(str, self.sizes))}")
         self.check_least(global_stacks=1, regional_stacks=1, map_weight=0)
+        self.check_most(global_stacks=32, regional_stacks=32)
         self.check_above(0, "temperature", "enlarge", "least", "sigma")
         if not 0 <= self.crop_jitter < 1:
             self.refuse("crop_jitter", "must be 0 or more, below 1")

@@ -51,6 +51,7 @@ class StackedHourglass(SingleNetwork):
         super().__post_init__()
         self.check_multiples(size=STRIDE * 16, channels=8)
         self.check_least(stacks=1)
+        self.check_most(stacks=32)
         self.check_above(0, "sigma")
         self.check_choices(criterion=losses.LOSSES, decoder=decoding.DECODERS)
 

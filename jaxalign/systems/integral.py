@@ -96,12 +96,12 @@ class Integral(SingleNetwork):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_multiples(size=32)
+        self.check_multiples(size=32, width=1, decoder_width=1)
         self.check_choices(criterion=[name for name, loss in losses.LOSSES.items() if loss.logits])
         self.check_above(0, "sigma", "wing_width", "wing_curvature")
-        self.check_least(prior=0, relations=0)
-        if len(self.blocks) != 4 or not all(type(n) is int and n > 0 for n in self.blocks):
-            self.refuse("blocks", "must be four whole numbers above 0")
+        self.check_least(prior=0, relations=0, map_weight=0)
+        if len(self.blocks) != 4 or not all(0 < n <= 64 for n in self.blocks):
+            self.refuse("blocks", "must be four whole numbers from 1 to 64")
 
     @property
     def network(self):

@@ -16,7 +16,8 @@ from jaxalign.settings import Settings
 
 
 DTYPES = ("float32", "bfloat16")
-IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of 0..1 RGB
+IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of 0..1 RGB
+IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images, dtype):

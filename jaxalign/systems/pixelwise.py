@@ -29,7 +29,8 @@ from jaxalign.systems.interface import Objective, Phase, System, forward, init_n
 from jaxalign.systems.pixelwise_networks import DAN, Direct, Discriminator, Heatmaps
 
 
-REGRESSION, HEATMAPS = ("direct", "dan"), ("distribution", "heatmap_regression", "pwc", "hybrid")
+REGRESSION = ("direct", "dan")
+HEATMAPS = ("distribution", "heatmap_regression", "pwc", "hybrid")
 CUT = 4  # sigmas from a point at which its Gaussian ends: 12 pixels
 NEVER = -1e9  # the logit of a class that no pixel takes
 
@@ -95,6 +96,7 @@ class PixelWise(System):
     def __post_init__(self):
         super().__post_init__()
         self.check_multiples(size=32, width=1, top=1, stages=1)
+        self.check_most(stages=32)
         self.check_choices(
             method=(*REGRESSION, *HEATMAPS),
             output=("pixels", "eighths"),

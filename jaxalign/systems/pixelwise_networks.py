@@ -11,6 +11,7 @@ from flax import linen as nn
 from jaxalign import geometry
 from jaxalign.backbones.vgg19 import VGG19, ConvBlock
 from jaxalign.layers import warping
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.facts import mean_shape
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
@@ -70,7 +71,7 @@ class Heatmaps(nn.Module):
         features = VGG19(self.width, self.top, self.dtype, name="backbone")(images, train)
         low, middle, x = features
         up = partial(TransposedConv, dtype=self.dtype)
-        x = nn.relu(nn.Conv(self.maps, (1, 1), dtype=self.dtype, name="conv8")(x))
+        x = nn.relu(convolution(self.maps, (1, 1), dtype=self.dtype, name="conv8")(x))
         x = up(middle.shape[-1], 2, name="up1")(x) + middle
         x = up(low.shape[-1], 2, name="up2")(x) + low
 

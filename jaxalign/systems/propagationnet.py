@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign import decoding, geometry, losses, targets
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.coordinates import with_coordinates
 from jaxalign.layers.hourglass import HPM, Bottleneck, Hourglass, fed_back, one_stack, stem
 from jaxalign.layers.norm import AXIS
@@ -51,7 +52,7 @@ class Propagation(nn.Module):
 
     @nn.compact
     def __call__(self, maps, features, train: bool):
-        width, conv = features.shape[-1], partial(nn.Conv, dtype=self.dtype)
+        width, conv = features.shape[-1], partial(convolution, dtype=self.dtype)
         lines = partial(conv, len(CURVES), (7, 7), padding=3)
         boundaries = lines(name="boundaries")(maps)
         for i in range(2, self.convolutions + 1):
@@ -96,7 +97,7 @@ class PropagationNetwork(nn.Module):
         for i in range(1, self.stacks + 1):
             y = x
             if self.coordconv:
-                conv = nn.Conv(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
+                conv = convolution(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
                 y = conv(with_coordinates(x, union))
             _, y, maps = one_stack(i, y, train, self.points + self.boundary_channel, **build)
             landmarks.append(maps[..., : self.points])
@@ -176,6 +177,7 @@ class PropagationNet(SingleNetwork):
         super().__post_init__()
         self.check_multiples(size=STRIDE * 16, channels=8)
         self.check_least(stacks=1, convolutions=1, beta=0, cut=0)
+        self.check_most(stacks=32, convolutions=32)
         self.check_choices(
             block=BLOCKS,
             pool=("average", "max"),

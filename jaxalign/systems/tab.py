@@ -19,7 +19,8 @@ from flax import linen as nn
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.resnet import ResNet
 from jaxalign.backbones.vgg import VGG16BNStem
-from jaxalign.layers.hourglass import HPM, LECUN, stacked
+from jaxalign.layers.conv import LECUN, convolution
+from jaxalign.layers.hourglass import HPM, stacked
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 from jaxalign.layers.unet import UNet
@@ -114,7 +115,7 @@ class BALT(nn.Module):
 
     @nn.compact
     def __call__(self, boundaries, features, train: bool):
-        conv = partial(nn.Conv, dtype=self.dtype, kernel_init=self.kernel_init)
+        conv = partial(convolution, dtype=self.dtype, kernel_init=self.kernel_init)
         features = dict(enumerate(features, 1))
 
         def transition(source, level):

@@ -25,7 +25,8 @@ from jaxalign.records import json_text
 from jaxalign.training.state import TrainState
 
 
-DAMAGED, OLD = ".damaged", ".old"  # behind a step's name: set aside, and about to be deleted
+DAMAGED = ".damaged"  # behind the name of a step that is set aside
+OLD = ".old"  # behind the name of one that is about to be deleted
 
 
 class Checkpoints:

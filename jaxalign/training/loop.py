@@ -6,7 +6,7 @@ import math
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import jax
@@ -16,16 +16,17 @@ import jaxalign
 from jaxalign import parallel, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
-from jaxalign.evaluation.model import predict_source
 from jaxalign.evaluation.summary import headed
+from jaxalign.evaluation.truth import Truth, truth_of
 from jaxalign.folders import readable_errors, sweep, whole
 from jaxalign.locks import Lock
 from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
-from jaxalign.prediction.predictor import Predictor
+from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, check_readable, from_json, to_json
 from jaxalign.records import json_text
 from jaxalign.samples import Sample
+from jaxalign.sources import Every
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
 from jaxalign.training import state as states
@@ -105,7 +106,7 @@ class Run:
         self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
-        parallel.check_batch(recipe.training.batch)
+        parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         if not len(train):
             raise InputError(f"{recipe.data.train}: no faces to train on")
         if recipe.training.patience and not len(val):
@@ -119,7 +120,19 @@ class Run:
         self.protocol = protocol_for(benchmark, self.system.points)
         self.normaliser = self.protocol.normaliser  # of the validation NME
         self.predictor = Predictor(self.system)
-        self.stop_signal, self.opening = None, []
+        training, side = recipe.training, self.system.size
+        self.create = partial(
+            states.create,
+            self.system,
+            self.stretches[0].phase,
+            training.seed,
+            bool(training.ema),
+        )
+        photos = training.batch // jax.device_count(), side, side, 3
+        self.like = jax.eval_shape(self.create)
+        needed = self.like, jax.ShapeDtypeStruct(photos, np.uint8)
+        parallel.check_memory(needed, "make the system or training.batch smaller")
+        self.stop_signal, self.asked, self.opening = 0, 0, []
         self._open(resume)
 
     def _open(self, resume):
@@ -161,26 +174,16 @@ class Run:
         with readable_errors(stored, "name another --workdir"), whole(stored) as file:
             file.write(f"{json_text(to_json(self.recipe), indent=2)}\n".encode())
 
-        training = self.recipe.training
-        create = partial(
-            states.create,
-            self.system,
-            self.stretches[0].phase,
-            training.seed,
-            bool(training.ema),
-        )
-
         def like_at(step):
             if step > self.last:
                 raise InputError(f"step {step} lies behind the last of the run, {self.last}")
-            like = jax.eval_shape(create)
             phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
-            optimizers = jax.eval_shape(partial(states.start_optimizers, phase), like.params)
-            return like.replace(optimizers=optimizers)
+            optimizers = jax.eval_shape(partial(states.start_optimizers, phase), self.like.params)
+            return self.like.replace(optimizers=optimizers)
 
         state, lines = self.checkpoints.resume(like_at)
         if state is None:
-            state = self._started(jax.jit(create)())
+            state = self._started(jax.jit(self.create)())
         self.opening += lines
         self.state = parallel.replicate(state)
         self.step = self.checkpoints.latest() or 0
@@ -235,6 +238,11 @@ class Run:
         ema = jax.tree.map(np.array, variables["params"]) if state.ema else {}
         return state.replace(**variables, ema=ema)
 
+    @cached_property
+    def truth(self) -> Truth:
+        """Of the faces that are validated on."""
+        return truth_of(self.val_faces, "what is validated on", self.system.points)
+
     def _stretch_at(self, step):
         return next(s for s in self.stretches if step < s.last)
 
@@ -273,6 +281,13 @@ class Run:
     def _stop(self, number, frame):
         self.stop_signal = number
 
+    def _stopping(self):
+        """The signal that the run is to stop by behind this step, 0: none. One that any host was
+        sent stops them all at the same step, the next: what hosts agree on is looked at a step
+        later, as losses are, so that no device waits."""
+        before, self.asked = self.asked, parallel.agreed(self.stop_signal)
+        return int(before) if jax.process_count() > 1 else self.stop_signal
+
     def _run_stretch(self, stretch):
         """Per step, in this order: update; look at the *previous* step's loss, while the device
         works on this one; then log, validate, save. Validation and saving look at the present
@@ -300,9 +315,9 @@ class Run:
             if self.on_step:
                 self.on_step(self)
 
-            done = self.step == self.last
+            done, stop = self.step == self.last, self._stopping()
             evaluating = self.step % evaluate_every == 0 or done
-            saving = self.step % save_every == 0 or evaluating or self.stop_signal
+            saving = self.step % save_every == 0 or evaluating or stop
             if self.step % training.log_steps == 0 or saving:
                 self._check(*previous)
                 numbers = {k: float(v) for k, v in metrics.items() if k != "per_face"}
@@ -311,9 +326,9 @@ class Run:
                 self.log.show(loss=numbers["loss"])
             if saving:
                 self._save(phase, evaluating, mean_loss)
-            if self.stop_signal:
-                self.log.say(f"stopped by signal {self.stop_signal}; saved step {self.step}")
-                raise SystemExit(128 + self.stop_signal)
+            if stop:
+                self.log.say(f"stopped by signal {stop}; saved step {self.step}")
+                raise SystemExit(128 + stop)
             if evaluating and self._out_of_patience(stretch):
                 return
 
@@ -331,16 +346,7 @@ class Run:
         return True
 
     def _update(self, objective, rate, first):
-        training = self.recipe.training
-        step = partial(
-            states.train_step,
-            objective=objective,
-            rate=rate,
-            first=first,
-            seed=training.seed,
-            ema=training.ema,
-        )
-        return parallel.training(step)
+        return parallel.training(states.step_of(self.recipe.training, objective, rate, first))
 
     def _batches(self, stretch):
         data, training = self.recipe.data, self.recipe.training
@@ -410,17 +416,18 @@ class Run:
 
 def nme_and_low_score(run: Run) -> tuple[float, float]:
     """The NME of a run's present weights on its `val_faces`, and the score that 99 % of them
-    reach."""
-    data = run.recipe.data
-    results = predict_source(
+    reach. Each host predicts a share of the faces."""
+    faces, data = run.val_faces, run.recipe.data
+    found = predict_faces(
         run.predictor,
         parallel.to_host(run.state.variables()),
-        run.val_faces,
+        Every(faces, jax.process_index(), jax.process_count()),
         data.crop,
         batch=run.recipe.training.batch,
         threads=data.threads,
     )
-    assert results.score is not None  # a predictor gives scores
+    results = run.truth.with_predictions(*(parallel.gathered(part, len(faces)) for part in found))
     run.normaliser = headed(run.protocol, results).normaliser
     nme = float(np.mean(results.nme(run.normaliser)))
+    assert results.score is not None  # a predictor gives scores
     return nme, float(np.quantile(results.score.mean(1), 0.01))

@@ -9,6 +9,7 @@ import optax
 from flax import struct
 
 from jaxalign.layers.norm import AXIS
+from jaxalign.recipe import Training
 from jaxalign.samples import DeviceBatch
 from jaxalign.systems.interface import Objective, Phase, System
 
@@ -84,26 +85,41 @@ def train_step(
     first: int,
     seed: int,
     ema: float,
+    accumulate: int = 1,
 ):
     """One step of one objective, on one of AXIS's devices. Returns (state, metrics).
 
-    `rate`: schedule over the steps of the phase, which began at step `first`. Metrics are scalars,
+    `rate`: schedule over the steps of the phase, which began at step `first`. `accumulate`: the
+    batch goes through the networks in so many equal parts, one after the other, for less memory;
+    batch norm, and losses that look at the whole batch, see a part at a time. Metrics are scalars,
     and `per_face`, the loss of every face of the whole batch in order.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
     faces = jax.lax.psum(batch["weight"].sum(), AXIS)
+    params = trained(objective, state.params)
 
-    def share_of_loss(params):
+    def share_of_loss(params, batch_stats, batch, key):
         values, parts, stats = objective.loss(
-            replaced(state.params, params), state.batch_stats, batch, key
+            replaced(state.params, params), batch_stats, batch, key
         )
         mean = partial(weighted_share, weights=batch["weight"], total=faces)
-        return mean(values), ({name: mean(part) for name, part in parts.items()}, values, stats)
+        parts = {name: mean(part) for name, part in parts.items()}
+        return mean(values), (parts, values, batch_stats | stats)
 
-    params = trained(objective, state.params)
-    (loss, (parts, values, stats)), grads = jax.value_and_grad(share_of_loss, has_aux=True)(params)
-    loss, parts, grads = jax.lax.psum((loss, parts, grads), AXIS)
+    def gradients(batch_stats, part):
+        shares = jax.value_and_grad(share_of_loss, has_aux=True)
+        (loss, (parts, values, stats)), grads = shares(params, batch_stats, *part)
+        return stats, (loss, parts, grads, values)
+
+    if accumulate == 1:
+        stats, (*sums, values) = gradients(state.batch_stats, (batch, key))
+    else:
+        split = partial(jax.tree.map, lambda x: x.reshape(accumulate, -1, *x.shape[1:]))
+        stats, (*sums, values) = _summed(
+            gradients, state.batch_stats, (split(batch), jax.random.split(key, accumulate))
+        )
+    loss, parts, grads = jax.lax.psum(sums, AXIS)
 
     optimizer = objective.optimizer.build(lambda count: rate(state.step - first))
     updates, optimizer_state = optimizer.update(grads, state.optimizers[objective.name], params)
@@ -115,12 +131,41 @@ def train_step(
     state = state.replace(
         step=state.step + 1,
         params=params,
-        batch_stats=state.batch_stats | stats,
+        batch_stats=stats,
         ema=averaged if ema else {},
         optimizers=state.optimizers | {objective.name: optimizer_state},
     )
     metrics = {"loss": loss, **parts, "grad_norm": optax.tree.norm(grads)}
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
+
+
+def step_of(training: Training, objective: Objective, rate, first: int):
+    """The train_step of an objective under a recipe's `training`: of a state and a batch alone."""
+    return partial(
+        train_step,
+        objective=objective,
+        rate=rate,
+        first=first,
+        seed=training.seed,
+        ema=training.ema,
+        accumulate=training.accumulate,
+    )
+
+
+def _summed(gradients, batch_stats, parts):
+    """`gradients` of each of the parts after the other, summed; the losses of faces side by side.
+    One part's gradients are held at a time."""
+    first = jax.tree.map(lambda x: x[0], parts)
+    shapes = jax.eval_shape(gradients, batch_stats, first)[1][:3]
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+    def add(carry, part):
+        stats, sums = carry
+        stats, (*own, values) = gradients(stats, part)
+        return (stats, jax.tree.map(jnp.add, sums, tuple(own))), values
+
+    (stats, sums), values = jax.lax.scan(add, (batch_stats, zeros), parts)
+    return stats, (*sums, values.reshape(-1))
 
 
 def mean_loss(variables: dict, batch: DeviceBatch[jax.Array], *, objective: Objective):

@@ -225,7 +225,7 @@ class TestRefusals:
 @pytest.mark.parametrize(
     ("config", "settings"),
     [
-        ("integral_ibug_300w", ["system.width=8", "system.size=32"]),
+        ("integral_ibug_300w", ["system.width=8", "system.size=32", "training.init_from="]),
         ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
         ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
         (

@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from benchmarks import (
+    against_torch,
     boundaries,
     cross_validation,
     decoding,
@@ -25,6 +26,7 @@ from tests.helpers import ROOT
 
 
 BENCHMARKS = (
+    against_torch,
     boundaries,
     cross_validation,
     decoding,

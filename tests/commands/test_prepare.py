@@ -11,9 +11,11 @@ import pytest
 
 import jaxalign.datasets
 from jaxalign.commands.prepare import main
+from jaxalign.datasets import BENCHMARKS, builder
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.errors import InputError
+from jaxalign.locks import Lock
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from tests.helpers import ROOT
@@ -161,6 +163,37 @@ def test_killed_build_is_not_taken_for_a_finished_one(tmp_path):
         open_source("ibug_300w/train", IBUG68, tmp_path / "data")
     assert prepare(tmp_path) == 0
     assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 6
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
+
+
+def test_one_process_at_a_time_prepares(tmp_path, capsys):
+    make_300w(tmp_path / "300w", 1)
+    lock = Lock(tmp_path / "data" / ".incomplete-ibug_300w-default", "")
+    assert prepare(tmp_path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"is in use by process {os.getpid()} on host" in line and "--data-dir" in line
+    assert left(tmp_path) == [lock.path]
+    lock.release()
+    assert prepare(tmp_path) == 0
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_killed_while_the_new_takes_the_olds_place(tmp_path, monkeypatch, new):
+    """The old one comes back with the next call, whatever becomes of that."""
+    make_300w(tmp_path / "300w", 2)
+    assert prepare(tmp_path) == 0
+    folder = builder.stored(BENCHMARKS["ibug_300w"], "default", tmp_path / "data")
+    aside = tmp_path / "data" / ".incomplete-ibug_300w-default"
+    aside.mkdir()
+    folder.rename(aside / "replaced")
+    (tmp_path / "300w/afw").rename(tmp_path / "afw")
+    if new:
+        assert prepare(tmp_path, "--overwrite") == 0
+    else:
+        monkeypatch.setattr("jaxalign.datasets.builder.open_splits", _interrupted)
+        assert prepare(tmp_path, "--overwrite") == 130
+        monkeypatch.undo()
+    assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == (4 if new else 6)
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxalign.curves import INDICES, USED
-from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, render, scene
+from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, render, scene_of
 from jaxalign.datasets.synthetic_faces.camera import Camera, landmarks, visible
 from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
 from jaxalign.datasets.synthetic_faces.render import draw, seen
@@ -95,7 +95,7 @@ def test_mirrored_neutral_head_lands_on_its_flip(name):
 
 def test_the_contour_runs_evenly_around_every_chin():
     for index in range(300):
-        what, head = scene("train", index, seed=0)
+        what, head = scene_of("train", index, seed=0)
         points = what.camera.project(what.camera.turn(landmarks(head, what.camera)))
         contour = points[np.searchsorted(USED, INDICES["wflw98"][:33])]
         steps = np.linalg.norm(np.diff(contour, axis=0), axis=1)
@@ -171,13 +171,13 @@ def test_opaque_covers_hide_points():
 
 
 def test_test_split_has_every_attribute():
-    drawn = np.array([scene("test", i, 0)[0].attributes for i in range(600)])
+    drawn = np.array([scene_of("test", i, 0)[0].attributes for i in range(600)])
     rates = drawn.mean(0)
     assert len(rates) == len(ATTRIBUTES) == 6
     assert ((rates > 0.1) & (rates < 0.4)).all()
     assert set(np.unique(drawn)) == {0, 1}
     for i in range(100):
-        what, _ = scene("test", i, 0)
+        what, _ = scene_of("test", i, 0)
         assert (abs(what.camera.yaw) > 40) == bool(what.attributes[0])
         hidden = what.covers != Covers() or what.look.lock
         assert bool(hidden) == bool(what.attributes[4])
@@ -206,7 +206,7 @@ def test_a_face_is_complete():
 
 def test_points_lie_inside_the_photo():
     for index in range(200):
-        what, head = scene("train", index, 0)
+        what, head = scene_of("train", index, 0)
         points = what.camera.pixels(landmarks(head, what.camera), 256)
         assert np.isfinite(points).all()
         assert points.min() > -0.5 and points.max() < 255.5

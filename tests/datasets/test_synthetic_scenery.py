@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxalign.datasets.synthetic_faces import scene
+from jaxalign.datasets.synthetic_faces import scene_of
 from jaxalign.datasets.synthetic_faces.people import people
 from jaxalign.datasets.synthetic_faces.scenery import GROUNDS, SOFT, palette, pink, scenery
 
 
-WHAT, _ = scene("train", 0, 0)
+WHAT, _ = scene_of("train", 0, 0)
 
 
 def place(seed, size=256):

@@ -1,12 +1,15 @@
 """Trains a small model for a few steps in a process of its own, on a stated number of devices.
 
 python -m tests.helpers.worker OUT --data-dir D --devices N [--process I --processes P --port PORT]
+    [--sigterm-at STEP]
 
-Writes OUT/parameters.npz (the leaves after the last step, in order) and OUT/report.json.
+Writes OUT/parameters.npz (the leaves after the last step, in order) and OUT/report.json. With
+--sigterm-at this process is sent SIGTERM behind that step; called again, it goes on.
 """
 
 import argparse
 import os
+import signal
 from pathlib import Path
 
 
@@ -18,6 +21,7 @@ def main():
     parser.add_argument("--process", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--sigterm-at", type=int, default=0)
     arguments = parser.parse_args()
     import jax
 
@@ -53,7 +57,13 @@ def train(arguments):
     scheme = recipe.system.points
     train = open_source("ibug_300w/train", scheme, arguments.data_dir)
     test = open_source("ibug_300w/test", scheme, arguments.data_dir)
-    run = Run(recipe, train, test, arguments.out / "run", benchmark="ibug_300w")
+
+    def terminate(run):
+        if run.step == arguments.sigterm_at:
+            signal.raise_signal(signal.SIGTERM)
+
+    run = Run(recipe, train, test, arguments.out / "run", benchmark="ibug_300w", resume=True,
+              on_step=terminate)  # fmt: skip
     assert run.last == 3
     run.run()
     if jax.process_index() > 0:

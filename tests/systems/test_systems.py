@@ -180,7 +180,28 @@ def test_integral_corrects_points_by_their_shape():
     np.testing.assert_array_equal(same, score)
 
 
-@pytest.mark.parametrize("blocks", [(1, 2, 2), (1, 0, 2, 2), (1, 2, 2, 2.5)])
+@pytest.mark.parametrize("blocks", [(1, 2, 2), (1, 0, 2, 2), (1, 2, 2, 2.5), (1, 2, 2, 65)])
 def test_integral_refuses_stages_without_blocks(blocks):
-    with pytest.raises(InputError, match="four whole numbers above 0"):
+    with pytest.raises(InputError, match="four whole numbers from 1|must be of type tuple"):
         Integral(blocks=blocks)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 0}, "^system.width=0: must be a positive multiple of 1"),
+        ({"width": 8.0}, "^system.width=8.0: must be of type int"),
+        ({"width": True}, "^system.width=True: must be of type int"),
+        ({"map_weight": -1.0}, "^system.map_weight=-1.0: must be 0 or more"),
+        ({"sigma": "1"}, "^system.sigma='1': must be of type float"),
+        ({"scheme": None}, "^system.scheme=None: must be of type str"),
+        (
+            {"blocks": [1, 2, 2, 2]},
+            r"^system.blocks=.*must be of type tuple\[int, ...\]",
+        ),
+    ],
+)
+def test_values_of_other_types_and_sizes_are_refused(settings, message):
+    """Also where Python sets them, not --set."""
+    with pytest.raises(InputError, match=message):
+        Integral(**settings)

@@ -1,6 +1,7 @@
 """One device, four devices and two processes train and evaluate alike."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxalign.checkpoints import FOLDER
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
 from jaxalign.evaluation.tables import print_table
@@ -57,8 +59,17 @@ def assert_equal_runs(one, other):
     assert a.files == b.files
     for name in a.files:
         np.testing.assert_allclose(a[name], b[name], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(*map(validated, (one, other)), rtol=1e-5)
     assert print_table(summary(one)) == print_table(summary(other))
     assert summary(one)["rows"][-1]["faces"] == 9
+
+
+def validated(out):
+    """The NMEs in training: of three epochs."""
+    rows = map(json.loads, (out / "run" / "metrics.jsonl").read_text().splitlines())
+    nmes = [row["val_nme"] for row in rows if "val_nme" in row]
+    assert len(nmes) == 3
+    return nmes
 
 
 def summary(out):
@@ -71,11 +82,27 @@ def test_four_devices_equal_one(one_device, data_8, tmp_path):
     assert_equal_runs(one_device, tmp_path)
 
 
-@pytest.mark.heavy
-def test_two_processes_equal_one(one_device, data_8, tmp_path):
+def two_processes(out, data_dir, *arguments, each=((), ())):
+    """Both, of two devices each; `each` are arguments of the first and of the second."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = ("--devices", 2, "--processes", 2, "--port", port)
-    finish(*(start(tmp_path, data_8, *shared, "--process", i) for i in (0, 1)))
+    shared = ("--devices", 2, "--processes", 2, "--port", port, *arguments)
+    return [start(out, data_dir, *shared, "--process", i, *own) for i, own in enumerate(each)]
+
+
+@pytest.mark.heavy
+def test_two_processes_equal_one(one_device, data_8, tmp_path):
+    finish(*two_processes(tmp_path, data_8))
+    assert_equal_runs(one_device, tmp_path)
+
+
+@pytest.mark.heavy
+def test_a_signal_to_one_host_stops_all_and_saves(one_device, data_8, tmp_path):
+    """At one step; the run then goes on to what it would have been."""
+    hosts = two_processes(tmp_path, data_8, each=((), ("--sigterm-at", 1)))
+    told = [host.communicate(timeout=300)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [128 + signal.SIGTERM] * 2, told
+    assert "2" in {path.name for path in (tmp_path / "run" / FOLDER).iterdir()}
+    finish(*two_processes(tmp_path, data_8))
     assert_equal_runs(one_device, tmp_path)

@@ -248,23 +248,25 @@ def test_only_a_fresh_run_needs_what_it_starts_from(earlier, tmp_path, monkeypat
     monkeypatch.setattr(Integral, "init", lambda self, key: jax.tree.map(jnp.array, zeros))
     copy = tmp_path / "copy"
     shutil.copytree(path, copy)
-    recipe = small_recipe(init_from=str(copy))
-    run = Run(recipe, [None] * 8, [], tmp_path / "run")
+    recipe, faces = small_recipe(init_from=str(copy)), [{"id": str(i)} for i in range(8)]
+    run = Run(recipe, faces, [], tmp_path / "run")
     assert run.opening[0].startswith("network: ")
     for tree in (run.state.params, run.state.ema):
         jax.tree.map(np.testing.assert_array_equal, tree, theirs["params"])
     run.checkpoints.save(run.state.replace(step=run.state.step + 3), recipe, 0.0)
     run.checkpoints.close()
+    run.lock.release()
 
     shutil.rmtree(copy)
-    again = Run(recipe, [None] * 8, [], tmp_path / "run", resume=True)
+    again = Run(recipe, faces, [], tmp_path / "run", resume=True)
     assert again.step == 3 and not again.opening
     jax.tree.map(np.testing.assert_array_equal, again.state.params, theirs["params"])
     again.checkpoints.close()
+    again.lock.release()
     with pytest.raises(InputError, match="copy: No such file"):
-        Run(recipe, [None] * 8, [], tmp_path / "another")
+        Run(recipe, faces, [], tmp_path / "another")
     with pytest.raises(InputError, match="resume with the same --config, --set and --init-from"):
-        Run(small_recipe(init_from="x"), [None] * 8, [], tmp_path / "run", resume=True)
+        Run(small_recipe(init_from="x"), faces, [], tmp_path / "run", resume=True)
 
 
 def test_the_command_stores_where_it_started(monkeypatch, tmp_path, data_300w):

@@ -17,6 +17,7 @@ from flax import linen as nn
 
 import jaxalign
 from jaxalign import checkpoints
+from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.optimizers import Optimizer
 from jaxalign.pipeline import crop_face
@@ -560,3 +561,11 @@ def test_the_loss_may_judge(train, tmp_path):
 def test_patience_needs_faces_to_validate_on(train, tmp_path):
     with pytest.raises(checkpoints.InputError, match="patience=3 needs faces to validate on; set"):
         Run(two_phases(patience=3), train, [], tmp_path)
+
+
+def test_more_memory_than_there_is_is_not_tried(train, tmp_path):
+    """By reckoning, before anything is written."""
+    recipe = override(small_recipe(), ["system.decoder_width=16000000"])
+    with pytest.raises(InputError, match="one batch of photos need [0-9,.]+ GiB, of [0-9.]+ GiB"):
+        Run(recipe, train, [], tmp_path / "run")
+    assert not (tmp_path / "run").exists()

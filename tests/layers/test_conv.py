@@ -1,0 +1,49 @@
+"""A 1x1 convolution as a matrix product is nn.Conv, parameters and all."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from jaxalign.layers.conv import Pointwise, convolution
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_one_pixel_kernels_give_what_conv_gives(strides, use_bias):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 5, 8, 6)).astype(np.float32)  # 5: an odd side keeps its last pixel
+    settings = {"strides": strides, "use_bias": use_bias}
+    ours, theirs = convolution(4, (1, 1), padding=0, **settings), nn.Conv(4, (1, 1), **settings)
+    assert isinstance(ours, Pointwise)
+    key = jax.random.key(0)
+    variables = theirs.init(key, x)
+    if use_bias:
+        variables["params"]["bias"] += 0.5
+    assert jax.tree.map(jnp.shape, ours.init(key, x)) == jax.tree.map(jnp.shape, variables)
+
+    def value(module, variables, x):
+        y = module.apply(variables, x)
+        return (y * jnp.arange(y.size).reshape(y.shape)).sum(), y
+
+    found = jax.grad(lambda *a: value(ours, *a), (0, 1), has_aux=True)(variables, x)
+    wanted = jax.grad(lambda *a: value(theirs, *a), (0, 1), has_aux=True)(variables, x)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_precision_and_start_are_those_of_conv():
+    x = jnp.ones((1, 4, 4, 6))
+    ours = convolution(4, (1, 1), dtype=jnp.bfloat16)
+    theirs = nn.Conv(4, (1, 1), dtype=jnp.bfloat16)
+    variables = ours.init(jax.random.key(3), x)
+    assert variables["params"]["kernel"].dtype == jnp.float32
+    assert ours.apply(variables, x).dtype == jnp.bfloat16
+    same = theirs.init(jax.random.key(3), x)
+    assert all(jax.tree.leaves(jax.tree.map(jnp.array_equal, variables, same)))
+
+
+def test_other_kernels_and_groups_are_convolutions():
+    assert isinstance(convolution(4, (3, 3), padding=1), nn.Conv)
+    assert isinstance(convolution(4, (1, 1), feature_group_count=2), nn.Conv)
