@@ -8,20 +8,20 @@ import os
 from jaxalign.datasets.faces import Remark
 from jaxalign.datasets.layouts.rows import Layout, Row, numbers
 from jaxalign.errors import InputError
+from jaxalign.records import is_predicted, predicted_photos
 
 
 def _entries(path, held, asked):
     count, scheme = asked.scheme.num_points, held["scheme"]
-    if "video" in held or not isinstance(held.get("photos"), list):
-        raise InputError(f"{path}: predictions of a video; predict its frames as photos")
+    records = predicted_photos(held, path)
     if scheme != asked.scheme.name:
         raise InputError(
             f"{path}: its points are of {scheme}, not {asked.scheme.name}; say --set "
             f"scheme={scheme}, or predict with --scheme {asked.scheme.name}"
         )
     faces = []
-    for record in held["photos"]:
-        photo, found = record.get("photo"), record.get("faces") or []
+    for record in records:
+        photo, found = record["photo"], record.get("faces") or []
         for number, face in enumerate(found, 1):
             where = f"photo {photo}" + (f", face {number}" if len(found) > 1 else "")
             faces.append((where, (record, face)))
@@ -30,11 +30,10 @@ def _entries(path, held, asked):
 
     def parse(where, entry):
         record, face = entry
-        photo = record.get("photo")
-        if not isinstance(photo, str):
-            raise ValueError("it names no photo")
+        photo = record["photo"]
         if face is None:
-            return Remark("photos without a face", f"{photo} of {path.name}: {record['status']}")
+            told = f"{photo} of {path.name}: {record.get('status')}"
+            return Remark("photos without a face", told)
         if face.get("status") != "ok":
             case = f"{path.name}, {where}: {face.get('status')}"
             return Remark("faces of low confidence, which are left out", case)
@@ -53,5 +52,5 @@ LAYOUT = Layout(
     what="jaxalign's predictions",
     endings=(".json",),
     entries=_entries,
-    fits=lambda value: isinstance(value, dict) and {"scheme", "checkpoint", "frame"} <= {*value},
+    fits=is_predicted,
 )

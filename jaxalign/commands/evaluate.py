@@ -5,6 +5,7 @@ examples:
   jaxalign evaluate --ckpt drawn --data ibug_300w/lfpw_test
   jaxalign evaluate --predictions theirs.csv --data wflw/test --report theirs
   jaxalign evaluate --predictions theirs.jsonl --truth mine.csv --scheme ibug68
+  jaxalign evaluate --predictions found/faces.json --truth photos --scheme ibug68
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
   jaxalign evaluate --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
   jaxalign evaluate --ckpt runs/union --data wflw/test
@@ -13,7 +14,8 @@ examples:
 
 needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
 drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
-points in pixels of the photo, counted from 0), --compare.
+points in pixels of the photo, counted from 0; or the faces.json of jaxalign predict, whose photos
+are found by name), --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """

@@ -55,8 +55,9 @@ def score_predictions(
     report: Path | str = "",
     command: str = "",
 ) -> dict:
-    """A file of points of any tool against the true points of `data` (NAME/SPLIT), or of `truth`, a
-    file or a folder; predictions.jsonl of a report holds its own.
+    """A file of points of any tool, or `jaxalign predict`'s faces.json, against the true points of
+    `data` (NAME/SPLIT), or of `truth`, a file or a folder; predictions.jsonl of a report holds its
+    own.
 
     `scheme` names the order of the points, where the data set has several. `found_only` leaves
     faces out that have no prediction. Returns the summary.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxalign.commands import predict, prepare
+from jaxalign.commands import evaluate, predict, prepare
 from jaxalign.datasets.faces import Bad, Remark
 from jaxalign.datasets.image_folder import faces
 from jaxalign.errors import InputError
@@ -162,6 +162,14 @@ def test_from_photos_by_predict_to_a_prepared_data_set(tmp_path, capsys):
     for spec in ("schemeibug68", "nameown-schemeibug68"):
         source = open_source(f"image_folder:{spec}/train", IBUG68, tmp_path / "data")
         np.testing.assert_allclose(source[1]["points"], told, atol=2e-3)
+    # The same file as predictions, on these labels: no error is left.
+    score = ["--predictions", str(out / "faces.json"), "--scheme", "ibug68"]
+    spec = ["--data", "image_folder:nameown-schemeibug68/train", *data[:2]]
+    for where in (spec, ["--truth", str(album)]):
+        report = tmp_path / "report"
+        assert evaluate.main([*score, *where, "--report", str(report)]) == 0
+        row = json.loads((report / "report.json").read_text())["summary"]["rows"][-1]
+        assert row["faces"] == 2 and row["inter_ocular"]["nme"] < 1e-3
     capsys.readouterr()
     assert prepare.main(["image_folder", "--from", str(album), *data, "--labels", "gone"]) == 2
     assert "gone: no such file or folder" in capsys.readouterr().err
