@@ -6,6 +6,7 @@ once for every split. What it writes is an ordinary TFDS data set all the same.
 """
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -46,10 +47,12 @@ OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one'
 class BadFaces(InputError):
     """Some faces cannot be used; `faces` lists them."""
 
-    def __init__(self, faces: list[Bad]):
+    def __init__(self, faces: list[Bad], root: Path | None):
+        # The root, too: a face inside a larger file is told by its id alone.
+        where = f" in {root}" if root else ""
         super().__init__(
-            f"{len(faces)} bad faces (first: {faces[0].path}: {faces[0].reason}); nothing was "
-            "built. Mend or remove these files, or leave the faces out with --skip-bad"
+            f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "
+            "was built. Mend or remove these files, or leave the faces out with --skip-bad"
         )
         self.faces = faces
 
@@ -79,6 +82,17 @@ class Split:
     schemes: tuple[str, ...]
 
 
+class _Info(tfds.core.DatasetInfo):
+    """What is known of a data set from its own files alone.
+
+    TFDS would look for it in Google's bucket, for which it leaves an empty folder in the system's
+    temporary one.
+    """
+
+    def initialize_from_bucket(self):
+        pass
+
+
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
     """TFDS builder of one benchmark under one set of options."""
 
@@ -96,7 +110,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def _info(self):
         sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
         box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self.benchmark.instructions,
             citation=self.benchmark.citation,
@@ -154,7 +168,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
-            raise BadFaces(self.bad)
+            raise BadFaces(self.bad, self.root)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
@@ -168,27 +182,38 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
 
 
 class _SplitWriter:
-    """Appends faces to the single file of one split."""
+    """Appends faces to the single file of one split. Errors: OSError where it cannot be written."""
 
     def __init__(self, split, template, features):
         self.split, self.template, self.features = split, template, features
+        self.path = template.sharded_filepath(shard_index=0, num_shards=1)
         self.serializer = ExampleSerializer(features.get_serialized_info())
         self.index = {"group": [], "subsets": []}
         self.faces, self.size = 0, 0
 
     def __enter__(self):
-        path = self.template.sharded_filepath(shard_index=0, num_shards=1)
-        self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
+        with self._errors():
+            self.file = ArrayRecordWriter(os.fspath(self.path), "group_size:1")
         return self
 
     def __exit__(self, *error):
-        self.file.close()
+        with self._errors():
+            self.file.close()
+
+    @contextlib.contextmanager
+    def _errors(self):
+        try:
+            yield
+        except RuntimeError as error:  # array_record's, of a full disk
+            reason = str(error).partition("; writing")[0]
+            raise OSError(errno.EIO, reason, os.fspath(self.path)) from None
 
     def write(self, face: Face) -> None:
         example = record(face)
         example["image"] = example["image"]()
         encoded = self.serializer.serialize_example(self.features.encode_example(example))
-        self.file.write(encoded)
+        with self._errors():
+            self.file.write(encoded)
         self.faces += 1
         self.size += len(encoded)
         self.index["group"].append(face.group or face.id)
@@ -254,7 +279,7 @@ def build(
     root = Path(root) if root and benchmark.needs_root else None
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     work, replaced = aside / "work", aside / "replaced"
-    lock = Lock(aside, "name another --data-dir")
+    lock = Lock(aside, instead := "name another --data-dir")
 
     def tidy():
         if replaced.exists() and not folder.exists():  # broken off between the two renames below
@@ -280,6 +305,9 @@ def build(
         if folder.exists():
             folder.rename(replaced)
         stored(benchmark, config, work).rename(folder)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+        raise InputError(f"{reason}; nothing was built: make room, or {instead}") from error
     finally:
         tidy()
         lock.release()

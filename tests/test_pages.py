@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCREEN = README.split("\n## ")[0]
 FILES = (
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *(ROOT / folder / "README.md" for folder in ("benchmarks", "examples")),
     *sorted(DOCS.rglob("*.md")),
 )

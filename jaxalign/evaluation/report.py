@@ -14,6 +14,7 @@ from jaxalign.evaluation.page import write_page
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import point_sets, summarise
 from jaxalign.evaluation.tables import write_rows, write_tables
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.protocols import THRESHOLDS, Protocol
 from jaxalign.records import json_text
 
@@ -79,10 +80,11 @@ def replaced(folder: Path | str, kind: str, files: Sequence[str]) -> Iterator[Pa
             partial.mkdir(parents=True)
             yield partial
             written = [path.name for path in partial.iterdir()]
-            folders.claim(folder, kind, written)
-            for name in written:
-                os.replace(partial / name, folder / name)
-            folders.keep(folder, kind, written)
+            with Lock(folder, "name another folder", HIDDEN):
+                folders.claim(folder, kind, written)
+                for name in written:
+                    os.replace(partial / name, folder / name)
+                folders.keep(folder, kind, written)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

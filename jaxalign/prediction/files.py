@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from jaxalign import checkpoints, drawing, folders, parallel, photos, weights
 from jaxalign.errors import InputError
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.prediction import formats
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
@@ -68,7 +69,8 @@ def predict(
     with the same settings has done in `out`, unless they have changed since. `form`: of FORMATS,
     further files for annotation tools. Prints what it does.
     Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
-    Errors: InputError, before anything is computed where possible.
+    One process at a time writes into `out`. Errors: InputError, before anything is computed where
+    possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
     _check_out(out, paths, pictures)
@@ -93,28 +95,29 @@ def predict(
           "score to compare with; --min-score gives one")  # fmt: skip
     about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
              "min_score": aligner.min_score, "refine": aligner.refine}  # fmt: skip
-    if video:
-        about |= {"video": str(video), "smoothed": smooth}
-        counts = _of_frames(aligner, frames, out, about, smooth)
-        if counts.total() < (said := photos.frame_count(video)):
-            print(f"{video}: says it holds {said} frames; it may be cut short")
-    else:
-        about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
-        done = _done(out, about, paths, pictures) if skip_existing else {}
-        if skip_existing:
-            print(f"{len(done)} of {len(paths)} photos are done already")
-        try:
-            counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
-        except (KeyboardInterrupt, SystemExit):
-            print(
-                f"broken off: what is done is in {out / FILE}; --skip-existing goes on from there"
-            )
-            raise
+    with Lock(out, "name another --out", HIDDEN):
+        if video:
+            about |= {"video": str(video), "smoothed": smooth}
+            counts = _of_frames(aligner, frames, out, about, smooth)
+            if counts.total() < (said := photos.frame_count(video)):
+                print(f"{video}: says it holds {said} frames; it may be cut short")
+        else:
+            about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
+            done = _done(out, about, paths, pictures) if skip_existing else {}
+            if skip_existing:
+                print(f"{len(done)} of {len(paths)} photos are done already")
+            try:
+                counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
+            except (KeyboardInterrupt, SystemExit):
+                print(f"broken off: what is done is in {out / FILE}; --skip-existing goes on from "
+                      "there")  # fmt: skip
+                raise
+        made = formats.write(form, out, out / FILE) if form != "json" else []
     found = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
     print(f"written: {Path(out) / FILE}")
-    if made := formats.write(form, out, out / FILE) if form != "json" else []:
+    if made:
         print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
     return counts
 
@@ -382,7 +385,8 @@ def _line(record):
 @contextmanager
 def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
-    where the work is broken off, by SIGTERM too, unless nothing was done by then."""
+    where the work is broken off, by SIGTERM too, unless nothing was done by then. After an error
+    FILE is as it was, and what is done is in JOURNAL."""
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
     main = threading.current_thread() is threading.main_thread()  # which alone can take signals
@@ -392,12 +396,15 @@ def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     try:
         yield journal
         whole = True
+    except (KeyboardInterrupt, SystemExit):
+        whole = bool(journal.counts)
+        raise
     finally:
         try:
             with folders.readable_errors(folder):
-                if whole or journal.counts:
+                if whole:
                     journal.finish()
-                else:
+                elif not journal.counts:
                     (folder / JOURNAL).unlink(missing_ok=True)
         finally:
             journal.file.close()

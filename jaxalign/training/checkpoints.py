@@ -7,6 +7,7 @@ SUMS, the checksums of the files. Saved asynchronously; an unfinished save is no
 data position is the step: training_batches takes it.
 """
 
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -27,6 +28,16 @@ from jaxalign.training.state import TrainState
 
 DAMAGED = ".damaged"  # behind the name of a step that is set aside
 OLD = ".old"  # behind the name of one that is about to be deleted
+
+
+def _own(record):
+    """Whether a line of the log is no traceback of Orbax's threads and tasks: what they log so is
+    raised, too."""
+    return not (record.exc_info and "orbax" in f"{record.pathname} {record.getMessage()}")
+
+
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).addFilter(_own)
 
 
 class Checkpoints:

@@ -18,6 +18,7 @@ from benchmarks import (
     paper_size,
     parity,
     prediction,
+    robustness,
     rooms,
     shifts,
 )
@@ -37,6 +38,7 @@ BENCHMARKS = (
     paper_size,
     parity,
     prediction,
+    robustness,
     rooms,
     shifts,
 )

@@ -79,7 +79,10 @@ def test_bad_faces_are_all_listed_and_nothing_is_left(tmp_path, capsys):
     assert len(listed) == 3
     for line, start in zip(listed, said, strict=True):
         assert line.startswith(start)
-    assert lines[-1].startswith("error: 3 bad faces") and "--skip-bad" in lines[-1]
+    assert (
+        lines[-1].startswith(f"error: 3 bad faces in {tmp_path / '300w'} (first: ")
+        and "--skip-bad" in lines[-1]
+    )
     assert left(tmp_path) == []
 
 
@@ -164,6 +167,37 @@ def test_killed_build_is_not_taken_for_a_finished_one(tmp_path):
     assert prepare(tmp_path) == 0
     assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 6
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
+
+
+@pytest.mark.parametrize("size", [0, 60, 3000])
+def test_a_full_disk_is_one_line_and_the_older_set_stays(tmp_path, size):
+    """Files end at so many bytes, in a process of its own: a limit cannot be lifted again."""
+    make_300w(tmp_path / "300w", 1)
+    assert prepare(tmp_path) == 0
+    code = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
+        "from jaxalign.commands.prepare import main; sys.exit(main(sys.argv[1:]))"
+    )
+    places = ["--from", str(tmp_path / "300w"), "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-c", code, "ibug_300w", *places, "--overwrite"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert str(tmp_path / "data") in line and "ile too large" in line and "--data-dir" in line
+    assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 3
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_nothing_is_left_in_the_systems_temporary_folder(tmp_path, monkeypatch, code):
+    make_300w(tmp_path / "300w", 1)
+    if code:
+        next((tmp_path / "300w").rglob("*.pts")).write_text("")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert prepare(tmp_path) == code
+    assert list(temporary.iterdir()) == []
 
 
 def test_one_process_at_a_time_prepares(tmp_path, capsys):

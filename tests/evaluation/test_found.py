@@ -9,6 +9,7 @@ import pytest
 from jaxalign.commands import evaluate
 from jaxalign.evaluation.found import _named
 from jaxalign.evaluation.truth import Truth, read_results, truth_of
+from jaxalign.geometry import placed
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_folder, open_source
 from tests.helpers.commands import call, refused
@@ -44,8 +45,8 @@ def truth(**faces):
         ids=(*faces,),
         photos=tuple(name.partition("#")[0] for name in faces),
         points=points,
-        labelled=np.isfinite(points).all(-1),
-        visible=np.isfinite(points).all(-1),
+        labelled=placed(points),
+        visible=placed(points),
         subsets=((),) * len(faces),
         norm_box=np.full((len(faces), 4), np.nan),
     )

@@ -16,6 +16,7 @@ from jaxalign.evaluation.model import shown_maps
 from jaxalign.evaluation.report import FILES, KIND, MAPS, replaced, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import AFLW19, COFW29, CURVES, IBUG68, LAPA106, WFLW98
 from jaxalign.systems.interface import System
@@ -137,6 +138,17 @@ def test_a_report_replaces_its_own(tmp_path):
     written(tmp_path, "report.html", "table.csv")
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {"report.html", "table.csv", "notes.txt", MARK}
+
+
+def test_one_report_at_a_time_takes_its_place(tmp_path):
+    folder = tmp_path / "report"
+    with pytest.raises(InputError, match="is in use by process"):  # noqa: SIM117
+        with Lock(folder, "", HIDDEN) as lock, replaced(folder, KIND, ["table.csv"]) as partial:
+            (partial / "table.csv").write_text("1")
+    assert list(folder.iterdir()) == [] and not lock.path.exists()
+    with replaced(folder, KIND, ["table.csv"]) as partial:
+        (partial / "table.csv").write_text("2")
+    assert {path.name for path in folder.iterdir()} == {"table.csv", folders.mark(KIND)}
 
 
 def test_links_are_replaced_not_written_through(tmp_path):

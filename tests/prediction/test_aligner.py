@@ -21,6 +21,7 @@ from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
 from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import REFINE
 from jaxalign.prediction.detection import Cascade, Detection
@@ -656,6 +657,16 @@ class TestFolder:
         assert call(checkpoint, *paths, "--out", out, "--skip-existing") == 0
         assert len(self.looked) == 2 and self.contents(out) == whole
 
+    def test_one_process_at_a_time_writes(self, checkpoint, tmp_path, capsys):
+        (path,) = self.photos(tmp_path / "in", "a.png")
+        with Lock(tmp_path / "o", "", HIDDEN) as lock:
+            assert call(checkpoint, path, "--out", tmp_path / "o") == 2
+            line = capsys.readouterr().err.splitlines()[-1]
+            assert "is in use by process" in line and "name another --out" in line
+            assert list((tmp_path / "o").iterdir()) == [lock.path]
+        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
+        assert not lock.path.exists()
+
     def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, capsys):
         (path,) = self.photos(tmp_path / "in", "a.png")
         assert call(checkpoint, path, "--out", tmp_path / "o") == 0
@@ -668,18 +679,27 @@ class TestFolder:
         assert call(checkpoint, path, *options) == 2
         assert "was not written by predict" in capsys.readouterr().err
 
-    def test_an_error_keeps_the_old_result(self, checkpoint, tmp_path, monkeypatch):
-        (path,) = self.photos(tmp_path / "in", "a.png")
-        assert call(checkpoint, path, "--out", tmp_path / "o") == 0
-        whole = self.contents(tmp_path / "o")
+    @pytest.mark.parametrize("done", [0, 1])
+    def test_an_error_keeps_the_old_result(self, done, checkpoint, tmp_path, monkeypatch):
+        """What was done by then is taken over where the work is gone on with."""
+        paths, out = self.photos(tmp_path / "in", "a.png", "b.png"), tmp_path / "o"
+        command = [checkpoint, *paths, "--out", out, "--batch", 1]
+        assert call(*command) == 0
+        whole, save, saved = self.contents(out), Image.Image.save, []
 
         def full(*arguments, **options):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            saved.append(arguments)
+            if len(saved) > done:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(*arguments, **options)
 
         with monkeypatch.context() as patch:
             patch.setattr(Image.Image, "save", full)
-            assert call(checkpoint, path, "--out", tmp_path / "o") == 2
-        assert self.contents(tmp_path / "o") == whole
+            assert call(*command) == 2
+        assert (out / JOURNAL).exists() is bool(done)
+        assert {n: v for n, v in self.contents(out).items() if n != JOURNAL} == whole
+        assert call(*command, "--skip-existing") == 0
+        assert self.contents(out) == whole
 
 
 class TestRefusals:
