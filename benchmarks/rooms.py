@@ -29,6 +29,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "settings",
         "curves",
         "schemes",
+        "scheme_files",
         "conversion",
         "geometry",
         "samples",

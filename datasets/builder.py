@@ -23,13 +23,27 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign import scheme_files
+from jaxalign.datasets.faces import (
+    Bad,
+    Benchmark,
+    Face,
+    Noticed,
+    Remark,
+    as_bad,
+    check_face,
+    record,
+)
 from jaxalign.datasets.index import Index, IndexWriter, read_index
 from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
 from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
+from jaxalign.texts import from_json
+
+
+OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one's own
 
 
 # A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
@@ -147,6 +161,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
+                if isinstance(face, Remark):
+                    self.noticed.remark(face)
+                    continue
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
                 if isinstance(face, Face) and (face.split, face.id) in ids:
@@ -172,6 +189,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             writer.name_shards()
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
         self.about.update({name: writer.about() for name, writer in writers.items()})
+        for name in self.benchmark.schemes:
+            if name in scheme_files.own():
+                self.about[OWN] = scheme_files.stored(SCHEMES[name])
 
     def _writer(self, split):
         template = self._get_filename_template(split)
@@ -272,6 +292,15 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
     return sorted(path.parent.parent.name for path in found)
 
 
+def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
+    """The scheme of a prepared data set as scheme_files stores it, where that is one's own."""
+    try:
+        held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
+    except (OSError, ValueError):
+        return None  # open_splits says what is damaged
+    return held.get(OWN) if isinstance(held, dict) else None
+
+
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
     """Whether the configuration is there as an older version alone, whose splits were others."""
     folder = stored(benchmark, config, data_dir).parent
@@ -316,7 +345,11 @@ def build(
     try:
         tidy()  # what a killed build left
         if folder.exists() and not overwrite:
-            raise InputError(f"{folder} is already prepared; --overwrite builds it again")
+            other = "; another folder takes a name of its own, --set name=NAME"
+            raise InputError(
+                f"{folder} is already prepared; --overwrite builds it again"
+                f"{other if 'name' in options else ''}"
+            )
         with quiet():
             builder = FacesBuilder(
                 benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=work

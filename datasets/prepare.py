@@ -1,9 +1,12 @@
 """A benchmark by its name: its download examined, or built, with the tables that are printed."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from jaxalign import scheme_files
 from jaxalign.datasets import BENCHMARKS, builder, doctor
 from jaxalign.datasets.attributes import OPTION, labelled, read
 from jaxalign.datasets.faces import Benchmark
@@ -27,15 +30,17 @@ def check(
     json_file: Path | None = None,
     *,
     attributes: Path | None = None,
+    labels: Path | None = None,
 ) -> doctor.Examination:
     """Prints what can be told of the download under `root` and builds nothing.
 
     `settings`: the benchmark's options, "key=value" each. `json_file` gets the same as JSON.
-    `attributes`: a file of the faces' attributes (attributes.py).
+    `attributes`: a file of the faces' attributes (attributes.py). `labels`: the annotations of
+    image_folder, where they are not among the photos.
     Errors: InputError for a wrong name, option or file of attributes, or a file that cannot be
     written.
     """
-    benchmark, options = _asked(name, root, settings, attributes)
+    benchmark, options = _asked(name, root, settings, attributes, labels)
     examination = doctor.examine(benchmark, root, options)
     print(examination.table())
     if json_file is not None:
@@ -52,6 +57,7 @@ def prepare(
     settings: Sequence[str] = (),
     *,
     attributes: Path | None = None,
+    labels: Path | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
     max_face: Sequence[str] = (),
@@ -65,7 +71,7 @@ def prepare(
     `skip_bad` does not leave them out, where `attributes` is not of all faces, or where it is
     prepared already and not to be overwritten.
     """
-    benchmark, options = _asked(name, root, settings, attributes)
+    benchmark, options = _asked(name, root, settings, attributes, labels)
     try:
         built = builder.build(
             benchmark, root, data_dir, options, skip_bad=skip_bad, overwrite=overwrite,
@@ -76,7 +82,7 @@ def prepare(
         raise
     _list_bad(built.bad)
     print(_table(benchmark.expected(options), built.found))
-    for what, finding, cases in built.noticed.told():
+    for what, _, finding, cases in built.noticed.told():
         first = f" (first: {cases[0]})" if cases else ""
         print(printable(f"{what}: {finding}{first}"), file=sys.stderr)
     for split, reduction in built.reductions.items():
@@ -86,13 +92,21 @@ def prepare(
     return name if config == "default" else f"{name}:{config}", built
 
 
-def _asked(name, root, settings, attributes):
+def _asked(name, root, settings, attributes, labels):
     benchmark = named(name)
     if benchmark.needs_root and root is None:
         raise InputError(f"--from DIR is missing. {benchmark.instructions}")
     if not benchmark.needs_root and root is not None:
         raise InputError(f"{benchmark.name} is made by the program; leave out --from")
     options = benchmark.parse_options(settings)
+    if "scheme" in options:
+        options["scheme"] = scheme_files.beside(root, str(options["scheme"]))
+    if labels is not None:
+        if "layout" not in options:
+            raise InputError("--labels goes with image_folder: benchmarks hold their own")
+        if not labels.exists():
+            raise InputError(f"{labels}: no such file or folder; give that of the annotations")
+        benchmark = dataclasses.replace(benchmark, faces=partial(benchmark.faces, labels=labels))
     if attributes is None:
         return benchmark, options
     labels = read(attributes)

@@ -105,8 +105,8 @@ def test_own_predictions_are_read_as_predictions_and_as_truth(tmp_path):
 def test_truth_of_samples():
     def sample(index):
         return {
-            "id": IDS[index], "points": POINTS[index], "labelled": np.ones(19, bool),
-            "visible": np.ones(19, bool),
+            "id": IDS[index], "group": "", "points": POINTS[index],
+            "labelled": np.ones(19, bool), "visible": np.ones(19, bool),
             "subsets": ("full",), "norm_box": np.full(4, np.nan),
         }  # fmt: skip
 

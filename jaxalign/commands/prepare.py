@@ -4,6 +4,7 @@ examples:
   jaxalign prepare ibug_300w --from ~/downloads/300w --check
   jaxalign prepare ibug_300w --from ~/downloads/300w
   jaxalign prepare ibug_300w --from ~/downloads/300w --attributes mine.csv
+  jaxalign prepare image_folder --from photos --labels found/faces.json --set scheme=ibug68
   jaxalign prepare synthetic_faces --set train=1000 test=200
 
 needs: the benchmark's official files, unpacked; without --from it says where they are and how they
@@ -55,6 +56,8 @@ def parser() -> argparse.ArgumentParser:
     add("--max-face", nargs="+", action="extend", default=[], metavar="PX",
         help="reduce larger faces of the training split to this longer side of their box, those of "
         "another one by SPLIT=PX; 0: none (default: 512, other splits 0)")  # fmt: skip
+    add("--labels", type=Path, metavar="PATH", help="with image_folder: the file or folder of the "
+        "annotations, where they are not in --from, the photos' folder")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -68,22 +71,25 @@ def _prepare(arguments):
     if arguments.max_face and arguments.check:
         raise InputError("--max-face goes with a build; --check stores nothing")
 
+    from jaxalign import scheme_files
     from jaxalign.datasets import doctor, prepare
 
     if arguments.check:
         found = prepare.check(
             arguments.name, arguments.root, arguments.settings, arguments.json,
-            attributes=arguments.attributes,
+            attributes=arguments.attributes, labels=arguments.labels,
         )  # fmt: skip
         return 2 if found.count(doctor.FAIL) else 0
     spec, built = prepare.prepare(
         arguments.name, arguments.root, arguments.data_dir, arguments.settings,
-        attributes=arguments.attributes, skip_bad=arguments.skip_bad,
+        attributes=arguments.attributes, labels=arguments.labels, skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite, max_face=arguments.max_face,
     )  # fmt: skip
     where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
     if "train" in built.found:
         command = f"{typed('train')} --config RECIPE --workdir W{where}"
-        print(f"next: {command} --set data.train={spec}/train")
+        val = f" data.val={spec}/val" if "val" in built.found else ""
+        scheme = "".join(f" system.scheme={file}" for file in scheme_files.FILES.values())
+        print(f"next: {command} --set data.train={spec}/train{val}{scheme}")
     else:
         print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")

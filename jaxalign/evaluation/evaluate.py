@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
-from jaxalign import folders, weights
+from jaxalign import folders, scheme_files, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
@@ -55,8 +55,9 @@ def score_predictions(
     report: Path | str = "",
     command: str = "",
 ) -> dict:
-    """A file of points of any tool against the true points of `data` (NAME/SPLIT), or of `truth`, a
-    file or a folder; predictions.jsonl of a report holds its own.
+    """A file of points of any tool, or `jaxalign predict`'s faces.json, against the true points of
+    `data` (NAME/SPLIT), or of `truth`, a file or a folder; predictions.jsonl of a report holds its
+    own.
 
     `scheme` names the order of the points, where the data set has several. `found_only` leaves
     faces out that have no prediction. Returns the summary.
@@ -166,6 +167,8 @@ def _reduced(source):
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the crops of their photos if any."""
     name = scheme or _only_scheme(data)
+    if name.endswith(scheme_files.ENDING):
+        name = scheme_files.registered(name)
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else
