@@ -1,5 +1,6 @@
 """The pictures of a report: CED and PCK curves, the face of errors, sheets of faces."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def draw_curves(
             drawstyle="steps-post",
             linewidth=2.2 if black else 1.5,
             zorder=3 if black else 2,
-            label=label,
+            label=textwrap.fill(label, 64),
         )
     axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005), xlabel=across, ylabel=up)
     for axis in (axes.xaxis, axes.yaxis):
@@ -118,6 +119,46 @@ def curve_label(names: list[str], summary: dict) -> str:
         f"{' = '.join(shown)} ({size_of(row)}): NME {100 * numbers['nme']:.2f} %, "
         f"AUC@{percent} {100 * numbers[f'auc@{percent}']:.1f} %"
     )
+
+
+def write_training(path: Path, rows: Sequence[dict], step: int = 0) -> None:
+    """Loss and validation NME over the steps of a run, a panel each, those that there are.
+
+    `rows`: {"step", "phase", "loss" or "val_nme"}; `step` is the checkpoint that is evaluated, 0:
+    unknown. Where there are several phases, their beginnings are marked.
+    """
+    labels = {"loss": "training loss", "val_nme": "validation NME, %"}
+    labels = {key: label for key, label in labels.items() if any(key in row for row in rows)}
+    figure = Figure(figsize=(7.5, 1 + 2.3 * len(labels)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    phases = {}
+    for row in rows:
+        phases.setdefault(row["phase"], []).append(row)
+    for axes, key, colour in zip(panels, labels, COLOURS, strict=False):
+        scale, found = 100 if key == "val_nme" else 1, [row[key] for row in rows if key in row]
+        for place, part in enumerate(phases.values()):
+            known = [(row["step"], scale * row[key]) for row in part if key in row]
+            if known:
+                axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.3, markersize=3.5,
+                          marker="o" if len(known) < 60 else "")  # fmt: skip
+            if place:
+                axes.axvline(part[0]["step"], color="0.75", linewidth=1, zorder=1)
+        if key == "loss" and min(found) > 0 and max(found) > 5 * min(found):
+            axes.set_yscale("log")
+        if step:
+            axes.axvline(step, color="0.3", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.set_ylabel(labels[key])
+        _plain(axes)
+    for name, part in phases.items() if len(phases) > 1 else ():
+        panels[0].annotate(
+            name, (part[0]["step"], 1), xycoords=("data", "axes fraction"), xytext=(3, 3),
+            textcoords="offset points", fontsize=8, color="0.4",
+        )  # fmt: skip
+    if step:
+        panels[-1].set_title(f"dashed: the step evaluated, {step:,}", fontsize=8, loc="right",
+                             color="0.3")  # fmt: skip
+    panels[-1].set_xlabel("training step")
+    figure.savefig(path)
 
 
 def write_landmarks(path: Path, results: Results, summary: dict) -> None:

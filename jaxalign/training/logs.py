@@ -6,10 +6,9 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors, whole
+from jaxalign.history import FILE, parsed
 from jaxalign.records import json_text
-from jaxalign.texts import from_json
 
 
 class Log:
@@ -25,7 +24,7 @@ class Log:
         self.file = self.board = None
         if quiet:
             return
-        path = workdir / "metrics.jsonl"
+        path = workdir / FILE
         remedy = "move it away, or name another --workdir"
         with readable_errors(path, remedy):
             _drop_after(path, first)
@@ -77,26 +76,6 @@ def _drop_after(path, step):
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")
-    kept = [line + b"\n" for line in lines if (row := _row(line)) and row["step"] <= step]
+    kept = [line + b"\n" for line in lines if (row := parsed(line)) and row["step"] <= step]
     with whole(path) as file:
         file.writelines(kept)
-
-
-def rows(workdir: Path) -> list[dict]:
-    """The lines of a run's metrics.jsonl, but for those that a kill cut or that are none of a run.
-    Errors: InputError where there is no such file."""
-    path = workdir / "metrics.jsonl"
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return [row for row in map(_row, lines) if row]
-
-
-def _row(line):
-    """A line of metrics.jsonl, {} where it is none."""
-    try:
-        row = from_json(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and type(row.get("step")) is int else {}

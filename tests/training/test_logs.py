@@ -5,7 +5,8 @@ import json
 import pytest
 
 from jaxalign.errors import InputError
-from jaxalign.training.logs import Log, rows
+from jaxalign.history import rows
+from jaxalign.training.logs import Log
 
 
 def line(step, **more):
