@@ -199,28 +199,27 @@ def write_faces(
     `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
     image -> crop. Without crops the points stand on plain ground.
     """
-
-    def tile(index, marked):
-        picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
-        predicted, truth = (
-            geometry.transform(matrix, points[index])
-            for points in (results.predicted, results.truth)
-        )
-        return Tile(
-            picture,
-            _percent(errors[index]),
-            predicted=predicted,
-            truth=truth,
-            name=results.ids[index],
-            marked=marked,
-        )
-
     sections = [
-        (heading, [tile(index, marked) for index in faces])
+        (heading, [_tile(results, errors, crops, index, marked) for index in faces])
         for heading, faces, marked in _chosen(results, errors)
     ]
     title = f"{len(results)} faces, NME {_percent(errors.mean())}"
     _write(path, contact_sheet(sections, results.scheme, title))
+
+
+def few_faces(
+    results: Results,
+    errors: np.ndarray,
+    crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    count: int = 8,
+) -> np.ndarray:
+    """A small sheet, (H, W, 3) RGB, of `count` faces evenly spaced in their order, so that sheets
+    of one run show the same ones. The rest as in write_faces."""
+    places = np.unique(np.linspace(0, len(results) - 1, count).round().astype(int)).tolist()
+    tiles = [_tile(results, errors, crops, index) for index in places]
+    title = f"NME {_percent(errors.mean())}"
+    return contact_sheet([(f"{len(tiles)} of {len(results)} faces", tiles)], results.scheme, title,
+                         side=160, columns=4)  # fmt: skip
 
 
 def write_maps(
@@ -297,6 +296,15 @@ def _kinds(axes, rows):
         )  # fmt: skip
     axes.set_xticks(range(len(rows)), [row["kind"] for row in rows])
     axes.set_xlim(-0.6, len(rows) - 0.2)
+
+
+def _tile(results, errors, crops, index, marked=False):
+    picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
+    predicted, truth = (
+        geometry.transform(matrix, points[index]) for points in (results.predicted, results.truth)
+    )
+    label, name = _percent(errors[index]), results.ids[index]
+    return Tile(picture, label, predicted=predicted, truth=truth, name=name, marked=marked)
 
 
 def _chosen(results, errors):

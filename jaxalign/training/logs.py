@@ -1,9 +1,9 @@
-"""metrics.jsonl (always), TensorBoard events, and the progress bar."""
+"""metrics.jsonl (always), TensorBoard events where tensorboardX is installed, the progress bar."""
 
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+import numpy as np
 from tqdm import tqdm
 
 from jaxalign.folders import readable_errors, whole
@@ -30,7 +30,9 @@ class Log:
             _drop_after(path, first)
             self.file = path.open("a", buffering=1, encoding="utf-8")
         with readable_errors(board := workdir / "tensorboard", remedy):
-            self.board = SummaryWriter(str(board), purge_step=first)
+            self.board = _writer(board, first)
+        if self.board is None:
+            self.say("tensorboardX is not installed: nothing is written for TensorBoard")
 
     def step(self):
         """A step is done."""
@@ -47,13 +49,23 @@ class Log:
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):
         """Numbers after `step` steps, as one line and as TensorBoard scalars."""
-        if self.file is None or self.board is None:
+        if self.file is None:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
         self.file.write(json_text(line) + "\n")
-        for name, value in numbers.items():
+        for name, value in numbers.items() if self.board else ():
             self.board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, picture: np.ndarray):
+        """An RGB picture (H, W, 3), for TensorBoard alone."""
+        if self.board:
+            self.board.add_image(name, picture, step, dataformats="HWC")
+
+    def text(self, step: int, name: str, text: str):
+        """Lines, for TensorBoard alone, shown as they are."""
+        if self.board:
+            self.board.add_text(name, f"```\n{text}\n```", step)
 
     def restart_clock(self):
         """Validation and saving do not count into images per second."""
@@ -65,9 +77,17 @@ class Log:
 
     def close(self):
         self.bar.close()
-        if self.file is not None and self.board is not None:
-            self.file.close()
-            self.board.close()
+        for file in filter(None, (self.file, self.board)):
+            file.close()
+
+
+def _writer(folder, first):
+    """What writes for TensorBoard, None where the library is not there."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first)
 
 
 def _drop_after(path, step):

@@ -287,7 +287,7 @@ def test_report_of_a_run_has_its_curves(tmp_path):
     assert cv2.imread(str(tmp_path / "training.png")).shape[0] < both.shape[0]
     write_report(tmp_path, fake(5), PROTOCOL, {}, history=HISTORY[3:])
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, MARK}
-    assert "training." not in (tmp_path / "report.md").read_text()
+    assert "## Training" not in (tmp_path / "report.md").read_text()
 
 
 @dataclass(frozen=True)
