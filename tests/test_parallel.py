@@ -63,10 +63,14 @@ def test_what_the_commands_compile(said):
 
 def test_commands_show_it_on_stderr(capsys):
     """Once, where a command calls another, and no more when it is done."""
-    log = logging.getLogger("jaxalign")
-    before = log.level, list(log.handlers)
-    assert run(lambda: run(lambda: log.getChild("parallel").info("compiling it"))) == 0
-    log.info("afterwards")
+    log, root = logging.getLogger("jaxalign"), logging.StreamHandler()  # as absl's, for one
+    before = log.level, log.propagate, list(log.handlers)
+    logging.getLogger().addHandler(root)
+    try:
+        assert run(lambda: run(lambda: log.getChild("parallel").info("compiling it"))) == 0
+        log.info("afterwards")
+    finally:
+        logging.getLogger().removeHandler(root)
     found = capsys.readouterr()
     assert (found.out, found.err) == ("", "compiling it\n")
-    assert (log.level, list(log.handlers)) == before
+    assert (log.level, log.propagate, list(log.handlers)) == before

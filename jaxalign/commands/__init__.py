@@ -112,8 +112,10 @@ def _log_shown() -> Iterator[None]:
     handler, level = _AboveBars(), log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.propagate = False  # other libraries may have given the root a handler, which repeats it
     try:
         yield
     finally:
+        log.propagate = True
         log.removeHandler(handler)
         log.setLevel(level)
