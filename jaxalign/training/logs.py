@@ -54,17 +54,18 @@ class Log:
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
         self.file.write(json_text(line) + "\n")
-        for name, value in numbers.items() if self.board else ():
-            self.board.add_scalar(name, value, step)
+        if self.board is not None:
+            for name, value in numbers.items():
+                self.board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, picture: np.ndarray):
         """An RGB picture (H, W, 3), for TensorBoard alone."""
-        if self.board:
+        if self.board is not None:
             self.board.add_image(name, picture, step, dataformats="HWC")
 
     def text(self, step: int, name: str, text: str):
         """Lines, for TensorBoard alone, shown as they are."""
-        if self.board:
+        if self.board is not None:
             self.board.add_text(name, f"```\n{text}\n```", step)
 
     def restart_clock(self):
