@@ -134,7 +134,7 @@ def announced(function: Callable, what: str) -> Callable:
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(arguments[-1:]))
         if shapes in seen or jax.process_index() > 0:
             return function(*arguments)
-        told = "compiling %s; this is done once, and takes minutes for a large network"
+        told = "compiling %s (once; a large network takes minutes)"
         timer = threading.Timer(SILENT, LOG.info, (told, what))
         timer.daemon = True
         timer.start()
