@@ -46,7 +46,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
     "layers": ("layers", "parallel"),
     "backbones": ("backbones",),
     "systems": ("systems",),
-    "recipes": ("recipe", "configs", "costs", "weights", "checkpoints"),
+    "recipes": ("recipe", "configs", "costs", "weights", "checkpoints", "history"),
     "numbers and pictures": ("metrics", "protocols", "drawing"),
     "prediction": ("prediction", "detection", "smoothing"),
     "evaluation": ("evaluation",),

@@ -1,9 +1,11 @@
 """The commands, one module each, and what they share. They import JAX only when they work."""
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jaxalign import __version__, weights
@@ -78,7 +80,8 @@ def run(command: Callable[[], int | None]) -> int:
     Ctrl-C.
     """
     try:
-        return command() or 0
+        with _log_shown():
+            return command() or 0
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
@@ -88,3 +91,31 @@ def run(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+class _AboveBars(logging.Handler):
+    """Lines of the log on stderr, above the bars of progress."""
+
+    def emit(self, record: logging.LogRecord):
+        from tqdm import tqdm  # here, for most calls log nothing
+
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Shows what the library logs, such as that it compiles; once where commands call others."""
+    log = logging.getLogger("jaxalign")
+    if any(isinstance(handler, _AboveBars) for handler in log.handlers):
+        yield
+        return
+    handler, level = _AboveBars(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # other libraries may have given the root a handler, which repeats it
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+        log.setLevel(level)

@@ -12,12 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
-from jaxalign import folders, scheme_files, weights
+from jaxalign import folders, history, scheme_files, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
 from jaxalign.evaluation.model import Model, shown_maps
-from jaxalign.evaluation.report import FILES, KIND, MAPS, write_report
+from jaxalign.evaluation.report import KIND, PATTERNS, write_report
 from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.tables import print_table, to_text
 from jaxalign.evaluation.truth import read_results, read_truth, truth_of
@@ -33,6 +33,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     Returns the summary of evaluation.summary.summarise.
     """
     _check_report(report)
+    noted = history.of_step(model.step) if report else []
     crop = model.recipe.data.crop
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
@@ -41,7 +42,10 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
-    return _finish(results, model.protocol, about, report=report, crops=crops, maps=maps)
+    return _finish(
+        results, model.protocol, about, report=report, crops=crops, maps=maps, history=noted,
+        step=int(model.step.name) if noted else 0,
+    )  # fmt: skip
 
 
 def score_predictions(
@@ -137,19 +141,19 @@ def try_boxes(
     return rows
 
 
-def _check_report(folder, kind=KIND, files=(*FILES, MAPS)):
+def _check_report(folder, kind=KIND, files=PATTERNS):
     """Errors: InputError, before anything is computed, where no report can be written there."""
     if folder:
         folders.check(Path(folder), kind, files)
 
 
-def _finish(results, protocol, about, *, report, crops, maps=None):
+def _finish(results, protocol, about, *, report, **shown):
     """Prints the protocol's rows; writes the report where one is asked for."""
     protocol = headed(protocol, results)
     summary = summarise(results, protocol)
     print(print_table(summary))
     if report:
-        write_report(report, results, protocol, about, crops=crops, summary=summary, maps=maps)
+        write_report(report, results, protocol, about, summary=summary, **shown)
         print(f"\nreport: {Path(report) / 'report.html'}")
     return summary
 

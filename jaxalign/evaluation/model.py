@@ -174,7 +174,8 @@ def shown_maps(
     crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
     if not jax.eval_shape(system.shown, variables, crop):
         return None
-    shown, variables = jax.jit(system.shown), jax.device_put(variables)
+    shown = parallel.announced(jax.jit(system.shown), "the maps of the report")
+    variables = jax.device_put(variables)
 
     def mapped(crop):
         maps = shown(variables, crop[None])
