@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,7 @@ def announced(function: Callable, what: str) -> Callable:
     """
     seen = set()
 
+    @wraps(function)
     def call(*arguments):
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(arguments[-1:]))
         if shapes in seen or jax.process_index() > 0:

@@ -52,11 +52,11 @@ class Truth:
 
 def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
     """The annotations of a source's samples (see samples.Sample); its photos are passed over."""
-    keys = ("id", "group", "points", "labelled", "visible", "subsets", "norm_box")
-    rows = [[sample[key] for key in keys] for sample in source]
+    keys = ("id", "points", "labelled", "visible", "subsets", "norm_box")
+    rows = [[*(sample[key] for key in keys), sample.get("group", "")] for sample in source]
     if not rows:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
-    ids, groups, points, labelled, visible, subsets, norm_box = zip(*rows, strict=True)
+    ids, points, labelled, visible, subsets, norm_box, groups = zip(*rows, strict=True)
     return Truth(
         name=name,
         scheme=scheme,
