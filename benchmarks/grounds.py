@@ -1,6 +1,5 @@
 """What trials of `benchmarks.robustness` damage: small, sound, and made here from drawings."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, features
 
 from benchmarks.judging import attempt
+from jaxalign.records import json_text
 from tests.helpers import trees, trees_3d, trees_106, trees_aflw, trees_cofw, trees_merl, trees_wflw
 
 
@@ -40,7 +40,7 @@ def _own(layout: str) -> Callable[[Path], None]:
             lines = [",".join(map(str, row)) for row in [["file", *names], *rows]]
             (root / "faces.csv").write_text("\n".join(lines) + "\n")
         elif layout == "jsonl":
-            lines = [json.dumps(dict(zip(["file", *names], row, strict=True))) for row in rows]
+            lines = [json_text(dict(zip(["file", *names], row, strict=True))) for row in rows]
             (root / "faces.jsonl").write_text("\n".join(lines) + "\n")
         else:
             flagged = [np.hstack([p, np.full((68, 1), 2)]).ravel() for p in faces.values()]
@@ -48,7 +48,7 @@ def _own(layout: str) -> Callable[[Path], None]:
             marks = [{"id": n, "image_id": n, "keypoints": points.tolist(), "bbox": [4, 6, 50, 50]}
                      for n, points in enumerate(flagged)]  # fmt: skip
             found = {"images": images, "annotations": marks}
-            (root / "faces.json").write_text(json.dumps(found, indent=1))
+            (root / "faces.json").write_text(json_text(found, indent=1))
 
     return make
 
