@@ -4,6 +4,7 @@ import bisect
 import hashlib
 import itertools
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -106,7 +107,7 @@ def open_source(
         settings += " --set KEY=VALUE" if kept else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
-            f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"
+            f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(data_dir))}{settings}"
         )
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)

@@ -19,6 +19,7 @@ this project needs neither. What is written is a TFDS data set in array_record f
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from jaxalign.commands import new_parser, run
@@ -71,9 +72,11 @@ def _prepare(arguments):
         attributes=arguments.attributes, skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite,
     )  # fmt: skip
-    where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
+    given = arguments.data_dir, DEFAULT_DATA_DIR
+    where = [] if given[0] == given[1] else ["--data-dir", str(given[0])]
     if "train" in built.found:
-        command = f"{typed('train')} --config RECIPE --workdir W{where}"
-        print(f"next: {command} --set data.train={spec}/train")
+        name, options = "train", ["--config", "RECIPE", "--workdir", "W", *where]
+        options += ["--set", f"data.train={spec}/train"]
     else:
-        print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")
+        name, options = "evaluate", ["--ckpt", "W", *where, "--data", f"{spec}/test"]
+    print(f"next: {typed(name)} {shlex.join(options)}")
