@@ -151,6 +151,32 @@ def test_one_report_at_a_time_takes_its_place(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"table.csv", folders.mark(KIND)}
 
 
+def test_reports_written_at_once_do_not_mix(tmp_path):
+    """The later one is there, whole; both write beside the folder, and nothing of them is left."""
+    folder = tmp_path / "report"
+    with replaced(folder, KIND, FILES) as first:
+        with replaced(folder, KIND, FILES) as second:
+            for partial in (first, second):
+                (partial / "table.csv").write_text(partial.name)
+                (partial / "ced.csv").write_text(partial.name)
+            (second / "pck.csv").write_text(second.name)
+        assert (folder / "pck.csv").read_text() == (folder / "ced.csv").read_text() == second.name
+    assert {path.name for path in folder.iterdir()} == {"table.csv", "ced.csv", MARK}
+    assert (folder / "table.csv").read_text() == (folder / "ced.csv").read_text() == first.name
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_report_left_is_removed(tmp_path):
+    """But not what another process writes at the moment."""
+    left, used = (tmp_path / f".report.{name}{folders.PARTIAL}" for name in "ab")
+    for folder in (left, used):
+        folder.mkdir()
+        (folder / "table.csv").write_text("half")
+    with Lock(used, "", HIDDEN):
+        written(tmp_path / "report", "table.csv")
+        assert not left.exists() and (used / "table.csv").exists()
+
+
 def test_links_are_replaced_not_written_through(tmp_path):
     written(tmp_path / "r", "table.csv")
     (tmp_path / "target").write_text("mine")
