@@ -251,14 +251,22 @@ def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
 
 def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     results = fake(20, subsets=[("<b>&",)] * 20)
-    about = {"data": "a<b", "checkpoint": "runs/&", "recipe": {"x": "</pre>"}, "device": "CPU"}
+    about = {
+        "data": "a<b",
+        "checkpoint": "runs/&`<b>\n<b>`",
+        "recipe": {"x": "</pre>"},
+        "device": "CPU",
+    }
     summary = write_report(tmp_path / "r", results, PROTOCOL, about, crops)
     page = (tmp_path / "r/report.html").read_text()
     assert page.count("<img") == page.count('src="data:image/') == 4
     assert "<script" not in page and "http" not in page and "<link" not in page
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "&lt;/pre&gt;" in page
+    text = (tmp_path / "r/report.md").read_text()
+    assert "# Evaluation on a&lt;b\n" in text and "\n| &lt;b>& | 20 |" in text
+    assert "checkpoint: `runs/&'<b>\\n<b>'`\n" in text  # in code, which is no HTML
     for value in summary["sha256"].values():
-        assert value in page and value in (tmp_path / "r/report.md").read_text()
+        assert value in page and value in text
 
     class Balanced(HTMLParser):
         open_tags = []
