@@ -175,12 +175,13 @@ def table(first: list[Look], second: list[Look], count: int) -> str:
              "|---:|---|---:|---:|---:|"]  # fmt: skip
     for name, run_looks in {"stopped by Ctrl-C": first, "--skip-existing": second}.items():
         rest = sorted({round(mark * count) for mark in MARKS})
-        begun, most = run_looks[0].done if run_looks else 0, 0.0
-        rest = [mark for mark in rest if mark > begun]
+        shown, most = run_looks[0].done if run_looks else 0, 0.0
+        rest = [mark for mark in rest if mark > shown]
         for look in run_looks:
             most = max(most, look.mib)
-            last = look is run_looks[-1]
+            last = look is run_looks[-1] and look.done > shown
             if (rest and look.done >= rest[0]) or last:
+                shown = look.done
                 lines.append(
                     f"| {look.done} | {name} | {look.seconds:.0f} | {look.mib:.0f} | {most:.0f} |"
                 )
