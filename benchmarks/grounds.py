@@ -48,7 +48,7 @@ def _own(layout: str) -> Callable[[Path], None]:
             marks = [{"id": n, "image_id": n, "keypoints": points.tolist(), "bbox": [4, 6, 50, 50]}
                      for n, points in enumerate(flagged)]  # fmt: skip
             found = {"images": images, "annotations": marks}
-            (root / "faces.json").write_text(json_text(found, indent=1))
+            (root / "faces.json").write_text(json_text(found))
 
     return make
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxalign import texts
-from jaxalign.datasets.faces import Bad, Benchmark, Face
+from jaxalign.datasets.faces import Bad, Benchmark, Face, Remark
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 
@@ -81,10 +81,13 @@ def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
     holds ids of none.
     """
 
-    def faces(*arguments, **options) -> Iterator[Face | Bad]:
+    def faces(*arguments, **options) -> Iterator[Face | Bad | Remark]:
         assert options.pop(OPTION) == labels.digest
         unknown, missing = dict.fromkeys(labels.flags), []
         for face in benchmark.faces(*arguments, **options):
+            if isinstance(face, Remark):
+                yield face
+                continue
             unknown.pop(face.id, None)
             if isinstance(face, Bad):
                 yield face

@@ -23,11 +23,33 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign import scheme_files
+from jaxalign.datasets.faces import (
+    Bad,
+    Benchmark,
+    Face,
+    Noticed,
+    Remark,
+    as_bad,
+    check_face,
+    record,
+)
+from jaxalign.datasets.index import Index, IndexWriter, read_index
+from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
 from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
+from jaxalign.texts import from_json
+
+
+OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one's own
+
+
+# A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
+# its shard, and keeps some 50 bytes in memory for every one.
+SHARD_BYTES = 2**28
+SHARD_FACES = 10_000
 
 
 class BadFaces(InputError):
@@ -46,26 +68,27 @@ class BadFaces(InputError):
 @dataclass
 class Built:
     """What a build wrote: its folder, faces of each split and subset, faces left out; what was
-    noticed of the others."""
+    noticed of the others, and how the photos of a split were reduced."""
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
     noticed: Noticed
+    reductions: dict[str, Reduction]
 
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records and, for each of them in order, group and subsets; schemes.
+    """A stored split: its records, their groups and subsets; schemes; how its photos were reduced.
 
     A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
     from several threads.
     """
 
     records: Sequence[dict] = field(repr=False)
-    groups: list[str] = field(repr=False)
-    subsets: list[list[str]] = field(repr=False)
+    index: Index = field(repr=False)
     schemes: tuple[str, ...]
+    reduction: Reduction | None
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -87,7 +110,8 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.bad: list[Bad] = []
         self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
-        self.index = tfds.core.MetadataDict()  # groups and subsets of each split
+        self.limits = keywords.pop("max_face", None) or limits(benchmark)
+        self.about = tfds.core.MetadataDict()  # of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
         self.VERSION = tfds.core.Version(benchmark.version)
         config = tfds.core.BuilderConfig(name=benchmark.config(options))
@@ -123,7 +147,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     "group": tfds.features.Text(),
                 }
             ),
-            metadata=self.index,
+            metadata=self.about,
             disable_shuffling=True,
         )
 
@@ -137,6 +161,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
+                if isinstance(face, Remark):
+                    self.noticed.remark(face)
+                    continue
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
                 if isinstance(face, Face) and (face.split, face.id) in ids:
@@ -154,31 +181,38 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             raise BadFaces(self.bad, self.root)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
+        self.finish(writers)
+
+    def finish(self, writers: Mapping[str, "_SplitWriter"]) -> None:
+        """What is written once all faces are: names of the shards, index and metadata."""
+        for writer in writers.values():
+            writer.name_shards()
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
-        self.index.update({name: writer.index for name, writer in writers.items()})
+        self.about.update({name: writer.about() for name, writer in writers.items()})
+        for name in self.benchmark.schemes:
+            if name in scheme_files.own():
+                self.about[OWN] = scheme_files.stored(SCHEMES[name])
 
     def _writer(self, split):
-        return _SplitWriter(split, self._get_filename_template(split), self.info.features)
+        template = self._get_filename_template(split)
+        return _SplitWriter(split, template, self.info.features, self.limits[split])
 
 
 class _SplitWriter:
-    """Appends faces to the single file of one split. Errors: OSError where it cannot be written."""
+    """Appends faces to the shards of one split. Errors: OSError where they cannot be written."""
 
-    def __init__(self, split, template, features):
+    def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
-        self.path = template.sharded_filepath(shard_index=0, num_shards=1)
+        self.most, self.reduced = most, 0
         self.serializer = ExampleSerializer(features.get_serialized_info())
-        self.index = {"group": [], "subsets": []}
-        self.faces, self.size = 0, 0
+        self.index, self.file = IndexWriter(), None
+        self.faces, self.sizes = [], []  # of each shard
 
     def __enter__(self):
-        with self._errors():
-            self.file = ArrayRecordWriter(os.fspath(self.path), "group_size:1")
         return self
 
     def __exit__(self, *error):
-        with self._errors():
-            self.file.close()
+        self.close()
 
     @contextlib.contextmanager
     def _errors(self):
@@ -186,24 +220,63 @@ class _SplitWriter:
             yield
         except RuntimeError as error:  # array_record's, of a full disk
             reason = str(error).partition("; writing")[0]
-            raise OSError(errno.EIO, reason, os.fspath(self.path)) from None
+            raise OSError(errno.EIO, reason, os.fspath(self._unnamed())) from None
 
     def write(self, face: Face) -> None:
+        smaller = reduced(face, self.most)
+        self.reduced += smaller is not face
+        self.append(self.encode(smaller))
+        self.index.add(face.group or face.id, face.subsets)
+
+    def encode(self, face: Face) -> bytes:
         example = record(face)
         example["image"] = example["image"]()
-        encoded = self.serializer.serialize_example(self.features.encode_example(example))
+        return self.serializer.serialize_example(self.features.encode_example(example))
+
+    def append(self, encoded: bytes) -> None:
+        """Writes a record, into another shard where the last one is full."""
+        full = self.file and (self.faces[-1] >= SHARD_FACES or self.sizes[-1] >= SHARD_BYTES)
+        if full:
+            self.close()
+        if self.file is None:
+            self.faces.append(0)
+            self.sizes.append(0)
+            with self._errors():
+                self.file = ArrayRecordWriter(os.fspath(self._unnamed()), "group_size:1")
         with self._errors():
             self.file.write(encoded)
-        self.faces += 1
-        self.size += len(encoded)
-        self.index["group"].append(face.group or face.id)
-        self.index["subsets"].append(list(face.subsets))
+        self.faces[-1] += 1
+        self.sizes[-1] += len(encoded)
+
+    def _unnamed(self, shard=-1):
+        """Where a shard (-1: the last one) is written before it is known how many there are."""
+        shard %= len(self.faces)
+        return self.template.sharded_filepath(shard_index=shard, num_shards=99_999)
+
+    def close(self):
+        file, self.file = self.file, None
+        if file:
+            with self._errors():
+                file.close()
+
+    def name_shards(self):
+        """Ends the writing: the shards get their names, which say how many there are."""
+        self.close()
+        for shard in range(len(self.faces)):
+            path = self.template.sharded_filepath(shard_index=shard, num_shards=len(self.faces))
+            self._unnamed(shard).rename(path)
+
+    def about(self):
+        """Writes the index; returns what the metadata hold of the split."""
+        reduction = Reduction(self.most, MARGIN, self.reduced).stored()
+        folder = Path(os.fspath(self.template.data_dir))
+        return {"reduction": reduction} | self.index.write(folder, self.split)
 
     def split_info(self):
         return tfds.core.SplitInfo(
             name=self.split,
-            shard_lengths=[self.faces],
-            num_bytes=self.size,
+            shard_lengths=self.faces,
+            num_bytes=sum(self.sizes),
             filename_template=self.template,
         )
 
@@ -217,6 +290,15 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
     """The configurations of a benchmark that are prepared in `data_dir`."""
     found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
     return sorted(path.parent.parent.name for path in found)
+
+
+def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
+    """The scheme of a prepared data set as scheme_files stores it, where that is one's own."""
+    try:
+        held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
+    except (OSError, ValueError):
+        return None  # open_splits says what is damaged
+    return held.get(OWN) if isinstance(held, dict) else None
 
 
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
@@ -233,9 +315,11 @@ def build(
     options: Mapping | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    max_face: Mapping[str, int] | None = None,
 ) -> Built:
     """Checks every face under `root` and writes the data set below `data_dir`.
 
+    `max_face`: split -> pixels, as reduction.limits makes them (default: the benchmark's own).
     It is written aside and moved into place once whole, so a build that fails or is killed leaves
     no data set, and an older one stays as it was until the new one is complete. One process at a
     time builds it.
@@ -261,12 +345,18 @@ def build(
     try:
         tidy()  # what a killed build left
         if folder.exists() and not overwrite:
-            raise InputError(f"{folder} is already prepared; --overwrite builds it again")
-        with _quiet():
-            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=work)
+            other = "; another folder takes a name of its own, --set name=NAME"
+            raise InputError(
+                f"{folder} is already prepared; --overwrite builds it again"
+                f"{other if 'name' in options else ''}"
+            )
+        with quiet():
+            builder = FacesBuilder(
+                benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=work
+            )
             builder.download_and_prepare(download_dir=work / "downloads")
         splits = open_splits(benchmark, config, work)
-        found = {name: len(split.groups) for name, split in splits.items()}
+        found = {name: len(split.records) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
@@ -280,11 +370,12 @@ def build(
         lock.release()
         with contextlib.suppress(OSError):  # another build may have begun
             aside.rmdir()
-    return Built(folder, found, builder.bad, builder.noticed)
+    reductions = {name: split.reduction for name, split in splits.items() if split.reduction}
+    return Built(folder, found, builder.bad, builder.noticed, reductions)
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Keeps TFDS from announcing a download and from warning of a configuration of our own."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -295,14 +386,11 @@ def _quiet():
         logging.set_verbosity(verbosity)
 
 
-def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, list[int]]]:
+def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]]]:
     """Subset name -> its split and its faces' places there. One that both have means test's."""
     found = {}
     for name in sorted(splits, reverse=True):  # train, test
-        places = {}
-        for place, names in enumerate(splits[name].subsets):
-            for subset in names:
-                places.setdefault(subset, []).append(place)
+        places = splits[name].index.subsets()
         found |= {subset: (splits[name], faces) for subset, faces in places.items()}
     return found
 
@@ -323,8 +411,12 @@ def _splits(folder):
     builder: Any = tfds.builder_from_directory(folder)  # TFDS types it as more than it can be
     schemes = tuple(builder.info.features["points"])
     decoders = {"image": tfds.decode.SkipDecoding()}
-    for name in builder.info.splits:
+    for name, split in builder.info.splits.items():
         records = builder.as_data_source(name, decoders=decoders)
-        records[0]  # opens the file: one cut short fails here and not in the middle of a run
-        index = builder.info.metadata[name]
-        yield name, Split(records, index["group"], index["subsets"], schemes)
+        for first in np.cumsum([0, *split.shard_lengths[:-1]]):
+            records[int(first)]  # opens its file: one cut short fails here, not in the run's middle
+        about = builder.info.metadata[name]
+        found = read_index(folder, name, about)
+        if not len(records) == len(found.groups) == len(found.kind):
+            raise InputError(f"{name}: its index is not of as many faces as it holds")
+        yield name, Split(records, found, schemes, reduction_of(about))

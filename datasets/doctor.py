@@ -18,6 +18,7 @@ from jaxalign.datasets.faces import (
     Bad,
     Benchmark,
     Noticed,
+    Remark,
     as_bad,
     fault_of_boxes,
     fault_of_names,
@@ -126,6 +127,9 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
         np.errstate(over="ignore"),
     ):
         for face in benchmark.faces(**arguments):
+            if isinstance(face, Remark):
+                seen.noticed.remark(face)
+                continue
             bar.update()
             if isinstance(face, Bad):
                 seen.bad["refused by reader"].append(face)
@@ -288,8 +292,8 @@ def _unlabelled_lines(seen):
 
 
 def _noticed_lines(seen):
-    for check, finding, details in seen.noticed.told():
-        yield Line(check, WARN if details else NOTE, finding, details)
+    for check, grave, finding, details in seen.noticed.told():
+        yield Line(check, WARN if grave else NOTE, finding, details)
 
 
 def _outside_line(seen):

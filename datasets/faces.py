@@ -58,17 +58,25 @@ class Bad:
         return cls(id, path, str(error).removeprefix(f"{path}: "))
 
 
+@dataclass
+class Remark:
+    """What a user should know of the files that is neither a face nor a fault."""
+
+    check: str  # what it is of, in a few words: "photos without a face"
+    case: str
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """A benchmark: how to read its official layout, and what a complete download holds.
 
     `faces(root, **options)` yields a Face or a Bad for every face found under `root`, in a fixed
-    order, and raises InputError where `root` does not look like this benchmark at all.
+    order, and Remarks; it raises InputError where `root` does not look like this benchmark at all.
     """
 
     name: str
     schemes: tuple[str, ...]
-    faces: Callable[..., Iterator[Face | Bad]]
+    faces: Callable[..., Iterator[Face | Bad | Remark]]
     counts: dict[str, int]  # split or subset -> faces in the complete official download
     instructions: str  # where to download it and what `--from` must hold
     options: dict[str, int | float | str] = field(default_factory=dict)  # arguments of faces
@@ -77,6 +85,7 @@ class Benchmark:
     needs_root: bool = True  # False: made by the program, `--from` is not needed
     notes: tuple[str, ...] = ()  # known leaks and traps, one sentence each; the doctor prints them
     variant: Callable[[Mapping], dict] | None = None  # options -> fields that they change
+    max_face: int = 512  # pixels that larger faces of train are reduced to; 0: photos stay whole
 
     def under(self, options: Mapping) -> "Benchmark":
         """The benchmark as these options make it: schemes and counts may depend on them."""
@@ -102,6 +111,8 @@ class Benchmark:
                 equals = ""
             if not equals or not value or set(value) & set("/:\\ "):
                 raise InputError(f"{setting!r}: expected {key}=VALUE ({kind.__name__})")
+            if self.options_of(self.config(options)) != options:
+                raise InputError(f"{setting}: an option's name in its value; choose another value")
         return options
 
     def options_of(self, config: str) -> dict[str, int | float | str]:
@@ -126,6 +137,10 @@ class Noticed:
         self.turned = 0
         self.first: dict[bytes, str] = {}  # digest of the points -> the first face that has them
         self.repeated: list[str] = []
+        self.remarks: dict[str, list[str]] = {}
+
+    def remark(self, remark: Remark) -> None:
+        self.remarks.setdefault(remark.check, []).append(remark.case)
 
     def add(self, face: Face) -> None:
         self.turned += face.upright
@@ -134,17 +149,19 @@ class Noticed:
         if (first := self.first.setdefault(digest, face.id)) != face.id:
             self.repeated.append(f"{face.id} has those of {first}")
 
-    def told(self) -> Iterator[tuple[str, str, list[str]]]:
-        """(what is told of, in a few words, the cases one by one)."""
+    def told(self) -> Iterator[tuple[str, bool, str, list[str]]]:
+        """(what is told of, whether it should be looked into, in a few words, the cases)."""
         if self.repeated:
             finding = f"faces that have the very points of another one: {len(self.repeated)}"
-            yield "repeated points", finding, self.repeated
+            yield "repeated points", True, finding, self.repeated
+        for check, cases in self.remarks.items():
+            yield "of the files", False, f"{check}: {len(cases)}", cases
         if self.turned:
             finding = (
                 "faces on photos with an EXIF rotation, whose points are taken to be of the photo "
                 f"as a viewer shows it: {self.turned}"
             )
-            yield "turned photos", finding, []
+            yield "turned photos", False, finding, []
 
 
 def record(face: Face) -> dict:

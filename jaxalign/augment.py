@@ -62,6 +62,10 @@ def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.LUT(crop, np.rint(curve).astype(np.uint8)[None])
 
 
+# Matrices from RGB to RGB: each channel as it is, and all of them the brightness.
+EVERY = np.eye(3)
+LUMA = np.array([[0.299, 0.587, 0.114]] * 3)
+
 # To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
 LIGHTNESS = (
     (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0), (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
@@ -201,8 +205,8 @@ def photometric(
     if chance[1] < augment.blur:
         crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.3, 1.0) * crop.shape[0] / 64)
     if chance[2] < augment.noise:
-        noise = rng.normal(0, rng.uniform(2, 12), crop.shape[:2] + (1,))
-        crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
+        noise = rng.standard_normal(crop.shape[:2], np.float32) * np.float32(rng.uniform(2, 12))
+        crop = cv2.add(crop, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # rounded, within 0..255
     if chance[3] < augment.occlusion:
         crop = _cover(crop, rng, augment.occlusion_area)
     if chance[4] < augment.dropout:
@@ -219,15 +223,21 @@ def _colour(crop, augment, rng):
     brightness, contrast, saturation = rng.uniform(-1, 1, 3)
     gain = 1 + contrast * augment.contrast
     keep = 1 + saturation * augment.saturation
-    luma = np.tile([0.299, 0.587, 0.114], (3, 1))
-    matrix = gain * (keep * np.eye(3) + (1 - keep) * luma)
+    matrix = gain * (keep * EVERY + (1 - keep) * LUMA)
     offset = brightness * augment.brightness + 128 * (1 - gain)
     factor = 1 + rng.uniform(-1, 1) * augment.gain if augment.gain else 1.0
     if augment.light == "channel":
         added = brightness * augment.brightness
-        crop = cv2.transform(crop, np.hstack([matrix, np.full((3, 1), offset - added)]))
+        crop = _mixed(crop, matrix, offset - added)
         return _lighten(crop, factor, added, rng)
-    return cv2.transform(crop, np.hstack([factor * matrix, np.full((3, 1), offset)]))
+    return _mixed(crop, factor * matrix, offset)
+
+
+def _mixed(crop, matrix, offset):
+    """Every pixel times the matrix (3, 3), plus the offset."""
+    whole = np.empty((3, 4))
+    whole[:, :3], whole[:, 3] = matrix, offset
+    return cv2.transform(crop, whole)
 
 
 def _lighten(crop, factor, added, rng):

@@ -5,11 +5,16 @@ or gathered over the axis inside the step, so results carry no device axis.
 """
 
 import contextlib
+import logging
 import math
 import os
 import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,6 +22,10 @@ from jax.experimental import multihost_utils
 
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS
+
+
+SILENT = 2.0  # seconds of compiling before it is said
+LOG = logging.getLogger(__name__)
 
 
 def start(require: str = "", distributed: bool = False) -> str:
@@ -139,12 +148,37 @@ def check_memory(shapes, remedy: str):
         )
 
 
+def announced(function: Callable, what: str) -> Callable:
+    """A compiled function that says, in the log, that it compiles, where that takes longer.
+
+    The first call for each shape of its last argument compiles.
+    """
+    seen = set()
+
+    def call(*arguments):
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(arguments[-1:]))
+        if shapes in seen or jax.process_index() > 0:
+            return function(*arguments)
+        told = "compiling %s (once; a large network takes minutes)"
+        timer = threading.Timer(SILENT, LOG.info, (told, what))
+        timer.daemon = True
+        timer.start()
+        try:
+            return function(*arguments)
+        finally:
+            timer.cancel()
+            seen.add(shapes)
+
+    return call
+
+
 def training(step):
     """step(state, batch) -> (state, metrics), with AXIS bound, on all devices of all hosts.
 
     The state is donated; batches as `split` makes them.
     """
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+    mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
+    return announced(mapped, "the training step")
 
 
 def agreed(number: int):
@@ -162,13 +196,15 @@ def _largest(number):
 def reduction(reduce):
     """reduce(variables, batch) -> what is reduced over AXIS, on all devices of all hosts; batches
     as `split` makes them."""
-    return jax.pmap(reduce, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+    mapped = jax.pmap(reduce, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
+    return announced(mapped, "the validation loss")
 
 
 def prediction(predict):
     """predict(variables, images (B, ...)) -> arrays (B, ...): the same on this host's devices, of
     which B is a multiple, from numpy to numpy; variables as `replicate` leaves them, local."""
     mapped = jax.pmap(predict, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
+    mapped = announced(mapped, "the prediction")
 
     def call(variables, images):
         return jax.tree.map(_join, mapped(variables, split(images)))
@@ -191,6 +227,31 @@ def replicate(tree, local: bool = False):
 def split(array: np.ndarray) -> np.ndarray:
     """(B, ...) -> (local devices, B / local devices, ...)."""
     return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
+
+
+def ahead(batches: Iterable[Any], keys: Sequence[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Batches of host arrays, in order -> each with its arrays of `keys` on the devices, as `split`
+    lays them out. The next one is waited for and moved while the caller works on this one.
+
+    Of several hosts each waits ahead alone, and leaves the moving to the step, which knows the
+    others' devices. An error in making a batch is raised where its turn comes.
+    """
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    waiting = iter(batches)
+
+    def moved():
+        batch = next(waiting, None)
+        if batch is None:
+            return None
+        laid = {key: split(batch[key]) for key in keys}
+        return batch, jax.device_put(laid, spread) if jax.process_count() == 1 else laid
+
+    with ThreadPoolExecutor(1, "batches") as pool:
+        coming = pool.submit(moved)
+        while (found := coming.result()) is not None:
+            coming = pool.submit(moved)
+            yield found
 
 
 def _join(array):

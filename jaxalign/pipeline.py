@@ -1,5 +1,5 @@
 """From faces to batches: decode, one matrix, one warp (two where the finished crop is augmented),
-augment, stack. On the host.
+augment, stack. On the host. Training has JPEGs decoded smaller where the crop shrinks them anyway.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,6 +87,21 @@ class Crop(Settings):
         return centre, side
 
 
+def reach(crop: Crop, augment: Augment | None = None) -> float:
+    """How far from the centre of its box a crop shows the photo at most, in the box's longer sides.
+
+    The mean of the points, where the crop is centred on it, lies within the box.
+    """
+    rule = getattr(crop, crop.box)
+    half = rule.enlarge / 2
+    if augment and augment.of == "photo":
+        angle = np.deg2rad(min(augment.rotation, 45.0))
+        zoom = (1 + augment.scale) / (1 - augment.shrink)
+        half = rule.enlarge * (zoom * (np.cos(angle) + np.sin(angle)) / 2 + augment.shift)
+    moved = 0.5 if crop.centroid and crop.box == "landmarks" else 0.0
+    return float(half + abs(rule.down) + moved)
+
+
 def decode(photo: bytes, name: str) -> np.ndarray:
     """Encoded photo -> (H, W, 3) uint8 RGB, EXIF rotation ignored (annotations are in raw pixels).
 
@@ -99,21 +114,52 @@ def decode(photo: bytes, name: str) -> np.ndarray:
         raise InputError(f"{told}; prepare the data set again") from None
 
 
+def reduction(shrink: float) -> int:
+    """The factor of photos.REDUCED, or 1, by which a JPEG may be decoded smaller for a crop that
+    shrinks it `shrink` times.
+
+    The largest after which `warp` skips no more pixels than it does of a whole photo: what its
+    averaging leaves to bilinear sampling is less than 3/2.
+    """
+    for factor in sorted(photos.REDUCED, reverse=True):
+        left = shrink / factor
+        if left >= 1 and left < 1.5 * int(left):
+            return factor
+    return 1
+
+
+def _shrink(matrix):
+    return 1 / np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+
+
+def _of_reduced(matrix, factor):
+    """The matrix of a photo's pixels -> that of pixels which are `factor` times as large:
+    photo pixel = factor * (small + 1/2) - 1/2."""
+    offset = matrix[:, :2] @ np.full(2, (factor - 1) / 2) + matrix[:, 2]
+    return np.concatenate([matrix[:, :2] * factor, offset[:, None]], 1)
+
+
+def _decoded(sample, factor) -> tuple[np.ndarray, int]:
+    """A sample's photo -> its pixels, and by what factor they are larger: the one asked for, where
+    its photo is decoded faster so, or 1."""
+    if factor > 1 and (pixels := photos.decode_reduced(sample["photo"], factor)) is not None:
+        return pixels, factor
+    return decode(sample["photo"], sample["id"]), 1
+
+
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """(H, W, 3) uint8 photo, (2, 3) matrix image -> crop: the (size, size, 3) crop, zeros outside.
 
     A photo that shrinks to less than half is first averaged down by a whole factor, for bilinear
     sampling alone would skip its pixels.
     """
-    factor = int(1 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    factor = int(_shrink(matrix))
     if factor >= 2:
         height, width = (side // factor * factor for side in image.shape[:2])
         if height and width:
             smaller = (width // factor, height // factor)
             image = cv2.resize(image[:height, :width], smaller, interpolation=cv2.INTER_AREA)
-            # image pixel = factor * (small + 1/2) - 1/2
-            offset = matrix[:, :2] @ np.full(2, (factor - 1) / 2) + matrix[:, 2]
-            matrix = np.concatenate([matrix[:, :2] * factor, offset[:, None]], 1)
+            matrix = _of_reduced(matrix, factor)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
 
 
@@ -139,14 +185,15 @@ def crop_face(
         degrees=turned + pose.degrees,
         flip=pose.flip,
     )
-    photo = decode(sample["photo"], sample["id"])
-    if augment and augment.of == "crop":
-        plain = geometry.crop_matrix(centre, side, size, turned)
-        image = warp(warp(photo, plain, size), geometry.after(plain, matrix), size)
-    else:
-        image = warp(photo, matrix, size)
+    of_crop = augment is not None and augment.of == "crop"
+    first = geometry.crop_matrix(centre, side, size, turned) if of_crop else matrix
+    photo, factor = _decoded(sample, reduction(_shrink(first)) if augment else 1)
+    image = warp(photo, _of_reduced(first, factor), size)
+    if of_crop:
+        image = warp(image, geometry.after(first, matrix), size)
     if augment and rng:
-        image = photometric(image, augment, rng, matrix, photo.shape[:2])
+        height, width = photo.shape[:2]
+        image = photometric(image, augment, rng, matrix, (factor * height, factor * width))
     order = list(scheme.flip) if pose.flip else slice(None)
     labelled = np.asarray(sample["labelled"], bool)
     points = geometry.transform(matrix, sample["points"])

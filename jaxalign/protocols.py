@@ -89,10 +89,11 @@ def protocol_for(benchmark: str, scheme: Scheme) -> Protocol:
     """The benchmark's protocol (DEFAULT if it has none), less the normalisers `scheme` lacks.
 
     Where the headline goes, the next normaliser takes its place: a scheme without eye corners is
-    scored by the box.
+    scored by the box. A scheme of one's own may name another headline.
     """
     protocol = PROTOCOLS.get(benchmark, DEFAULT)
-    headline, *others = (name for name in protocol.normalisers if supports(scheme, name))
+    names = dict.fromkeys([*filter(None, [scheme.normaliser]), *protocol.normalisers])
+    headline, *others = (name for name in names if supports(scheme, name))
     return replace(protocol, normaliser=headline, others=tuple(others))
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from jaxalign import configs
+from jaxalign import configs, scheme_files
 from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
 from jaxalign.losses import LOSSES
@@ -337,7 +337,11 @@ def _default(kind, name):
 
 
 def to_json(node) -> Any:
-    """Dataclass tree -> plain JSON values. The system carries its class's name."""
+    """Dataclass tree -> plain JSON values. The system carries its class's name, a recipe the scheme
+    of its points where that is one's own."""
+    if isinstance(node, Recipe) and node.system.scheme in scheme_files.own():
+        values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
+        return values | {"scheme": scheme_files.stored(node.system.points)}
     if dataclasses.is_dataclass(node):
         values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
         return {"kind": type(node).__name__} | values if isinstance(node, System) else values
@@ -345,7 +349,17 @@ def to_json(node) -> Any:
 
 
 def from_json(values: dict) -> Recipe:
-    """The inverse of to_json for a whole recipe. Errors: InputError naming the unknown key."""
+    """The inverse of to_json for a whole recipe; a scheme that it holds is added to SCHEMES.
+
+    Errors: InputError naming the unknown key, or a scheme that is not the one of its name here.
+    """
+    values = dict(values)
+    if "scheme" in values:
+        try:
+            scheme = scheme_files.made(values.pop("scheme"))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise InputError(f"the checkpoint's scheme cannot be read ({error})") from None
+        scheme_files.register(scheme, "the checkpoint")
     system = dict(values["system"])
     default = Recipe(system=_kind(system.pop("kind"))())
     return _fill(default, values | {"system": system}, "")

@@ -6,6 +6,8 @@ other keys, as "bbox", are passed over. Without an id the photo stands for it: "
 Annotations may add "subsets" (names), "hidden" (indices of invisible points) and "norm_box" (x0,
 y0, x1, y1), and may leave a point without a place that nobody labelled: null, null in JSON, two
 empty cells in CSV. All in pixels of the photo, 0-based.
+
+The file that `jaxalign predict` leaves is another one: a record a photo, with any number of faces.
 """
 
 import json
@@ -40,11 +42,9 @@ def _finite(value):
     return value
 
 
-OBJECTS = (
-    "write a list of objects with id and points, or one such object a line (faces.json of predict "
-    "has no ids: score a checkpoint by --ckpt)"
-)
+OBJECTS = "write a list of objects with id and points, or one such object a line"
 PHOTO = ("imgpath", "file")  # what may stand for an id
+WANTED = "name a CSV, JSONL or JSON file of points"
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def read_records(
     twice.
     """
     path = Path(path)
-    text = texts.read(path, "name a CSV, JSONL or JSON file of points")
+    text = texts.read(path, WANTED)
     if not text.strip():
-        raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
+        raise InputError(f"{path}: holds no faces; {WANTED}")
     if path.suffix.lower() == ".csv":
         objects = _csv_objects(text, path, scheme)
     elif text.lstrip().startswith("["):
@@ -94,8 +94,44 @@ def read_records(
         seen[record.id] = where
         records.append(record)
     if not records:
-        raise InputError(f"{path}: holds no faces; name a CSV, JSONL or JSON file of points")
+        raise InputError(f"{path}: holds no faces; {WANTED}")
     return records
+
+
+def is_predicted(value: Any) -> bool:
+    """Whether a JSON value is what `jaxalign predict` leaves as faces.json."""
+    return isinstance(value, dict) and {"scheme", "checkpoint", "frame"} <= {*value}
+
+
+def read_predicted(path: Path | str) -> dict | None:
+    """The value of a faces.json, or None of other files. Errors: InputError if it is unreadable."""
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        value = texts.from_json(texts.read(path, WANTED))
+    except ValueError:
+        return None  # perhaps JSON lines: read_records says
+    return value if is_predicted(value) else None
+
+
+def predicted_photos(value: dict, path: Path) -> list[dict]:
+    """The records of the photos of a faces.json, each with a name, and objects for faces if any.
+
+    Errors: InputError where it has none.
+    """
+    if "video" in value or not isinstance(value.get("photos"), list):
+        raise InputError(f"{path}: predictions of a video; predict its frames as photos")
+    for number, record in enumerate(value["photos"], 1):
+        held = record if isinstance(record, dict) else {}
+        faces = held.get("faces") or []
+        listed = isinstance(faces, list) and all(isinstance(face, dict) for face in faces)
+        if not (isinstance(held.get("photo"), str) and listed):
+            raise InputError(
+                f"{path}, record {number}: must have the name of a photo and a list of faces; "
+                "predict again"
+            )
+    return value["photos"]
 
 
 def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Faces as they travel: what a source yields, and the batches that are made of it."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import Generic, NotRequired, TypedDict, TypeVar
 
 import numpy as np
@@ -48,3 +50,19 @@ class Batch(DeviceBatch[np.ndarray]):
     visible: np.ndarray  # (B, K) bool
     matrix: np.ndarray  # (B, 2, 3) float64, image -> crop
     index: np.ndarray  # (B,) int, which face of the source
+
+
+def by_hash(groups: Iterable[str]) -> list[str]:
+    """Names, each once, in the order of their hashes: one that says nothing of what they name, and
+    is the same whatever order they come in."""
+    return sorted(
+        set(groups),
+        key=lambda group: hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest(),
+    )
+
+
+def held_out(groups: Iterable[str], share: float) -> set[str]:
+    """That share of the groups: at least one where it is above 0. Which they are depends on their
+    names alone, not on order or chance."""
+    ordered = by_hash(groups)
+    return set(ordered[: max(1, round(share * len(ordered))) if share else 0])

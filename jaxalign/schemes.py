@@ -43,10 +43,11 @@ class Scheme:
     `flip[i]` is the point whose mirrored position point i takes: new[i] = mirrored[flip[i]].
     `curves` maps each name of CURVES to its points in drawing order.
     `dots` names single points, above all those on no curve; such a point counts to the nose, the
-    brows or the mouth if its name says so, else to the eyes.
+    brows, the mouth or the contour if its name says so, else to the eyes.
     `eye_corners` are the two outer eye corners (image left, image right); `pupils` the points whose
     mean is each eye's centre. Both are empty where the scheme has no such points' convention.
     `framed` are the points that span the landmark box, which faces are cropped by; none: all.
+    `normaliser` is what errors are divided by; "": as the benchmark has it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Scheme:
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | tuple[()]
     dots: dict[str, int] = field(hash=False)
     framed: tuple[int, ...] = ()
+    normaliser: str = ""
 
     @property
     def num_points(self) -> int:
@@ -83,11 +85,13 @@ class Scheme:
     def parts(self) -> dict[str, tuple[int, ...]]:
         """Point indices of each of PARTS, ascending; but those of right_eye in the order in which
         they are the mirror images of left_eye's."""
-        eyes = {"l": "left_eye", "r": "right_eye"}
 
         def of_dot(name):
             region = _region_of(name)
-            return region if region in PARTS else eyes[name[0]]
+            left = name.startswith("l") or "left" in name
+            return (
+                region if region not in ("eyes", "brows") else f"{'left' if left else 'right'}_eye"
+            )
 
         parts = self._grouped(PARTS, of_dot)
         return parts | {"right_eye": tuple(self.flip[i] for i in parts["left_eye"])}
@@ -98,13 +102,14 @@ class Scheme:
                  for group, names in groups.items()}  # fmt: skip
         on_curves = {i for curve in self.curves.values() for i in curve}
         for name, point in self.dots.items():
-            if point not in on_curves:
-                found[of_dot(name)].add(point)
+            if point not in on_curves and (group := of_dot(name)) in found:
+                found[group].add(point)
         return {group: tuple(sorted(points)) for group, points in found.items()}
 
 
 def _region_of(dot):
-    words = {"nose": "nose", "brow": "brows", "mouth": "mouth"}
+    words = {"nose": "nose", "brow": "brows", "mouth": "mouth", "lip": "mouth", "chin": "contour",
+             "jaw": "contour", "cheek": "contour", "contour": "contour"}  # fmt: skip
     return next((region for word, region in words.items() if word in dot), "eyes")
 
 

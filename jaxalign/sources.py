@@ -1,21 +1,25 @@
 """Prepared data sets as sequences of samples, and parts of them."""
 
 import bisect
-import hashlib
 import itertools
 import os
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxalign import scheme_files
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
-from jaxalign.samples import Sample
+from jaxalign.samples import Sample, held_out
 from jaxalign.schemes import Scheme
 
+
+if TYPE_CHECKING:
+    from jaxalign.datasets.reduction import Reduction
 
 DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 
@@ -32,7 +36,8 @@ class Source(Sequence[Sample]):
     scheme: Scheme = field(repr=False)
     records: Sequence[dict] = field(repr=False)  # of a whole split
     groups: Sequence[str] = field(repr=False)  # of the same, in order
-    chosen: tuple[int, ...] = field(repr=False)  # which of them this source holds, in order
+    chosen: Sequence[int] = field(repr=False)  # which of them this source holds, in order
+    reduction: "Reduction | None" = None  # of its photos, when they were prepared
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -93,7 +98,7 @@ def open_source(
     if name not in BENCHMARKS:
         raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    _fitting(spec, dataset, (scheme, *others), benchmark.schemes)
+    _fitting(spec, dataset, (scheme, *others), (*benchmark.schemes, *scheme_files.own()))
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
         if builder.outdated(benchmark, config, data_dir):
@@ -109,9 +114,11 @@ def open_source(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
             f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(data_dir))}{settings}"
         )
+    if held := builder.own_scheme(benchmark, config, data_dir):
+        scheme_files.register(scheme_files.made(held), f"{dataset} in {data_dir}")
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)
-    parts |= {name: (stored, range(len(stored.groups))) for name, stored in splits.items()}
+    parts |= {name: (stored, range(len(stored.records))) for name, stored in splits.items()}
     if split not in parts:
         raise InputError(
             f"{spec}: nothing called {split!r} was prepared; there are: {', '.join(parts)}"
@@ -121,8 +128,9 @@ def open_source(
         name=spec,
         scheme=_fitting(spec, dataset, (scheme, *others), stored.schemes),
         records=stored.records,
-        groups=stored.groups,
-        chosen=tuple(chosen),
+        groups=stored.index.groups,
+        chosen=chosen if isinstance(chosen, range) else tuple(map(int, chosen)),
+        reduction=stored.reduction,
     )
 
 
@@ -143,11 +151,13 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     Errors: InputError for files that cannot be read, or naming the first unusable face.
     """
     # here, for what all the readers import would slow down every --help
-    from jaxalign.datasets.faces import Bad, check_face, record
+    from jaxalign.datasets.faces import Bad, Remark, check_face, record
     from jaxalign.datasets.image_folder import faces
 
     records = []
     for face in faces(Path(root), scheme=scheme.name, split=split, **options):
+        if isinstance(face, Remark):
+            continue
         face = face if isinstance(face, Bad) else check_face(face) or face
         if isinstance(face, Bad):
             raise InputError(f"{face.path}: {face.reason}; mend it or leave the face out")
@@ -210,12 +220,6 @@ def first(source: Source, faces: int) -> Source:
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
 
 
-def by_hash(groups: Iterable[str]) -> list[str]:
-    """Names, each once, in the order of their hashes: one that says nothing of what they name, and
-    is the same whatever order they come in."""
-    return sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).digest())
-
-
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
 
@@ -224,11 +228,10 @@ def hold_out(source: Source, share: float) -> tuple[Source, Source]:
     """
     if not 0 <= share < 1:
         raise InputError(f"the share to hold out is {share}; it must be at least 0 and below 1")
-    ordered = by_hash(source.groups[index] for index in source.chosen)
-    number = max(1, round(share * len(ordered))) if share else 0
-    if number == len(ordered):
-        raise InputError(f"{source.name}: {number} groups of faces, too few to hold some out")
-    held = set(ordered[:number])
+    groups = {source.groups[index] for index in source.chosen}
+    held = held_out(groups, share)
+    if len(held) == len(groups):
+        raise InputError(f"{source.name}: {len(held)} groups of faces, too few to hold some out")
 
     def part(name, keep):
         chosen = tuple(i for i in source.chosen if (source.groups[i] in held) == keep)

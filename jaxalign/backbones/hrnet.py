@@ -70,7 +70,7 @@ class HRNet(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        conv = partial(nn.Conv, kernel_size=(3, 3), padding=1, use_bias=False, dtype=self.dtype)
+        conv = partial(convolution, kernel_size=(3, 3), padding=1, use_bias=False, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
 
         def convolve(x, channels, stride, name):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.backbones.resnet import stages
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 
 
@@ -25,7 +26,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, padding=1, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         y = conv(self.channels, (3, 3), strides=self.stride, name="conv1")(x)
         y = nn.relu(norm("bn1")(y))
@@ -50,7 +51,7 @@ class Light(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, padding=1, dtype=self.dtype)
         x = conv(self.width, (3, 3), name="stem")(patches(images, 4))
         x = nn.relu(batch_norm(train, "stem_bn", dtype=self.dtype)(x))
         block = partial(ResidualBlock, dtype=self.dtype)

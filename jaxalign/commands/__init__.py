@@ -2,9 +2,11 @@
 
 import argparse
 import io
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jaxalign import __version__, weights
@@ -80,7 +82,8 @@ def run(command: Callable[[], int | None]) -> int:
     """
     _open_streams()
     try:
-        code = command() or 0
+        with _log_shown():
+            code = command() or 0
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -116,3 +119,31 @@ def _open_streams():
             setattr(sys, name, open(number, mode, closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+class _AboveBars(logging.Handler):
+    """Lines of the log on stderr, above the bars of progress."""
+
+    def emit(self, record: logging.LogRecord):
+        from tqdm import tqdm  # here, for most calls log nothing
+
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Shows what the library logs, such as that it compiles; once where commands call others."""
+    log = logging.getLogger("jaxalign")
+    if any(isinstance(handler, _AboveBars) for handler in log.handlers):
+        yield
+        return
+    handler, level = _AboveBars(), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # other libraries may have given the root a handler, which repeats it
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+        log.setLevel(level)

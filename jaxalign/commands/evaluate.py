@@ -5,6 +5,7 @@ examples:
   jaxalign evaluate --ckpt drawn --data ibug_300w/lfpw_test
   jaxalign evaluate --predictions theirs.csv --data wflw/test --report theirs
   jaxalign evaluate --predictions theirs.jsonl --truth mine.csv --scheme ibug68
+  jaxalign evaluate --predictions found/faces.json --truth photos --scheme ibug68
   jaxalign evaluate --compare runs/300w/report runs/second/report --report both
   jaxalign evaluate --ckpt runs/300w --boxes landmarks,detector,jitter --report boxes
   jaxalign evaluate --ckpt runs/union --data wflw/test
@@ -13,7 +14,8 @@ examples:
 
 needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
 drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
-points in pixels of the photo, counted from 0), --compare.
+points in pixels of the photo, counted from 0; or the faces.json of jaxalign predict, whose photos
+are found by name), --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """
@@ -48,10 +50,10 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     add_data_dir(parser)
     parser.add_argument("--truth", default="", help="true points in place of --data: a file such "
                         "as --predictions takes, or a folder of annotated photos")  # fmt: skip
-    parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68. "
-                        "With --ckpt: its own or some that they are converted to (default: what "
-                        "the data set has). With --predictions: their order (default: the data "
-                        "set's, if it has one)")  # fmt: skip
+    parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68, "
+                        "or a TOML file of one's own. With --ckpt: its own or some that they are "
+                        "converted to (default: what the data set has). With --predictions: "
+                        "their order (default: the data set's, if it has one)")  # fmt: skip
     parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
                         "without a line are left out and counted, as papers score tools that "
                         "detect faces first")  # fmt: skip

@@ -7,6 +7,7 @@ examples:
   jaxalign predict --ckpt runs/300w holiday/ --detector yunet
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
   jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
+  jaxalign predict holiday/ --format labelme --out holiday/found
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
 
 needs: photos or a video. The weights are those that come with jaxalign (docs/model_card.md) unless
@@ -58,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--refine", type=int, metavar="N",
                         help="second looks: crop again around the points found and predict once "
                         "more, N times (default: 1)")  # fmt: skip
+    parser.add_argument("--format", default="json", metavar="NAME", help="what annotation tools "
+                        "open, beside faces.json: csv, coco, pts or labelme")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
     parser.add_argument("--skip-existing", action="store_true", help="go on with a run that was "
                         "broken off: photos that one with the same settings has done in --out are "
@@ -86,7 +89,7 @@ def _predict(arguments):
         min_score=arguments.min_score,
         pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
         scheme=arguments.scheme, refine=arguments.refine,
-        skip_existing=arguments.skip_existing,
+        skip_existing=arguments.skip_existing, form=arguments.format,
     )  # fmt: skip
     return 2 if set(counts) == {"unreadable"} else 0
 
@@ -97,6 +100,8 @@ def _check(arguments):
         raise InputError("give photos (files, folders, patterns) or --video FILE")
     if arguments.skip_existing and arguments.video:
         raise InputError("--skip-existing goes with photos: a video is followed from its start")
+    if arguments.format != "json" and arguments.video:
+        raise InputError("--format goes with photos: a video's points are in faces.json alone")
     if arguments.smooth and not arguments.video:
         raise InputError("--smooth goes with --video: single photos cannot be smoothed")
     if arguments.boxes and (arguments.video or arguments.detector or arguments.detector_model):

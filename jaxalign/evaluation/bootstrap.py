@@ -1,8 +1,8 @@
 """Error bars: what the means of an evaluation would be on other faces of the same kind.
 
-NME, failure rate and AUC are means of a number per face. A resample draws N faces from the N with
-repetition; the interval holds 95 % of the resamples' means (Efron's percentile bootstrap). It
-measures the choice of the faces, not the chance in training.
+NME and AUC are means of a number per face. A resample draws N faces from the N with repetition; the
+interval holds 95 % of the resamples' means (Efron's percentile bootstrap). It measures the choice
+of the faces, not the chance in training. Failure rates have intervals of their own: wilson.py.
 """
 
 import hashlib

@@ -9,10 +9,11 @@ import numpy as np
 
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
-from jaxalign.evaluation.bootstrap import intervals, resampled_means
+from jaxalign.evaluation.bootstrap import resampled_means
+from jaxalign.evaluation.page import beside_in_markdown
 from jaxalign.evaluation.report import replaced
 from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.summary import DECIMALS, per_face, statistics
+from jaxalign.evaluation.summary import DECIMALS, mean_intervals, per_face, statistics
 from jaxalign.evaluation.tables import Table, heading, to_markdown, with_interval, write_rows
 from jaxalign.protocols import Protocol
 from jaxalign.records import json_text
@@ -177,7 +178,8 @@ def write_boxes(
         )
         write_rows(partial / "boxes.csv", _csv_rows(rows, protocol))
         pictures.write_boxes(partial / "boxes.png", rows, protocol.normaliser)
-        blocks = [to_markdown(table), *about.get("notes", []), "![boxes](boxes.png)"]
+        blocks = [to_markdown(table), *about.get("notes", []), "![boxes](boxes.png)",
+                  beside_in_markdown("boxes.csv")]  # fmt: skip
         (partial / "boxes.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
 
 
@@ -196,7 +198,8 @@ def _numbers(errors, base, ids, protocol):
     names = statistics(protocol.limits)
     values = per_face(errors, protocol.limits)
     values = np.concatenate([values, (errors - base)[:, None]], axis=1)
-    *ends, change = np.round(intervals(resampled_means(values, ids)), DECIMALS).tolist()
+    ends = mean_intervals(values, [*names, "change"], resampled_means(values, ids))
+    *ends, change = np.round(ends, DECIMALS).tolist()
     *means, mean_change = np.round(values.mean(axis=0), DECIMALS).tolist()
     return {
         "faces": len(errors),

@@ -9,11 +9,18 @@ import numpy as np
 
 from jaxalign import metrics, texts
 from jaxalign.errors import InputError
-from jaxalign.evaluation import page, pictures
+from jaxalign.evaluation import page, pictures, wilson
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
 from jaxalign.evaluation.report import LEVELS, replaced, write_columns
 from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.summary import DECIMALS, per_face, statistics, subset_names
+from jaxalign.evaluation.summary import (
+    DECIMALS,
+    is_share,
+    mean_intervals,
+    per_face,
+    statistics,
+    subset_names,
+)
 from jaxalign.evaluation.tables import (
     Table,
     heading,
@@ -94,8 +101,8 @@ def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
 
     {"headline", "limits", "statistics", "runs", "rows"}: a row for each subset and run, {"subset",
     "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low, high]},
-    "difference": the same two of this run less the first, by the same resamples of the faces, or
-    None for the first}.
+    "difference": the same two of this run less the first, by the same resamples of the faces (of
+    failure rates Newcombe's, see wilson.of_difference), or None for the first}.
     """
     headline, rows = protocol.normaliser, []
     names, ids = statistics(protocol.limits), entries[0].results.ids
@@ -107,9 +114,13 @@ def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
         some = [ids[index] for index in chosen]
         for entry, numbers in zip(entries, values, strict=True):
             row = {"subset": subset, "faces": len(chosen), "run": entry.name}
-            row |= _numbers(numbers[chosen], some, names)
-            change = numbers[chosen] - values[0][chosen]
-            row["difference"] = None if entry is entries[0] else _numbers(change, some, names)
+            ours, first = numbers[chosen], values[0][chosen]
+            means = resampled_means(ours, some)
+            row |= _numbers(ours, names, mean_intervals(ours, names, means))
+            row["difference"] = None
+            if entry is not entries[0]:
+                ends = _change_intervals(ours, first, names, some)
+                row["difference"] = _numbers(ours - first, names, ends)
             rows.append(row)
     return {
         "headline": headline,
@@ -163,8 +174,14 @@ def write_comparison(
         _write_pages(partial, comparison, tables, about)
 
 
-def _numbers(values, ids, names):
-    ends = intervals(resampled_means(values, ids))
+def _change_intervals(ours, first, names, ids):
+    ends = intervals(resampled_means(ours - first, ids))
+    for column in (i for i, name in enumerate(names) if is_share(name)):
+        ends[column] = wilson.of_difference(ours[:, column], first[:, column])
+    return ends
+
+
+def _numbers(values, names, ends):
     means = values.mean(axis=0)
     return {
         "numbers": {
@@ -230,7 +247,8 @@ def _write_pages(folder, comparison, tables, about):
     title = f"{len(comparison['runs'])} runs compared"
     note = (
         "Differences are to the first run, with 95 % intervals of a paired bootstrap: the same "
-        "resamples of the faces for both runs. They measure the choice of the faces, not the "
+        "resamples of the faces for both runs. Failure rates have Wilson's interval, their "
+        "differences Newcombe's for pairs. Intervals measure the choice of the faces, not the "
         "chance in training."
     )
     first, *others = [page.to_html(table) for table in tables]
@@ -238,14 +256,15 @@ def _write_pages(folder, comparison, tables, about):
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="lead">{html.escape(note)}</p>',
         first,
-        page.figure(
-            folder / "comparison_ced.png", "Cumulative error distributions (comparison_ced.csv)."
-        ),
+        page.beside("comparison.csv"),
+        page.figure(folder / "comparison_ced.png", "Cumulative error distributions."),
+        page.beside("comparison_ced.csv"),
         page.folded("Subsets", *others) if others else "",
         "<h2>How it was measured</h2>",
         page.facts(about),
     ]
     (folder / "comparison.html").write_text(page.page(title, sections), encoding="utf-8")
-    blocks = [f"# {title}", note, to_markdown(tables[0]), "![CED](comparison_ced.png)",
+    links = page.beside_in_markdown("comparison.csv", "comparison_ced.csv")
+    blocks = [f"# {title}", note, to_markdown(tables[0]), "![CED](comparison_ced.png)", links,
               *map(to_markdown, tables[1:]), page.listed(about)]  # fmt: skip
     (folder / "comparison.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")

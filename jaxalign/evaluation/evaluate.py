@@ -12,12 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jaxalign
-from jaxalign import folders, weights
+from jaxalign import folders, history, scheme_files, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
 from jaxalign.evaluation.model import Model, shown_maps
-from jaxalign.evaluation.report import FILES, KIND, MAPS, write_report
+from jaxalign.evaluation.report import KIND, PATTERNS, write_report
 from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.tables import print_table, to_text
 from jaxalign.evaluation.truth import read_results, read_truth, truth_of
@@ -33,15 +33,19 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     Returns the summary of evaluation.summary.summarise.
     """
     _check_report(report)
+    noted = history.of_step(model.step) if report else []
     crop = model.recipe.data.crop
     crop = replace(crop, box=box or crop.box)
     results = model.predict(model.source, crop)
     told = f"on {model.source.name}, {crop.box} boxes{model.extras}{_converted(model)}"
-    print(f"{weights.told(model.step)}\n{told}\n")
+    print(f"{weights.told(model.step)}\n{told}{_reduced(model.source)}\n")
     about = model.about(box=crop.box, **_circumstances(command))
     crops = _photos(model.source, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
-    return _finish(results, model.protocol, about, report=report, crops=crops, maps=maps)
+    return _finish(
+        results, model.protocol, about, report=report, crops=crops, maps=maps, history=noted,
+        step=int(model.step.name) if noted else 0,
+    )  # fmt: skip
 
 
 def score_predictions(
@@ -55,8 +59,9 @@ def score_predictions(
     report: Path | str = "",
     command: str = "",
 ) -> dict:
-    """A file of points of any tool against the true points of `data` (NAME/SPLIT), or of `truth`, a
-    file or a folder; predictions.jsonl of a report holds its own.
+    """A file of points of any tool, or `jaxalign predict`'s faces.json, against the true points of
+    `data` (NAME/SPLIT), or of `truth`, a file or a folder; predictions.jsonl of a report holds its
+    own.
 
     `scheme` names the order of the points, where the data set has several. `found_only` leaves
     faces out that have no prediction. Returns the summary.
@@ -121,7 +126,7 @@ def try_boxes(
     _check_report(report, boxes.KIND, boxes.FILES)
     faces, kinds, notes = boxes.comparable(model.source, kinds)
     told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
-    print(f"{weights.told(model.step)}\n{told}")
+    print(f"{weights.told(model.step)}\n{told}{_reduced(model.source)}")
 
     def predict(source, kind):
         return model.predict(source, replace(model.recipe.data.crop, box=kind))
@@ -136,19 +141,19 @@ def try_boxes(
     return rows
 
 
-def _check_report(folder, kind=KIND, files=(*FILES, MAPS)):
+def _check_report(folder, kind=KIND, files=PATTERNS):
     """Errors: InputError, before anything is computed, where no report can be written there."""
     if folder:
         folders.check(Path(folder), kind, files)
 
 
-def _finish(results, protocol, about, *, report, crops, maps=None):
+def _finish(results, protocol, about, *, report, **shown):
     """Prints the protocol's rows; writes the report where one is asked for."""
     protocol = headed(protocol, results)
     summary = summarise(results, protocol)
     print(print_table(summary))
     if report:
-        write_report(report, results, protocol, about, crops=crops, summary=summary, maps=maps)
+        write_report(report, results, protocol, about, summary=summary, **shown)
         print(f"\nreport: {Path(report) / 'report.html'}")
     return summary
 
@@ -158,9 +163,16 @@ def _converted(model):
     return f"\nits points are converted, {model.converted}" if model.converted else ""
 
 
+def _reduced(source):
+    """A line that says so where the photos were reduced as they were prepared."""
+    return f"\n{source.reduction.told}" if source.reduction else ""
+
+
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the crops of their photos if any."""
     name = scheme or _only_scheme(data)
+    if name.endswith(scheme_files.ENDING):
+        name = scheme_files.registered(name)
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else

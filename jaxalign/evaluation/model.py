@@ -102,6 +102,7 @@ class Model:
             "checkpoint": weights.told(self.step),
             "note": self.system.note,
             "data": self.source.name,
+            "reduced": self.source.reduction.told if self.source.reduction else "",
             "benchmark": self.benchmark,
             "converted": self.converted,
             **more,
@@ -173,7 +174,8 @@ def shown_maps(
     crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
     if not jax.eval_shape(system.shown, variables, crop):
         return None
-    shown, variables = jax.jit(system.shown), jax.device_put(variables)
+    shown = parallel.announced(jax.jit(system.shown), "the maps of the report")
+    variables = jax.device_put(variables)
 
     def mapped(crop):
         maps = shown(variables, crop[None])

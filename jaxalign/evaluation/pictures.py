@@ -1,5 +1,6 @@
 """The pictures of a report: CED and PCK curves, the face of errors, sheets of faces."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def draw_curves(
             drawstyle="steps-post",
             linewidth=2.2 if black else 1.5,
             zorder=3 if black else 2,
-            label=label,
+            label=textwrap.fill(label, 64),
         )
     axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005), xlabel=across, ylabel=up)
     for axis in (axes.xaxis, axes.yaxis):
@@ -118,6 +119,46 @@ def curve_label(names: list[str], summary: dict) -> str:
         f"{' = '.join(shown)} ({size_of(row)}): NME {100 * numbers['nme']:.2f} %, "
         f"AUC@{percent} {100 * numbers[f'auc@{percent}']:.1f} %"
     )
+
+
+def write_training(path: Path, rows: Sequence[dict], step: int = 0) -> None:
+    """Loss and validation NME over the steps of a run, a panel each, those that there are.
+
+    `rows`: {"step", "phase", "loss" or "val_nme"}; `step` is the checkpoint that is evaluated, 0:
+    unknown. Where there are several phases, their beginnings are marked.
+    """
+    labels = {"loss": "training loss", "val_nme": "validation NME, %"}
+    labels = {key: label for key, label in labels.items() if any(key in row for row in rows)}
+    figure = Figure(figsize=(7.5, 1 + 2.3 * len(labels)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    phases = {}
+    for row in rows:
+        phases.setdefault(row["phase"], []).append(row)
+    for axes, key, colour in zip(panels, labels, COLOURS, strict=False):
+        scale, found = 100 if key == "val_nme" else 1, [row[key] for row in rows if key in row]
+        for place, part in enumerate(phases.values()):
+            known = [(row["step"], scale * row[key]) for row in part if key in row]
+            if known:
+                axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.3, markersize=3.5,
+                          marker="o" if len(known) < 60 else "")  # fmt: skip
+            if place:
+                axes.axvline(part[0]["step"], color="0.75", linewidth=1, zorder=1)
+        if key == "loss" and min(found) > 0 and max(found) > 5 * min(found):
+            axes.set_yscale("log")
+        if step:
+            axes.axvline(step, color="0.3", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.set_ylabel(labels[key])
+        _plain(axes)
+    for name, part in phases.items() if len(phases) > 1 else ():
+        panels[0].annotate(
+            name, (part[0]["step"], 1), xycoords=("data", "axes fraction"), xytext=(3, 3),
+            textcoords="offset points", fontsize=8, color="0.4",
+        )  # fmt: skip
+    if step:
+        panels[-1].set_title(f"dashed: the step evaluated, {step:,}", fontsize=8, loc="right",
+                             color="0.3")  # fmt: skip
+    panels[-1].set_xlabel("training step")
+    figure.savefig(path)
 
 
 def write_landmarks(path: Path, results: Results, summary: dict) -> None:
@@ -158,28 +199,27 @@ def write_faces(
     `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
     image -> crop. Without crops the points stand on plain ground.
     """
-
-    def tile(index, marked):
-        picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
-        predicted, truth = (
-            geometry.transform(matrix, points[index])
-            for points in (results.predicted, results.truth)
-        )
-        return Tile(
-            picture,
-            _percent(errors[index]),
-            predicted=predicted,
-            truth=truth,
-            name=results.ids[index],
-            marked=marked,
-        )
-
     sections = [
-        (heading, [tile(index, marked) for index in faces])
+        (heading, [_tile(results, errors, crops, index, marked) for index in faces])
         for heading, faces, marked in _chosen(results, errors)
     ]
     title = f"{len(results)} faces, NME {_percent(errors.mean())}"
     _write(path, contact_sheet(sections, results.scheme, title))
+
+
+def few_faces(
+    results: Results,
+    errors: np.ndarray,
+    crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    count: int = 8,
+) -> np.ndarray:
+    """A small sheet, (H, W, 3) RGB, of `count` faces evenly spaced in their order, so that sheets
+    of one run show the same ones. The rest as in write_faces."""
+    places = np.unique(np.linspace(0, len(results) - 1, count).round().astype(int)).tolist()
+    tiles = [_tile(results, errors, crops, index) for index in places]
+    title = f"NME {_percent(errors.mean())}"
+    return contact_sheet([(f"{len(tiles)} of {len(results)} faces", tiles)], results.scheme, title,
+                         side=160, columns=4)  # fmt: skip
 
 
 def write_maps(
@@ -256,6 +296,15 @@ def _kinds(axes, rows):
         )  # fmt: skip
     axes.set_xticks(range(len(rows)), [row["kind"] for row in rows])
     axes.set_xlim(-0.6, len(rows) - 0.2)
+
+
+def _tile(results, errors, crops, index, marked=False):
+    picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
+    predicted, truth = (
+        geometry.transform(matrix, points[index]) for points in (results.predicted, results.truth)
+    )
+    label, name = _percent(errors[index]), results.ids[index]
+    return Tile(picture, label, predicted=predicted, truth=truth, name=name, marked=marked)
 
 
 def _chosen(results, errors):

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import math
 import os
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ FILES = (
     "ced.csv", "ced.png", "pck.csv", "pck.png", "landmarks.png", "faces.png", "predictions.jsonl",
 )  # fmt: skip
 MAPS = "maps_*.png"  # and these, a file for each kind of maps that the system shows
+TRAINING = ("training.csv", "training.png")  # of a checkpoint whose run left its numbers
+PATTERNS = (*FILES, MAPS, *TRAINING)
 # Of the curves' levels: by 0.0005 to a fifth beyond the last threshold.
 LEVELS = np.arange(round(1.2 * max(THRESHOLDS) / 0.0005) + 1) * 5 / 10_000
 
@@ -41,17 +44,21 @@ def write_report(
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]] | None = None,
     summary: dict | None = None,
     maps: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None,
+    history: Sequence[dict] = (),
+    step: int = 0,
 ) -> dict:
-    """Write FILES (and MAPS) into `folder` and return the summary; if it fails, nothing changes.
+    """Write FILES (and MAPS, TRAINING) into `folder`, and return the summary.
 
-    `about` says where the numbers come from (checkpoint, recipe, command, data, box, versions,
-    device, date) and goes into report.json as it is. `crops(index)` gives a face's square RGB
-    crop and its 2x3 matrix image -> crop; without it faces.png has points but no photos.
+    If it fails, nothing changes. `about` says where the numbers come from (checkpoint, recipe,
+    command, data, box, versions, device, date) and goes into report.json as it is. `crops(index)`
+    gives a face's square RGB crop and its 2x3 matrix image -> crop; without it faces.png has points
+    but no photos.
     `summary` is summarise's, where it is there already. `maps(crop)`, with crops only, gives the
-    maps in 0..1 to be shown over a crop, as System.shown: name -> (h, w, C).
+    maps in 0..1 to be shown over a crop, as System.shown: name -> (h, w, C). `history` are the
+    lines of metrics.jsonl of the checkpoint's run, of which `step` is evaluated.
     """
     summary = summary or summarise(results, protocol)
-    with replaced(folder, KIND, (*FILES, MAPS)) as partial:
+    with replaced(folder, KIND, PATTERNS) as partial:
         (partial / "report.json").write_text(
             json_text({"about": about, "summary": summary}, indent=2, default=str,
                        ensure_ascii=False) + "\n", encoding="utf-8",
@@ -63,6 +70,7 @@ def write_report(
         pictures.write_faces(partial / "faces.png", results, errors, crops)
         if maps and crops:
             pictures.write_maps(partial, results, errors, crops, maps)
+        _write_training(partial, history, step)
         results.save(partial / "predictions.jsonl", protocol.normaliser)
         write_page(partial, summary, about, sorted(path.name for path in partial.glob(MAPS)))
     return summary
@@ -119,3 +127,24 @@ def _write_curves(folder, results, protocol, summary):
     curves = {n: metrics.pck(own, LEVELS) for n, own in parts.items() if not np.isnan(own).all()}
     write_columns(folder / "pck.csv", LEVELS, curves)
     pictures.write_pck(folder / "pck.png", LEVELS, curves, summary)
+
+
+def _write_training(folder, history, step):
+    """TRAINING of the lines that hold a loss or a validation; nothing where there is none."""
+    names = ("loss", "val_nme")
+    known = [
+        {"step": row["step"], "phase": str(row.get("phase", ""))}
+        | {name: row[name] for name in names if _is_number(row.get(name))}
+        for row in history
+    ]
+    rows = [row for row in known if len(row) > 2]
+    if not rows:
+        return
+    heads = ("step", "phase", *names)
+    cells = ([row.get(name, "") for name in heads] for row in rows)
+    write_rows(folder / "training.csv", [heads, *cells])
+    pictures.write_training(folder / "training.png", rows, step)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxalign import metrics
 from jaxalign.errors import InputError
+from jaxalign.evaluation import wilson
 from jaxalign.evaluation.bootstrap import LEVEL, RESAMPLES, intervals, resampled_means
 from jaxalign.evaluation.results import Results
 from jaxalign.protocols import THRESHOLDS, Protocol
@@ -83,6 +84,22 @@ def per_face(errors: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> np
     return numbers
 
 
+def is_share(statistic: str) -> bool:
+    """Whether a statistic is a share of faces, a failure rate, and has an interval of such."""
+    return statistic.startswith("fr@")
+
+
+def mean_intervals(values: np.ndarray, names: Sequence[str], means: np.ndarray) -> np.ndarray:
+    """(N, S) numbers of faces, the statistics in their columns, and the (R, S) means of resamples
+    -> (S, 2), the intervals of the means: Wilson's of failure rates, of others the bootstrap's."""
+    ends = intervals(means)
+    for column, name in enumerate(names):
+        if is_share(name):
+            known = values[~np.isnan(values[:, column]), column]
+            ends[column] = wilson.interval(known.sum(), len(known))
+    return ends
+
+
 def point_sets(scheme: Scheme, protocol: Protocol) -> dict[str, tuple[int, ...]]:
     """The scheme's regions and the protocol's own sets of points, those without points left out."""
     sets = {**scheme.regions, **protocol.point_sets}
@@ -118,16 +135,18 @@ def _errors(results, protocol):
 
 def _rows(results, protocol, errors):
     values = np.concatenate([per_face(errors[name]) for name in errors], axis=1)
-    averages, resampled, rows = {}, {}, []
+    names = statistics() * len(errors)
+    averages, resampled, ends, rows = {}, {}, {}, []
 
     def add(subset, faces, **more):
         head = {"subset": subset, "faces": faces, "official": protocol.subsets.get(subset, 0)}
-        rows.append(head | _numbers(averages[subset], resampled[subset], errors) | more)
+        rows.append(head | _numbers(averages[subset], ends[subset], errors) | more)
 
     for subset in subset_names(results, protocol):
         chosen = np.flatnonzero(results.subset(subset))
         averages[subset] = metrics.over_points(values[chosen].T)
         resampled[subset] = resampled_means(values[chosen], [results.ids[i] for i in chosen])
+        ends[subset] = mean_intervals(values[chosen], names, resampled[subset])
         known = {name: error[chosen][~np.isnan(error[chosen])] for name, error in errors.items()}
         shares = {name: metrics.percentiles(error) for name, error in known.items() if len(error)}
         fewer = {name: len(known[name]) for name in shares if len(known[name]) < len(chosen)}
@@ -137,21 +156,26 @@ def _rows(results, protocol, errors):
             if subset == parts[-1] and set(parts) <= set(averages):
                 averages[mean] = np.mean([averages[part] for part in parts], axis=0)
                 resampled[mean] = np.mean([resampled[part] for part in parts], axis=0)
+                ends[mean] = intervals(resampled[mean])
+                for column in (i for i, name in enumerate(names) if is_share(name)):
+                    ends[mean][column] = wilson.of_mean(
+                        [averages[part][column] for part in parts],
+                        [ends[part][column] for part in parts],
+                    )
                 add(mean, sum(row["faces"] for row in rows if row["subset"] in parts))
     return rows
 
 
-def _numbers(values, means, errors):
-    """Means (S,) and resampled means (R, S) of all normalisers, side by side -> their dicts."""
-    names, ends = statistics(), intervals(means)
-    row, bars = {}, {}
+def _numbers(values, ends, errors):
+    """Means (S,) and their intervals (S, 2), of all normalisers side by side -> their dicts."""
+    names, row, bars = statistics(), {}, {}
     for index, normaliser in enumerate(errors):
         part = slice(index * len(names), (index + 1) * len(names))
         if np.isnan(values[part]).any():
             continue
         numbers = zip(names, values[part], strict=True)
         row[normaliser] = {  # a failure rate stays exact: times the faces it is a whole number
-            key: float(value) if key.startswith("fr") else round(float(value), DECIMALS)
+            key: float(value) if is_share(key) else round(float(value), DECIMALS)
             for key, value in numbers
         }
         bars[normaliser] = dict(zip(names, _rounded_pairs(ends[part]), strict=True))

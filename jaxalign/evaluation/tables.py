@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxalign.errors import printable
-from jaxalign.evaluation.summary import statistics
+from jaxalign.evaluation.summary import is_share, statistics
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def size_of(row: dict, normaliser: str = "") -> str:
 def print_table(summary: dict) -> str:
     """The papers' rows as aligned text, a block for each normaliser, the headline first.
 
-    Each number stands with half the width of its interval.
+    Each number stands with half the width of its interval, a failure rate with the ends: its
+    interval lies to both sides of it unequally.
     """
     columns = statistics(summary["limits"])
     names = [row["subset"] for row in summary["rows"]]
@@ -55,13 +56,13 @@ def print_table(summary: dict) -> str:
     second = max(map(len, ["faces", *sizes]))
     lines = []
     for normaliser in normalisers:
-        cells = "".join(f"{heading(key):>9}{'':7}" for key in columns).rstrip()
+        cells = "".join(f"{heading(key):>9}{'':{_width(key)}}" for key in columns).rstrip()
         lines.append(f"{normaliser + ' %':<{first}}  {'faces':>{second}}{cells}")
         for row in _having(summary, normaliser):
-            cells = "".join(_with_half(row, normaliser, key) for key in columns).rstrip()
+            cells = "".join(_with_bar(row, normaliser, key) for key in columns).rstrip()
             lines.append(f"{row['subset']:<{first}}  {size_of(row, normaliser):>{second}}{cells}")
         lines.append("")
-    lines.append(f"± half of the {interval_name(summary)}")
+    lines.append(f"±, [ ]: half, ends of the {interval_name(summary)}")
     return "\n".join([*lines, *fractions(summary), *summary["notes"]])
 
 
@@ -72,7 +73,8 @@ def _having(summary, normaliser):
 
 def interval_name(summary: dict) -> str:
     bootstrap = summary["bootstrap"]
-    return f"{100 * bootstrap['level']:g} % interval ({bootstrap['resamples']} resamples of faces)"
+    resamples = f"{bootstrap['resamples']} resamples of faces"
+    return f"{100 * bootstrap['level']:g} % interval (FR: Wilson's; else {resamples})"
 
 
 def fractions(summary: dict) -> list[str]:
@@ -231,6 +233,11 @@ def _subset_table(summary, normaliser, columns, title):
     )
 
 
-def _with_half(row, normaliser, key):
-    low, high = row["intervals"][normaliser][key]
-    return f"{percent(row[normaliser][key]):>9} {'±' + percent((high - low) / 2):<6}"
+def _width(key):
+    return 17 if is_share(key) else 7
+
+
+def _with_bar(row, normaliser, key):
+    value, ends = row[normaliser][key], row["intervals"][normaliser][key]
+    bar = with_interval(value, ends)[1] if is_share(key) else f"±{percent((ends[1] - ends[0]) / 2)}"
+    return f"{percent(value):>9} {bar:<{_width(key) - 1}}"

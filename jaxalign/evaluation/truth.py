@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.errors import InputError
+from jaxalign.evaluation.found import by_photo
 from jaxalign.evaluation.results import Results
 from jaxalign.geometry import placed
 from jaxalign.metrics import listed
-from jaxalign.records import read_records
+from jaxalign.photos import SUFFIXES
+from jaxalign.records import read_predicted, read_records
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
 
@@ -26,6 +28,7 @@ class Truth:
     name: str  # the source or file they come from
     scheme: Scheme
     ids: tuple[str, ...]
+    photos: tuple[str, ...]  # the names of their photos, as far as they are known
     points: np.ndarray  # (N, K, 2)
     labelled: np.ndarray  # (N, K) bool
     visible: np.ndarray  # (N, K) bool
@@ -49,15 +52,16 @@ class Truth:
 
 def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
     """The annotations of a source's samples (see samples.Sample); its photos are passed over."""
-    keys = ("id", "points", "labelled", "visible", "subsets", "norm_box")
+    keys = ("id", "group", "points", "labelled", "visible", "subsets", "norm_box")
     rows = [[sample[key] for key in keys] for sample in source]
     if not rows:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
-    ids, points, labelled, visible, subsets, norm_box = zip(*rows, strict=True)
+    ids, groups, points, labelled, visible, subsets, norm_box = zip(*rows, strict=True)
     return Truth(
         name=name,
         scheme=scheme,
         ids=ids,
+        photos=tuple(map(_photo, ids, groups)),
         points=np.stack(points),
         labelled=np.stack(labelled),
         visible=np.stack(visible),
@@ -81,6 +85,7 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
         name=str(path),
         scheme=scheme,
         ids=tuple(record.id for record in records),
+        photos=tuple(_photo(record.id) for record in records),
         points=points,
         labelled=labelled,
         visible=visible,
@@ -90,11 +95,14 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
 
 
 def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Results:
-    """Predictions of a file of records.read_records, scored against `truth`; with `found_only` of
-    the faces alone that the file has.
+    """Predictions of a file of records.read_records, or the faces.json of `jaxalign predict`,
+    scored against `truth`; with `found_only` of the faces alone that the file has.
 
-    Raises InputError that lists the ids of either side which the other lacks.
+    Raises InputError that lists the ids of either side which the other lacks; of faces.json the
+    true faces that it lacks.
     """
+    if held := read_predicted(path):
+        return _found(held, Path(path), truth, found_only)
     records = read_records(path, truth.scheme, ("points", "landmarks"))
     found = {record.id: record.points for record in records}
     kept = list(range(len(truth.ids)))
@@ -104,6 +112,23 @@ def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Re
     points = np.zeros(truth.points.shape)
     points[kept] = match([truth.ids[row] for row in kept], found, truth.name, str(path))
     return truth.with_predictions(points).take(kept)
+
+
+def _found(held, path, truth, found_only):
+    """The results of a faces.json."""
+    wanted: dict[str, dict[int, np.ndarray]] = {}
+    for row, photo in enumerate(truth.photos):
+        wanted.setdefault(photo, {})[row] = truth.points[row]
+    found = by_photo(held, path, truth.scheme, wanted)
+    missing = [name for row, name in enumerate(truth.ids) if row not in found]
+    if missing and not found_only:
+        raise InputError(
+            f"{path} finds {len(found)} of the {len(truth.ids)} faces of {truth.name} and lacks "
+            f"{listed(missing, SHOWN)}; --found-only scores those that it finds"
+        )
+    points = np.zeros(truth.points.shape)
+    points[list(found)] = list(found.values())
+    return truth.with_predictions(points).take(sorted(found))
 
 
 def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
@@ -129,6 +154,13 @@ def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
             "line with its id (--found-only scores those that have one)"
         )
     return [found[name] for name in wanted]
+
+
+def _photo(name, group=""):
+    """The name of a face's photo: its group where that is one, or its own name, without the number
+    that image_folder gives to further faces of a photo."""
+    is_photo = group.lower().endswith(SUFFIXES)
+    return group if is_photo else re.sub(r"#\d+$", "", name)
 
 
 def _stem(name):

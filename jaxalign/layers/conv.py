@@ -1,11 +1,14 @@
-"""Convolutions, NHWC: of one pixel as matrix products."""
+"""Convolutions, NHWC, in forms that are quick on CPUs: of one pixel as matrix products, and the
+gradients of 3x3 kernels."""
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
+from jax import lax
 
 
 LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
@@ -37,11 +40,78 @@ class Pointwise(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
+LARGE = 24 * 24  # pixels of maps from which on kernel_gradient is quicker than XLA's on CPUs
+
+
+def convolve(x, kernel):
+    """(B, h, w, C), (3, 3, C, D) -> (B, h, w, D): the convolution with stride 1 and a border of
+    zeros. On CPUs the gradient of the kernel of large maps is kernel_gradient."""
+    return _convolve(x, kernel) if x.shape[1] * x.shape[2] >= LARGE else _plain(x, kernel)
+
+
+def kernel_gradient(x, gradient):
+    """The gradient of `convolve`'s kernel, (3, 3, C, D), from its input (B, h, w, C) and the
+    gradient of its output (B, h, w, D): for each image three matrix products, one for each row of
+    the kernel. XLA's own takes up to three times as long on CPUs."""
+    _, height, width, channels = x.shape
+    outputs = gradient.shape[-1]
+
+    def add(total, image):
+        x, gradient = image
+        x = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+        columns = jnp.concatenate([x[:, j : j + width] for j in range(3)], -1)
+        columns, gradient = columns.reshape(-1, 3 * channels), gradient.reshape(-1, outputs)
+        rows = [columns[i * width : (i + height) * width] for i in range(3)]
+        products = [jnp.matmul(row.T, gradient, preferred_element_type=jnp.float32) for row in rows]
+        return [one + more for one, more in zip(total, products, strict=True)], None
+
+    zero = jnp.zeros((3 * channels, outputs), jnp.float32)
+    total, _ = lax.scan(add, [zero] * 3, (x, gradient))
+    return jnp.stack(total).reshape(3, 3, channels, outputs).astype(x.dtype)
+
+
+def _plain(x, kernel):
+    border = ((1, 1), (1, 1))
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), border, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+_convolve = jax.custom_vjp(_plain)
+
+
+def _forward(x, kernel):
+    return _plain(x, kernel), (x, kernel)
+
+
+def _backward(saved, gradient):
+    x, kernel = saved
+    _, of_x = jax.vjp(lambda x: _plain(x, kernel), x)
+
+    def xla(x, gradient):
+        return jax.vjp(lambda kernel: _plain(x, kernel), kernel)[1](gradient)[0]
+
+    of_kernel = lax.platform_dependent(x, gradient, cpu=kernel_gradient, default=xla)
+    return *of_x(gradient), of_kernel
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _as_linen(x, kernel, *_, **settings):
+    """convolve, with the arguments that linen gives: all of them say what it does anyway."""
+    return convolve(x, kernel)
+
+
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
-    """nn.Conv with its settings, or Pointwise where the kernel is a single pixel. Strides are whole
-    numbers, the same for both axes."""
-    if kernel_size != (1, 1) or settings.get("feature_group_count", 1) != 1:
-        return nn.Conv(features, kernel_size, **settings)
-    settings.pop("feature_group_count", None)
-    assert settings.pop("padding", "SAME") in (0, "SAME")
-    return Pointwise(features, **settings)
+    """nn.Conv with its settings, Pointwise where the kernel is a single pixel, and `convolve` where
+    it is 3x3 and keeps the size. Strides are whole numbers, the same for both axes."""
+    plain = settings.get("feature_group_count", 1) == 1
+    if plain and kernel_size == (1, 1):
+        settings.pop("feature_group_count", None)
+        assert settings.pop("padding", "SAME") in (0, "SAME")
+        return Pointwise(features, **settings)
+    keeps = settings.get("padding", "SAME") in (1, "SAME") and settings.get("strides", 1) == 1
+    if plain and kernel_size == (3, 3) and keeps:
+        settings["conv_general_dilated"] = _as_linen
+    return nn.Conv(features, kernel_size, **settings)

@@ -5,6 +5,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.hourglass import upsample
 
 
@@ -35,5 +36,5 @@ class FPN(nn.Module):
         x = lateral(name=f"lateral{len(features)}")(features[-1])
         for level in range(len(features) - 1, 0, -1):
             x = upsample(x) + lateral(name=f"lateral{level}")(features[level - 1])
-        smooth = nn.Conv(self.width, (3, 3), padding=1, dtype=self.dtype, name="smooth")
+        smooth = convolution(self.width, (3, 3), padding=1, dtype=self.dtype, name="smooth")
         return RECTIFIERS[self.rectifier](smooth(x))

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure as Picture
 
-from jaxalign import metrics
+from jaxalign import history, metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.pictures import NAMES, draw_curves
 from jaxalign.evaluation.report import write_columns
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import write_rows
 from jaxalign.papers import LISTED, Column, Figure, attributes, feature_maps, vectors
-from jaxalign.training import logs
 
 
 def draw(figure: Figure, work, name: str) -> None:
@@ -123,7 +122,7 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
 def validations(workdir: Path) -> list[tuple[int, float]]:
     """Step and validation NME, a fraction, of a run's metrics. Errors: InputError, if there are
     none."""
-    found = [(row["step"], row["val_nme"]) for row in logs.rows(workdir) if "val_nme" in row]
+    found = [(row["step"], row["val_nme"]) for row in history.rows(workdir) if "val_nme" in row]
     if not found:
         raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign.errors import InputError
-from jaxalign.evaluation.summary import summarise
+from jaxalign.evaluation.summary import is_share, summarise
 from jaxalign.evaluation.tables import Table as Text
 from jaxalign.evaluation.tables import size_of, to_text, write_rows
 from jaxalign.papers import Column, Table, Variant, figures, resolution_figures
@@ -201,6 +201,8 @@ def _text(table: Table, lines: list[Line]) -> str:
         value = f"{number.value:.{column.decimals}f}"
         if table.grid or number.low is None or number.high is None:
             return value
+        if is_share(column.statistic):
+            return value, f"[{number.low:.{column.decimals}f}, {number.high:.{column.decimals}f}]"
         return value, f"±{(number.high - number.low) / 2:.{column.decimals}f}"
 
     rows = []
@@ -219,7 +221,10 @@ def _text(table: Table, lines: list[Line]) -> str:
     notes = [*table.notes, *dict.fromkeys(line.note for line in lines if line.note)]
     if faces:
         among = ", ".join(dict.fromkeys(faces))
-        notes.append(f"ours: {among} faces; ± half of the 95 % interval")
+        told = "± half of the 95 % interval"
+        if any(is_share(column.statistic) for column in table.columns):
+            told += ", that of a failure rate in brackets"
+        notes.append(f"ours: {among} faces; {told}")
     if (trainings := max(line.trainings for line in lines)) > 1:
         notes.append(f"ours: means of {trainings} trainings; {_deviations(table, lines)}")
     return "\n".join([text, *(f"note: {note}" for note in notes)])

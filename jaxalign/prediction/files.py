@@ -17,6 +17,7 @@ from tqdm import tqdm
 from jaxalign import checkpoints, drawing, folders, parallel, photos, signals, weights
 from jaxalign.errors import InputError
 from jaxalign.locks import HIDDEN, Lock
+from jaxalign.prediction import formats
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.search import named
@@ -54,6 +55,7 @@ def predict(
     require: str = "",
     refine: int | None = None,
     skip_existing: bool = False,
+    form: str = "json",
 ) -> Counter:
     """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
     a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
@@ -62,13 +64,15 @@ def predict(
     `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
     as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
     `batch`, `scheme` and `refine` are the Aligner's. `skip_existing` takes photos over that a run
-    with the same settings has done in `out`, unless they have changed since. Prints what it does.
+    with the same settings has done in `out`, unless they have changed since. `form`: of FORMATS,
+    further files for annotation tools. Prints what it does.
     Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
     One process at a time writes into `out`. Errors: InputError, before anything is computed where
     possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
     _check_out(out, paths, pictures)
+    formats.check(form, out, paths)
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     finder = YuNet(detector_model) if detector_model else detector
@@ -106,10 +110,13 @@ def predict(
                 print(f"broken off: what is done is in {out / FILE}; --skip-existing goes on from "
                       "there")  # fmt: skip
                 raise
+        made = formats.write(form, out, out / FILE) if form != "json" else []
     found = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
     print(f"written: {Path(out) / FILE}")
+    if made:
+        print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
     return counts
 
 

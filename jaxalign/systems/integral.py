@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.light import Light
 from jaxalign.layers import facts
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.relations import Relations
@@ -44,7 +45,7 @@ class IntegralNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        conv = partial(nn.Conv, use_bias=False, padding=1, dtype=self.dtype)
+        conv = partial(convolution, use_bias=False, padding=1, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
 
         levels = Light(self.width, self.blocks, self.dtype, name="encoder")(images, train)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign import targets
+from jaxalign import scheme_files, targets
 from jaxalign.optimizers import Optimizer
 from jaxalign.samples import DeviceBatch
 from jaxalign.schemes import SCHEMES, Scheme
@@ -67,13 +67,15 @@ class System(Settings):
     where: ClassVar[str] = "system."
     outsides: ClassVar[tuple[str, ...]] = ("kept", "masked")  # choices of `outside`
 
-    scheme: str = "ibug68"
+    scheme: str = "ibug68"  # of SCHEMES, or a TOML file of one (scheme_files), which adds it
     size: int = 256  # side of the square crop it takes, pixels
     dtype: str = "float32"  # of the computations; parameters and statistics stay float32
     outside: str = "kept"  # points outside the crop: trained on as the system says, or masked
 
     def __post_init__(self):
         super().__post_init__()
+        if self.scheme.endswith(scheme_files.ENDING):
+            object.__setattr__(self, "scheme", scheme_files.registered(self.scheme))
         self.check_choices(scheme=SCHEMES, dtype=DTYPES, outside=self.outsides)
         self.check_above(0, *(f.name for f in fields(self) if f.name.endswith("epochs")))
 

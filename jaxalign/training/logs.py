@@ -1,15 +1,14 @@
-"""metrics.jsonl (always), TensorBoard events, and the progress bar."""
+"""metrics.jsonl (always), TensorBoard events where tensorboardX is installed, the progress bar."""
 
 import time
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+import numpy as np
 from tqdm import tqdm
 
-from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors, whole
+from jaxalign.history import FILE, parsed
 from jaxalign.records import json_text
-from jaxalign.texts import from_json
 
 
 class Log:
@@ -25,13 +24,15 @@ class Log:
         self.file = self.board = None
         if quiet:
             return
-        path = workdir / "metrics.jsonl"
+        path = workdir / FILE
         remedy = "move it away, or name another --workdir"
         with readable_errors(path, remedy):
             _drop_after(path, first)
             self.file = path.open("a", buffering=1, encoding="utf-8")
         with readable_errors(board := workdir / "tensorboard", remedy):
-            self.board = SummaryWriter(str(board), purge_step=first)
+            self.board = _writer(board, first)
+        if self.board is None:
+            self.say("tensorboardX is not installed: nothing is written for TensorBoard")
 
     def step(self):
         """A step is done."""
@@ -48,13 +49,24 @@ class Log:
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):
         """Numbers after `step` steps, as one line and as TensorBoard scalars."""
-        if self.file is None or self.board is None:
+        if self.file is None:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
         self.file.write(json_text(line) + "\n")
-        for name, value in numbers.items():
-            self.board.add_scalar(name, value, step)
+        if self.board is not None:
+            for name, value in numbers.items():
+                self.board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, picture: np.ndarray):
+        """An RGB picture (H, W, 3), for TensorBoard alone."""
+        if self.board is not None:
+            self.board.add_image(name, picture, step, dataformats="HWC")
+
+    def text(self, step: int, name: str, text: str):
+        """Lines, for TensorBoard alone, shown as they are."""
+        if self.board is not None:
+            self.board.add_text(name, f"```\n{text}\n```", step)
 
     def restart_clock(self):
         """Validation and saving do not count into images per second."""
@@ -66,9 +78,17 @@ class Log:
 
     def close(self):
         self.bar.close()
-        if self.file is not None and self.board is not None:
-            self.file.close()
-            self.board.close()
+        for file in filter(None, (self.file, self.board)):
+            file.close()
+
+
+def _writer(folder, first):
+    """What writes for TensorBoard, None where the library is not there."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first)
 
 
 def _drop_after(path, step):
@@ -77,26 +97,6 @@ def _drop_after(path, step):
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")
-    kept = [line + b"\n" for line in lines if (row := _row(line)) and row["step"] <= step]
+    kept = [line + b"\n" for line in lines if (row := parsed(line)) and row["step"] <= step]
     with whole(path) as file:
         file.writelines(kept)
-
-
-def rows(workdir: Path) -> list[dict]:
-    """The lines of a run's metrics.jsonl, but for those that a kill cut or that are none of a run.
-    Errors: InputError where there is no such file."""
-    path = workdir / "metrics.jsonl"
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return [row for row in map(_row, lines) if row]
-
-
-def _row(line):
-    """A line of metrics.jsonl, {} where it is none."""
-    try:
-        row = from_json(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and type(row.get("step")) is int else {}

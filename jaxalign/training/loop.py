@@ -15,14 +15,16 @@ import jaxalign
 from jaxalign import parallel, signals, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
+from jaxalign.evaluation import pictures
+from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import headed
 from jaxalign.evaluation.truth import Truth, truth_of
 from jaxalign.folders import readable_errors, sweep, whole
 from jaxalign.locks import Lock
-from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
+from jaxalign.pipeline import bins_of, crop_face, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, check_readable, from_json, to_json
+from jaxalign.recipe import Recipe, check_readable, fields, from_json, to_json
 from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.sources import Every
@@ -33,6 +35,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
 
 
+PICTURES = 20  # of a run, about, in TensorBoard
 DEVICE_KEYS = ("image", "points", "labelled", "attributes", "weight")
 
 
@@ -119,6 +122,7 @@ class Run:
         self.protocol = protocol_for(benchmark, self.system.points)
         self.normaliser = self.protocol.normaliser  # of the validation NME
         self.predictor = Predictor(self.system)
+        self.found: Results | None = None  # on val_faces, at the latest validation
         training, side = recipe.training, self.system.size
         self.create = partial(
             states.create,
@@ -182,7 +186,8 @@ class Run:
 
         state, lines = self.checkpoints.resume(like_at)
         if state is None:
-            state = self._started(jax.jit(self.create)())
+            create = parallel.announced(jax.jit(self.create), "the first weights")
+            state = self._started(create())
         self.opening += lines
         self.state = parallel.replicate(state)
         self.step = self.checkpoints.latest() or 0
@@ -267,6 +272,7 @@ class Run:
         self.log = Log(self.workdir, self.step, self.last, self.recipe.training.batch, quiet)
         for line in self.opening:
             self.log.say(line)
+        self.log.text(self.step, "recipe", "\n".join(fields(self.recipe)))
         try:
             with signals.caught(signals.INTERRUPT + signals.END, self._stop):
                 for stretch in self.stretches:
@@ -288,7 +294,8 @@ class Run:
     def _run_stretch(self, stretch):
         """Per step, in this order: update; look at the *previous* step's loss, while the device
         works on this one; then log, validate, save. Validation and saving look at the present
-        loss first, so that nothing broken is ever kept."""
+        loss first, so that nothing broken is ever kept. The next batch is on its way to the devices
+        all the while."""
         training, phase = self.recipe.training, stretch.phase
         if self.step == stretch.first > 0:
             self.state = parallel.replicate(states.start_phase(self.state, phase))
@@ -300,9 +307,8 @@ class Run:
         evaluate_every = self._evaluate_every(phase)
 
         previous = None
-        for batch in self._batches(stretch):
+        for batch, on_device in parallel.ahead(self._batches(stretch), DEVICE_KEYS):
             objective = phase.cycle[(self.step - stretch.first) % len(phase.cycle)].name
-            on_device = {key: parallel.split(batch[key]) for key in DEVICE_KEYS}
             self.state, metrics = updates[objective](self.state, on_device)
             if previous is not None:
                 self._check(*previous)
@@ -390,10 +396,26 @@ class Run:
             self.log.write(self.step, phase.name, found)
             epoch = f"epoch {self.step / self.per_epoch:.1f}"
             self.log.say(f"{epoch}: validation NME ({self.normaliser}) {told}")
+            self._show(self._evaluate_every(phase))
         if evaluating and not (len(self.val_faces) and self.recipe.training.keep == "best"):
             val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score, self.about)
         self.log.restart_clock()
+
+    def _show(self, every):
+        """A few faces with the points found by the validation, which comes after so many steps:
+        PICTURES times in a run, for they take more room than all numbers."""
+        now, before = (PICTURES * s // self.last for s in (self.step, max(0, self.step - every)))
+        if self.found is None or self.log.board is None or now == before:
+            return
+
+        def crops(index):
+            face, crop = self.val_faces[index], self.recipe.data.crop
+            row = crop_face(face, self.system.points, crop, self.system.size)
+            return row["image"], row["matrix"]
+
+        errors = self.found.nme(self.normaliser)
+        self.log.picture(self.step, "validation", pictures.few_faces(self.found, errors, crops))
 
     def _validation_loss(self, mean_loss):
         data, variables, sums = self.recipe.data, self.state.variables(), np.zeros(2)
@@ -424,7 +446,7 @@ def nme_and_low_score(run: Run) -> tuple[float, float]:
         threads=data.threads,
     )
     results = run.truth.with_predictions(*(parallel.gathered(part, len(faces)) for part in found))
-    run.normaliser = headed(run.protocol, results).normaliser
+    run.normaliser, run.found = headed(run.protocol, results).normaliser, results
     nme = float(np.mean(results.nme(run.normaliser)))
     assert results.score is not None  # a predictor gives scores
     return nme, float(np.quantile(results.score.mean(1), 0.01))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxalign import parallel
 from jaxalign.errors import InputError
+from jaxalign.pipeline import reach
 from jaxalign.recipe import Recipe
 from jaxalign.samples import Sample
 from jaxalign.sources import (
@@ -35,6 +36,8 @@ def train(
     """
     print(f"device: {parallel.start(require, distributed)}", flush=True)
     train, val = faces(recipe, data_dir)
+    for line in reductions(recipe, train):
+        print(line)
     print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
     benchmark = benchmark_of(recipe.data.train)
     Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
@@ -54,6 +57,28 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
         val = val and first(val, data.limit)
     joined = Joined(tuple(train[spec] for spec in specs))
     return joined if len(specs) > 1 else train[specs[0]], val or []
+
+
+def reductions(recipe: Recipe, train: Source | Joined) -> list[str]:
+    """A line for each data set whose photos were reduced, with what the recipe loses by it."""
+    crop, augment = recipe.data.crop, recipe.data.augment if recipe.data.augmented else None
+    lines = []
+    for source in train.parts if isinstance(train, Joined) else [train]:
+        if not (reduction := source.reduction):
+            continue
+        lost = []
+        if recipe.system.size > reduction.most:
+            lost.append(f"crops of {recipe.system.size} px show no more than the reduced faces")
+        if (reached := reach(crop, augment)) > reduction.margin:
+            lost.append(f"crops reach {reached:.2f} sides of the box from its centre, beyond the "
+                        f"{reduction.margin:g} that were kept there is black")  # fmt: skip
+        if augment and augment.dropout and augment.dropout_size:
+            lost.append("the cells of data.augment.dropout_size are shares of the kept part")
+        lines.append(f"{source.name}: {reduction.told}")
+        if lost:
+            again = f"prepare {benchmark_of(source.name)} again with --max-face 0 --overwrite"
+            lines.append(f"warning: {'; '.join(lost)}; for whole photos, {again}")
+    return lines
 
 
 def evaluable(recipe: Recipe, data_dir: Path | str) -> str:

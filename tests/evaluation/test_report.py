@@ -13,6 +13,7 @@ import pytest
 from jaxalign import drawing, folders, metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import shown_maps
+from jaxalign.evaluation.page import STYLE
 from jaxalign.evaluation.report import FILES, KIND, MAPS, replaced, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
@@ -281,6 +282,58 @@ def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     parser = Balanced()
     parser.feed(page)
     assert not parser.open_tags
+
+
+def test_pages_link_to_their_files(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {})
+    page, text = ((tmp_path / f"report.{end}").read_text() for end in ("html", "md"))
+    links = set(re.findall('href="([^"]+)"', page))
+    assert {name for name in FILES if name.endswith(".csv")} <= links
+    assert links == set(re.findall(r"[^!]\[.*?\]\((.*?)\)", text))
+    assert all((tmp_path / name).is_file() for name in links)
+
+
+def test_every_head_of_a_table_has_its_scope(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {})
+    page = (tmp_path / "report.html").read_text()
+    scopes = re.findall('<th(?: scope="(.*?)")?>', page)
+    rows, bodies = page.count("<tr"), page.count("<thead>")
+    assert scopes.count("row") == rows - bodies and set(scopes) == {"row", "col"}
+
+
+def test_page_has_dark_colours_for_each_of_its_own(tmp_path):
+    light, dark = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    assert "prefers-color-scheme: dark" in STYLE
+    names = [set(re.findall(r"(--\w+):", part)) for part in (light, dark)]
+    assert names[0] == names[1] >= set(re.findall(r"var\((--\w+)\)", STYLE))
+    assert "background: #fff" in re.findall(r"img \{.*?\}", STYLE)[0]  # under plots in black
+
+
+HISTORY = [
+    {"step": 10, "phase": "first", "loss": 4.0, "rate": 0.1},
+    {"step": 20, "phase": "second", "loss": 0.5},
+    {"step": 20, "phase": "second", "val_nme": 0.06, "val_loss": 2.0},
+    {"step": 30, "phase": "second", "loss": float("inf")},
+    {"step": 30, "phase": "second", "val_nme": "0.1"},
+]
+
+
+def test_report_of_a_run_has_its_curves(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=HISTORY, step=20)
+    assert (tmp_path / "training.csv").read_text() == (
+        "step,phase,loss,val_nme\n10,first,4.0,\n20,second,0.5,\n20,second,,0.06\n"
+    )
+    both = cv2.imread(str(tmp_path / "training.png"))
+    assert both.std() > 5
+    for name in ("report.html", "report.md"):
+        assert "training.csv" in (tmp_path / name).read_text()
+    assert "](training.png)" in (tmp_path / "report.md").read_text()
+    # One panel, of losses that no logarithm takes.
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=[{"step": 1, "loss": -1}])
+    assert cv2.imread(str(tmp_path / "training.png")).shape[0] < both.shape[0]
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=HISTORY[3:])
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, MARK}
+    assert "## Training" not in (tmp_path / "report.md").read_text()
 
 
 @dataclass(frozen=True)

@@ -731,8 +731,9 @@ class TestRefusals:
     def line(self, capsys, *arguments):
         assert call(*arguments) == 2
         errors = capsys.readouterr().err.splitlines()
-        errors = [line for line in errors if line.strip() and not line.startswith("predict: ")]
-        assert len(errors) == 1 and errors[0].startswith("error: ")  # beside the progress bar
+        beside = "predict: ", "compiling "  # the progress bar, and what is said above it
+        errors = [line for line in errors if line.strip() and not line.startswith(beside)]
+        assert len(errors) == 1 and errors[0].startswith("error: ")
         return errors[0]
 
     def test_checkpoints(self, capsys, album, tmp_path):
