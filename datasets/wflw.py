@@ -52,7 +52,11 @@ def _tree(root):
 
 
 def _lines(path):
-    return texts.lines(texts.read(path, "unpack WFLW_annotations.tar.gz again"))
+    remedy = "unpack WFLW_annotations.tar.gz again"
+    text = texts.read(path, remedy)
+    if not text.strip():
+        raise InputError(f"{path}: holds no faces; {remedy}")
+    return texts.lines(text)
 
 
 def _face(root, split, path, number, line):

@@ -1,5 +1,6 @@
 """The one exception that is the user's to mend, and the commands that its messages name."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -35,5 +36,5 @@ def typed(command: str) -> str:
     if script.name == "__main__.py" and folder == PACKAGE:
         return f"python -m jaxalign {command}"
     if script.stem in SCRIPTS and folder == PACKAGE.parent and command in SCRIPTS:
-        return f"python {script.with_name(f'{command}.py')}"
+        return shlex.join(["python", str(script.with_name(f"{command}.py"))])
     return f"jaxalign {command}"

@@ -43,9 +43,11 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what killed processes left half-written in a folder that is this process's alone."""
+    """Deletes the files that killed processes left half-written in a folder that is this process's
+    alone. Folders of that name are reports, which other processes may be writing."""
     for path in folder.glob(f".*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def mark(kind: str) -> str:

@@ -4,6 +4,7 @@ The state is replicated, batches are split over the local devices, everything re
 or gathered over the axis inside the step, so results carry no device axis.
 """
 
+import contextlib
 import logging
 import math
 import os
@@ -35,17 +36,18 @@ def start(require: str = "", distributed: bool = False) -> str:
 
     `distributed` calls jax.distributed.initialize, which finds its cluster by itself or through
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Errors: InputError where
-    `require` ("cpu", "gpu", "tpu") is not what JAX found; the CPU is chosen first.
+    `require` ("cpu", "gpu", "tpu") is not what JAX found, the CPU is chosen first; where there is
+    no such device as JAX_PLATFORMS names; where there is no cluster.
     """
     choose(require)
-    if distributed:
-        _initialize()
-    # JAX makes these attributes as it is imported, where no type checker sees them
-    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
-        # by host: what XLA compiles for one processor need not run on another
-        cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    line = devices()
+    try:
+        if distributed:
+            _initialize()
+        _keep_compiled()
+        line = devices()
+    except (RuntimeError, ValueError, AssertionError) as error:  # JAX raises all of them
+        reason = " ".join(str(error).split()) or "it finds no such device"
+        raise InputError(f"JAX cannot start: {reason}; {_remedy(distributed)}") from None
     if jax.process_count() > 1:
         line += f", host {jax.process_index() + 1} of {jax.process_count()}"
     if require and jax.devices()[0].platform != require:
@@ -54,6 +56,27 @@ def start(require: str = "", distributed: bool = False) -> str:
             "check the driver, or drop --require"
         )
     return line
+
+
+def _keep_compiled():
+    # JAX makes these attributes as it is imported, where no type checker sees them
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        with contextlib.suppress(RuntimeError, OSError):  # without a home nothing is kept
+            # by host: what XLA compiles for one processor need not run on another
+            cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
+            cache.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(cache))
+
+
+def _remedy(distributed):
+    if distributed:
+        return (
+            "for --distributed, set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID "
+            "on each host, or leave it out on a single one"
+        )
+    if asked := os.environ.get("JAX_PLATFORMS"):
+        return f"JAX_PLATFORMS={asked} asks for that device: unset it, or set JAX_PLATFORMS=cpu"
+    return "check the driver, or compute on the CPU with --require cpu"
 
 
 def devices() -> str:

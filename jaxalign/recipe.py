@@ -14,6 +14,7 @@ import json
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -171,10 +172,28 @@ def load(path: str) -> Recipe:
     if not file.is_file():
         names = ", ".join(sorted(p.stem for p in configs_folder().glob("[!_]*.py")))
         raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
-    module = import_file(file)
-    if not hasattr(module, "config"):
+    config = getattr(import_file(file), "config", None)
+    if not callable(config):
         raise InputError(f"{file}: a recipe must define config() -> Recipe")
-    return module.config()
+    with _of_file(file):
+        found = config()
+    if not isinstance(found, Recipe):
+        raise InputError(f"{file}: config() gives a {type(found).__name__}; it must give a Recipe")
+    return found
+
+
+@contextmanager
+def _of_file(file):
+    """What goes wrong in a user's Python file, as InputError naming the line."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f", line {frame.lineno}" for frame in frames if frame.filename == str(file)]
+        reason = " ".join(str(error).split())
+        if not isinstance(error, InputError):
+            reason = f"{type(error).__name__}: {reason}; mend the file"
+        raise InputError(f"{file}{''.join(lines[-1:])}: {reason}") from error
 
 
 def import_file(file: Path | str) -> ModuleType:
@@ -190,15 +209,11 @@ def import_file(file: Path | str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
-        loader.exec_module(module)
-    except Exception as error:
+        with _of_file(file):
+            loader.exec_module(module)
+    except InputError:
         del sys.modules[name]
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f", line {frame.lineno}" for frame in frames if frame.filename == str(file)]
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {reason}; mend the file"
-        ) from error
+        raise
     return module
 
 

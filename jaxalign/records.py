@@ -42,6 +42,7 @@ def _finite(value):
     return value
 
 
+OBJECTS = "write a list of objects with id and points, or one such object a line"
 PHOTO = ("imgpath", "file")  # what may stand for an id
 WANTED = "name a CSV, JSONL or JSON file of points"
 
@@ -202,9 +203,20 @@ def _line_objects(text, path) -> Iterator[tuple[str, dict]]:
             try:
                 value = texts.from_json(line)
             except ValueError as error:
+                if _is_json(text):
+                    fault = f"{path}: one JSON value over several lines; {OBJECTS}"
+                    raise InputError(fault) from None
                 reason = getattr(error, "msg", error)
                 raise InputError(f"{where}: not JSON ({reason}); mend the file") from None
             yield where, value
+
+
+def _is_json(text):
+    try:
+        texts.from_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _record(where, value, scheme, keys):

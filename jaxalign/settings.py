@@ -35,6 +35,8 @@ def _is_a(value, kind):
         first, *rest = get_args(kind)
         kinds = [first] * len(value) if rest == [...] else [first, *rest]
         return len(value) == len(kinds) and all(map(_is_a, value, kinds))
+    if isinstance(kind, type) and issubclass(kind, Settings):  # a part of a recipe
+        return isinstance(value, kind)
     return type(value) is kind if kind in (int, bool, str) else True
 
 

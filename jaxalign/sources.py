@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -111,7 +112,7 @@ def open_source(
         settings += " --set KEY=VALUE" if kept else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
-            f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"
+            f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(data_dir))}{settings}"
         )
     if held := builder.own_scheme(benchmark, config, data_dir):
         scheme_files.register(scheme_files.made(held), f"{dataset} in {data_dir}")

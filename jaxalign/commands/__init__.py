@@ -1,6 +1,7 @@
 """The commands, one module each, and what they share. They import JAX only when they work."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -76,21 +77,48 @@ def import_files(arguments: argparse.Namespace):
 def run(command: Callable[[], int | None]) -> int:
     """Runs a command's work and turns the user's errors into one line on stderr.
 
-    Returns the exit code: the command's own (None counts as 0), 2 after an InputError, 130 after
-    Ctrl-C.
+    Returns the exit code: the command's own (None counts as 0), 2 after an InputError or where
+    standard output cannot be written, 130 after Ctrl-C.
     """
+    _open_streams()
     try:
         with _log_shown():
-            return command() or 0
+            code = command() or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `| head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        try:
+            print(flush=True)  # whether it was standard output that could not be written
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            raise
+        print(f"error: standard output: cannot be written ({error.strerror}); send it elsewhere",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _open_streams():
+    """Closed standard streams lead nowhere, else the next files would take their places; what the
+    encoding of standard output lacks is escaped."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class _AboveBars(logging.Handler):

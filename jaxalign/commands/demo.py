@@ -11,6 +11,7 @@ leaves: the data set synthetic_faces, and the trained model and its report in th
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,7 @@ def _demonstrate(config, workdir):
         asked = ["--set", *settings] if settings else []
         steps.insert(0, (prepare.main, "prepare", ["synthetic_faces", *asked]))
     for command, name, arguments in steps:
-        print(f"\n$ {typed(name)} {' '.join(arguments)}", flush=True)
+        print(f"\n$ {typed(name)} {shlex.join(arguments)}", flush=True)
         if code := command(arguments):
             return code
     summary = json.loads((report / "report.json").read_text(encoding="utf-8"))["summary"]

@@ -12,6 +12,7 @@ predict --detector yunet; else nothing but the printed lines.
 """
 
 import argparse
+import shlex
 
 from jaxalign.commands import new_parser, run
 from jaxalign.downloads import FILES, fetch
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def _download(what, folder):
     if what in FILES:
         path = fetch(FILES[what], folder)
-        option = f"--detector-model {path}" if folder else f"--detector {what}"
+        option = f"--detector-model {shlex.quote(str(path))}" if folder else f"--detector {what}"
         print(f"{path}\nnext: {typed('predict')} --ckpt W {option} PHOTO")
         return
 

@@ -25,6 +25,7 @@ this project needs neither. What is written is a TFDS data set in array_record f
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from jaxalign.commands import new_parser, run
@@ -85,11 +86,13 @@ def _prepare(arguments):
         attributes=arguments.attributes, labels=arguments.labels, skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite, max_face=arguments.max_face,
     )  # fmt: skip
-    where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
+    given = arguments.data_dir, DEFAULT_DATA_DIR
+    where = [] if given[0] == given[1] else ["--data-dir", str(given[0])]
     if "train" in built.found:
-        command = f"{typed('train')} --config RECIPE --workdir W{where}"
-        val = f" data.val={spec}/val" if "val" in built.found else ""
-        scheme = "".join(f" system.scheme={file}" for file in scheme_files.FILES.values())
-        print(f"next: {command} --set data.train={spec}/train{val}{scheme}")
+        name, options = "train", ["--config", "RECIPE", "--workdir", "W", *where]
+        options += ["--set", f"data.train={spec}/train"]
+        options += [f"data.val={spec}/val"] if "val" in built.found else []
+        options += [f"system.scheme={file}" for file in scheme_files.FILES.values()]
     else:
-        print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")
+        name, options = "evaluate", ["--ckpt", "W", *where, "--data", f"{spec}/test"]
+    print(f"next: {typed(name)} {shlex.join(options)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 
+from jaxalign.errors import printable
 from jaxalign.evaluation import tables
 from jaxalign.evaluation.tables import Table, interval_name, percent, to_markdown
 from jaxalign.records import json_text
@@ -166,7 +167,8 @@ def facts(about: dict) -> str:
 def listed(about: dict) -> str:
     """The same as a Markdown list."""
     known = {key: value for key, value in about.items() if value not in ("", None, [], {})}
-    return "\n".join(f"* {key.replace('_', ' ')}: `{in_words(known[key])}`" for key in known)
+    texts = {key: printable(in_words(value)).replace("`", "'") for key, value in known.items()}
+    return "\n".join(f"* {key.replace('_', ' ')}: `{text}`" for key, text in texts.items())
 
 
 def in_words(value: object) -> str:
@@ -255,12 +257,12 @@ def _markdown(folder, summary, about, maps):
         return f"![{caption}]({name})" if (folder / name).exists() else ""
 
     blocks = [
-        f"# {_title(about)}",
+        f"# {tables.in_markdown(_title(about))}",
         f"{summary['faces']} faces, {summary['scheme']}. In brackets the {interval_name(summary)}.",
         to_markdown(tables.papers_table(summary)),
         beside_in_markdown("table.csv", "report.json"),
         *tables.fractions(summary),
-        *summary["notes"],
+        *map(tables.in_markdown, summary["notes"]),
         picture("ced.png", "cumulative error distribution"),
         beside_in_markdown("ced.csv"),
         to_markdown(tables.region_table(summary)),

@@ -1,8 +1,11 @@
 """What an evaluation leaves behind: numbers, tables, curves, pictures, predictions, one page."""
 
+import contextlib
+import glob
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign import folders, metrics
+from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
 from jaxalign.evaluation.page import write_page
 from jaxalign.evaluation.results import Results
@@ -77,22 +81,28 @@ def replaced(folder: Path | str, kind: str, files: Sequence[str]) -> Iterator[Pa
     """A folder to write `files` in, which then take the place of those in `folder`.
 
     What an earlier work of that kind made in `folder` and this one did not is removed; other files
-    stay. Where writing fails, `folder` is as it was. Raises InputError where it cannot be written,
-    or holds files of these names (or patterns) that no such work made.
+    stay. Where writing fails, `folder` is as it was; what killed processes left beside it is
+    removed. Raises InputError where it cannot be written, or holds files of these names (or
+    patterns) that no such work made.
     """
     folder = Path(folder).resolve()
     folders.check(folder, kind, files)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    begun = f".{folder.name[-40:]}."
     with folders.readable_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(f"{glob.escape(begun)}*{folders.PARTIAL}"):
+            with contextlib.suppress(InputError), Lock(left, "", HIDDEN):  # else in use
+                shutil.rmtree(left)
+        partial = Path(tempfile.mkdtemp(folders.PARTIAL, begun, folder.parent))
         try:
-            partial.mkdir(parents=True)
-            yield partial
-            written = [path.name for path in partial.iterdir()]
-            with Lock(folder, "name another folder", HIDDEN):
-                folders.claim(folder, kind, written)
-                for name in written:
-                    os.replace(partial / name, folder / name)
-                folders.keep(folder, kind, written)
+            with Lock(partial, "name another folder", HIDDEN):
+                yield partial
+                written = [path.name for path in partial.iterdir() if path.name != HIDDEN]
+                with Lock(folder, "name another folder", HIDDEN):
+                    folders.claim(folder, kind, written)
+                    for name in written:
+                        os.replace(partial / name, folder / name)
+                    folders.keep(folder, kind, written)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

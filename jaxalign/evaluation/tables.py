@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxalign.errors import printable
 from jaxalign.evaluation.summary import is_share, statistics
 
 
@@ -156,11 +157,16 @@ def to_markdown(table: Table) -> str:
 
     def line(cells):
         texts = (cell if isinstance(cell, str) else " ".join(cell) for cell in cells)
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+        return "| " + " | ".join(in_markdown(text).replace("|", "\\|") for text in texts) + " |"
 
     rule = "|---|" + "---:|" * (len(table.heads) - 1)
     lines = [line(table.heads), rule, *(line(row) for row in table.rows)]
-    return f"**{table.title}**\n\n" + "\n".join(lines)
+    return f"**{in_markdown(table.title)}**\n\n" + "\n".join(lines)
+
+
+def in_markdown(text: str) -> str:
+    """A text as one line of Markdown without HTML, which names of others may hold."""
+    return printable(text).replace("<", "&lt;")
 
 
 def to_text(table: Table) -> str:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, folders, parallel, photos, weights
+from jaxalign import checkpoints, drawing, folders, parallel, photos, signals, weights
 from jaxalign.errors import InputError
 from jaxalign.locks import HIDDEN, Lock
 from jaxalign.prediction import formats
@@ -385,28 +383,24 @@ def _line(record):
 @contextmanager
 def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
-    where the work is broken off, by SIGTERM too, unless nothing was done by then. After an error
-    FILE is as it was, and what is done is in JOURNAL."""
+    where the work is broken off, by SIGTERM or SIGHUP too, unless nothing was done by then. After
+    an error FILE is as it was, and what is done is in JOURNAL."""
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
-    main = threading.current_thread() is threading.main_thread()  # which alone can take signals
-    if main:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     whole = False
-    try:
-        yield journal
-        whole = True
-    except (KeyboardInterrupt, SystemExit):
-        whole = bool(journal.counts)
-        raise
-    finally:
+    with signals.caught(signals.END, lambda number, frame: sys.exit(128 + number)):
         try:
-            with folders.readable_errors(folder):
-                if whole:
-                    journal.finish()
-                elif not journal.counts:
-                    (folder / JOURNAL).unlink(missing_ok=True)
+            yield journal
+            whole = True
+        except (KeyboardInterrupt, SystemExit):
+            whole = bool(journal.counts)
+            raise
         finally:
-            journal.file.close()
-            if main:
-                signal.signal(signal.SIGTERM, before)
+            try:
+                with folders.readable_errors(folder):
+                    if whole:
+                        journal.finish()
+                    elif not journal.counts:
+                        (folder / JOURNAL).unlink(missing_ok=True)
+            finally:
+                journal.file.close()

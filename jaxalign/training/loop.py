@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 
 import jaxalign
-from jaxalign import parallel, texts
+from jaxalign import parallel, signals, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
@@ -258,8 +257,8 @@ class Run:
         return training.eval_steps * len(phase.cycle) or in_epochs
 
     def run(self):
-        """Train to the end, until patience is out, or until SIGINT or SIGTERM, which save first
-        (exit by SystemExit)."""
+        """Train to the end, until patience is out, or until SIGINT, SIGTERM or SIGHUP, which save
+        first (exit by SystemExit)."""
         try:
             self._run()
         finally:
@@ -274,14 +273,12 @@ class Run:
         for line in self.opening:
             self.log.say(line)
         self.log.text(self.step, "recipe", "\n".join(fields(self.recipe)))
-        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            for stretch in self.stretches:
-                if self.step < stretch.last and not self._out_of_patience(stretch):
-                    self._run_stretch(stretch)
+            with signals.caught(signals.INTERRUPT + signals.END, self._stop):
+                for stretch in self.stretches:
+                    if self.step < stretch.last and not self._out_of_patience(stretch):
+                        self._run_stretch(stretch)
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
             self.log.close()
 
     def _stop(self, number, frame):
