@@ -20,7 +20,7 @@ CKPT = (
 
 
 def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
-    """An empty parser of the command of that name; `prog` where it is called by another."""
+    """An empty parser of the command of that name; `prog` is shown as its name."""
     parser = argparse.ArgumentParser(
         prog=prog or f"jaxalign {name}",
         description=description,
@@ -51,8 +51,10 @@ def add_device(parser: argparse.ArgumentParser):
 
 
 def add_ckpt(parser: argparse.ArgumentParser, default: str = ""):
-    """--ckpt, needed unless there are the packaged weights `default` (then None stands for them),
-    and --which."""
+    """Adds --ckpt and --which.
+
+    --ckpt is required unless there are the packaged weights `default`, for which None then stands.
+    """
     told = f" (default: {default})" if default else ""
     parser.add_argument("--ckpt", required=not default, help=f"{CKPT}{told}")
     add_which(parser)
@@ -64,8 +66,10 @@ def add_which(parser: argparse.ArgumentParser):
 
 
 def import_files(arguments: argparse.Namespace):
-    """Runs the files of --import, on the device that is asked for. Errors: InputError where one
-    cannot be run."""
+    """Runs the files of --import, on the device that is asked for.
+
+    Raises InputError where one cannot be run.
+    """
     from jaxalign import parallel, recipe  # here, for they import JAX
 
     parallel.choose(getattr(arguments, "require", ""))
@@ -94,7 +98,7 @@ def run(command: Callable[[], int | None]) -> int:
 
 
 class _AboveBars(logging.Handler):
-    """Lines of the log on stderr, above the bars of progress."""
+    """Lines of the log on stderr, above the progress bars."""
 
     def emit(self, record: logging.LogRecord):
         from tqdm import tqdm  # here, for most calls log nothing
@@ -104,7 +108,7 @@ class _AboveBars(logging.Handler):
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Shows what the library logs, such as that it compiles; once where commands call others."""
+    """Shows the library's log, such as that it compiles; once where commands call others."""
     log = logging.getLogger("jaxalign")
     if any(isinstance(handler, _AboveBars) for handler in log.handlers):
         yield

@@ -12,10 +12,10 @@ examples:
   jaxalign evaluate --ckpt runs/300w --box detector --refine 1
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
-needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
-drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
-points in pixels of the photo, counted from 0; or the faces.json of jaxalign predict, whose photos
-are found by name), --compare.
+needs: a data set made by jaxalign prepare (or --truth), and one of three: --ckpt, a checkpoint of
+jaxalign train (drawn names the weights that come with jaxalign); --predictions, a CSV, JSONL or
+JSON list of records with points in pixels of the photo, counted from 0, or the faces.json of
+jaxalign predict, whose photos are found by name; --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """
@@ -115,7 +115,7 @@ def _evaluate(arguments, command):
 
 
 def _check(arguments):
-    """Errors: InputError for options that do not go together."""
+    """Raises InputError for options that do not go together."""
     given = {"--import": arguments.imports, "--box": arguments.box, "--boxes": arguments.boxes,
              "--flip-test": arguments.flip_test, "--refine": arguments.refine}  # fmt: skip
     for name in (name for name, value in given.items() if value and not arguments.ckpt):

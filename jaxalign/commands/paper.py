@@ -15,9 +15,10 @@ jaxalign train, reports of jaxalign evaluate, or the recipe of an ablation.
 leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
 
 An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
-when called again); what differs only in the evaluation is not trained. The paper's own model can be
-trained so too: TAB's with the model before it whose part it takes. Every number of ours has its
-report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
+when called again). A variant that differs only in the evaluation is not trained. The paper's own
+model can be trained in the same way; for TAB, the model before it, of which it takes a part, is
+trained too. Every number of ours has its report in WORKDIR/reports. Models and reports that are
+given follow as further lines or curves.
 """
 
 import argparse

@@ -95,7 +95,7 @@ def _predict(arguments):
 
 
 def _check(arguments):
-    """Errors: InputError for options that do not go together."""
+    """Raises InputError for options that do not go together."""
     if bool(arguments.photos) == bool(arguments.video):
         raise InputError("give photos (files, folders, patterns) or --video FILE")
     if arguments.skip_existing and arguments.video:
