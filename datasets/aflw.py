@@ -27,9 +27,9 @@ from jaxalign.schemes import AFLW19
 
 
 INFO = "AFLWinfo_release.mat"
-TRAIN_FACES = 20_000  # the first so many of the order `ra`; the others are for testing
+TRAIN_FACES = 20_000  # the first ones in the order `ra`; the others are for testing
 LIST = "face_landmarks_aflw_test_frontal.csv"  # HRNet's: photo, ..., then 19 points x, y
-PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # of 0, 2, 3
+PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # that hold 0, 2, 3
 
 
 def faces(root: Path, *, front: str = "rule") -> Iterator[Face | Bad]:

@@ -30,7 +30,7 @@ from jaxalign.texts import file_bytes
 
 
 POSES = "AFLW2000-3D.pose.npy"  # (N,) yaw in degrees
-NEW_POSES = "AFLW2000-3D-new.pose.npy"  # the same
+NEW_POSES = "AFLW2000-3D-new.pose.npy"  # (N,) yaw in degrees, the second list
 ORIGINAL = "AFLW2000-3D.pts68.npy"  # (N, 3, 68), the pt3d_68 of every face
 REANNOTATED = "AFLW2000-3D-Reannotated.pts68.npy"  # (N, 2, 68)
 CHOICES = {

@@ -43,11 +43,11 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.texts import from_json
 
 
-OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one's own
+OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
-# A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
-# its shard, and keeps some 50 bytes in memory for every one.
+# A shard ends at the first of these limits: array_record (0.8.6) takes 1 us to read a face for each
+# thousand faces of its shard, and keeps some 50 bytes in memory for every one.
 SHARD_BYTES = 2**28
 SHARD_FACES = 10_000
 
@@ -62,7 +62,7 @@ class BadFaces(InputError):
             faces: The bad faces.
             root: The folder that was read, None where there is none.
         """
-        # The root, too: a face inside a larger file is told by its id alone.
+        # The root, too: a face inside a larger file is named by its id alone.
         where = f" in {root}" if root else ""
         super().__init__(
             f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "

@@ -120,7 +120,7 @@ def open_mat(path: Path) -> h5py.File:
     Raises:
         InputError: It is no such file, or is cut short.
     """
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # opening a pipe would wait
         raise InputError(f"{path}: not a file; download it again")
     try:
         return h5py.File(path, "r")

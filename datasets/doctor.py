@@ -34,7 +34,7 @@ from jaxalign.errors import InputError, printable
 OK, NOTE, WARN, FAIL = "ok", "note", "WARN", "FAIL"
 SHOWN = 8  # details under a line of the printed table; the JSON has all of them
 BAD = ("refused by reader", "photos", "points", "boxes")
-SIGNS = 3  # coordinates on an edge that tell where they count from: fewer may be chance
+SIGNS = 3  # so many coordinates on an edge tell where they count from: fewer may be chance
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _number(count, what):
 
 def _count_lines(seen, expected):
     found = {}
-    for split in sorted(seen.counts):  # test, train: a subset that both have means test's
+    for split in sorted(seen.counts):  # test, train: a subset of both is that of test
         found = dict(seen.counts[split]) | found
     for name in [*expected, *sorted(found.keys() - expected.keys())]:
         number, wanted = found.get(name, 0), expected.get(name)

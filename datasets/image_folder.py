@@ -48,7 +48,7 @@ CHOICES = {
     "first": ("auto", "0", "1"),
     "columns": ("auto", "pairs", "halves"),
 }
-PERCENT = 200  # pixels of a photo's sides from which coordinates that all end at 100 are doubted
+PERCENT = 200  # sides of photos, in pixels, from which coordinates up to 100 are doubted
 
 
 def faces(
@@ -361,7 +361,7 @@ BENCHMARK = Benchmark(
         "name": "",
     },
     variant=_variant,
-    max_face=0,  # one's own are evaluated, too
+    max_face=0,  # a user's own faces are evaluated, too
     instructions=(
         "Your own photos with annotations of one of these layouts: "
         + ", ".join(f"{one.name} ({one.what})" for one in LAYOUTS.values())

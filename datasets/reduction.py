@@ -16,9 +16,9 @@ from jaxalign.errors import InputError
 from jaxalign.geometry import landmark_box
 
 
-# What is kept about the centre of each of a face's boxes, in its longer sides. A crop reaches
-# enlarge * ((1 + scale) * (cos + sin)(rotation) / 2 + shift) of them (pipeline.reach), 1.15 at most
-# in the recipes of configs/; what reaches further is told where it is trained.
+# How far the photo is kept around the centre of each of a face's boxes, in the box's longer sides.
+# A crop reaches enlarge * ((1 + scale) * (cos + sin)(rotation) / 2 + shift) of them
+# (pipeline.reach), 1.15 at most in configs/; training warns of crops that reach further.
 MARGIN = 1.25
 QUALITY = [
     cv2.IMWRITE_JPEG_QUALITY, 95,

@@ -6,8 +6,8 @@ from jaxalign.schemes import SCHEMES
 
 
 ENOUGH = 100  # faces from which on poses, expressions and slips cancel well enough to judge
-SHARE = 0.25  # of the faces, the most symmetric ones, of which the mean is taken
-TIE = 0.01  # of the landmark box: how much nearer another point must be than the partner
+SHARE = 0.25  # of the faces, the most symmetric ones, go into the mean
+TIE = 0.01  # sides of the landmark box that another point must be nearer than the partner
 
 
 class MeanShape:

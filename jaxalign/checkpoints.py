@@ -41,7 +41,7 @@ FOLDER = "checkpoints"
 KEY = "jaxalign"
 SUMS = "sums.json"
 ARRAYS = "variables", "training"  # the folders of a step that Orbax fills with arrays
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of every save and look
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns at every save and read
 
 
 def find_step(path: Path | str | None = None, which: str = "best") -> Path:
@@ -257,7 +257,7 @@ def load(path: Path | str | None = None, which: str = "best") -> tuple[Recipe, d
             recipe, variables = _read_step(step)
     except InputError:
         raise
-    except Exception as error:  # what others wrote fails in every way that their libraries know
+    except Exception as error:  # files of other programs fail in any way that libraries know
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({reason}); give another"
@@ -463,7 +463,7 @@ def _read_step(step):
     recipe = recipes.from_json(told.recipe)
     shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
     ocp, place = _orbax(), literal(step)
-    # without metadata, where it is damaged, None: an AttributeError
+    # damaged metadata are None here, which raises an AttributeError
     stored = ocp.StandardCheckpointer().metadata(place / "variables").item_metadata.tree
     _check_shapes(named(stored), named(shapes), step)
     items = ocp.args.Composite(variables=ocp.args.StandardRestore(empty(stored)))

@@ -32,10 +32,10 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
         with open(path, "wb") as file:
             yield file
         return
-    # The end of the name, for names may be as long as file systems let them.
+    # The end of the name, because names may be as long as file systems let them.
     own = f".{path.name[-40:]}.{os.getpid()}-{threading.get_ident()}{PARTIAL}"
     partial = path.with_name(own)
-    partial.unlink(missing_ok=True)  # of a killed process of that number
+    partial.unlink(missing_ok=True)  # left by a killed process of that number
     try:
         with open(partial, "xb") as file:
             yield file

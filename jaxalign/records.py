@@ -45,7 +45,7 @@ def _finite(value):
     return value
 
 
-PHOTO = ("imgpath", "file")  # what may stand for an id
+PHOTO = ("imgpath", "file")  # keys that may stand for an id
 WANTED = "name a CSV, JSONL or JSON file of points"
 
 

@@ -126,7 +126,7 @@ def open_source(
         faces[0]["points"]  # (68, 2) float32, pixels of the photo
         ```
     """
-    from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
+    from jaxalign.datasets import BENCHMARKS, builder  # here, because TFDS is slow to import
 
     data_dir = Path(data_dir)
     dataset, slash, split = spec.partition("/")
@@ -198,7 +198,7 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
     Raises:
         InputError: A file cannot be read, or there is no face; or the first unusable face.
     """
-    # here, for what all the readers import would slow down every --help
+    # here, because all the readers' imports would slow down every --help
     from jaxalign.datasets.faces import Bad, Remark, check_face, record
     from jaxalign.datasets.image_folder import faces
 

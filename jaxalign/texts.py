@@ -13,8 +13,8 @@ from jaxalign.errors import InputError
 
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-SEPARATORS = ";\t,"  # of a table's cells: the one that its first line holds most of
-LONGEST_INTEGER = 300  # digits: what has more is no number of anything here, nor a float
+SEPARATORS = ";\t,"  # between cells: the most frequent one in the first line
+LONGEST_INTEGER = 300  # digits: a longer number is no number of anything here, nor a float
 DECIMAL = re.compile(r"[-+]?(\d+),(\d+)([eE][-+]?\d+)?")  # a number with a comma
 
 
@@ -25,7 +25,7 @@ def stored(path: Path | str, most: int | None = None) -> bytes:
     more than `most` bytes, or a folder, a pipe or a device, for which one could wait without end.
     """
     try:
-        about = Path(path).stat()  # before it is opened: that would wait for a pipe's writer
+        about = Path(path).stat()  # before it is opened: opening a pipe would wait for its writer
         if stat.S_ISREG(about.st_mode):
             if most is not None and about.st_size > most:
                 raise InputError(f"more than {most // 2**20} MB; reduce it")

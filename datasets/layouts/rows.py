@@ -93,7 +93,7 @@ class Layout:
     """
 
     name: str
-    what: str  # as a refusal calls it: "labelme's JSON"
+    what: str  # its name in messages: "labelme's JSON"
     endings: tuple[str, ...]
     entries: Callable[[Path, Any, Asked], tuple[Iterable[tuple[str, Any]], Callable]]
     fits: Callable[[Any], bool] = field(default=lambda document: True)

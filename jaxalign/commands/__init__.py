@@ -40,13 +40,14 @@ def add_import(parser: argparse.ArgumentParser):
 def add_data_dir(parser: argparse.ArgumentParser):
     parser.add_argument("--data-dir", "--data_dir", type=Path, metavar="D",
                         default=DEFAULT_DATA_DIR,
-                        help="that of jaxalign prepare (default: %(default)s)")  # fmt: skip
+                        help="where jaxalign prepare stored the data sets (default: "
+                        "%(default)s)")  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser):
     parser.add_argument("--require", "--device", default="", choices=["cpu", "gpu", "tpu"],
                         type=lambda name: "gpu" if name == "cuda" else name,
-                        help="refuse to run on anything else (cuda is gpu); cpu is taken even "
+                        help="refuse to run on anything else (cuda is gpu); cpu is used even "
                         "where there is an accelerator")  # fmt: skip
 
 
@@ -70,7 +71,7 @@ def import_files(arguments: argparse.Namespace):
 
     Raises InputError where one cannot be run.
     """
-    from jaxalign import parallel, recipe  # here, for they import JAX
+    from jaxalign import parallel, recipe  # here, because they import JAX
 
     parallel.choose(getattr(arguments, "require", ""))
     for file in arguments.imports:
@@ -101,7 +102,7 @@ class _AboveBars(logging.Handler):
     """Lines of the log on stderr, above the progress bars."""
 
     def emit(self, record: logging.LogRecord):
-        from tqdm import tqdm  # here, for most calls log nothing
+        from tqdm import tqdm  # here, because most calls log nothing
 
         tqdm.write(record.getMessage(), file=sys.stderr)
 

@@ -48,18 +48,18 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     add_import(parser)
     parser.add_argument("--data", default="", help="NAME/SPLIT; default: the recipe's test data")
     add_data_dir(parser)
-    parser.add_argument("--truth", default="", help="true points in place of --data: a file such "
-                        "as --predictions takes, or a folder of annotated photos")  # fmt: skip
-    parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68, "
-                        "or a TOML file of one's own. With --ckpt: its own or some that they are "
-                        "converted to (default: what the data set has). With --predictions: "
-                        "their order (default: the data set's, if it has one)")  # fmt: skip
+    parser.add_argument("--truth", default="", help="true points in place of --data: a file in a "
+                        "format of --predictions, or a folder of annotated photos")  # fmt: skip
+    parser.add_argument("--scheme", default="", help="the scheme of the points to score, e.g. "
+                        "ibug68, or your TOML file. With --ckpt: the checkpoint's, or one that it "
+                        "converts to (default: the data set's). With --predictions: the one that "
+                        "their points are in (default: the data set's, if it has one)")  # fmt: skip
     parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
                         "without a line are left out and counted, as papers score tools that "
                         "detect faces first")  # fmt: skip
     parser.add_argument("--box", default="", choices=["landmarks", "dataset", "detector"],
                         help="which box is cropped (default: the recipe's)")  # fmt: skip
-    parser.add_argument("--boxes", metavar="KINDS", help="one checkpoint under several boxes, of "
+    parser.add_argument("--boxes", metavar="KINDS", help="evaluate with several boxes, a list of "
                         "landmarks,dataset,detector,jitter")  # fmt: skip
     parser.add_argument("--flip-test", action="store_true",
                         help="average with the prediction on the mirrored crop")  # fmt: skip

@@ -176,7 +176,7 @@ class Checkpoints:
                 f"{_reason(self.damaged[max(self.damaged)])}; start anew in another --workdir"
             )
         lines = []
-        parallel.meet("read")  # what another host reads is not renamed
+        parallel.meet("read")  # nothing is renamed while another host reads it
         for step, error in sorted(self.damaged.items()):
             path = self.folder / str(step)
             lines.append(f"{_reason(error)}: set aside as {path.name}{DAMAGED}")

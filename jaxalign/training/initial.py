@@ -134,7 +134,7 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
     for place, name in system.pretrained.items():
         backbone, inside = BACKBONES[name], tuple(place.split("/"))
         size = len(inside)
-        # without the place: as inside the backbone
+        # keys as inside the backbone, without the place
         leaves: dict[tuple[str, ...], tuple[str, ...]] = {
             (k[0], *k[size + 1 :]): k for k in own if k[1 : size + 1] == inside
         }

@@ -36,7 +36,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
 
 
-PICTURES = 20  # of a run, about, in TensorBoard
+PICTURES = 20  # so many for a run, about, in TensorBoard
 DEVICE_KEYS = ("image", "points", "labelled", "attributes", "weight")
 
 
