@@ -461,7 +461,7 @@ def quiet():
     """Keeps TFDS from announcing a download and from warning of a configuration of our own.
 
     Yields:
-        None: The standard output is silent meanwhile.
+        Nothing; the standard output is silent meanwhile.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)

@@ -48,8 +48,8 @@ def find_step(path: Path | str | None = None, which: str = "best") -> Path:
     """Finds a checkpoint: the folder of a step, or a file of `write`.
 
     Args:
-        path: A work directory, the folder of a step, or a file of `write`. Where nothing is called
-            so, the name of weights that come with jaxalign. None stands for weights.DEFAULT.
+        path: A work directory, the folder of a step, a file of `write`, or, where no file or folder
+            has it, the name of weights that come with jaxalign. None stands for weights.DEFAULT.
         which: The step of a work directory: "best" or "latest".
 
     Returns:
@@ -406,7 +406,7 @@ def empty(tree):
         tree (dict): Arrays, or their shapes and types.
 
     Returns:
-        dict: Uninitialised NumPy arrays of the same shapes and types.
+        Uninitialised NumPy arrays of the same shapes and types.
     """
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 

@@ -51,7 +51,7 @@ def shape_modes(source: Sequence[Sample], crop: Crop) -> np.ndarray:
         crop: How a face is cropped; it does not matter here.
 
     Returns:
-        (1 + M, K, 2): the mean, then M modes; modes that the faces do not show are zero.
+        The mean, then M modes, (1 + M, K, 2); modes that the faces do not show are zero.
 
     Raises:
         InputError: Fewer than two faces have all points labelled.
