@@ -191,10 +191,10 @@ class Benchmark:
         """Reads options back from the name that `config` gave.
 
         Args:
-            config: The name.
+            config: The name; "" stands for "default".
 
         Returns:
-            All options; "" for an option stands for its default.
+            All options.
         """
         options, rest = dict(self.options), "" if config == "default" else f"-{config}"
         for key in sorted(options, reverse=True):  # the values may hold "-", the keys do not

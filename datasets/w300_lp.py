@@ -13,7 +13,7 @@ were not seen.
 Coordinates are taken to count from 1 (`base`), because the authors' Matlab code does; others take
 them as stored, `base=0`. The release does not say so. Drawn points do not decide it: they are those
 of a fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3)
-pixels on average from the place where the points of 300W, counted from 0, come to lie on them.
+pixels on average from where the points of 300W, counted from 0, lie on the same photos.
 
 It holds IBUG and the test photos of HELEN and LFPW: do not train on it to report 300W.
 """

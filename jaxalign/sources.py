@@ -196,7 +196,16 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
         The faces.
 
     Raises:
-        InputError: A file cannot be read, or there is no face; or the first unusable face.
+        InputError: A file cannot be read, there is no face, or a face is unusable.
+
+    Examples:
+        ```python
+        from jaxalign.schemes import SCHEMES
+        from jaxalign.sources import open_folder
+
+        faces = open_folder("photos", SCHEMES["ibug68"], layout="csv")
+        faces[0]["points"]  # (68, 2) float32, pixels of the photo
+        ```
     """
     # here, because all the readers' imports would slow down every --help
     from jaxalign.datasets.faces import Bad, Remark, check_face, record

@@ -51,7 +51,7 @@ class Stretch:
     Attributes:
         phase: The phase.
         first: Its first step, counted over all phases.
-        last: The step behind its last one.
+        last: The step after its last one.
     """
 
     phase: Phase
