@@ -21,7 +21,7 @@ CKPT = (
 
 
 def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
-    """An empty parser of the command of that name; `prog` where it is called by another."""
+    """An empty parser of the command of that name; `prog` is shown as its name."""
     parser = argparse.ArgumentParser(
         prog=prog or f"jaxalign {name}",
         description=description,
@@ -41,19 +41,22 @@ def add_import(parser: argparse.ArgumentParser):
 def add_data_dir(parser: argparse.ArgumentParser):
     parser.add_argument("--data-dir", "--data_dir", type=Path, metavar="D",
                         default=DEFAULT_DATA_DIR,
-                        help="that of jaxalign prepare (default: %(default)s)")  # fmt: skip
+                        help="where jaxalign prepare stored the data sets (default: "
+                        "%(default)s)")  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser):
     parser.add_argument("--require", "--device", default="", choices=["cpu", "gpu", "tpu"],
                         type=lambda name: "gpu" if name == "cuda" else name,
-                        help="refuse to run on anything else (cuda is gpu); cpu is taken even "
+                        help="refuse to run on anything else (cuda is gpu); cpu is used even "
                         "where there is an accelerator")  # fmt: skip
 
 
 def add_ckpt(parser: argparse.ArgumentParser, default: str = ""):
-    """--ckpt, needed unless there are the packaged weights `default` (then None stands for them),
-    and --which."""
+    """Adds --ckpt and --which.
+
+    --ckpt is required unless there are the packaged weights `default`, for which None then stands.
+    """
     told = f" (default: {default})" if default else ""
     parser.add_argument("--ckpt", required=not default, help=f"{CKPT}{told}")
     add_which(parser)
@@ -65,9 +68,11 @@ def add_which(parser: argparse.ArgumentParser):
 
 
 def import_files(arguments: argparse.Namespace):
-    """Runs the files of --import, on the device that is asked for. Errors: InputError where one
-    cannot be run."""
-    from jaxalign import parallel, recipe  # here, for they import JAX
+    """Runs the files of --import, on the device that is asked for.
+
+    Raises InputError where one cannot be run.
+    """
+    from jaxalign import parallel, recipe  # here, because they import JAX
 
     parallel.choose(getattr(arguments, "require", ""))
     for file in arguments.imports:
@@ -122,17 +127,17 @@ def _open_streams():
 
 
 class _AboveBars(logging.Handler):
-    """Lines of the log on stderr, above the bars of progress."""
+    """Lines of the log on stderr, above the progress bars."""
 
     def emit(self, record: logging.LogRecord):
-        from tqdm import tqdm  # here, for most calls log nothing
+        from tqdm import tqdm  # here, because most calls log nothing
 
         tqdm.write(record.getMessage(), file=sys.stderr)
 
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Shows what the library logs, such as that it compiles; once where commands call others."""
+    """Shows the library's log, such as that it compiles; once where commands call others."""
     log = logging.getLogger("jaxalign")
     if any(isinstance(handler, _AboveBars) for handler in log.handlers):
         yield

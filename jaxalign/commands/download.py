@@ -5,10 +5,10 @@ examples:
   jaxalign download ibug_300w
   jaxalign download yunet --out models
 
-needs: for yunet, a way to github.com. Nothing is fetched that asks for a licence: benchmarks are
-downloaded by hand, from their owners, as their lines say.
-leaves: of yunet its ONNX file in the --out folder, its size and SHA-256 checked, for jaxalign
-predict --detector yunet; else nothing but the printed lines.
+needs: for yunet, access to github.com. Files whose owners ask for a licence are not fetched:
+benchmarks are downloaded by hand, from their owners, as the printed lines say.
+leaves: for yunet its ONNX file in the --out folder, its size and SHA-256 checked, for jaxalign
+predict --detector yunet; else only the printed lines.
 """
 
 import argparse
