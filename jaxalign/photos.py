@@ -418,6 +418,8 @@ def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
         >>> from jaxalign import photos
         >>> for seconds, image in photos.frames("video.mp4"):
         ...     print(seconds, image.shape)
+        0.0 (720, 1280, 3)
+        0.04 (720, 1280, 3)
     """
     video = _video(path)
     going, first = video.read()

@@ -110,9 +110,9 @@ class Aligner:
                 need. Default: 1 a device on CPUs, 32 on accelerators.
             min_score: Score below which a face has the status "low_confidence".
             least_score: Score that a candidate must have to be a face.
-            scheme: Scheme of the points of the faces: the network's own, or one that it can be
-                converted to without loss (`conversion.given`). Default: the network's own, or
-                ibug68 for a network of union.
+            scheme: Scheme of the points of the faces: the network's own, or one whose points all
+                come from those (`conversion.given`). Default: the network's own, or ibug68 for a
+                network of union.
             refine: How often a face is cropped again around the points found, by the same rule, and
                 predicted once more. It corrects a box that is off, and takes the network's time
                 again. Points and scores are those of the last look, `Face.box` is that of the
