@@ -86,11 +86,11 @@ def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.LUT(crop, np.rint(curve).astype(np.uint8)[None])
 
 
-# Matrices from RGB to RGB: each channel as it is, and all of them the brightness.
+# Matrices from RGB to RGB: the identity, and the brightness in every channel.
 EVERY = np.eye(3)
 LUMA = np.array([[0.299, 0.587, 0.114]] * 3)
 
-# To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
+# Code to a colour space, code back, and the channel that is the brightness (imgaug 0.4).
 LIGHTNESS = (
     (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0), (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
     (cv2.COLOR_RGB2HLS, cv2.COLOR_HLS2RGB, 1), (cv2.COLOR_RGB2Lab, cv2.COLOR_Lab2RGB, 0),
@@ -225,8 +225,8 @@ class Pose:
     """
 
     degrees: float = 0.0
-    zoom: float = 1.0  # factor on the square's side
-    shift: tuple[float, float] = (0.0, 0.0)  # of the square's side
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
     flip: bool = False
 
 

@@ -27,10 +27,11 @@ from jaxalign.geometry import placed
 from jaxalign.schemes import CURVES, Scheme
 
 
-PREDICTED = (0, 140, 255)  # RGB: blue and yellow stand out from skin and lips, and from each
-TRUE = (255, 230, 60)  # other for colour-blind readers
+# RGB. Blue and yellow stand out from skin and lips, and colour-blind readers can tell them apart.
+PREDICTED = (0, 140, 255)
+TRUE = (255, 230, 60)
 POINTS_LEGEND = (("true", TRUE), ("predicted", PREDICTED))
-# Hues 96 degrees apart from one curve to the next: upper from lower, left from right.
+# Hues differ by 96 degrees from one curve to the next, so upper from lower and left from right.
 CURVES_LEGEND = tuple(
     (name, tuple(round(255 * c) for c in colorsys.hsv_to_rgb(4 * i % 15 / 15, 0.9, 1.0)))
     for i, name in enumerate(CURVES)
@@ -117,15 +118,15 @@ def draw_differences(
 def overlay(picture: np.ndarray, maps: np.ndarray, curves: bool = False) -> np.ndarray:
     """Lay maps over a crop. The crop becomes grey, and a map's value is its opacity.
 
-    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as in `geometry`.
+    Maps of the boundary curves have the colours of CURVES_LEGEND: the greatest value wins, or the
+    first of equal ones. For other maps the picture shows their mean, stretched from its least value
+    to its greatest. Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as in `geometry`.
 
     Args:
         picture: (S, S, 3) uint8 RGB.
         maps: (h, w, C), in 0..1.
-        curves: Whether they are maps of the boundary curves, in the order of CURVES_LEGEND, whose
-            colours they get. The greatest value wins, of equal ones the first. A map of their union
-            may follow, and is left out. Of other maps the mean is shown, stretched from its least
-            value to its greatest.
+        curves: Whether they are maps of the boundary curves, in the order of CURVES_LEGEND. A map
+            of their union may follow, and is left out.
 
     Returns:
         The (S, S, 3) uint8 RGB picture.

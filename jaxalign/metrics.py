@@ -138,7 +138,7 @@ def box_luvli(truth: np.ndarray, scheme: Scheme) -> np.ndarray:
     return box(truth, scheme) * truth.shape[1] / np.where(labelled, labelled, np.nan)
 
 
-# From the true points alone. "norm_box" is the one normaliser that is not: it is given per face.
+# Normalisers that need the true points alone. "norm_box" is not among them: it is given per face.
 NORMALISERS: dict[str, Callable[[np.ndarray, Scheme], np.ndarray]] = {
     "inter_ocular": inter_ocular,
     "inter_pupil": inter_pupil,

@@ -26,26 +26,26 @@ from jaxalign import texts
 from jaxalign.errors import InputError
 
 
-# What is taken for a photo in a folder; a file that is named may have any name.
+# Suffixes of photos in a folder. A file that the user names may have any suffix.
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm",
     ".avif",
 )  # fmt: skip
-# Pillow's names of what is opened. Its other readers start programs (EPS: Ghostscript), or follow
-# what a file says to another reader.
+# The formats that are opened, by Pillow's names. Its other readers start programs (EPS:
+# Ghostscript), or follow the file to another reader.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
-# How a video's file begins. FFmpeg's other readers open lists that name further files or addresses.
+# First bytes of videos. FFmpeg's other readers open lists that name further files or addresses.
 CONTAINERS = re.compile(
     rb"....(ftyp|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3"  # MP4 and MOV, AVI, Matroska
     rb"|\0\0\0?\x01|G|....G|FLV|OggS|\x30\x26\xb2\x75|GIF8|YUV4MPEG2 ",  # MPEG and raw, WMV, others
     re.DOTALL,
 )
-LONGEST = 32_766  # pixels of a side: more OpenCV cannot warp
+LONGEST = 32_766  # pixels of a side: OpenCV cannot warp more
 MOST = 178_956_970  # pixels of a photo: Pillow's own limit
 LARGEST = 2**30  # bytes of a photo's file
 SCANS = 500  # of a JPEG: each goes over all pixels, and real ones have about ten
 
-# Of damage that does no harm here. For good, since warnings.catch_warnings is not for threads.
+# They warn of damage that does no harm here. Permanent: catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -106,7 +106,7 @@ def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.nd
     if not photo:
         raise InputError("empty (0 bytes)")
     try:
-        # From memory: of a file by name, Pillow maps turned TIFFs with their sides exchanged.
+        # From memory, since Pillow exchanges the sides of turned TIFFs that it opens by name.
         with _opened(photo) as image:
             if whole:
                 _check_whole(photo, image)
@@ -128,9 +128,9 @@ def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.nd
     raise InputError(reason)
 
 
-# Factor -> what has OpenCV decode a JPEG to sides of a half, a quarter or an eighth, rounded up.
-# Pixel centres then lie as in geometry's maps: small = (photo + 1/2) / factor - 1/2. The flags say
-# how large; IMREAD_COLOR_RGB beside them says the colours.
+# Factor -> flag with which OpenCV decodes a JPEG to sides of 1 / factor, rounded up. Pixel centres
+# then lie as in the maps of `geometry`: small = (photo + 1/2) / factor - 1/2. The flags set the
+# size; IMREAD_COLOR_RGB is added for the colours.
 REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -152,7 +152,7 @@ def decode_reduced(photo: bytes, factor: int) -> np.ndarray | None:
     try:
         with _opened(photo) as image:
             return _jpeg(photo, image, REDUCED[factor])
-    except Exception:  # what is wrong with it, `decode` says
+    except Exception:  # `decode` says what is wrong with it
         return None
 
 
@@ -165,7 +165,7 @@ def _jpeg(photo, image, flags):
 
 def _opened(photo) -> Image.Image:
     """Read a photo's header and check its size."""
-    Image.init()  # registers the readers, AVIF's where Pillow has it
+    Image.init()  # registers the readers, with AVIF's if Pillow has it
     known = [name for name in FORMATS if name in Image.OPEN]
     image = Image.open(io.BytesIO(photo), formats=known)
     width, height = image.size
@@ -448,7 +448,7 @@ def _video(path) -> cv2.VideoCapture:
         beginning = file.read(16)
     if not CONTAINERS.match(beginning):
         raise InputError(f"{path}: no video that can be read here; convert it to MP4")
-    # By its whole path, for a name may look like a protocol's or a pattern.
+    # The whole path, since a name may look like a protocol or a pattern.
     return cv2.VideoCapture(str(Path(path).absolute()))
 
 

@@ -20,7 +20,7 @@ from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
 
 
-Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as geometry.crop_matrix's
+Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as in geometry.crop_matrix
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ def crop_face(
     }
 
 
-@dataclass(frozen=True, eq=False)  # two are equal where they are one: quick to look up
+@dataclass(frozen=True, eq=False)  # compared by identity, which is quick to look up
 class Bins:
     """Faces in bins that are to be drawn equally often. Empty bins are left out.
 
@@ -337,7 +337,7 @@ def bins_of(source: Sequence[Sample], by: str) -> Bins:
     return Bins(tuple(faces for faces in found if len(faces)))
 
 
-@lru_cache(maxsize=4)  # rows of two epochs are read side by side where one ends
+@lru_cache(maxsize=4)  # around the end of an epoch, rows of two are read
 def _epoch_order(seed, epoch, length, bins=None):
     """The faces that an epoch draws, and how often each was drawn before in it, both (length,).
 
@@ -348,7 +348,7 @@ def _epoch_order(seed, epoch, length, bins=None):
     if bins is None:
         return rng.permutation(length), np.zeros(length, int)
     parts = len(bins.faces)
-    shares = (length + np.arange(parts)) // parts  # which bins have one more changes by epoch
+    shares = (length + np.arange(parts)) // parts  # the bins with one more change by epoch
     drawn = []
     for faces, share in zip(bins.faces, rng.permutation(shares), strict=True):
         rounds = -(-share // len(faces))

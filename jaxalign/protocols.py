@@ -55,7 +55,7 @@ PROTOCOLS = {
         limits=(0.10,),
         subsets=dict(zip(ATTRIBUTES, (326, 314, 698, 206, 736, 773), strict=True)),
     ),
-    # Printed by both distances, and tables mix them: 3.5 by the eye corners is 5 by the pupils.
+    # Papers print both distances, and mix them in tables: 3.5 by eye corners is 5 by pupils.
     "cofw": Protocol("inter_pupil", ("inter_ocular", "box", "diagonal")),
     # LUVLi, SPIGA: sqrt(w * h) of the true points' rectangle; TAB's code: of the given boxes.
     "cofw68": Protocol("box", ("norm_box", *_BY_EYES), limits=(0.07,)),
@@ -65,7 +65,7 @@ PROTOCOLS = {
         "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 1314}
     ),
     # 3DDFA. The bins' sizes depend on the poses (`prepare --set poses=...`). Papers print the
-    # unweighted mean of the bins: it is what drawing equally many faces of each bin estimates.
+    # unweighted mean of the bins, which is the mean over equally many faces of each bin.
     "aflw2000_3d": Protocol(
         "box", _BY_EYES, limits=(0.07,),
         subsets=dict.fromkeys(_YAW_BINS, 0), means={"mean_of_bins": _YAW_BINS},

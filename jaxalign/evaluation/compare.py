@@ -75,7 +75,7 @@ def open_entry(path: Path | str) -> Entry:
         report = texts.json_of(texts.read(name := file.with_name("report.json")), name)
         benchmark = str(report["about"].get("benchmark", ""))
     except (InputError, KeyError, TypeError, AttributeError):
-        benchmark = ""  # a file without a report: the default protocol, or --data, scores it
+        benchmark = ""  # no report beside it: it is scored by the default protocol, or by --data
     return Entry(str(path), results, benchmark)
 
 

@@ -22,7 +22,7 @@ from jaxalign.records import numbers, predicted_photos
 from jaxalign.schemes import Scheme
 
 
-REACH = 0.5  # of the longer side of a box: mean distance of the points of one face at most
+REACH = 0.5  # largest mean distance of one face's points, in longer sides of its box
 
 
 def by_photo(

@@ -58,7 +58,7 @@ pre { background: var(--tint); padding: .8rem 1rem; border-radius: 8px; white-sp
 @media print { details { display: block; } body { max-width: none; } }
 """
 ASIDE = ("recipe", "versions")  # of `about`: shown folded, not among the facts
-TRAINED = "Loss and validation error of the run that the checkpoint is of."
+TRAINED = "Loss and validation error of the checkpoint's run."
 HOW = (
     "NME: mean over all labelled landmarks, visible or not, of the distance to the true point, "
     "divided by a distance of the true face; then the mean over faces.",
@@ -203,7 +203,7 @@ def _html_sections(folder, summary, about, maps):
         f'<p class="lead">{html.escape(lead)}</p>',
         cards(numbers),
         f'<p class="note">All faces; in brackets the {interval_name(summary)}.</p>',
-        "<h2>The papers' rows</h2>",
+        "<h2>Results as in the papers</h2>",
         to_html(tables.papers_table(summary)),
         beside("table.csv", "report.json"),
         *(f'<p class="note">{html.escape(line)}</p>' for line in remarks),

@@ -25,10 +25,10 @@ FILES = (
     "report.html", "report.md", "report.json", "table.csv", "regions.csv", "landmarks.csv",
     "ced.csv", "ced.png", "pck.csv", "pck.png", "landmarks.png", "faces.png", "predictions.jsonl",
 )  # fmt: skip
-MAPS = "maps_*.png"  # and these, a file for each kind of maps that the system shows
-TRAINING = ("training.csv", "training.png")  # of a checkpoint whose run left its numbers
+MAPS = "maps_*.png"  # a file for each kind of maps that the system shows
+TRAINING = ("training.csv", "training.png")  # if the checkpoint's run left its numbers
 PATTERNS = (*FILES, MAPS, *TRAINING)
-# Of the curves' levels: by 0.0005 to a fifth beyond the last threshold.
+# Levels of the curves: steps of 0.0005 to a fifth beyond the last threshold.
 LEVELS = np.arange(round(1.2 * max(THRESHOLDS) / 0.0005) + 1) * 5 / 10_000
 
 
@@ -136,7 +136,7 @@ def write_columns(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray])
 def _write_curves(folder, results, protocol, summary):
     errors = results.normalised(protocol.normaliser)
     faces = results.nme(protocol.normaliser)
-    # A mean of subsets has no curve: it is no set of faces.
+    # A mean of subsets has no curve, because it is no set of faces.
     subsets = [row["subset"] for row in summary["rows"] if "percentiles" in row]
     curves = {name: metrics.ced(faces[results.subset(name)], LEVELS) for name in subsets}
     write_columns(folder / "ced.csv", LEVELS, curves)

@@ -18,7 +18,7 @@ from jaxalign.records import json_text, numbers, places
 from jaxalign.schemes import SCHEMES, Scheme
 
 
-DECIMALS = 3  # of a coordinate, in pixels: in memory as in the file, so both give equal numbers
+DECIMALS = 3  # of coordinates in pixels, in memory as in the file: both give equal numbers
 
 
 @dataclass(frozen=True)

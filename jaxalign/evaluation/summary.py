@@ -14,8 +14,8 @@ from jaxalign.protocols import THRESHOLDS, Protocol
 from jaxalign.schemes import Scheme
 
 
-# Of every NME, AUC and interval: fine enough not to be rounded twice where two decimals of a
-# percent are printed, and coarser than what the order of sums can move.
+# Of every NME, AUC and interval. It is fine enough that two decimals of a percent are not rounded
+# twice, and too coarse for the order of sums to matter.
 DECIMALS = 6
 
 
@@ -250,7 +250,7 @@ def _numbers(values, ends, errors):
         if np.isnan(values[part]).any():
             continue
         numbers = zip(names, values[part], strict=True)
-        row[normaliser] = {  # a failure rate stays exact: times the faces it is a whole number
+        row[normaliser] = {  # a failure rate stays exact: times the faces, it is a whole number
             key: float(value) if is_share(key) else round(float(value), DECIMALS)
             for key, value in numbers
         }

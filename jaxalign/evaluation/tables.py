@@ -44,7 +44,7 @@ def size_of(row: dict, normaliser: str = "") -> str:
 
 
 def print_table(summary: dict) -> str:
-    """The papers' rows as aligned text: a block for each normaliser, the headline first.
+    """The results as aligned text: a block for each normaliser, the headline first.
 
     Each number stands with half the width of its interval. A failure rate stands with the ends,
     because its interval is not symmetric about it.

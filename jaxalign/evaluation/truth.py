@@ -106,7 +106,7 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
     """Read annotations from a file.
 
     Args:
-        path: A file of `records.read_records`. Of a predictions.jsonl the true points are read.
+        path: A file of `records.read_records`. A predictions.jsonl gives its true points.
         scheme: The scheme of the points.
 
     Returns:

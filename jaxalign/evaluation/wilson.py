@@ -89,7 +89,7 @@ def of_difference(failed: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     spread = one * (faces - one) * two * (faces - two)
     together = a * faces - one * two  # ad - bc of the fourfold table
     if together > 0:
-        together = max(0.0, together - faces / 2)  # his correction for continuity
+        together = max(0.0, together - faces / 2)  # Newcombe's correction for continuity
     shared = together / math.sqrt(spread) if spread else 0.0
 
     def distance(below, above):

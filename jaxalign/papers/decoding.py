@@ -170,7 +170,7 @@ def timed(pairs: dict[tuple, tuple[Callable, Callable]], repeats: int) -> dict[t
     times = {key: [] for key in pairs}
     for turn in range(-2, repeats):
         for key, (prepare, work) in pairs.items():
-            work(prepare())  # not timed: caches as this variant leaves them, not the one before
+            work(prepare())  # not timed: so the caches are as this variant leaves them
             given = prepare()
             started = time.perf_counter()
             work(given)

@@ -51,7 +51,7 @@ def _convergence(figure, work, path):
     draw_convergence(path, figure.title, curves)
 
 
-# A figure's kind -> (figure, work, the PNG's path), which leaves the PNG and a CSV beside it.
+# Kind of a figure -> a function of (figure, work, path) that writes the PNG and a CSV beside it.
 DRAWERS = {
     "ced": _ced,
     "convergence": _convergence,

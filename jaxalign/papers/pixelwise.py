@@ -44,7 +44,7 @@ def parameters() -> dict[str, tuple[float]]:
     return {label: (costs.count(tree) / 1e6,) for label, tree in found.items()}
 
 
-IMAGES = {  # Table 1: set -> where its training and its validation faces lie, "" where it has none
+IMAGES = {  # Table 1: set -> data of its training and validation faces, "" if it has none
     "AFW": ("ibug_300w/afw", ""),
     "Helen": ("ibug_300w/helen_train", "ibug_300w/helen_test"),
     "LFPW": ("ibug_300w/lfpw_train", "ibug_300w/lfpw_test"),

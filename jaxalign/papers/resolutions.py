@@ -39,7 +39,7 @@ GROUPS = ("all", *YAWS, "expression")
 
 @dataclass(frozen=True)
 class Study:
-    """What is studied.
+    """The settings of the study.
 
     `sizes` are sides of the faces' crops in pixels. With `common`, every size has only the faces
     that reach the largest. Errors are divided by the distance of `normaliser`. A figure shows
@@ -113,7 +113,7 @@ class Report:
 
     @classmethod
     def open(cls, path: Path | str, scheme: Scheme) -> "Report":
-        """Open a report's folder or predictions.jsonl, or a folder of reports with sizes as names."""
+        """Open a report, or a folder of reports that are named by their sizes."""
         folders = [one for one in Path(path).glob("*") if one.name.isdecimal()]
         sized = {int(one.name): open_entry(one) for one in folders}
         whole = None if sized else open_entry(path)

@@ -31,7 +31,7 @@ class Outsider:
 
     face: str
     point: str
-    axis: int  # 0, x, or 1, y: the one beyond whose end it lies
+    axis: int  # 0 (x) or 1 (y): it lies beyond an end of this axis
     vectors: np.ndarray  # (2, n): x and y
     true: np.ndarray  # (2,)
     found: np.ndarray  # (2,), by the Beyond Box Strategy

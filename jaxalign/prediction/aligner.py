@@ -18,7 +18,7 @@ from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
 
-REFINE = 1  # how often an Aligner looks again, unless told
+REFINE = 1  # how often an Aligner looks again by default
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ class Aligner:
             crop: The recipe's crop. Its rule for landmark boxes is used.
             detector: What finds faces: a Detector, or a name of `search.DETECTORS`. Default:
                 "auto", or "cascade" if `least_score` is 0, since nothing can be verified then.
-            batch: Crops at a time, rounded up to the devices. Of a crop size above `system.size`
-                fewer go together. If it is above 32, a batch is padded no further than its faces
-                need. Default: 1 a device on CPUs, 32 on accelerators.
+            batch: Crops at a time, rounded up to the devices. Crops larger than `system.size` are
+                fewer at a time. Batches above 32 are padded no further than their faces need.
+                Default: 1 a device on CPUs, 32 on accelerators.
             min_score: Score below which a face has the status "low_confidence".
             least_score: Score that a candidate must have to be a face.
             scheme: Scheme of the points of the faces: the network's own, or one whose points all
@@ -273,7 +273,7 @@ def checked(boxes, image: np.ndarray) -> np.ndarray:
         boxes = None
     if boxes is None or boxes.size and boxes.shape[1:] != (4,):
         raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1")
-    boxes = boxes.reshape(-1, 4)  # of no box too
+    boxes = boxes.reshape(-1, 4)  # no box: (0, 4)
     height, width = image.shape[:2]
     for box in boxes:
         x0, y0, x1, y1 = box

@@ -35,7 +35,7 @@ FRAME = (
 )
 KIND = "predictions"
 FILE = "faces.json"
-JOURNAL = ".faces.jsonl"  # the records while they are made: a killed run leaves them
+JOURNAL = ".faces.jsonl"  # the records until FILE is written; a killed run leaves them
 AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
@@ -147,7 +147,7 @@ def _boxes_of(paths, boxes, file):
     several photos.
     """
     boxes, given = {Path(name): those for name, those in boxes.items()}, set(paths)
-    # A photo goes by its bare name where that is no photo's path.
+    # A photo is named by its bare name if that is no photo's path.
     names = [p if p in boxes or Path(p.name) in given else Path(p.name) for p in paths]
     for name, count in Counter(names).items():
         if count > 1 and name in boxes:
@@ -264,7 +264,7 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
         if boxes is not None:
             try:
                 known = checked(boxes[place], image)
-            except InputError as error:  # of the aligner it would name a place in its batch
+            except InputError as error:  # the aligner's would name a place in its batch
                 raise InputError(f"{file}: {path}: {error}") from None
         yield path, image, known
 
@@ -418,7 +418,7 @@ def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     """
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
-    main = threading.current_thread() is threading.main_thread()  # which alone can take signals
+    main = threading.current_thread() is threading.main_thread()  # only it can take signals
     if main:
         before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     whole = False

@@ -18,7 +18,7 @@ from jaxalign.records import json_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
-LABELME = "5.5.0"  # the version whose form is written
+LABELME = "5.5.0"  # the version whose format is written
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 
 

@@ -71,8 +71,8 @@ class View:
         return matrix, (int(size[0]), int(size[1]))
 
 
-# Rules as 400 training photos of 300W give them, of windows of a quarter of the photo and more. A
-# face found tilted is tilted less, so that its centre lies to one side.
+# Rules from 400 training photos of 300W, for windows of a quarter of the photo and more. A face
+# that is found tilted is tilted less than the view, so its centre lies to one side.
 ALT2 = View("frontalface_alt2", BoxRule(0.89, 0.155))
 DEFAULT = View("frontalface_default", BoxRule(0.865, 0.148))
 TILTED = (
@@ -208,7 +208,7 @@ class Auto:
         return len(sides) == 1 and sides[0] >= self.portrait * max(image.shape[:2])
 
 
-# Detectors by name: what --detector and jaxalign.load(detector=...) choose from.
+# Detectors by name, for --detector and jaxalign.load(detector=...).
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "auto": Auto,
     "cascade": Cascade,
@@ -235,13 +235,13 @@ def named(name: str) -> Detector:
     return DETECTORS[name]()
 
 
-# Of a checkpoint's low_score, what a candidate must score to be a face; and the IoU of its square
-# with the points' from which on the points are of it. As measured by
+# A face must score this share of the checkpoint's low_score, and its square must have this IoU with
+# the square of its points. Measured by
 # `python -m benchmarks.detectors --data ibug_300w/train --limit 400 --ckpt W --detector auto
 # --share 0.93 1 1.05 1.1 1.15` (drawn: found 397, 395, 391, 390, 386 of 400; false 9, 5, 4, 4, 4).
 SHARE = 1.0
 FITS = 0.4
-SAME = 0.5  # how much of the smaller of two squares the other covers where both are of one face
+SAME = 0.5  # share of the smaller of two squares that the other covers if both are of one face
 
 
 Candidate = tuple[np.ndarray, int, np.ndarray, str]  # photo, its place, box, the detector's name

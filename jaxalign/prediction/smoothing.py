@@ -62,7 +62,7 @@ class _Track:
     box: np.ndarray
     seen: float
     filter: OneEuro
-    unit: float  # pixels of the photo to a side of the face
+    unit: float  # side of the face, in pixels of the photo
 
 
 @dataclass
