@@ -209,7 +209,7 @@ def training(step):
         step: step(state, batch) -> (state, metrics), with AXIS bound.
 
     Returns:
-        The same function of a whole state, which is donated, and a batch as `split` makes it.
+        The same function of a replicated state, which is donated, and a batch as `split` makes it.
     """
     mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
     return announced(mapped, "the training step")

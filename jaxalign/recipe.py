@@ -43,7 +43,7 @@ class Data(Settings):
     Attributes:
         train: Data sets `NAME[:CONFIG]/SPLIT`, joined by "+" as in "A/train + B/train". An epoch
             has all of their faces; those of a data set named twice come twice.
-        val: The data set for validation during training. If it is empty, `holdout` chooses.
+        val: The data set for validation during training. Empty: `holdout` chooses.
         holdout: 0 to below 1, the share of the first training set's photos (whole groups) that is
             validated on and not trained on. With 0 and no `val`, nothing is validated and the last
             checkpoint counts.
@@ -94,7 +94,7 @@ class Data(Settings):
 
 
 KEEP = ("best", "last")  # checkpoints that count
-JUDGES = ("nme", "loss")  # measures of the best one
+JUDGES = ("nme", "loss")  # measures of the best checkpoint
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Training(Settings):
             the objectives of a phase take turns, one turn of all of them is a step here.
         keep: The checkpoint that counts: "best" by validation, or "last". With "last" a test set
             may be `data.val` for its curve, because it chooses nothing.
-        judge: What the best is chosen by: "nme", or "loss", the loss of the phase's last objective
+        judge: Measure of the best: "nme", or "loss", the loss of the phase's last objective
             on unaugmented faces (normalised by their own batches).
         patience: Above 0, the last phase, and so the run, ends after so many validations of it in a
             row without a better one. Earlier phases are never cut short.

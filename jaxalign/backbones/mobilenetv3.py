@@ -96,8 +96,8 @@ class ConvNorm(nn.Module):
 class SqueezeExcite(nn.Module):
     """Channels weighted by 0..1 from their means (Hu et al., 2018).
 
-    The weights go through a quarter as many channels: the nearest multiple of 8 that is at least 90
-    % of it.
+    The weights go through a quarter as many channels: the nearest multiple of 8 that is at least
+    90 % of it.
     """
 
     dtype: jnp.dtype = jnp.float32
