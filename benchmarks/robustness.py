@@ -244,8 +244,8 @@ def try_checkpoint(ground: Ground, rng: np.random.Generator, place: Path) -> Ver
 def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     """A recipe with a field set otherwise, or misspelt, trained: refused, or its losses are
     numbers."""
-    from jaxalign import recipe as recipes
     from jaxalign import history
+    from jaxalign import recipe as recipes
 
     recipe = recipes.load(str(ground.recipe))
     name = _one(rng, [line.partition("=")[0].strip() for line in recipes.fields(recipe)])

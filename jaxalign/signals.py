@@ -12,8 +12,11 @@ END = ("SIGTERM", "SIGHUP")  # by the system, or the end of the terminal
 
 @contextmanager
 def caught(names: tuple[str, ...], handler: Callable[..., object]) -> Iterator[None]:
-    """`handler(number, frame)` takes these signals meanwhile; SIGHUP not where it is ignored, as
-    under nohup. In other threads than the main one, which alone can take signals, none is taken."""
+    """Lets `handler(number, frame)` take these signals meanwhile.
+
+    SIGHUP is left alone if it is ignored, as under nohup. Only the main thread can take signals: in
+    others nothing changes.
+    """
     before = {}
     if threading.current_thread() is threading.main_thread():
         for name in names:

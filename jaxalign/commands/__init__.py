@@ -113,8 +113,10 @@ def run(command: Callable[[], int | None]) -> int:
 
 
 def _open_streams():
-    """Closed standard streams lead nowhere, else the next files would take their places; what the
-    encoding of standard output lacks is escaped."""
+    """Sends closed standard streams to nowhere, else the next files would take their places.
+
+    Characters that the encoding of standard output lacks are escaped.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)

@@ -411,7 +411,7 @@ def _line(record):
 def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     """Take records, and leave FILE: `about` and a list `name`, with a line for each record.
 
-    FILE is whole JSON even if the work is interrupted, also by SIGTERM or SIGHUP, unless nothing was
+    FILE is whole JSON even if the work is interrupted, by SIGTERM or SIGHUP too, unless nothing was
     done by then. After an error FILE is as it was, and JOURNAL holds what is done.
     """
     with folders.readable_errors(folder):
