@@ -38,6 +38,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "tensors",
         "downloads",
         "locks",
+        "signals",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),

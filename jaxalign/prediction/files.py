@@ -1,5 +1,6 @@
 """A checkpoint on files: photos or a video in, a JSON file and pictures with the points out."""
 
+import contextlib
 import json
 import os
 import sys
@@ -366,7 +367,7 @@ class _Journal:
 
     def __init__(self, folder, about, name, earlier, order):
         self.folder, self.about, self.name, self.order = folder, about, name, order
-        self.places, self.counts = {}, Counter()
+        self.places, self.counts, self.signal = {}, Counter(), 0
         with folders.whole(folder / JOURNAL) as self.file:
             self.file.write(_line(about) + b"\n")
             for line in earlier:
@@ -378,6 +379,15 @@ class _Journal:
         with folders.readable_errors(self.folder):
             self._append(record, _line(record))
             self.file.flush()
+        if self.signal:
+            sys.exit(128 + self.signal)
+
+    def stop(self, number, frame):
+        """Takes a signal: the next record is the last.
+
+        An exception raised here could be lost, in a callback of the garbage collector.
+        """
+        self.signal = number
 
     def _append(self, record, line):
         self.places[record.get("photo", self.counts.total())] = self.file.tell()
@@ -417,7 +427,7 @@ def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
     whole = False
-    with signals.caught(signals.END, lambda number, frame: sys.exit(128 + number)):
+    with signals.caught(signals.END, journal.stop):
         try:
             yield journal
             whole = True
@@ -432,4 +442,5 @@ def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
                     elif not journal.counts:
                         (folder / JOURNAL).unlink(missing_ok=True)
             finally:
-                journal.file.close()
+                with contextlib.suppress(OSError):  # what was not written has been told
+                    journal.file.close()

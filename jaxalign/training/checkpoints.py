@@ -10,6 +10,7 @@ unfinished save is not a checkpoint. The data position is the step: training_bat
 import logging
 import math
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def _own(record):
 
 for _name in ("absl", "asyncio"):
     logging.getLogger(_name).addFilter(_own)
+
+
+def _tell(unraisable, before=sys.unraisablehook):
+    """Tells of an error in a thread.
+
+    After a failed save, Orbax closes its event loop, and the threads of TensorStore that were at
+    work say so. The failure itself is raised.
+    """
+    if str(unraisable.exc_value) != "Event loop is closed":
+        before(unraisable)
+
+
+sys.unraisablehook = _tell
 
 
 class Checkpoints:

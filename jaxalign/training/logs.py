@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -9,6 +10,10 @@ from tqdm import tqdm
 from jaxalign.folders import readable_errors, whole
 from jaxalign.history import FILE, parsed
 from jaxalign.records import json_text
+
+
+OPENED = "move it away, or name another --workdir"  # remedies
+WRITTEN = "make room; --resume goes on from the last checkpoint"
 
 
 class Log:
@@ -25,14 +30,13 @@ class Log:
         self.file = self.board = None
         if quiet:
             return
-        path = workdir / FILE
-        remedy = "move it away, or name another --workdir"
-        with readable_errors(path, remedy):
-            _drop_after(path, first)
-            self.file = path.open("a", buffering=1, encoding="utf-8")
-        with readable_errors(board := workdir / "tensorboard", remedy):
-            self.board = _writer(board, first)
-        if self.board is None:
+        self.path = workdir / FILE
+        with readable_errors(self.path, OPENED):
+            _drop_after(self.path, first)
+            self.file = self.path.open("a", buffering=1, encoding="utf-8")
+        try:
+            self.board = _Board(workdir / "tensorboard", first)
+        except ImportError:
             self.say("tensorboardX is not installed: nothing is written for TensorBoard")
 
     def step(self):
@@ -54,20 +58,22 @@ class Log:
             return
         line = {"step": step, "phase": phase} | numbers
         line |= {"images_per_second": round(self.rate(), 2), "time": round(time.time(), 2)}
-        self.file.write(json_text(line) + "\n")
+        with readable_errors(self.path, WRITTEN):
+            self.file.write(json_text(line) + "\n")
         if self.board is not None:
             for name, value in numbers.items():
-                self.board.add_scalar(name, value, step)
+                self.board.add(step, "scalar", name, value)
+            self.board.flush()
 
     def picture(self, step: int, name: str, picture: np.ndarray):
         """Writes an RGB picture (H, W, 3) to TensorBoard alone."""
         if self.board is not None:
-            self.board.add_image(name, picture, step, dataformats="HWC")
+            self.board.add(step, "image", name, picture, dataformats="HWC")
 
     def text(self, step: int, name: str, text: str):
         """Writes lines to TensorBoard alone, shown as they are."""
         if self.board is not None:
-            self.board.add_text(name, f"```\n{text}\n```", step)
+            self.board.add(step, "text", name, f"```\n{text}\n```")
 
     def restart_clock(self):
         """Leaves validation and saving out of the images per second."""
@@ -79,17 +85,49 @@ class Log:
 
     def close(self):
         self.bar.close()
-        for file in filter(None, (self.file, self.board)):
-            file.close()
+        if self.file is not None:
+            with readable_errors(self.path, WRITTEN):
+                self.file.close()
+        if self.board is not None:
+            self.board.close()
 
 
-def _writer(folder, first):
-    """The writer for TensorBoard, None where the library is not installed."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=first)
+class _Board:
+    """The events of TensorBoard, written at once.
+
+    tensorboardX's own SummaryWriter writes in a thread, where nobody hears of a full disk.
+    Errors: ImportError where the library is not installed; InputError where the folder cannot be
+    written.
+    """
+
+    def __init__(self, folder, first):
+        from tensorboardX import summary
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto import event_pb2
+
+        proto: Any = event_pb2  # whose classes are made as it is imported
+        self.folder, self.summary, self.event = folder, summary, proto.Event
+        with readable_errors(folder, OPENED):
+            folder.mkdir(parents=True, exist_ok=True)
+            self.events = EventsWriter(str(folder / "events"))
+            # from here on, later steps of an earlier file do not count
+            began = proto.SessionLog(status=proto.SessionLog.START)
+            self.events.write_event(self.event(step=first, file_version="brain.Event:2"))
+            self.events.write_event(self.event(step=first, session_log=began))
+
+    def add(self, step, kind, *arguments, **settings):
+        """Writes what tensorboardX.summary's function of that name makes."""
+        made = getattr(self.summary, kind)(*arguments, **settings)
+        with readable_errors(self.folder, WRITTEN):
+            self.events.write_event(self.event(wall_time=time.time(), step=step, summary=made))
+
+    def flush(self):
+        with readable_errors(self.folder, WRITTEN):
+            self.events.flush()
+
+    def close(self):
+        with readable_errors(self.folder, WRITTEN):
+            self.events.close()
 
 
 def _drop_after(path, step):

@@ -502,17 +502,18 @@ class TestCommand:
 
     @pytest.mark.parametrize("number", [0, signal.SIGTERM, signal.SIGHUP])
     def test_broken_off_work_leaves_whole_json(self, checkpoint, tmp_path, monkeypatch, number):
-        """Broken off, by Ctrl-C or another signal, while the last of three photos is looked at."""
-        paths, looked = [tmp_path / f"{name}.png" for name in "aäc"], []
+        """By Ctrl-C or another signal, while the third of four photos is looked at.
+
+        Ctrl-C breaks it off at once; after another signal that photo is the last.
+        """
+        paths, looked = [tmp_path / f"{name}.png" for name in "aäcd"], []
         for path in paths:
             Image.fromarray(photo((60, 60))).save(path)
 
         def find(self, image):
             looked.append(image)
-            if len(looked) == len(paths):
-                if number:
-                    signal.raise_signal(number)
-                raise KeyboardInterrupt
+            if len(looked) == 3:
+                signal.raise_signal(number or signal.SIGINT)
             return []
 
         monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", find)
@@ -526,7 +527,7 @@ class TestCommand:
         else:
             assert call(*command) == 130
         assert [entry["photo"] for entry in written(tmp_path / "o")["photos"]] == [
-            str(path) for path in paths[:2]
+            str(path) for path in paths[: 3 if number else 2]
         ]
 
     def test_whose_confidence_is_low_is_said(self, checkpoint, album, tmp_path, capsys):

@@ -1,9 +1,11 @@
 """metrics.jsonl: what is kept of it, and what is read of it."""
 
+import errno
 import io
 import json
 import struct
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from jaxalign.errors import InputError
-from jaxalign.history import rows
+from jaxalign.history import FILE, rows
 from jaxalign.training.logs import Log
 
 
@@ -91,3 +93,21 @@ def test_other_hosts_write_nothing(tmp_path):
     log.write(1, "one", {"loss": 1.0})
     log.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", [FILE, "tensorboard"])
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch, file):
+    log = Log(tmp_path, 0, 4, 2, False)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if file == FILE:
+        log.file.close()
+        monkeypatch.setattr(log, "file", SimpleNamespace(write=full, close=full))
+    else:
+        monkeypatch.setattr(log.board.events, "write_event", full)
+    with pytest.raises(InputError) as error:
+        log.write(1, "train", {"loss": 1.0})
+    reason = "cannot be written (No space left on device); make room; --resume goes on"
+    assert str(error.value).startswith(f"{tmp_path / file}: {reason}")
