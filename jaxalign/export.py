@@ -1,12 +1,14 @@
-"""A checkpoint as one file: a function that runs without jaxalign and Flax, in jax.export's format,
-or the weights for jaxalign, by checkpoints.write.
+"""A checkpoint as one file: a function that runs without jaxalign and Flax, in jax.export's format
+or as an ONNX model, or the weights for jaxalign, by checkpoints.write.
 
 The function `MODEL` holds the network with its weights, for any number of faces; beside it
 `MODEL.json`, the header, says in words and numbers how a face is cropped for it and what comes out.
+An ONNX model has the header in its metadata.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +19,7 @@ import numpy as np
 from jax import export as jax_export
 
 import jaxalign
-from jaxalign import checkpoints, geometry, parallel, tensors, weights
+from jaxalign import checkpoints, geometry, parallel, tensors, to_onnx, weights
 from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
@@ -25,6 +27,7 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.folders import readable_errors, whole
 from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.prediction import onnx_model
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
 from jaxalign.records import json_text
@@ -34,6 +37,7 @@ from jaxalign.systems.interface import System
 
 PLATFORMS = ("cpu", "cuda")
 BATCH = 4  # faces at a time while comparing
+TIMED = 1, 8  # faces at a time while timing
 
 
 def export_checkpoint(
@@ -54,13 +58,16 @@ def export_checkpoint(
 
     A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
     the notes of a file that is written anew. `settings`, "key=value" each, replace fields of its
-    recipe that leave the network as it is, such as the crop's margin. Any other file holds the
-    function for crops of `size` pixels (by default system.size). They are compared on the first
-    `faces` of `data` (NAME/SPLIT), by default of the recipe's test data, or drawn faces where that
-    is not prepared. Errors: InputError for what the user can mend.
+    recipe that leave the network as it is, such as the crop's margin. One named .onnx holds an ONNX
+    model, any other file the function in jax.export's format, for crops of `size` pixels (by default
+    system.size). They are compared on the first `faces` of `data` (NAME/SPLIT), by default of the
+    recipe's test data, or drawn faces where that is not prepared; an ONNX model is timed too.
+    Errors: InputError for what the user can mend.
     """
     out = Path(out)
-    plain = out.suffix == tensors.SUFFIX
+    plain, onnx = out.suffix == tensors.SUFFIX, out.suffix == onnx_model.SUFFIX
+    if onnx:
+        to_onnx.require(out)
     if size is not None and plain:
         raise InputError(f"--size {size}: a {tensors.SUFFIX} file takes all sizes; drop it")
     if (half or notes) and not plain:
@@ -77,10 +84,14 @@ def export_checkpoint(
     recipe = checkpoints.overridden(recipe, settings, variables)
     system = recipe.system
     size = system.size if size is None else size
-    exported = None if plain else lowered(system, variables, size)
+    check_size(system, size)
     source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
-    if exported:
-        write(out, exported, header(recipe, step, size))
+    about = header(recipe, step, size)
+    if onnx:
+        to_onnx.write(out, to_onnx.converted(system, variables, size), about | ONNX)
+        more = f"metadata {onnx_model.KEY!r}"
+    elif not plain:
+        write(out, lowered(system, variables, size), about | STABLEHLO)
         more = str(header_of(out))
     else:
         checkpoints.write(
@@ -98,6 +109,35 @@ def export_checkpoint(
         f"  NME ({protocol.normaliser})   checkpoint {nme[0]:.4f} %, exported {nme[1]:.4f} %, "
         f"difference {abs(nme[1] - nme[0]):.6f} %"
     )
+    if onnx:
+        calls = {
+            "XLA": partial(jax.jit(system.predict), jax.device_put(variables)),
+            "ONNX Runtime": reader(out, system),
+        }
+        print("milliseconds a batch, medians:")
+        for faces, times in timed(calls, size).items():
+            line = ", ".join(f"{name} {ms:.1f}" for name, ms in times.items())
+            print(f"  {faces} face{'s' if faces > 1 else ''}: {line}")
+    return found
+
+
+def timed(
+    calls: Mapping[str, Callable], size: int, batches: Sequence[int] = TIMED, repeats: int = 15
+) -> dict[int, dict[str, float]]:
+    """Faces a batch -> name of a call -> its milliseconds on so many crops, from NumPy to NumPy:
+    the median of `repeats`, after one that compiles and warms. The calls take turns."""
+    found = {}
+    for faces in batches:
+        images = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), np.uint8)
+        times = {name: [] for name in calls}
+        for turn in range(-1, repeats):
+            for name, call in calls.items():
+                started = time.perf_counter()
+                for output in call(images):
+                    np.asarray(output)
+                if turn >= 0:
+                    times[name].append(1000 * (time.perf_counter() - started))
+        found[faces] = {name: float(np.median(ms)) for name, ms in times.items()}
     return found
 
 
@@ -116,14 +156,15 @@ def _compared_on(recipe, data, data_dir, faces):
     return source, crop, protocol_for(benchmark_of(spec), scheme)
 
 
-def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
-    """`system.predict` for any number of uint8 crops (B, size, size, 3), the weights as constants.
-
-    Errors: InputError for a size that the system does not take.
-    """
+def check_size(system: System, size: int):
+    """InputError for a size that the system does not take."""
     if size not in system.sizes:
         sizes = ", ".join(map(str, system.sizes))
         raise InputError(f"--size {size}: this checkpoint takes crops of {sizes} pixels")
+
+
+def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
+    """`system.predict` for any number of uint8 crops (B, size, size, 3), the weights as constants."""
 
     def predict(images):
         return system.predict(variables, images)
@@ -131,6 +172,16 @@ def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
     crops = jax.ShapeDtypeStruct(shape, np.uint8)
     return jax_export.export(jax.jit(predict), platforms=PLATFORMS)(crops)
+
+
+STABLEHLO = {
+    "format": "jax.export: jax.export.deserialize(bytearray(the file's bytes)).call(images)",
+    "platforms": PLATFORMS,
+}
+ONNX = {
+    "format": "ONNX: onnxruntime.InferenceSession(the file's path).run(['points', 'scores'], "
+    "{'images': images})",
+}
 
 
 def header(recipe: Recipe, step: Path, size: int) -> dict:
@@ -141,12 +192,13 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
     scheme, rule = recipe.system.points, recipe.data.crop.landmarks
     packages = "jax", "jaxlib", "flax", "numpy"
     return {
-        "format": "jax.export: jax.export.deserialize(bytearray(the file's bytes)).call(images)",
-        "platforms": PLATFORMS,
         "versions": {"jaxalign": jaxalign.__version__} | {name: version(name) for name in packages},
         "size": size,
         "enlarge": rule.enlarge,
         "down": rule.down,
+        "centroid": recipe.data.crop.centroid,
+        "low_score": checkpoints.low_score(step),
+        "note": recipe.system.note,
         "scheme": scheme.name,
         "points": scheme.num_points,
         "names": scheme.names,
@@ -214,12 +266,10 @@ def compare(
 ) -> Parity:
     """The function or the weights in the file `path` against the checkpoint they came from, on all
     of `source`."""
-    predict = jax.jit(system.predict)
-    if path.suffix == tensors.SUFFIX:
-        read_back = partial(predict, jax.device_put(checkpoints.load(path)[1]))
-    else:
-        read_back = jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)
-    calls = (partial(predict, jax.device_put(variables)), read_back)
+    calls = (
+        partial(jax.jit(system.predict), jax.device_put(variables)),
+        reader(path, system),
+    )
     found, matrices = ([], []), []
     for rows in evaluation_batches(source, system.points, crop, size, batch=BATCH):
         real = rows["weight"] > 0
@@ -233,3 +283,12 @@ def compare(
     back = geometry.invert(np.concatenate(matrices))
     results = [truth.with_predictions(geometry.transform(back, p), s) for p, s in both]
     return Parity(float(pixels), float(abs(scores - other_scores).max()), *results)
+
+
+def reader(path: Path, system: System) -> Callable:
+    """The function or the weights in the file `path` -> call(images) -> points, scores."""
+    if path.suffix == onnx_model.SUFFIX:
+        return onnx_model.OnnxModel(path).predict
+    if path.suffix == tensors.SUFFIX:
+        return partial(jax.jit(system.predict), jax.device_put(checkpoints.load(path)[1]))
+    return jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)

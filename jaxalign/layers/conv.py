@@ -37,6 +37,15 @@ class Pointwise(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
+def zeros_around(x, reach: int, axes: tuple[int, ...]):
+    """x between `reach` zeros on either side, along each of the axes. (jnp.pad of a batch of any
+    size has no way to ONNX.)"""
+    for axis in axes:
+        zeros = jnp.zeros([reach if i == axis else n for i, n in enumerate(x.shape)], x.dtype)
+        x = jnp.concatenate([zeros, x, zeros], axis)
+    return x
+
+
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
     """nn.Conv with its settings, or Pointwise where the kernel is a single pixel. Strides are whole
     numbers, the same for both axes."""

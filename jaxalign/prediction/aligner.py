@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
-from jaxalign import checkpoints, geometry, parallel, photos
+from jaxalign import geometry, photos
 from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
-from jaxalign.prediction.predictor import Predictor, by_size, fitting_batch, next_squares
+from jaxalign.prediction.looks import Network, by_size, fitting_batch, next_squares
+from jaxalign.prediction.onnx_model import SUFFIX, OnnxModel
 from jaxalign.prediction.search import SHARE, Auto, Search, named, search
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
-from jaxalign.systems.interface import System
+
+
+if TYPE_CHECKING:  # a model in a file does without JAX
+    from jaxalign.systems.interface import System
 
 
 REFINE = 1  # how often an Aligner looks again, unless told
@@ -46,6 +50,8 @@ def status_of(faces: Sequence[Face]) -> str:
 class Aligner:
     """Finds the points of faces: `aligner(image)`, or `aligner(images)` for several photos.
 
+    `system`: a trained one with its `variables`, or an OnnxModel and None.
+
     The network always takes `batch` faces at a time (rounded up to the devices; fewer of a crop
     size above system.size), padded where there are fewer: it is compiled once for each crop size,
     and a face's points do not depend on what else is in the call. Of a `batch` above 32 no more are
@@ -73,8 +79,8 @@ class Aligner:
 
     def __init__(
         self,
-        system: System,
-        variables: dict,
+        system: "System | OnnxModel",
+        variables: dict | None,
         crop: Crop,
         *,
         detector: Detector | str | None = None,
@@ -92,16 +98,20 @@ class Aligner:
             detector = Auto() if least_score else Cascade()
         self.detector = named(detector) if isinstance(detector, str) else detector
         self.least_score = least_score
-        self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
+        self._network = _network(system, variables)
+        self.batch = batch or self._network.together
         self.min_score = min_score
         own = system.points
         self.scheme = IBUG68 if own == UNION else own
         if scheme:
             self.scheme = SCHEMES[checked_target(own.name, scheme)]
         self._converter = None if self.scheme == own else CONVERTERS[own.name, self.scheme.name]
-        self._predictor = Predictor(system)
-        self.variables = parallel.replicate(variables, local=True)
         self._shapes = set()
+
+    @property
+    def variables(self) -> dict:
+        """Those of a trained system, as they lie on its devices."""
+        return self._network.variables  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def compilations(self) -> int:
@@ -177,7 +187,9 @@ class Aligner:
             if look:
                 squares = next_squares(points, first, self.crop, self.system.points)
             for size, those in by_size(self.system.sizes, squares).items():
-                most = fitting_batch(self.system, size, self.batch, len(those))
+                most = fitting_batch(
+                    self.system.size, size, self.batch, len(those), self._network.devices
+                )
                 for start in range(0, len(those), most):
                     part = list(those)[start : start + most]
                     matrices = [_matrix(those[place], size) for place in part]
@@ -185,11 +197,18 @@ class Aligner:
                     for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
                         crops[row] = warp(faces[place][0], matrix, size)
                     self._shapes.add(crops.shape)
-                    found, score = self._predictor(self.variables, crops, slice(len(part)))
-                    inverse, found = geometry.invert(np.stack(matrices)), found[: len(part)]
+                    found, scores[part] = self._network(crops, len(part))
+                    inverse = geometry.invert(np.stack(matrices))
                     points[part] = geometry.transform(inverse, found.astype(np.float64))
-                    scores[part] = score[: len(part)]
         return points, scores
+
+
+def _network(system, variables) -> Network:
+    if isinstance(system, OnnxModel):
+        return system
+    from jaxalign.prediction.predictor import Trained
+
+    return Trained(system, variables)
 
 
 def _matrix(square, size):
@@ -226,22 +245,30 @@ def load(
     scheme: str = "",
     refine: int = REFINE,
 ) -> Aligner:
-    """Checkpoint -> Aligner; without a path, that of the weights that come with jaxalign.
+    """Checkpoint or ONNX model -> Aligner; without a path, that of the weights that come with
+    jaxalign.
 
     `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
-    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
+    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights). One
+    named .onnx is run by ONNX Runtime, and JAX is not imported.
     `detector` finds faces: any object with a Detector's call, or a name of search.DETECTORS.
     Default: "auto" where the checkpoint notes the score that 99 % of the faces reached on which the
     run validated, else "cascade". `batch`, `min_score`, `scheme` and `refine` are the Aligner's;
     `min_score` is by default that score. Errors: InputError where there is no checkpoint, or it is
     damaged or of another program, or does not give that scheme, and where a detector cannot be had.
     """
-    recipe, variables, step = checkpoints.load(path, which)
-    low_score = checkpoints.low_score(step)
+    if path is not None and Path(path).suffix == SUFFIX:
+        system = OnnxModel(path)
+        variables, crop, low_score = None, system.crop, system.low_score
+    else:
+        from jaxalign import checkpoints
+
+        recipe, variables, step = checkpoints.load(path, which)
+        system, crop, low_score = recipe.system, recipe.data.crop, checkpoints.low_score(step)
     if min_score is None:
         min_score = low_score
     return Aligner(
-        recipe.system, variables, recipe.data.crop,
+        system, variables, crop,
         detector=detector, batch=batch, min_score=min_score, least_score=SHARE * low_score,
         scheme=scheme, refine=refine,
     )  # fmt: skip

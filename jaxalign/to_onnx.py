@@ -1,0 +1,55 @@
+"""A system as an ONNX model, by the converter jax2onnx: crops in, points and scores out."""
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+from jax import export as jax_export
+
+from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
+from jaxalign.prediction.onnx_model import KEY
+from jaxalign.records import json_text
+from jaxalign.systems.interface import System
+
+
+def require(path: Path):
+    """InputError where the converter or ONNX Runtime is not installed."""
+    for name in ("jax2onnx", "onnxruntime"):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise InputError(
+                f"--out {path}: needs jax2onnx and onnxruntime; pip install 'jaxalign[onnx]'"
+            ) from None
+
+
+def converted(system: System, variables: dict, size: int) -> Any:
+    """`system.predict` for any number of uint8 crops (B, size, size, 3) -> onnx.ModelProto, the
+    weights as constants; input `images`, outputs `points`, `scores`.
+
+    JAX traces the system first: the converter then sees JAX's primitives alone, and none of the
+    functions that it would put in place of Flax's and jax.numpy's.
+    """
+    jax2onnx = importlib.import_module("jax2onnx")
+    shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
+    crops = jax.ShapeDtypeStruct(shape, np.uint8)
+    traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's, of its own calls
+        return jax2onnx.to_onnx(
+            jax.extend.core.jaxpr_as_fun(traced), [crops], model_name=type(system).__name__,
+            input_names=["images"], output_names=["points", "scores"],
+        )  # fmt: skip
+
+
+def write(path: Path, model: Any, about: dict):
+    """Writes the model, with `about` in its metadata. Errors: InputError."""
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, json_text(about, ensure_ascii=True)
+    with readable_errors(path, ""), whole(path) as file:
+        file.write(model.SerializeToString(deterministic=True))
