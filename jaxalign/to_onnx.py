@@ -1,6 +1,7 @@
 """A system as an ONNX model, by the converter jax2onnx: crops in, points and scores out."""
 
 import importlib
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def converted(system: System, variables: dict, size: int) -> Any:
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
     crops = jax.ShapeDtypeStruct(shape, np.uint8)
     traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's, of its own calls
         return jax2onnx.to_onnx(
