@@ -85,6 +85,8 @@ def export_checkpoint(
     system = recipe.system
     size = system.size if size is None else size
     check_size(system, size)
+    if onnx:
+        to_onnx.check(system)
     source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
     about = header(recipe, step, size)
     if onnx:

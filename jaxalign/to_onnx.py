@@ -1,6 +1,7 @@
 """A system as an ONNX model, by the converter jax2onnx: crops in, points and scores out."""
 
 import importlib
+import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -18,15 +19,32 @@ from jaxalign.records import json_text
 from jaxalign.systems.interface import System
 
 
+NEEDED = "jax2onnx", "onnxruntime"
+
+
+def has(name: str) -> bool:
+    """Whether a package is installed; it is not imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # named in sys.modules, as None
+        return False
+
+
 def require(path: Path):
     """InputError where the converter or ONNX Runtime is not installed."""
-    for name in ("jax2onnx", "onnxruntime"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            raise InputError(
-                f"--out {path}: needs jax2onnx and onnxruntime; pip install 'jaxalign[onnx]'"
-            ) from None
+    if not all(map(has, NEEDED)):
+        raise InputError(
+            f"--out {path}: needs {' and '.join(NEEDED)}; pip install 'jaxalign[onnx]'"
+        )
+
+
+def check(system: System):
+    """InputError where the system computes in what ONNX Runtime does not, on CPUs."""
+    if system.dtype != "float32":
+        raise InputError(
+            f"system.dtype={system.dtype}: ONNX models compute in float32; export it with --set "
+            "system.dtype=float32"
+        )
 
 
 def converted(system: System, variables: dict, size: int) -> Any:
