@@ -5,7 +5,7 @@ examples:
   python -m benchmarks.onnx_models --only fan tab --repeats 50
   python -m benchmarks.onnx_models --ckpt runs/300w runs/tab
 
-needs: pip install 'jaxalign[onnx]'. Leaves a printed Markdown table, a row as soon as it is measured.
+needs: pip install 'jaxalign[onnx]'. Leaves a printed Markdown table, each row once it is measured.
 
 Each model is converted, written and read back. `apart`: the largest difference of a point from the
 system's own, in pixels of the crop, on four drawn faces. Times are milliseconds a batch of so many
@@ -101,14 +101,8 @@ def measure(name: str, recipe: Recipe, variables: dict, repeats: int) -> str:
         times = export.timed(calls, size, repeats=repeats)
         megabytes = path.stat().st_size / 1e6
     told = [f"{ms:.1f}" for row in times.values() for ms in row.values()]
-    numbers = (
-        size,
-        f"{count / 1e6:.2f}",
-        f"{megabytes:.1f}",
-        f"{seconds:.0f}",
-        f"{found.pixels:.6f}",
-    )
-    return f"| {' | '.join([name, *map(str, numbers), *told])} |"
+    numbers = f"{count / 1e6:.2f}", f"{megabytes:.1f}", f"{seconds:.0f}", f"{found.pixels:.6f}"
+    return f"| {' | '.join([name, str(size), *numbers, *told])} |"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,9 +9,9 @@ examples:
 needs: a checkpoint of jaxalign train; data made by jaxalign prepare to try the file on (else faces
 are drawn).
 leaves: OUT. Named .safetensors, it holds the weights of the networks that predict and the recipe,
-and every --ckpt takes it. Named .onnx, it is an ONNX model, which jaxalign.load and jaxalign predict
-take too. Otherwise it holds the network with its weights (about their size), for
-any number of faces on CPUs and CUDA devices, and OUT.json beside it tells crop size, box rule,
+and every --ckpt takes it. Named .onnx, it is an ONNX model, which jaxalign.load and jaxalign
+predict take too. Otherwise it holds the network with its weights (about their size), for any number
+of faces on CPUs and CUDA devices, and OUT.json beside it tells crop size, box rule,
 points, frames, versions; examples/run_exported.py shows how to use the two.
 """
 
