@@ -1,7 +1,9 @@
 """Steps of a work directory: damage is seen, said and passed by; what is no step is ignored."""
 
+import gc
 import json
 import random
+import resource
 import shutil
 from functools import partial
 from pathlib import Path
@@ -273,6 +275,22 @@ def test_a_save_that_fails_leaves_those_before_it(run, monkeypatch):
     assert "a step could not be saved (" in refusal(manager.close)
     monkeypatch.undo()
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "4"]
+    assert_is(resumed(run)[0], LATEST)
+
+
+def test_what_does_not_fit_on_the_disk_is_told_once(run, caplog):
+    """Orbax logs the tracebacks of its threads, and asyncio those of its tasks."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        manager = Checkpoints(run)
+        manager.save(parallel.replicate(state(6)), RECIPE, 0.01)
+        line = refusal(manager.close)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert "a step could not be saved (" in line and "ile too large" in line
+    gc.collect()
+    assert [record for record in caplog.records if record.exc_info] == []
     assert_is(resumed(run)[0], LATEST)
 
 
