@@ -29,7 +29,7 @@ import numpy as np
 
 import jaxalign
 from jaxalign import recipe as recipes
-from jaxalign import tensors, weights
+from jaxalign import tensors, texts, weights
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
@@ -201,6 +201,9 @@ def check_files(step: Path, kinds: Sequence[str] = ARRAYS):
     sums = _json(step, SUMS) if (step / SUMS).exists() else {}
     if not isinstance(sums, dict):
         raise damaged(step, f"its {SUMS} is no table")
+    for path in step.rglob("*"):  # Orbax would wait for a pipe's writer
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise damaged(step, f"{path.relative_to(step)} is a pipe or a device, not a file")
     for name, one in sums.items():
         if name.split("/")[0] in kinds and _file_sum(step / name) != one:
             raise damaged(step, f"its {name} is not the one that was saved")
@@ -208,6 +211,8 @@ def check_files(step: Path, kinds: Sequence[str] = ARRAYS):
 
 def _file_sum(path):
     """A checksum of a file, "" where it cannot be read."""
+    if not path.is_file():
+        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -516,14 +521,14 @@ def _is_number(value):
 
 def _json(step, name):
     """The JSON values of a file of a step. Errors: InputError."""
-    try:
-        return from_json((step / name).read_bytes())
-    except FileNotFoundError:
+    if not (step / name).exists():
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({name} is missing); give "
             "another"
-        ) from None
-    except (OSError, ValueError) as error:
+        )
+    try:
+        return from_json(texts.stored(step / name))
+    except (InputError, ValueError) as error:
         raise damaged(step, f"its {name}: {error}".splitlines()[0][:200]) from None
 
 

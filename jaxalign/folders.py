@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from jaxalign.errors import InputError
 from jaxalign.records import json_text
-from jaxalign.texts import from_json
+from jaxalign.texts import from_json, stored
 
 
 PARTIAL = ".jaxalign-partial"
@@ -62,8 +62,8 @@ def mark(kind: str) -> str:
 def made(folder: Path, kind: str) -> set[str]:
     """The names of the files in a folder that this kind of work made there."""
     try:
-        names = from_json((folder / mark(kind)).read_bytes())
-    except (OSError, ValueError):
+        names = from_json(stored(folder / mark(kind)))
+    except (InputError, ValueError):
         return set()
     names = names if isinstance(names, list) else []
     # A path that leads out of the folder is no name in it.

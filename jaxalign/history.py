@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
-from jaxalign.texts import from_json
+from jaxalign.texts import from_json, stored
 
 
 FILE = "metrics.jsonl"
@@ -25,9 +25,9 @@ def rows(workdir: Path) -> list[dict]:
     """
     path = workdir / FILE
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        lines = stored(path).split(b"\n")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return [row for row in map(parsed, lines) if row]
 
 

@@ -122,8 +122,8 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
         raise _unknown(other[0], document(other[0]))
     endings = _endings()
     raise InputError(
-        f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files; name the layout: "
-        f"{choice}"
+        f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files with annotations; put "
+        "them beside the photos, or name their file or folder with --labels"
     )
 
 

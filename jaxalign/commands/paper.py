@@ -1,6 +1,7 @@
 """Make a table or a figure of a paper: its numbers beside ours.
 
 examples:
+  jaxalign paper tab
   jaxalign paper tab --table 1
   jaxalign paper gaussian_vector --table 1 --ckpt runs/300w
   jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
@@ -31,8 +32,9 @@ from jaxalign.papers import PAPERS
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("paper", __doc__)
     add = parser.add_argument
-    add("paper", choices=PAPERS, nargs="?", help="the paper")
-    what = parser.add_mutually_exclusive_group(required=True)
+    add("paper", choices=PAPERS, nargs="?",
+        help="the paper; alone, its tables and figures are listed")  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--table", type=int, metavar="N",
         help="a table's number in the paper; 0: numbers of its text, if any")  # fmt: skip
     what.add_argument("--figure", type=int, metavar="N", help="a figure's number in the paper")
@@ -87,10 +89,14 @@ def _paper(arguments):
 
         print(text([arguments.paper] if arguments.paper else ()))
         return
-    if not arguments.paper:
+    asked = arguments.table is not None or arguments.figure is not None
+    if not arguments.paper and asked:
         raise InputError(f"whose table or figure? Name one of: {', '.join(PAPERS)}")
 
-    from jaxalign.papers.tables import make
+    from jaxalign.papers.tables import contents, make
 
+    if not asked:
+        print("\n\n".join(map(contents, [arguments.paper] if arguments.paper else PAPERS)))
+        return
     options = vars(arguments)
     make(**{name: value for name, value in options.items() if name not in ("imports", "recipes")})

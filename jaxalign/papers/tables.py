@@ -23,6 +23,17 @@ from jaxalign.protocols import protocol_for
 from jaxalign.sources import benchmark_of
 
 
+def contents(paper: str) -> str:
+    """The tables and figures of a paper, one of PAPERS: a line each, with its title."""
+    module = importlib.import_module(f"jaxalign.papers.{paper}")
+    lines = [f"{module.NAME}: jaxalign paper {paper} --table N, or --figure N"]
+    for number, blocks in sorted(module.TABLES.items()):
+        lines.append(f"  --table {number:<3} {'; '.join(block.title for block in blocks)}")
+    for number, figure in sorted(module.FIGURES.items()):
+        lines.append(f"  --figure {number:<2} {figure.title}")
+    return "\n".join(lines)
+
+
 def make(
     paper: str,
     *,
