@@ -116,16 +116,20 @@ def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool, b
     return block(width, name="stem_block3")(x, train)
 
 
-def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=average_pool):
+def one_stack(
+    i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=average_pool, remat=False
+):
     """The i-th hourglass of a stack on x (B, h, w, C).
 
     Gives its levels, the features (B, h, w, C) that its maps are read off, and the maps (B, h, w,
-    maps). Called inside a compact module.
+    maps). With `remat`, the gradients compute the hourglass once more instead of keeping what is
+    inside it. Called inside a compact module.
     """
     width = x.shape[-1]
     conv = partial(convolution, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
     settings = width, dtype, kernel_init, True, block, pool
-    levels = Hourglass(4, *settings, name=f"hourglass{i}")(x, train)
+    hourglass = nn.remat(Hourglass, static_argnums=(2,)) if remat else Hourglass
+    levels = hourglass(4, *settings, name=f"hourglass{i}")(x, train)
     y = block(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
     y = conv(width, name=f"merge{i}")(y)
     y = nn.relu(batch_norm(train, f"merge{i}_bn", dtype=dtype)(y))
@@ -142,7 +146,9 @@ def fed_back(i, x, features, maps, dtype, kernel_init=LECUN, reuse=True):
     return (x + given if reuse else given) + conv(name=f"maps_back{i}")(maps)
 
 
-def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True):
+def stacked(
+    x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True, remat=False
+):
     """Stacked hourglasses: maps are read off each one's features, and both are added back (FAN).
 
     They are added to its own input or, without `reuse`, replace it. (B, h, w, C) -> the maps of
@@ -151,7 +157,7 @@ def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, re
     """
     found = []
     for i in range(1, stacks + 1):
-        levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init)
+        levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init, remat=remat)
         found.append(last)
         if i < stacks:
             x = fed_back(i, x, y, last, dtype, kernel_init, reuse)

@@ -25,18 +25,20 @@ class HourglassNetwork(nn.Module):
         points: K.
         stacks: Number of hourglasses.
         channels: Channels of the features.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
         dtype: Type of the computations.
     """
 
     points: int
     stacks: int
     channels: int = 256
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images, train: bool):
         x = stem(images, train, self.channels, self.dtype)
-        return stacked(x, train, self.stacks, self.points, self.dtype)[0]
+        return stacked(x, train, self.stacks, self.points, self.dtype, remat=self.remat)[0]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class StackedHourglass(SingleNetwork):
         sigma: Width of the target Gaussian, map pixels.
         decoder: "quarter" (argmax with the quarter shift), "argmax", or "soft" (centre of mass
             around the argmax).
+        remat: Train with less memory, in more time: the gradients compute each hourglass again.
     """
 
     stacks: int = 4
@@ -59,6 +62,7 @@ class StackedHourglass(SingleNetwork):
     criterion: str = "mse"
     sigma: float = 1.5
     decoder: str = "quarter"
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -78,6 +82,7 @@ class StackedHourglass(SingleNetwork):
             points=self.points.num_points,
             stacks=self.stacks,
             channels=self.channels,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 

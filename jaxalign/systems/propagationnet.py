@@ -91,6 +91,7 @@ class PropagationNetwork(nn.Module):
         attends: The attention multiplies the features that it was made of ("features"), or their
             sum with the landmark maps' and the hourglass's own input ("sum").
         boundary_channel: AWing's network: the union of the boundaries as one more map.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
         dtype: Type of the computations.
     """
 
@@ -105,6 +106,7 @@ class PropagationNetwork(nn.Module):
     convolutions: int = 2
     attends: str = "features"
     boundary_channel: bool = False
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -119,7 +121,8 @@ class PropagationNetwork(nn.Module):
             if self.coordconv:
                 conv = convolution(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
                 y = conv(with_coordinates(x, union))
-            _, y, maps = one_stack(i, y, train, self.points + self.boundary_channel, **build)
+            count = self.points + self.boundary_channel
+            _, y, maps = one_stack(i, y, train, count, **build, remat=self.remat)
             landmarks.append(maps[..., : self.points])
             if self.propagation:
                 module = Propagation(self.convolutions, **build, name=f"propagation{i}")
@@ -181,6 +184,7 @@ class PropagationNet(SingleNetwork):
             (targets.boundary_maps).
         mask_duplicates: Leave out curves that repeat another.
         decoder: One of decoding.DECODERS.
+        remat: Train with less memory, in more time: the gradients compute each hourglass again.
         epochs: Length of the training.
         optimizer: The optimiser.
     """
@@ -211,6 +215,7 @@ class PropagationNet(SingleNetwork):
     boundary_labels: str = "blurred"
     mask_duplicates: bool = False
     decoder: str = "quarter"
+    remat: bool = False
     epochs: float = 240
     optimizer: Optimizer = field(
         default_factory=lambda: Optimizer(schedule="step", boundaries=(160, 210))
@@ -288,6 +293,7 @@ class PropagationNet(SingleNetwork):
             convolutions=self.convolutions,
             attends=self.attends,
             boundary_channel=self.boundary_channel,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 

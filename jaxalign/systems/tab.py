@@ -82,6 +82,7 @@ class SCBE(nn.Module):
         reuse: Add the stem's features to the second hourglass's input (the upper purple line of
             Fig. 4).
         kernel_init: Start of the convolutions after the stem.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
         dtype: Type of the computations.
     """
 
@@ -91,6 +92,7 @@ class SCBE(nn.Module):
     multi_scale: bool = True
     reuse: bool = True
     kernel_init: Callable = LECUN
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -103,7 +105,7 @@ class SCBE(nn.Module):
         }[self.stem]
         (x,) = stem(dtype=self.dtype, name="stem")(images, train)
         maps, levels, last = stacked(
-            x, train, self.stacks, MAPS, self.dtype, self.kernel_init, self.reuse
+            x, train, self.stacks, MAPS, self.dtype, self.kernel_init, self.reuse, self.remat
         )
         return maps, levels if self.multi_scale else [last]
 
@@ -202,6 +204,7 @@ class TAB(System):
         sigma: Width of the landmarks' Gaussians, map pixels.
         integer_labels: Labels on whole map pixels, as released.
         decoder: One of decoding.DECODERS.
+        remat: Train SCBE with less memory, in more time: gradients compute each hourglass again.
         scbe_from: A checkpoint of this system to take SCBE from, which then is not trained.
         scbe_statistics: Of SCBE's batch norm while BALT is trained: "moving" (as released) or
             "frozen".
@@ -230,6 +233,7 @@ class TAB(System):
     sigma: float = 1.5
     integer_labels: bool = False
     decoder: str = "quarter"
+    remat: bool = False
     scbe_from: str = ""
     scbe_statistics: str = "moving"
     scbe_epochs: float = 140
@@ -313,6 +317,7 @@ class TAB(System):
             multi_scale=self.features == "ms",
             reuse=self.feature_reuse,
             kernel_init=self.kernel_init,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 
