@@ -38,7 +38,7 @@ from jaxalign.commands import add_device, add_import, import_files, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import warp
 from jaxalign.prediction.detection import Detection, Detector
-from jaxalign.prediction.predictor import fitting_size
+from jaxalign.prediction.looks import fitting_size
 
 
 PARTS = ("read", "detect", "crop", "network", "decode", "draw", "all")

@@ -52,7 +52,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
     "prediction": ("prediction", "detection", "smoothing"),
     "evaluation": ("evaluation",),
     "training": ("training", "torch_files"),
-    "export": ("export",),
+    "export": ("export", "to_onnx"),
     "papers": ("papers",),
     "commands": ("commands", "__init__", "__main__"),
 }

@@ -66,7 +66,7 @@ def soft_argmax(logits: Maps) -> Found:
     y = einsum("bhk,h->bk", prob.sum(2), grid_y)
     near_x = abs(grid_x[None, :, None] - jnp.round(x)[:, None]) <= 1
     near_y = abs(grid_y[None, :, None] - jnp.round(y)[:, None]) <= 1
-    score = einsum("bhwk,bwk,bhk->bk", prob, near_x, near_y)
+    score = einsum("bhwk,bwk,bhk->bk", prob, near_x.astype(prob.dtype), near_y.astype(prob.dtype))
     return jnp.stack([x, y], -1), score
 
 

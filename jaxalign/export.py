@@ -1,12 +1,14 @@
-"""A checkpoint as one file: a function in jax.export's format, or weights for jaxalign.
+"""A checkpoint as one file: a function in jax.export's format, an ONNX model, or weights.
 
 The function `MODEL` runs without jaxalign and Flax. It holds the network with its weights, for any
 number of faces; beside it `MODEL.json`, the header, says in words and numbers how a face is cropped
-for it and what comes out. Weights are a file of checkpoints.write.
+for it and what comes out. An ONNX model has the header in its metadata. Weights are a file of
+checkpoints.write.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -17,7 +19,7 @@ import numpy as np
 from jax import export as jax_export
 
 import jaxalign
-from jaxalign import checkpoints, geometry, parallel, tensors, weights
+from jaxalign import checkpoints, geometry, parallel, tensors, to_onnx, weights
 from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
@@ -25,6 +27,7 @@ from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.folders import readable_errors, whole
 from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.prediction import onnx_model
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe, to_json
 from jaxalign.records import json_text
@@ -34,6 +37,7 @@ from jaxalign.systems.interface import System
 
 PLATFORMS = ("cpu", "cuda")
 BATCH = 4  # faces at a time while comparing
+TIMED = 1, 8  # faces at a time while timing
 
 
 def export_checkpoint(
@@ -51,14 +55,15 @@ def export_checkpoint(
 ) -> "Parity":
     """Writes a checkpoint to one file, reads it back, and compares the two.
 
-    A file named .safetensors holds the weights. Any other file holds the function for crops of one
-    size. The comparison is printed.
+    A file named .safetensors holds the weights, one named .onnx an ONNX model, any other the
+    function in jax.export's format; the latter two take crops of one size. The comparison is
+    printed, and of an ONNX model the time beside XLA's.
 
     Args:
         ckpt: The checkpoint, as checkpoints.find_step takes it.
         out: The file to write.
         which: The step of a work directory: "best" or "latest".
-        size: The side of the function's crops in pixels (default: system.size).
+        size: The side of the function's or model's crops in pixels (default: system.size).
         half: Store kernels as float16; for weights alone.
         notes: Free texts by name, for weights alone; the notes of a file that is written anew are
             kept.
@@ -83,7 +88,9 @@ def export_checkpoint(
         ```
     """
     out = Path(out)
-    plain = out.suffix == tensors.SUFFIX
+    plain, onnx = out.suffix == tensors.SUFFIX, out.suffix == onnx_model.SUFFIX
+    if onnx:
+        to_onnx.require(out)
     if size is not None and plain:
         raise InputError(f"--size {size}: a {tensors.SUFFIX} file takes all sizes; drop it")
     if (half or notes) and not plain:
@@ -100,10 +107,16 @@ def export_checkpoint(
     recipe = checkpoints.overridden(recipe, settings, variables)
     system = recipe.system
     size = system.size if size is None else size
-    exported = None if plain else lowered(system, variables, size)
+    check_size(system, size)
+    if onnx:
+        to_onnx.check(system)
     source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
-    if exported:
-        write(out, exported, header(recipe, step, size))
+    about = header(recipe, step, size)
+    if onnx:
+        to_onnx.write(out, to_onnx.converted(system, variables, size), about | ONNX)
+        more = f"metadata {onnx_model.KEY!r}"
+    elif not plain:
+        write(out, lowered(system, variables, size), about | STABLEHLO)
         more = str(header_of(out))
     else:
         checkpoints.write(
@@ -121,6 +134,44 @@ def export_checkpoint(
         f"  NME ({protocol.normaliser})   checkpoint {nme[0]:.4f} %, exported {nme[1]:.4f} %, "
         f"difference {abs(nme[1] - nme[0]):.6f} %"
     )
+    if onnx:
+        calls = {
+            "XLA": partial(jax.jit(system.predict), jax.device_put(variables)),
+            "ONNX Runtime": reader(out, system),
+        }
+        print("milliseconds a batch, medians:")
+        for faces, times in timed(calls, size).items():
+            line = ", ".join(f"{name} {ms:.1f}" for name, ms in times.items())
+            print(f"  {faces} face{'s' if faces > 1 else ''}: {line}")
+    return found
+
+
+def timed(
+    calls: Mapping[str, Callable], size: int, batches: Sequence[int] = TIMED, repeats: int = 15
+) -> dict[int, dict[str, float]]:
+    """Times calls on random crops, from NumPy to NumPy.
+
+    Args:
+        calls: The calls by name. They take turns.
+        size: The side of the crops in pixels.
+        batches: Faces at a time.
+        repeats: How often each is timed, after one call that compiles and warms.
+
+    Returns:
+        Faces at a time -> name of a call -> its milliseconds, the median.
+    """
+    found = {}
+    for faces in batches:
+        images = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), np.uint8)
+        times = {name: [] for name in calls}
+        for turn in range(-1, repeats):
+            for name, call in calls.items():
+                started = time.perf_counter()
+                for output in call(images):
+                    np.asarray(output)
+                if turn >= 0:
+                    times[name].append(1000 * (time.perf_counter() - started))
+        found[faces] = {name: float(np.median(ms)) for name, ms in times.items()}
     return found
 
 
@@ -139,6 +190,21 @@ def _compared_on(recipe, data, data_dir, faces):
     return source, crop, protocol_for(benchmark_of(spec), scheme)
 
 
+def check_size(system: System, size: int):
+    """Refuses a size of crops that the system does not take.
+
+    Args:
+        system: The system.
+        size: The side of the crops in pixels.
+
+    Raises:
+        InputError: The system does not take it.
+    """
+    if size not in system.sizes:
+        sizes = ", ".join(map(str, system.sizes))
+        raise InputError(f"--size {size}: this checkpoint takes crops of {sizes} pixels")
+
+
 def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
     """Makes a function of `system.predict`, with the weights as constants.
 
@@ -149,13 +215,7 @@ def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
 
     Returns:
         The function of uint8 crops (B, size, size, 3), for any B above 0.
-
-    Raises:
-        InputError: The system does not take crops of this size.
     """
-    if size not in system.sizes:
-        sizes = ", ".join(map(str, system.sizes))
-        raise InputError(f"--size {size}: this checkpoint takes crops of {sizes} pixels")
 
     def predict(images):
         return system.predict(variables, images)
@@ -163,6 +223,16 @@ def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
     crops = jax.ShapeDtypeStruct(shape, np.uint8)
     return jax_export.export(jax.jit(predict), platforms=PLATFORMS)(crops)
+
+
+STABLEHLO = {
+    "format": "jax.export: jax.export.deserialize(bytearray(the file's bytes)).call(images)",
+    "platforms": PLATFORMS,
+}
+ONNX = {
+    "format": "ONNX: onnxruntime.InferenceSession(the file's path).run(['points', 'scores'], "
+    "{'images': images})",
+}
 
 
 def header(recipe: Recipe, step: Path, size: int) -> dict:
@@ -181,12 +251,13 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
     scheme, rule = recipe.system.points, recipe.data.crop.landmarks
     packages = "jax", "jaxlib", "flax", "numpy"
     return {
-        "format": "jax.export: jax.export.deserialize(bytearray(the file's bytes)).call(images)",
-        "platforms": PLATFORMS,
         "versions": {"jaxalign": jaxalign.__version__} | {name: version(name) for name in packages},
         "size": size,
         "enlarge": rule.enlarge,
         "down": rule.down,
+        "centroid": recipe.data.crop.centroid,
+        "low_score": checkpoints.low_score(step),
+        "note": recipe.system.note,
         "scheme": scheme.name,
         "points": scheme.num_points,
         "names": scheme.names,
@@ -287,7 +358,7 @@ class Parity:
 def compare(
     path: Path, system: System, variables: dict, source: Source, crop: Crop, size: int
 ) -> Parity:
-    """Compares the function or the weights in a file with their checkpoint.
+    """Compares what a file holds with its checkpoint.
 
     Args:
         path: The file.
@@ -300,12 +371,10 @@ def compare(
     Returns:
         How the two agree.
     """
-    predict = jax.jit(system.predict)
-    if path.suffix == tensors.SUFFIX:
-        read_back = partial(predict, jax.device_put(checkpoints.load(path)[1]))
-    else:
-        read_back = jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)
-    calls = (partial(predict, jax.device_put(variables)), read_back)
+    calls = (
+        partial(jax.jit(system.predict), jax.device_put(variables)),
+        reader(path, system),
+    )
     found, matrices = ([], []), []
     for rows in evaluation_batches(source, system.points, crop, size, batch=BATCH):
         real = rows["weight"] > 0
@@ -319,3 +388,20 @@ def compare(
     back = geometry.invert(np.concatenate(matrices))
     results = [truth.with_predictions(geometry.transform(back, p), s) for p, s in both]
     return Parity(float(pixels), float(abs(scores - other_scores).max()), *results)
+
+
+def reader(path: Path, system: System) -> Callable:
+    """Reads a file of export_checkpoint.
+
+    Args:
+        path: The file.
+        system: The system that it is of.
+
+    Returns:
+        A call that takes crops (B, S, S, 3) to points (B, K, 2) and scores (B, K).
+    """
+    if path.suffix == onnx_model.SUFFIX:
+        return onnx_model.OnnxModel(path).predict
+    if path.suffix == tensors.SUFFIX:
+        return partial(jax.jit(system.predict), jax.device_put(checkpoints.load(path)[1]))
+    return jax.jit(jax_export.deserialize(bytearray(path.read_bytes())).call)

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxalign.backbones.resnet import stages
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.pooling import average_pool
 
 
 def patches(images, side: int):
@@ -46,7 +47,7 @@ class ResidualBlock(nn.Module):
         y = nn.relu(norm("bn1")(y))
         y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
         if x.shape != y.shape:
-            x = nn.avg_pool(x, (self.stride,) * 2, strides=(self.stride,) * 2)
+            x = average_pool(x) if self.stride == 2 else x
             x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
             x = norm("shortcut_bn")(x)
         return nn.relu(x + y)

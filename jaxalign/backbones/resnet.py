@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.pooling import max_pool
 
 
 class Basic(nn.Module):
@@ -83,12 +84,7 @@ def stem(images, train: bool, dtype):
     """(B, S, S, 3) -> (B, S/4, S/4, 64); called inside a compact module, whose layers it names."""
     x = nn.Conv(64, (7, 7), strides=2, padding=3, use_bias=False, dtype=dtype, name="stem")(images)
     x = nn.relu(batch_norm(train, "stem_bn", dtype=dtype)(x))
-    return nn.max_pool(
-        x,
-        (3, 3),
-        strides=(2, 2),
-        padding=((1, 1), (1, 1)),  # pyright: ignore[reportArgumentType]  # Flax's type: names alone
-    )
+    return max_pool(x, overlap=True)
 
 
 def stages(x, train: bool, block, channels, counts):

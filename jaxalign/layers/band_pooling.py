@@ -5,6 +5,8 @@ from operator import add
 
 import jax.numpy as jnp
 
+from jaxalign.layers.conv import zeros_around
+
 
 def band_pool(maps, bands: tuple[int, ...], alpha: float = 0.5):
     """Maps (B, h, w, K) -> x (B, w, K) and y (B, h, K), float32; no parameters.
@@ -22,7 +24,7 @@ def band_pool(maps, bands: tuple[int, ...], alpha: float = 0.5):
     ]
 
     def slide(means):
-        padded = jnp.pad(means, ((0, 0), (reach, reach), (0, 0)))
+        padded = zeros_around(means, reach, (1,))
         length = means.shape[1]
         moved = (weight * padded[:, i : i + length] for i, weight in enumerate(weights))
         return reduce(add, moved)

@@ -111,6 +111,17 @@ def _as_linen(x, kernel, *_, **settings):
     return convolve(x, kernel)
 
 
+def zeros_around(x, reach: int, axes: tuple[int, ...]):
+    """Puts `reach` zeros around x, along each of the axes.
+
+    By concatenation: jnp.pad of a batch of any size has no way to ONNX.
+    """
+    for axis in axes:
+        zeros = jnp.zeros([reach if i == axis else n for i, n in enumerate(x.shape)], x.dtype)
+        x = jnp.concatenate([zeros, x, zeros], axis)
+    return x
+
+
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
     """nn.Conv with its settings, in the quickest form.
 

@@ -128,7 +128,7 @@ def one_stack(
     width = x.shape[-1]
     conv = partial(convolution, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
     settings = width, dtype, kernel_init, True, block, pool
-    hourglass = nn.remat(Hourglass, static_argnums=(2,)) if remat else Hourglass
+    hourglass = nn.remat(Hourglass, static_argnums=(2,)) if remat and train else Hourglass
     levels = hourglass(4, *settings, name=f"hourglass{i}")(x, train)
     y = block(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
     y = conv(width, name=f"merge{i}")(y)

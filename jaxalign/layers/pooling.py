@@ -1,24 +1,35 @@
 """Pooling by halves, plain or without aliasing, NHWC.
 
-Zhang, "Making convolutional networks shift-invariant again", ICML 2019.
+Zhang, "Making convolutional networks shift-invariant again", ICML 2019. By slices: windows have no
+way to ONNX Runtime (jaxalign.to_onnx), and on CPUs the gradient of nn.max_pool takes long.
 """
 
 from functools import partial, reduce
 from math import comb
 from operator import add
 
+import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 
 def average_pool(x):
-    """(B, h, w, C) -> (B, h/2, w/2, C)."""
-    return nn.avg_pool(x, window_shape=(2, 2), strides=(2, 2))
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): means of 2x2 pixels."""
+    x = x[:, ::2] + x[:, 1::2]
+    return (x[:, :, ::2] + x[:, :, 1::2]) / 4
 
 
-def max_pool(x):
-    """(B, h, w, C) -> (B, h/2, w/2, C)."""
-    return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+def max_pool(x, overlap: bool = False):
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): maxima of 2x2 pixels.
+
+    With `overlap`, of 3x3 pixels around the upper left one of them.
+    """
+    for axis in (1, 2):
+        first, second = (jax.lax.slice_in_dim(x, i, None, 2, axis) for i in (0, 1))
+        x = jnp.maximum(first, second)
+        if overlap:  # at the border the first pixel once more
+            before = [jax.lax.slice_in_dim(y, 0, n, 1, axis) for y, n in ((first, 1), (second, -1))]
+            x = jnp.maximum(x, jnp.concatenate(before, axis))
+    return x
 
 
 def blur_pool(x, size: int):
@@ -42,7 +53,6 @@ def blur_pool(x, size: int):
 
 def anti_aliased_max_pool(x, size: int):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): 2x2 maxima at every pixel, then blur_pool."""
-    # by slices: on CPUs the gradient of nn.max_pool with stride 1 takes longer than a convolution
     x = jnp.maximum(x[:, 1:], x[:, :-1])
     return blur_pool(jnp.maximum(x[:, :, 1:], x[:, :, :-1]), size)
 

@@ -35,7 +35,7 @@ class Relations(nn.Module):
         seen = shape - mean
         amounts = decoding.amounts(seen, ways, NOISE)
         rest = seen - decoding.einsum("bm,mkd->bkd", amounts, ways)
-        x = jnp.concatenate([amounts, rest.reshape(len(points), -1) / REST], -1)
+        x = jnp.concatenate([amounts, rest.reshape(points.shape[0], -1) / REST], -1)
         x = jnp.clip(x, -FARTHEST, FARTHEST)
 
         wide = 2 * points.shape[1]

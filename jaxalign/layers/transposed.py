@@ -6,6 +6,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from jaxalign.layers.conv import zeros_around
+
 
 class TransposedConv(nn.Module):
     """(B, h, w, C) -> (B, s h, s w, channels), s the stride; kernel 2s x 2s, with bias.
@@ -35,7 +37,7 @@ class TransposedConv(nn.Module):
         # and of pixel b by its first
         halves = kernel.reshape(2, s, 2, s, inputs, self.channels)[::-1, :, ::-1]
         blocks = halves.transpose(0, 2, 4, 1, 3, 5).reshape(4 * inputs, -1)
-        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        x = zeros_around(x, 1, (1, 2))
         pairs = [x[:, i : i + height + 1, j : j + width + 1] for i in (0, 1) for j in (0, 1)]
         y = jnp.concatenate(pairs, -1) @ blocks
         y = y.reshape(batch, height + 1, width + 1, s, s, self.channels).swapaxes(2, 3)

@@ -37,7 +37,7 @@ from jaxalign.papers.resolutions import (
     two_stages,
 )
 from jaxalign.pipeline import crop_face, warp
-from jaxalign.prediction.predictor import fitting_size
+from jaxalign.prediction.looks import fitting_size
 from jaxalign.sources import benchmark_of
 
 

@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
-from jaxalign import checkpoints, geometry, parallel, photos
+from jaxalign import geometry, photos
 from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
-from jaxalign.prediction.predictor import Predictor, by_size, fitting_batch, next_squares
+from jaxalign.prediction.looks import Network, by_size, fitting_batch, next_squares
+from jaxalign.prediction.onnx_model import SUFFIX, OnnxModel
 from jaxalign.prediction.search import SHARE, Auto, Search, named, search
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
-from jaxalign.systems.interface import System
+
+
+if TYPE_CHECKING:  # a model in a file does without JAX
+    from jaxalign.systems.interface import System
 
 
 REFINE = 1  # how often an Aligner looks again by default
@@ -86,8 +90,8 @@ class Aligner:
 
     def __init__(
         self,
-        system: System,
-        variables: dict,
+        system: "System | OnnxModel",
+        variables: dict | None,
         crop: Crop,
         *,
         detector: Detector | str | None = None,
@@ -100,8 +104,8 @@ class Aligner:
         """Bind a system to its trained variables.
 
         Args:
-            system: The system.
-            variables: Its variables, as `System.init` gives them.
+            system: The system, or an OnnxModel.
+            variables: Its variables, as `System.init` gives them; None for an OnnxModel.
             crop: The recipe's crop. Its rule for landmark boxes is used.
             detector: What finds faces: a Detector, or a name of `search.DETECTORS`. Default:
                 "auto", or "cascade" if `least_score` is 0, since nothing can be verified then.
@@ -117,7 +121,7 @@ class Aligner:
                 predicted once more. It corrects a box that is off, and takes the network's time
                 again. Points and scores are those of the last look, `Face.box` is that of the
                 first. A face whose next square would run away keeps its points
-                (`predictor.next_squares`).
+                (`looks.next_squares`).
 
         Raises:
             InputError: `refine` is below 0, the detector cannot be had, or the network does not
@@ -131,16 +135,20 @@ class Aligner:
             detector = Auto() if least_score else Cascade()
         self.detector = named(detector) if isinstance(detector, str) else detector
         self.least_score = least_score
-        self.batch = batch or (parallel.local_devices() if jax.default_backend() == "cpu" else 32)
+        self._network = _network(system, variables)
+        self.batch = batch or self._network.together
         self.min_score = min_score
         own = system.points
         self.scheme = IBUG68 if own == UNION else own
         if scheme:
             self.scheme = SCHEMES[checked_target(own.name, scheme)]
         self._converter = None if self.scheme == own else CONVERTERS[own.name, self.scheme.name]
-        self._predictor = Predictor(system)
-        self.variables = parallel.replicate(variables, local=True)
         self._shapes = set()
+
+    @property
+    def variables(self) -> dict:
+        """Those of a trained system, as they lie on its devices."""
+        return self._network.variables  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def compilations(self) -> int:
@@ -234,7 +242,9 @@ class Aligner:
             if look:
                 squares = next_squares(points, first, self.crop, self.system.points)
             for size, those in by_size(self.system.sizes, squares).items():
-                most = fitting_batch(self.system, size, self.batch, len(those))
+                most = fitting_batch(
+                    self.system.size, size, self.batch, len(those), self._network.devices
+                )
                 for start in range(0, len(those), most):
                     part = list(those)[start : start + most]
                     matrices = [_matrix(those[place], size) for place in part]
@@ -242,11 +252,18 @@ class Aligner:
                     for row, (place, matrix) in enumerate(zip(part, matrices, strict=True)):
                         crops[row] = warp(faces[place][0], matrix, size)
                     self._shapes.add(crops.shape)
-                    found, score = self._predictor(self.variables, crops, slice(len(part)))
-                    inverse, found = geometry.invert(np.stack(matrices)), found[: len(part)]
+                    found, scores[part] = self._network(crops, len(part))
+                    inverse = geometry.invert(np.stack(matrices))
                     points[part] = geometry.transform(inverse, found.astype(np.float64))
-                    scores[part] = score[: len(part)]
         return points, scores
+
+
+def _network(system, variables) -> Network:
+    if isinstance(system, OnnxModel):
+        return system
+    from jaxalign.prediction.predictor import Trained
+
+    return Trained(system, variables)
 
 
 def _matrix(square, size):
@@ -294,11 +311,12 @@ def load(
     scheme: str = "",
     refine: int = REFINE,
 ) -> Aligner:
-    """Load a checkpoint as an Aligner.
+    """Load a checkpoint or an ONNX model as an Aligner.
 
     Args:
         path: A run's work directory, a step's folder, a file of `jaxalign export` (.safetensors),
-            or the name of packaged weights (`jaxalign.weights`). Default: the packaged weights.
+            or the name of packaged weights (`jaxalign.weights`). Default: the packaged weights. A
+            file named .onnx is run by ONNX Runtime, and JAX is not imported.
         which: The step of a work directory: "best" or "latest".
         detector: What finds faces: a Detector, or a name of `search.DETECTORS`. Default: "auto" if
             the checkpoint notes a score to verify faces by, else "cascade".
@@ -319,12 +337,18 @@ def load(
         >>> import jaxalign
         >>> aligner = jaxalign.load("runs/wflw", scheme="ibug68")
     """
-    recipe, variables, step = checkpoints.load(path, which)
-    low_score = checkpoints.low_score(step)
+    if path is not None and Path(path).suffix == SUFFIX:
+        system = OnnxModel(path)
+        variables, crop, low_score = None, system.crop, system.low_score
+    else:
+        from jaxalign import checkpoints
+
+        recipe, variables, step = checkpoints.load(path, which)
+        system, crop, low_score = recipe.system, recipe.data.crop, checkpoints.low_score(step)
     if min_score is None:
         min_score = low_score
     return Aligner(
-        recipe.system, variables, recipe.data.crop,
+        system, variables, crop,
         detector=detector, batch=batch, min_score=min_score, least_score=SHARE * low_score,
         scheme=scheme, refine=refine,
     )  # fmt: skip

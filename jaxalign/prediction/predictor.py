@@ -1,19 +1,16 @@
 """A system at work: crops in, points out, for the faces of a source or of an Aligner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import jax
 import numpy as np
 from tqdm import tqdm
 
 from jaxalign import geometry, parallel
-from jaxalign.errors import InputError
-from jaxalign.pipeline import Crop, Square, evaluation_batches
+from jaxalign.pipeline import Crop, evaluation_batches
+from jaxalign.prediction.looks import by_size, check_finite, fitting_batch, next_squares
 from jaxalign.samples import Sample
-from jaxalign.schemes import Scheme
 from jaxalign.systems.interface import System
-
-
-LEAST = 32  # faces: batches up to this are padded to their full size
 
 
 class Predictor:
@@ -46,12 +43,40 @@ class Predictor:
             InputError: A number of a face is not finite.
         """
         points, scores = self.call(variables, images)
-        if not (np.isfinite(points[real]).all() and np.isfinite(scores[real]).all()):
-            raise InputError(
-                "the network gives points or scores that are not finite numbers: its weights are "
-                "damaged, or its training diverged; use another checkpoint"
-            )
+        check_finite(points[real], scores[real])
         return points, scores
+
+
+class Trained:
+    """A system with its variables on this host's devices: an Aligner's network (looks.Network)."""
+
+    def __init__(self, system: System, variables: dict):
+        """Put the variables on the devices.
+
+        Args:
+            system: The system.
+            variables: Its variables.
+        """
+        self.variables = parallel.replicate(variables, local=True)
+        self.devices = parallel.local_devices()
+        self.together = self.devices if jax.default_backend() == "cpu" else 32
+        self._predictor = Predictor(system)
+
+    def __call__(self, images: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
+        """As looks.Network says.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB crops.
+            faces: How many of them, the first ones, are faces.
+
+        Returns:
+            Points (faces, K, 2) in pixels of the crops, and scores (faces, K).
+
+        Raises:
+            InputError: A number of a face is not finite.
+        """
+        points, scores = self._predictor(self.variables, images, slice(faces))
+        return points[:faces], scores[:faces]
 
 
 def _with_flip(system):
@@ -105,7 +130,8 @@ def predict_faces(
     def look(squares, name):
         with tqdm(total=len(squares), desc=name, **shown) as bar:
             for size, those in by_size(system.sizes, squares).items():
-                together = fitting_batch(system, size, batch, len(those))
+                devices = parallel.local_devices()
+                together = fitting_batch(system.size, size, batch, len(those), devices)
                 for rows in evaluation_batches(
                     source, system.points, crop, size, batch=together, threads=threads,
                     squares=those,
@@ -123,100 +149,3 @@ def predict_faces(
     for _ in range(refine):
         look(next_squares(predicted, first, crop, system.points), "look again")
     return predicted, scores
-
-
-def next_squares(
-    points: np.ndarray, first: Sequence[tuple[np.ndarray, float]], crop: Crop, scheme: Scheme
-) -> dict[int, Square]:
-    """The squares of the next look, upright about the points found, by the rule for landmark boxes.
-
-    A face is left out, and keeps its points, if its square ran away: it does not meet the first
-    square, or its side is below a third or above three times that one's.
-
-    Args:
-        points: (N, K, 2), the points found, in pixels of the photos.
-        first: Centre (2,) and side of each face's first square, in pixels of the photo.
-        crop: The rule.
-        scheme: The scheme of the points.
-
-    Returns:
-        Place of a face -> its next square.
-    """
-    found, framed = {}, list(scheme.framed or range(scheme.num_points))
-    for place, (centre, side) in enumerate(first):
-        square = crop.around(points[place][framed], -roll(points[place], scheme))
-        near = np.abs(square[0] - centre).max() < (square[1] + side) / 2
-        if near and side / 3 <= square[1] <= side * 3:
-            found[place] = square
-    return found
-
-
-def roll(points: np.ndarray, scheme: Scheme) -> float:
-    """By how many degrees the line of the eyes falls to the image's right.
-
-    Args:
-        points: (K, 2), pixels.
-        scheme: The scheme of the points.
-
-    Returns:
-        The degrees. 0 for a scheme without eyes, and for a face seen from the side, whose eyes are
-            less than 0.3 of its box's longer side apart: its line of the eyes says more of the nod
-            than of the roll.
-    """
-    eyes = [[*scheme.curves[f"{eye}_up"], *scheme.curves[f"{eye}_lo"]] for eye in ("leye", "reye")]
-    if not all(eyes):
-        return 0.0
-    x, y = points[eyes[1]].mean(0) - points[eyes[0]].mean(0)
-    _, side = geometry.square(geometry.landmark_box(points), 1.0)
-    return float(np.rad2deg(np.arctan2(y, x))) if np.hypot(x, y) >= 0.3 * side else 0.0
-
-
-def fitting_size(sizes: Sequence[int], side: float) -> int:
-    """The smallest size of a crop that loses no pixels of a square.
-
-    Args:
-        sizes: Sides of the crops that a system takes, ascending.
-        side: Side of the square in pixels of the photo. Half a pixel may be lost.
-
-    Returns:
-        The size, or the largest one if none is large enough.
-    """
-    return next((size for size in sizes if size >= side - 0.5), sizes[-1])
-
-
-def fitting_batch(system: System, size: int, batch: int, faces: int) -> int:
-    """How many crops of a size go together, so that they take about as much memory as usual ones.
-
-    There are never more than twice as many as `faces`, or LEAST if that is more. A batch that is
-    not full is padded, since one for each number of faces would be compiled anew.
-
-    Args:
-        system: The system.
-        size: Side of the crops in pixels.
-        batch: How many go together at `system.size`.
-        faces: How many faces there are.
-
-    Returns:
-        A multiple of this host's devices.
-    """
-    most = max(1, int(batch * min(1, system.size / size) ** 2))
-    most = min(most, max(LEAST, 1 << (faces - 1).bit_length()))
-    devices = parallel.local_devices()
-    return -(-most // devices) * devices
-
-
-def by_size(sizes: Sequence[int], squares: Mapping[int, Square]) -> dict[int, dict[int, Square]]:
-    """Sort squares by the size of the crop that fits them.
-
-    Args:
-        sizes: Sides of the crops that a system takes, ascending.
-        squares: Place of a face -> its square.
-
-    Returns:
-        Size of the crop, ascending -> its squares, in their order.
-    """
-    fitting = {face: fitting_size(sizes, side) for face, (_, side, _) in squares.items()}
-    return {
-        size: {face: squares[face] for face, own in fitting.items() if own == size}
-        for size in sorted(set(fitting.values()))
-    }

@@ -210,10 +210,15 @@ class AttentionCropping(System):
         """
         levels, whole, _ = self._look(variables, images)
         squares, regional, _ = self._look_closer(variables, levels, whole)
-        points, scores = whole.points, whole.scores
-        for region, seen in regional.items():
+        order = np.arange(self.points.num_points)  # of each point where the last to see it says it
+        start = len(order)
+        for region in regional:
             own = np.array(self.regions[region])
-            points, scores = points.at[:, own].set(seen.points), scores.at[:, own].set(seen.scores)
+            order[own] = start + np.arange(len(own))
+            start += len(own)
+        seen = whole, *regional.values()
+        points = jnp.concatenate([one.points for one in seen], 1)[:, order]
+        scores = jnp.concatenate([one.scores for one in seen], 1)[:, order]
         return Stages(
             global_points=whole.points,
             global_scores=whole.scores,
@@ -291,7 +296,8 @@ class AttentionCropping(System):
             maps, changed = forward(network, name, variables, shown, train=train)
             stats |= changed
             for place, region in enumerate(regions):
-                own = [self._as_seen(jnp.split(m, len(regions))[place], region) for m in maps]
+                own = [m.reshape(len(regions), -1, *m.shape[1:])[place] for m in maps]
+                own = [self._as_seen(m, region) for m in own]
                 points, scores = self._read(own)
                 square = squares[:, list(self.regions).index(region)]
                 points = from_square(geometry.from_map(points, STRIDE), square, self.regional_size)

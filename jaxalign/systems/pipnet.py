@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxalign import losses
@@ -128,7 +129,8 @@ class PIPNet(SingleNetwork):
         height, width, points = maps.heights.shape[1:]
         flat = maps.heights.reshape(-1, height * width, points)
         best = flat.argmax(1)  # (B, K)
-        corner = jnp.stack([best % width, best // width], -1).astype(jnp.float32)
+        corners = np.stack([*np.divmod(np.arange(height * width), width)][::-1], -1)
+        corner = jnp.asarray(corners, jnp.float32)[best]
         own = corner + _at(maps.places, best)
         others = corner[:, :, None] + _at(maps.neighbours, best)  # (B, K, N, 2)
         whose = jax.nn.one_hot(nearest(maps.mean_shape, self.neighbours), points)  # (K, N, K)

@@ -10,7 +10,8 @@ import pytest
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.pipeline import BoxRule, Crop
-from jaxalign.prediction.predictor import LEAST, Predictor, fitting_batch, fitting_size
+from jaxalign.prediction.looks import LEAST, fitting_batch, fitting_size
+from jaxalign.prediction.predictor import Predictor
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from jaxalign.systems.interface import System
@@ -50,8 +51,8 @@ def test_flip_test_mirrors_points_and_order_back(side):
 @pytest.mark.parametrize("faces", [0, 1, 6, 33, 5000])
 def test_a_batch_is_no_larger_than_the_faces_need(batch, faces):
     for size in (32, 64):
-        rows = fitting_batch(Centroid(), size, batch, faces)
-        assert rows <= max(LEAST, 2 * faces) and rows % 4 == 0  # four devices in the tests
+        rows = fitting_batch(Centroid().size, size, batch, faces, devices=4)
+        assert rows <= max(LEAST, 2 * faces) and rows % 4 == 0
         assert rows <= batch + 3
         if size == 32 and batch <= LEAST:
             assert rows >= batch

@@ -12,7 +12,8 @@ from jaxalign import geometry
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.aligner import Aligner
-from jaxalign.prediction.predictor import Predictor, next_squares, predict_faces, roll
+from jaxalign.prediction.looks import next_squares, roll
+from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.schemes import AFLW19, IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 

@@ -54,6 +54,18 @@ def test_less_is_kept_for_the_gradients(name):
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, wanted)
 
 
+def test_predictions_compute_nothing_again():
+    """What predicts is the plain network: an export does arithmetic on its weights before."""
+    plain = hourglass.StackedHourglass(**SMALL, stacks=1)
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
+    shapes = jax.eval_shape(plain.init, jax.random.key(0))
+    wanted, found = (
+        str(jax.make_jaxpr(system.predict)(shapes, image))
+        for system in (plain, replace(plain, remat=True))
+    )
+    assert found == wanted
+
+
 @pytest.mark.heavy
 def test_gradients_are_the_same():
     plain = hourglass.StackedHourglass(**SMALL, stacks=1)

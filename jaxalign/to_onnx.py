@@ -1,0 +1,137 @@
+"""A system as an ONNX model, by the converter jax2onnx: crops in, points and scores out."""
+
+import importlib
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+from flax import linen as nn
+from jax import export as jax_export
+
+from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors, whole
+from jaxalign.prediction.onnx_model import KEY
+from jaxalign.records import json_text
+from jaxalign.systems.interface import System
+
+
+NEEDED = "jax2onnx", "onnxruntime"
+
+
+def has(name: str) -> bool:
+    """Whether a package is installed; it is not imported.
+
+    Args:
+        name: The package's.
+
+    Returns:
+        Whether it can be found.
+    """
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # named in sys.modules, as None
+        return False
+
+
+def require(path: Path):
+    """Looks for the packages that an ONNX model takes.
+
+    Args:
+        path: The file that is to be written.
+
+    Raises:
+        InputError: One of NEEDED is not installed.
+    """
+    if not all(map(has, NEEDED)):
+        raise InputError(
+            f"--out {path}: needs {' and '.join(NEEDED)}; pip install 'jaxalign[onnx]'"
+        )
+
+
+def check(system: System):
+    """Looks at the type that the system computes in.
+
+    Args:
+        system: The system.
+
+    Raises:
+        InputError: ONNX Runtime does not compute in it on CPUs.
+    """
+    if system.dtype != "float32":
+        raise InputError(
+            f"system.dtype={system.dtype}: ONNX models compute in float32; export it with --set "
+            "system.dtype=float32"
+        )
+
+
+def converted(system: System, variables: dict, size: int) -> Any:
+    """Makes an ONNX model of `system.predict`, with the weights as constants.
+
+    JAX traces the system first: the converter then sees JAX's primitives alone, and none of the
+    functions that it would put in place of Flax's and jax.numpy's.
+
+    Args:
+        system: The system.
+        variables: Its variables.
+        size: The side of the crops in pixels.
+
+    Returns:
+        An onnx.ModelProto. Its input `images` is uint8 (B, size, size, 3), for any B above 0; its
+            outputs are `points` and `scores`.
+
+    Raises:
+        InputError: The converter does not take the system.
+    """
+    jax2onnx = importlib.import_module("jax2onnx")
+    shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
+    crops = jax.ShapeDtypeStruct(shape, np.uint8)
+    with nn.intercept_methods(_folded):
+        traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
+    name, function = type(system).__name__, jax.extend.core.jaxpr_as_fun(traced)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the converter's, of its own calls
+        try:
+            return jax2onnx.to_onnx(
+                function, [crops], model_name=name,
+                input_names=["images"], output_names=["points", "scores"],
+            )  # fmt: skip
+        except Exception as error:  # of a type for each thing that it does not know
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise InputError(
+                f"{name}: the converter does not take something in it ({reason}); export it to a "
+                "file named .stablehlo"
+            ) from error
+
+
+def _folded(call, args, kwargs, context):
+    """A layer's call, in which what is made of weights alone is computed now.
+
+    The converter's time grows with the square of what is left.
+    """
+    if not isinstance(context.module, nn.BatchNorm | nn.Conv | nn.Dense):
+        return call(*args, **kwargs)
+    with jax.ensure_compile_time_eval():
+        return call(*args, **kwargs)
+
+
+def write(path: Path, model: Any, about: dict):
+    """Writes a model with its header.
+
+    Args:
+        path: The file.
+        model: The onnx.ModelProto.
+        about: The header, JSON values by name.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, json_text(about, ensure_ascii=True)
+    with readable_errors(path, ""), whole(path) as file:
+        file.write(model.SerializeToString(deterministic=True))
