@@ -164,6 +164,11 @@ def load(path: Path | str | None = None, which: str = "best") -> tuple[Recipe, d
     checkpoint is missing, half-written or of another program.
     """
     step = find_step(path, which)
+    if step.suffix == ".onnx":
+        raise InputError(
+            f"{step}: an ONNX model: it predicts (jaxalign predict, jaxalign.load), but holds no "
+            "weights to load; give the checkpoint that it was exported from"
+        )
     try:
         if step.is_file():
             recipe, variables = _read_file(step)

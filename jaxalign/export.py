@@ -59,7 +59,7 @@ def export_checkpoint(
     A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
     the notes of a file that is written anew. `settings`, "key=value" each, replace fields of its
     recipe that leave the network as it is, such as the crop's margin. One named .onnx holds an ONNX
-    model, any other file the function in jax.export's format, for crops of `size` pixels (by default
+    model, any other the function in jax.export's format, for crops of `size` pixels (by default
     system.size). They are compared on the first `faces` of `data` (NAME/SPLIT), by default of the
     recipe's test data, or drawn faces where that is not prepared; an ONNX model is timed too.
     Errors: InputError for what the user can mend.
@@ -85,6 +85,8 @@ def export_checkpoint(
     system = recipe.system
     size = system.size if size is None else size
     check_size(system, size)
+    if onnx:
+        to_onnx.check(system)
     source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
     about = header(recipe, step, size)
     if onnx:
@@ -164,7 +166,7 @@ def check_size(system: System, size: int):
 
 
 def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
-    """`system.predict` for any number of uint8 crops (B, size, size, 3), the weights as constants."""
+    """`system.predict` for any number of uint8 crops (B, size, size, 3), weights as constants."""
 
     def predict(images):
         return system.predict(variables, images)

@@ -1,6 +1,7 @@
 """A system as an ONNX model, by the converter jax2onnx: crops in, points and scores out."""
 
 import importlib
+import importlib.util
 import logging
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import jax.extend.core
 import numpy as np
+from flax import linen as nn
 from jax import export as jax_export
 
 from jaxalign.errors import InputError
@@ -18,15 +20,32 @@ from jaxalign.records import json_text
 from jaxalign.systems.interface import System
 
 
+NEEDED = "jax2onnx", "onnxruntime"
+
+
+def has(name: str) -> bool:
+    """Whether a package is installed; it is not imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # named in sys.modules, as None
+        return False
+
+
 def require(path: Path):
     """InputError where the converter or ONNX Runtime is not installed."""
-    for name in ("jax2onnx", "onnxruntime"):
-        try:
-            importlib.import_module(name)
-        except ImportError:
-            raise InputError(
-                f"--out {path}: needs jax2onnx and onnxruntime; pip install 'jaxalign[onnx]'"
-            ) from None
+    if not all(map(has, NEEDED)):
+        raise InputError(
+            f"--out {path}: needs {' and '.join(NEEDED)}; pip install 'jaxalign[onnx]'"
+        )
+
+
+def check(system: System):
+    """InputError where the system computes in what ONNX Runtime does not, on CPUs."""
+    if system.dtype != "float32":
+        raise InputError(
+            f"system.dtype={system.dtype}: ONNX models compute in float32; export it with --set "
+            "system.dtype=float32"
+        )
 
 
 def converted(system: System, variables: dict, size: int) -> Any:
@@ -39,7 +58,8 @@ def converted(system: System, variables: dict, size: int) -> Any:
     jax2onnx = importlib.import_module("jax2onnx")
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
     crops = jax.ShapeDtypeStruct(shape, np.uint8)
-    traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
+    with nn.intercept_methods(_folded):
+        traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's, of its own calls
@@ -47,6 +67,15 @@ def converted(system: System, variables: dict, size: int) -> Any:
             jax.extend.core.jaxpr_as_fun(traced), [crops], model_name=type(system).__name__,
             input_names=["images"], output_names=["points", "scores"],
         )  # fmt: skip
+
+
+def _folded(call, args, kwargs, context):
+    """A layer's call whose arithmetic on weights alone is done now: the converter's time grows with
+    the square of what is left."""
+    if not isinstance(context.module, nn.BatchNorm | nn.Conv | nn.Dense):
+        return call(*args, **kwargs)
+    with jax.ensure_compile_time_eval():
+        return call(*args, **kwargs)
 
 
 def write(path: Path, model: Any, about: dict):

@@ -38,6 +38,15 @@ def test_pins_are_of_what_the_package_needs():
     assert lines[-1] == "-e .[test]" and "jaxalign[docs]" in extras["test"]
 
 
+def test_what_runs_onnx_models_is_part_of_what_is_installed():
+    """With the same bounds as in the package and its extra, and without JAX."""
+    lines = (ROOT / "requirements-onnxruntime.txt").read_text(encoding="utf-8").splitlines()
+    light = {line for line in lines if not line.startswith("#")}
+    known = {*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["onnx"]}
+    assert light <= known and not any(line.startswith("jax>") for line in light)
+    assert "requirements-onnxruntime.txt" in (ROOT / "MANIFEST.in").read_text(encoding="utf-8")
+
+
 def test_the_source_distribution_names_what_there_is():
     for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines():
         kind, *names = line.split()

@@ -1,15 +1,17 @@
-"""Export a trained checkpoint as one file, of weights or for JAX alone, and try it.
+"""Export a trained checkpoint as one file, of weights, for JAX alone or for ONNX, and try it.
 
 examples:
   jaxalign export --ckpt runs/300w --out model.stablehlo
   jaxalign export --ckpt runs/300w --out model.stablehlo --data ibug_300w/lfpw_test --faces 50
+  jaxalign export --ckpt runs/300w --out model.onnx
   jaxalign export --ckpt runs/300w --out weights.safetensors --half --note commit=1a2b3c4
 
 needs: a checkpoint of jaxalign train; data made by jaxalign prepare to try the file on (else faces
 are drawn).
 leaves: OUT. Named .safetensors, it holds the weights of the networks that predict and the recipe,
-and every --ckpt takes it. Otherwise it holds the network with its weights (about their size), for
-any number of faces on CPUs and CUDA devices, and OUT.json beside it tells crop size, box rule,
+and every --ckpt takes it. Named .onnx, it is an ONNX model, which jaxalign.load and jaxalign
+predict take too. Otherwise it holds the network with its weights (about their size), for any number
+of faces on CPUs and CUDA devices, and OUT.json beside it tells crop size, box rule,
 points, frames, versions; examples/run_exported.py shows how to use the two.
 """
 
@@ -23,8 +25,8 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser("export", __doc__)
     add_ckpt(parser)
     add_import(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo, or "
-                        "weights.safetensors")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo, "
+                        "model.onnx, or weights.safetensors")  # fmt: skip
     parser.add_argument("--size", type=int, metavar="S", help="side of the crops in pixels, where "
                         "the system takes several (default: the recipe's)")  # fmt: skip
     parser.add_argument("--half", action="store_true",

@@ -1,8 +1,8 @@
 """Pooling by halves, plain or without aliasing (Zhang, "Making convolutional networks
 shift-invariant again", ICML 2019), NHWC.
 
-By slices: as windows, ONNX Runtime does not take them (jaxalign.export), and on CPUs the gradient of
-nn.max_pool takes long.
+By slices: as windows, they have no way to ONNX Runtime (jaxalign.to_onnx), and on CPUs the gradient
+of nn.max_pool takes long.
 """
 
 from functools import partial, reduce

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
+from jaxalign.layers.conv import zeros_around
 from jaxalign.layers.coordinates import coordinates, with_coordinates
 from jaxalign.layers.pooling import average_pool, blur_pool, down_sampling, max_pool
 
@@ -52,6 +54,30 @@ def test_averages_give_way_to_the_blur():
     x = jnp.asarray(np.random.default_rng(2).normal(size=(1, 4, 4, 2)), jnp.float32)
     np.testing.assert_array_equal(down_sampling("average", 3)(x), blur_pool(x, 3))
     np.testing.assert_allclose(down_sampling("average", 2)(x), average_pool(x), rtol=1e-5)
+
+
+def test_windows_by_slices():
+    """As Flax's own pooling, whose gradient at the maxima is theirs."""
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 6, 8, 3)), jnp.float32)
+    two = {"window_shape": (2, 2), "strides": (2, 2)}
+    np.testing.assert_array_equal(max_pool(x), nn.max_pool(x, **two))
+    np.testing.assert_allclose(average_pool(x), nn.avg_pool(x, **two), atol=1e-6)
+
+    def overlapping(x):
+        return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+
+    np.testing.assert_array_equal(max_pool(x, overlap=True), overlapping(x))
+    slopes = [jax.grad(lambda x, pool=pool: (pool(x) ** 3).sum())(x)
+              for pool in (lambda x: max_pool(x, overlap=True), overlapping)]  # fmt: skip
+    np.testing.assert_allclose(*slopes, atol=1e-5)
+
+
+def test_zeros_around():
+    x = jnp.asarray(np.random.default_rng(4).normal(size=(2, 3, 4)), jnp.bfloat16)
+    wanted = jnp.pad(x, ((0, 0), (2, 2), (2, 2)))
+    found = zeros_around(x, 2, (1, 2))
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_without_blur_it_is_plain():

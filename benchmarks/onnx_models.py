@@ -1,0 +1,136 @@
+"""ONNX models of all systems: how exact they are, and how fast beside XLA.
+
+examples:
+  python -m benchmarks.onnx_models
+  python -m benchmarks.onnx_models --only fan tab --repeats 50
+  python -m benchmarks.onnx_models --ckpt runs/300w runs/tab
+
+needs: pip install 'jaxalign[onnx]'. Leaves a printed Markdown table, each row once it is measured.
+
+Each model is converted, written and read back. `apart`: the largest difference of a point from the
+system's own, in pixels of the crop, on four drawn faces. Times are milliseconds a batch of so many
+faces, from NumPy to NumPy, medians; both runtimes take turns and use all cores. Without --ckpt,
+systems have random weights: what they cost does not depend on them, but of a map without a peak the
+highest pixel may change by rounding, so that `apart` means more with --ckpt. Run it on a quiet
+machine.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxalign import checkpoints, export, parallel, to_onnx
+from jaxalign import recipe as recipes
+from jaxalign.commands import run
+from jaxalign.errors import InputError
+from jaxalign.recipe import Recipe
+
+
+PIXELWISE = "pixelwise_ibug_300w"
+ROWS = {  # name -> recipe, its settings
+    "integral": ("integral_ibug_300w", ()),
+    "gv_light": ("gv_light_ibug_300w", ()),
+    "gv_resnet50": ("gv_resnet50_ibug_300w", ()),
+    "gv_hrnet": ("gv_hrnet_ibug_300w", ()),
+    "gv_mobilenetv3": ("gv_mobilenetv3_ibug_300w", ()),
+    "propnet_light": ("propnet_light_ibug_300w", ()),
+    "propnet": ("propnet_ibug_300w", ()),
+    "fan": ("fan_ibug_300w", ()),
+    "tab_light": ("tab_light_ibug_300w", ()),
+    "tab": ("tab_ibug_300w", ()),
+    "pixelwise_hybrid": (PIXELWISE, ("system.method=hybrid",)),
+    "pixelwise_pwc": (PIXELWISE, ("system.method=pwc",)),
+    "pixelwise_distribution": (PIXELWISE, ("system.method=distribution",)),
+    "pixelwise_heatmaps": (PIXELWISE, ("system.method=heatmap_regression",)),
+    "pixelwise_direct": (PIXELWISE, ("system.method=direct",)),
+    "pixelwise_dan": (PIXELWISE, ("system.method=dan",)),
+    "attention_light": ("attention_light_ibug_300w", ()),
+    "attention": ("attention_ibug_300w", ()),
+    "pipnet_light": ("pipnet_light_ibug_300w", ()),
+    "pipnet": ("pipnet_ibug_300w", ()),
+}
+FACES = 4
+HEADER = (
+    "| model | crop, px | parameters, M | file, MB | converted in, s | apart, px | "
+    + " | ".join(f"{runtime}, {n}" for n in export.TIMED for runtime in ("XLA", "ONNX Runtime"))
+    + " |"
+)
+
+
+def chosen(only: list[str], ckpts: list[str]) -> Iterator[tuple[str, Recipe, dict]]:
+    """The name, recipe and variables of each row. Errors: InputError."""
+    for ckpt in ckpts:
+        recipe, variables, _ = checkpoints.load(ckpt)
+        yield ckpt, recipe, variables
+    if ckpts:
+        return
+    for name in only or ROWS:
+        if name not in ROWS:
+            raise InputError(f"--only {name}: one of {', '.join(ROWS)}")
+        config, settings = ROWS[name]
+        recipe = recipes.override(recipes.load(config), list(settings))
+        variables = jax.jit(recipe.system.init)(jax.random.key(0))
+        yield name, recipe, jax.tree.map(np.asarray, variables)
+
+
+def measure(name: str, recipe: Recipe, variables: dict, repeats: int) -> str:
+    """A row of the table."""
+    system = recipe.system
+    to_onnx.check(system)
+    variables, size = checkpoints.predicting(system, variables), system.size
+    count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    with tempfile.TemporaryDirectory() as folder:
+        path, started = Path(folder) / "model.onnx", time.perf_counter()
+        model = to_onnx.converted(system, variables, size)
+        seconds = time.perf_counter() - started
+        to_onnx.write(path, model, export.header(recipe, path, size) | export.ONNX)
+        crop = replace(recipe.data.crop, box="landmarks")
+        found = export.compare(path, system, variables, export.drawn(system, FACES), crop, size)
+        calls = {
+            "XLA": partial(jax.jit(system.predict), jax.device_put(variables)),
+            "ONNX Runtime": export.reader(path, system),
+        }
+        times = export.timed(calls, size, repeats=repeats)
+        megabytes = path.stat().st_size / 1e6
+    told = [f"{ms:.1f}" for row in times.values() for ms in row.values()]
+    numbers = f"{count / 1e6:.2f}", f"{megabytes:.1f}", f"{seconds:.0f}", f"{found.pixels:.6f}"
+    return f"| {' | '.join([name, str(size), *numbers, *told])} |"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME",
+                        help=f"of {', '.join(ROWS)}")  # fmt: skip
+    parser.add_argument("--ckpt", nargs="+", default=[], help="checkpoints, in their place")
+    parser.add_argument("--repeats", type=int, default=15,
+                        help="of a batch (default: %(default)s)")  # fmt: skip
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    return run(lambda: _print(arguments))
+
+
+def _print(arguments):
+    if arguments.repeats < 1:
+        raise InputError("--repeats: must be 1 or more")
+    to_onnx.require(Path("model.onnx"))
+    print(f"device: {parallel.start('cpu')}\n\n{HEADER}", flush=True)
+    print("|---" * HEADER.count(" | ") + "|---|")
+    for row in chosen(arguments.only, arguments.ckpt):
+        print(measure(*row, arguments.repeats), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
