@@ -152,7 +152,6 @@ def test_points_are_as_pythons(page, drawn, tmp_path, size):
     (face,) = jaxalign.load(scheme="union")(photo, [box])
     assert [row[1] for row in rows] == list(UNION.names)
     numbers = np.array([row[2:] for row in rows], float)
-    print("MAX", np.linalg.norm(numbers[:, :2] - face.points, axis=1).max(), np.abs(numbers[:, 2] - face.scores).max())
     assert np.abs(numbers[:, :2] - face.points).max() < 0.05
     assert np.abs(numbers[:, 2] - face.scores).max() < 0.03
 

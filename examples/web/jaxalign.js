@@ -111,12 +111,12 @@ export class Aligner {
   }
 }
 
+// The area of two boxes' overlap over that of the smaller.
 export function overlap(one, other) {
   const area = ([x0, y0, x1, y1]) => Math.max(0, x1 - x0) * Math.max(0, y1 - y0);
-  const both = area([
-    Math.max(one[0], other[0]), Math.max(one[1], other[1]),
-    Math.min(one[2], other[2]), Math.min(one[3], other[3]),
-  ]); // prettier-ignore
+  const least = one.slice(0, 2).map((x, axis) => Math.max(x, other[axis]));
+  const most = one.slice(2).map((x, axis) => Math.min(x, other[axis + 2]));
+  const both = area([...least, ...most]);
   return both / Math.min(area(one), area(other));
 }
 

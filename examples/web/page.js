@@ -5,6 +5,7 @@ import { load, overlap } from "./jaxalign.js";
 const BLUE = "rgb(0, 140, 255)";
 const RED = "rgb(255, 60, 60)"; // of a face that scores low
 const SAME = 0.5; // of the smaller of two boxes, where both are of one face
+const CORNERS = ["x0", "y0", "x1", "y1"];
 
 const byId = (id) => document.getElementById(id);
 const main = document.querySelector("main");
@@ -81,19 +82,25 @@ async function search(going) {
   if (!face || !going()) return "";
   faces = [face];
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  const hint = face.low ? "Is this a face? Drag a box around it, brow to chin." : "Found a face";
-  return face.low ? hint : `${hint} in ${seconds} s, on this device.`;
+  if (face.low) return "Is this a face? If not, drag a box around one, from brow to chin.";
+  return `Found a face in ${seconds} s, on this device.`;
 }
 
-function place(box, looks) {
+function place(box) {
   return work("Finding the points…", async (going) => {
     const { width, height } = picture.pixels;
     const [x0, y0, x1, y1] = box;
-    if (!(x0 < x1 && y0 < y1)) throw new Error("The box has no extent: Left must be below Right, Top below Bottom.");
-    if (!(x0 < width && y0 < height && x1 > -1 && y1 > -1)) throw new Error("The box lies outside the picture.");
-    await new Promise((resolve) => setTimeout(resolve));
+    if (!(x0 < x1 && y0 < y1)) {
+      throw new Error("The box has no extent: Left must be below Right, Top below Bottom.");
+    }
+    if (!(x0 < width && y0 < height && x1 > -1 && y1 > -1)) {
+      throw new Error("The box lies outside the picture.");
+    }
+    aligner = await loading;
+    await new Promise((resolve) => setTimeout(resolve)); // shows what was said
+    if (!going()) return "";
     const started = performance.now();
-    const face = await aligner.align(picture.pixels, box, looks);
+    const face = await aligner.align(picture.pixels, box, form.again.checked ? 2 : 1);
     if (!going()) return "";
     const time = Math.round(performance.now() - started);
     faces = [...faces.filter((other) => overlap(other.box, box) < SAME), face];
@@ -126,8 +133,9 @@ async function film() {
       const frame = await createImageBitmap(video);
       open("webcam", frame);
       frame.close();
-      const face = faces[0] ? await aligner.follow(picture.pixels, faces[0])
-        : await aligner.find(picture.pixels, going); // prettier-ignore
+      const face = await (faces.length
+        ? aligner.follow(picture.pixels, faces[0])
+        : aligner.find(picture.pixels, going));
       if (!going()) break;
       const time = performance.now() - started;
       speed = faces[0] ? 0.8 * speed + 0.2 * time : time;
@@ -152,7 +160,7 @@ function stop() {
 
 function show() {
   draw();
-  const rows = faces.map((face, place) => {
+  const rows = faces.map((face) => {
     const item = document.createElement("li");
     item.className = face.low ? "low" : "";
     item.textContent = `score ${face.score.toFixed(2)}${face.low ? ", low confidence" : ""}`;
@@ -162,8 +170,8 @@ function show() {
   byId("search").disabled = !picture || !!stream;
   byId("clear").disabled = byId("save").disabled = !faces.length || !!stream;
   form.firstElementChild.disabled = !picture || !!stream;
-  const last = faces.at(-1);
-  if (last) ["x0", "y0", "x1", "y1"].forEach((name, i) => (form[name].value = last.box[i].toFixed(1)));
+  const box = faces.at(-1)?.box ?? [];
+  box.forEach((value, i) => (form[CORNERS[i]].value = value.toFixed(1)));
   const seen = faces.length === 1 ? "1 face" : `${faces.length} faces`;
   view.ariaLabel = picture ? `${picture.name}, with ${seen} drawn` : "No picture yet";
   if (document.querySelector("details").open) tabulate();
@@ -173,8 +181,10 @@ function tabulate() {
   const rows = faces.flatMap((face, place) =>
     face.points.map(([x, y], i) => {
       const row = document.createElement("tr");
-      const cells = [place + 1, aligner.about.names[i], x.toFixed(2), y.toFixed(2), face.scores[i].toFixed(3)];
-      for (const cell of cells) row.insertCell().textContent = cell;
+      const numbers = [x.toFixed(2), y.toFixed(2), face.scores[i].toFixed(3)];
+      for (const cell of [place + 1, aligner.about.names[i], ...numbers]) {
+        row.insertCell().textContent = cell;
+      }
       return row;
     }),
   );
@@ -249,9 +259,7 @@ function save() {
     frame: "pixels of the photo, x first, counted from 0, pixel centres at integers",
     scheme: aligner.about.scheme,
     names,
-    faces: faces.map(({ points, scores, box, score, low }) => ({
-      points, scores, box, score, status: low ? "low_confidence" : "ok",
-    })), // prettier-ignore
+    faces: faces.map(({ low, ...face }) => ({ ...face, status: low ? "low_confidence" : "ok" })),
   };
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)]));
@@ -269,12 +277,14 @@ function position(event) {
 }
 
 view.addEventListener("pointerdown", (event) => {
-  if (!picture || !aligner || stream || event.button) return;
+  if (!picture || stream || event.button) return;
   view.setPointerCapture(event.pointerId);
   const start = position(event);
   const move = (event) => {
     const [x, y] = position(event);
-    drag = [Math.min(start[0], x), Math.min(start[1], y), Math.max(start[0], x), Math.max(start[1], y)];
+    const [left, right] = [start[0], x].sort((a, b) => a - b);
+    const [top, bottom] = [start[1], y].sort((a, b) => a - b);
+    drag = [left, top, right, bottom];
     draw();
   };
   const end = (event) => {
@@ -284,7 +294,7 @@ view.addEventListener("pointerdown", (event) => {
     const box = drag;
     drag = null;
     const large = box && Math.min(box[2] - box[0], box[3] - box[1]) > 4; // no mere click
-    if (event.type === "pointerup" && large) place(box, form.again.checked ? 2 : 1);
+    if (event.type === "pointerup" && large) place(box);
     else draw();
   };
   view.addEventListener("pointermove", move);
@@ -294,7 +304,7 @@ view.addEventListener("pointerdown", (event) => {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  place(["x0", "y0", "x1", "y1"].map((name) => form[name].valueAsNumber), form.again.checked ? 2 : 1);
+  place(CORNERS.map((name) => form[name].valueAsNumber));
 });
 
 byId("file").addEventListener("change", ({ target }) => {
