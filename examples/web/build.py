@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def build(ckpt: str | None, which: str):
     """All of it. Errors: InputError."""
     from jaxalign.datasets import synthetic_faces
+    from jaxalign.datasets.faces import photo_bytes
     from jaxalign.export import export_checkpoint
 
     BUILD.mkdir(exist_ok=True)
@@ -46,7 +47,7 @@ def build(ckpt: str | None, which: str):
     export_checkpoint(ckpt, BUILD / "model.onnx", which=which, faces=1)
     shutil.copy(HERE.parent / "astronaut.jpg", BUILD)
     drawn = synthetic_faces.face("test", DRAWN, size=SIDE, seed=0)
-    (BUILD / "drawn.jpg").write_bytes(drawn.photo)
+    (BUILD / "drawn.jpg").write_bytes(photo_bytes(drawn))
     print(f"built; next: python -m http.server --directory {HERE}, and open http://localhost:8000")
 
 

@@ -122,38 +122,58 @@ async function film() {
     });
     if (!going()) return found.getTracks().forEach((track) => track.stop());
     stream = found;
-    aligner = await loading;
     webcam.ariaPressed = "true";
-    video.srcObject = stream;
-    await video.play();
-    faces = [];
-    let speed = 0; // milliseconds of a frame, smoothed
-    while (going()) {
-      const started = performance.now();
-      const frame = await createImageBitmap(video);
-      open("webcam", frame);
-      frame.close();
-      const face = await (faces.length
-        ? aligner.follow(picture.pixels, faces[0])
-        : aligner.find(picture.pixels, going));
-      if (!going()) break;
-      const time = performance.now() - started;
-      speed = faces[0] ? 0.8 * speed + 0.2 * time : time;
-      faces = face.low ? [] : [face];
-      const rate = (1000 / speed).toFixed(0);
-      say(faces.length ? `Following a face, ${rate} frames a second.` : "Looking for a face…");
-      show();
-      await new Promise(requestAnimationFrame);
+    found.getVideoTracks()[0].onended = () => ended("The webcam gives no more pictures.");
+    try {
+      aligner = await loading;
+      video.srcObject = found;
+      await video.play();
+      await follow(video, going);
+    } finally {
+      if (stream === found) release();
     }
     return "";
   });
 }
 
-function stop() {
-  turn++;
+async function follow(video, going) {
+  faces = [];
+  let speed = 0; // milliseconds of a frame, smoothed
+  while (going()) {
+    const started = performance.now();
+    const frame = await createImageBitmap(video);
+    if (!going()) return;
+    open("webcam", frame);
+    frame.close();
+    const face = await (faces.length
+      ? aligner.follow(picture.pixels, faces[0])
+      : aligner.find(picture.pixels, going));
+    if (!going()) return;
+    const time = performance.now() - started;
+    speed = faces.length && speed ? 0.8 * speed + 0.2 * time : time;
+    faces = face.low ? [] : [face];
+    const rate = (1000 / speed).toFixed(1);
+    say(faces.length ? `Following a face, ${rate} frames a second.` : "Looking for a face…");
+    show();
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+function release() {
   stream?.getTracks().forEach((track) => track.stop());
   stream = null;
   webcam.ariaPressed = "false";
+}
+
+// Ends whatever the page is at.
+function stop() {
+  turn++;
+  release();
+}
+
+function ended(text) {
+  stop();
+  work("", async () => text);
 }
 
 // What is shown
@@ -252,15 +272,17 @@ function draw() {
   if (drag) rectangle(drag, "white");
 }
 
+// As jaxalign predict writes faces.json.
 function save() {
-  const { names } = aligner.about;
-  const content = {
-    photo: picture.name,
-    frame: "pixels of the photo, x first, counted from 0, pixel centres at integers",
-    scheme: aligner.about.scheme,
-    names,
-    faces: faces.map(({ low, ...face }) => ({ ...face, status: low ? "low_confidence" : "ok" })),
-  };
+  const { scheme, names, low_score, frames } = aligner.about;
+  const found = faces.map(({ low, ...face }) => ({
+    status: low ? "low_confidence" : "ok",
+    ...face,
+  }));
+  const status = faces.some((face) => !face.low) ? "ok" : "low_confidence";
+  const { width, height } = picture.pixels;
+  const photo = { photo: picture.name, width, height, status, faces: found };
+  const content = { scheme, names, frame: frames, min_score: low_score, photos: [photo] };
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)]));
   link.download = "faces.json";
@@ -320,9 +342,8 @@ for (const button of document.querySelectorAll(".sample")) {
 }
 
 webcam.addEventListener("click", () => {
-  if (!stream) return film();
-  stop();
-  work("", async () => "The webcam is off.");
+  if (stream) ended("The webcam is off.");
+  else film();
 });
 byId("search").addEventListener("click", () => work("", search));
 byId("clear").addEventListener("click", () => {
