@@ -11,6 +11,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 import jaxalign
 from jaxalign import geometry, photos
@@ -22,6 +23,7 @@ from tests.helpers import ROOT
 from tests.helpers.browser import CHROMIUM, Browser, served
 
 
+needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
 LACKING = [
     name
     for name, there in {
@@ -126,6 +128,10 @@ def table(page):
 def opened(page, photo, path):
     """The photo, chosen as a file; what the page makes of it without a box is broken off."""
     cv2.imwrite(str(path), np.ascontiguousarray(photo[..., ::-1]))
+    chosen(page, path)
+
+
+def chosen(page, path):
     page.choose("#file", path)
     page.wait(f"document.getElementById('view').ariaLabel.startsWith('{path.name}')")
 
@@ -163,6 +169,32 @@ def test_points_are_as_pythons(page, drawn, tmp_path, size):
     numbers = np.array([row[2:] for row in rows], float)
     assert np.abs(numbers[:, :2] - face.points).max() < 0.15
     assert np.abs(numbers[:, 2] - face.scores).max() < 0.03
+
+
+@needs_browser
+@pytest.mark.heavy
+def test_a_photo_that_was_turned_by_its_camera(page, drawn, tmp_path):
+    path, box = tmp_path / "turned.jpg", [140.0, 130.0, 400.0, 385.0]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(np.rot90(drawn[0]).copy()).save(path, quality=95, exif=exif)
+    chosen(page, path)
+    boxed(page, box)
+    settle(page)
+    found = np.array([row[2:4] for row in table(page)], float)
+    ((face,),) = jaxalign.load(scheme="union").align([photos.read(path)], [[box]])
+    assert np.abs(found - face.points).max() < 0.5
+    assert np.linalg.norm(found - drawn[1], axis=1).mean() < 13
+
+
+@needs_chromium
+def test_a_page_that_was_not_built_says_so(browser, tmp_path):
+    for name in ("index.html", "page.js", "jaxalign.js", "style.css"):
+        shutil.copy(ROOT / "examples/web" / name, tmp_path)
+    with served(tmp_path) as address:
+        browser.call("Page.navigate", url=address)
+        settle(browser)
+        assert text(browser) == "The runtime cannot be loaded: run build.py first."
 
 
 @needs_browser

@@ -111,15 +111,6 @@ export class Aligner {
   }
 }
 
-// The area of two boxes' overlap over that of the smaller.
-export function overlap(one, other) {
-  const area = ([x0, y0, x1, y1]) => Math.max(0, x1 - x0) * Math.max(0, y1 - y0);
-  const least = one.slice(0, 2).map((x, axis) => Math.max(x, other[axis]));
-  const most = one.slice(2).map((x, axis) => Math.min(x, other[axis + 2]));
-  const both = area([...least, ...most]);
-  return both / Math.min(area(one), area(other));
-}
-
 // Boxes of one size over the whole photo, half a side apart.
 function boxes({ width, height }, share) {
   const side = share * Math.min(width, height);

@@ -1,7 +1,5 @@
 // The page: a picture in, its faces drawn and listed. What finds them is jaxalign.js.
 
-import { load, overlap } from "./jaxalign.js";
-
 const BLUE = "rgb(0, 140, 255)";
 const RED = "rgb(255, 60, 60)"; // of a face that scores low
 const SAME = 0.5; // of the smaller of two boxes, where both are of one face
@@ -13,7 +11,11 @@ const view = byId("view");
 const form = byId("box");
 const webcam = byId("webcam");
 
-const loading = load("build/model.onnx");
+const loading = import("./jaxalign.js")
+  .catch(() => {
+    throw new Error("The runtime cannot be loaded: run build.py first.");
+  })
+  .then(({ load }) => load("build/model.onnx"));
 let aligner = null;
 let picture = null; // { name, pixels: ImageData, source: what the canvas can draw }
 let faces = [];
@@ -106,6 +108,15 @@ function place(box) {
     faces = [...faces.filter((other) => overlap(other.box, box) < SAME), face];
     return `${face.points.length} points in ${time} ms, on this device.`;
   });
+}
+
+// The area of two boxes' overlap over that of the smaller.
+function overlap(one, other) {
+  const area = ([x0, y0, x1, y1]) => Math.max(0, x1 - x0) * Math.max(0, y1 - y0);
+  const least = one.slice(0, 2).map((x, axis) => Math.max(x, other[axis]));
+  const most = one.slice(2).map((x, axis) => Math.min(x, other[axis + 2]));
+  const both = area([...least, ...most]);
+  return both / Math.min(area(one), area(other));
 }
 
 // Webcam
@@ -257,16 +268,17 @@ function draw() {
       });
     }
     if (byId("boxes").checked) {
-      const [x, y] = rectangle(face.box, "white");
+      const [left, top] = rectangle(face.box, "white");
       const size = 14 * devicePixelRatio;
-      paint.font = `600 ${size}px system-ui, sans-serif`;
       const text = face.score.toFixed(2);
-      const high = Math.max(y - 0.4 * size, size);
+      paint.font = `600 ${size}px system-ui, sans-serif`;
       paint.lineWidth = 3 * devicePixelRatio;
       paint.strokeStyle = "rgb(0 0 0 / 70%)";
-      paint.strokeText(text, Math.max(x, 2), high);
       paint.fillStyle = "white";
-      paint.fillText(text, Math.max(x, 2), high);
+      const x = Math.max(2, Math.min(left, view.width - paint.measureText(text).width - 2));
+      const y = Math.max(top - 0.4 * size, size);
+      paint.strokeText(text, x, y);
+      paint.fillText(text, x, y);
     }
   }
   if (drag) rectangle(drag, "white");
