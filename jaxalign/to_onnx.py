@@ -53,7 +53,8 @@ def converted(system: System, variables: dict, size: int) -> Any:
     weights as constants; input `images`, outputs `points`, `scores`.
 
     JAX traces the system first: the converter then sees JAX's primitives alone, and none of the
-    functions that it would put in place of Flax's and jax.numpy's.
+    functions that it would put in place of Flax's and jax.numpy's. Errors: InputError where it
+    does not take the system.
     """
     jax2onnx = importlib.import_module("jax2onnx")
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
@@ -61,12 +62,20 @@ def converted(system: System, variables: dict, size: int) -> Any:
     with nn.intercept_methods(_folded):
         traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
+    name, function = type(system).__name__, jax.extend.core.jaxpr_as_fun(traced)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's, of its own calls
-        return jax2onnx.to_onnx(
-            jax.extend.core.jaxpr_as_fun(traced), [crops], model_name=type(system).__name__,
-            input_names=["images"], output_names=["points", "scores"],
-        )  # fmt: skip
+        try:
+            return jax2onnx.to_onnx(
+                function, [crops], model_name=name,
+                input_names=["images"], output_names=["points", "scores"],
+            )  # fmt: skip
+        except Exception as error:  # of a type for each thing that it does not know
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            raise InputError(
+                f"{name}: the converter does not take something in it ({reason}); export it to a "
+                "file named .stablehlo"
+            ) from error
 
 
 def _folded(call, args, kwargs, context):

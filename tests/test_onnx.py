@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -12,8 +12,9 @@ import jaxalign
 from jaxalign import checkpoints, export, photos, to_onnx
 from jaxalign.commands import export as command
 from jaxalign.errors import InputError
-from jaxalign.prediction import onnx_model
-from jaxalign.systems import SYSTEMS
+from jaxalign.prediction import files, onnx_model
+from jaxalign.systems import SYSTEMS, Integral
+from jaxalign.texts import from_json
 from tests.helpers import ROOT
 from tests.helpers.small import filled, saved, small_recipe
 
@@ -191,6 +192,34 @@ def test_batches_and_boxes(exported):
     assert other.scheme.name == "ibug68"
     with pytest.raises(InputError, match="scheme"):
         jaxalign.load(exported[0], scheme="none")
+
+
+@needs_onnx
+@pytest.mark.heavy
+def test_predict_takes_it(exported, tmp_path):
+    out = tmp_path / "found"
+    counts = files.predict(exported[0], out, [str(PHOTO)], pictures=False)
+    assert counts == {"ok": 1}
+    (record,) = from_json((out / files.FILE).read_text(encoding="utf-8"))["photos"]
+    (face,) = jaxalign.load()(photos.read(PHOTO))
+    np.testing.assert_allclose(record["faces"][0]["points"], face.points, atol=0.02)
+
+
+@dataclass(frozen=True)
+class Odd(Integral):
+    """One's own system, with an operation that ONNX does not have."""
+
+    def decode(self, maps):
+        points, scores = super().decode(maps)
+        return jax.scipy.special.bessel_jn(points[..., 0], v=1)[-1][..., None] + points, scores
+
+
+@needs_onnx
+@pytest.mark.heavy
+def test_a_system_that_does_not_convert_is_named():
+    system = Odd(**SHRUNK["integral"][1])
+    with pytest.raises(InputError, match="Odd: the converter does not take something .*stablehlo"):
+        to_onnx.converted(system, variables_of(system), system.size)
 
 
 @needs_onnx
