@@ -228,28 +228,16 @@ function draw() {
   view.width = Math.round(view.clientWidth * devicePixelRatio);
   view.height = Math.round((view.width * height) / width);
   const paint = view.getContext("2d");
-  const zoom = view.width / width;
-  const at = ([x, y]) => [(x + 0.5) * zoom, (y + 0.5) * zoom]; // a pixel's centre is its middle
   paint.imageSmoothingQuality = "high";
   paint.drawImage(picture.source, 0, 0, view.width, view.height);
-  const rectangle = (box, colour) => {
-    const [[x0, y0], [x1, y1]] = [at(box.slice(0, 2)), at(box.slice(2))];
-    for (const [style, line] of [["rgb(0 0 0 / 50%)", 4], [colour, 2]]) {
-      paint.strokeStyle = style;
-      paint.lineWidth = line * devicePixelRatio;
-      paint.strokeRect(x0, y0, x1 - x0, y1 - y0);
-    }
-    return [x0, y0];
-  };
   for (const face of faces) {
     const colour = face.low ? RED : BLUE;
-    const points = face.points.map(at);
-    const [x0, , x1] = face.box;
-    const shown = ((x1 - x0) * zoom) / devicePixelRatio;
-    const unit = Math.min(Math.max(shown / 250, 0.4), 2) * devicePixelRatio;
+    const points = face.points.map(shown);
+    const across = shown(face.box.slice(2))[0] - shown(face.box)[0];
+    const unit = Math.min(Math.max(across / 250, 0.4 * devicePixelRatio), 2 * devicePixelRatio);
+    paint.strokeStyle = colour;
+    paint.lineWidth = unit;
     if (byId("curves").checked) {
-      paint.strokeStyle = colour;
-      paint.lineWidth = unit;
       for (const curve of Object.values(aligner.about.curves)) {
         paint.beginPath();
         for (const i of curve) paint.lineTo(...points[i]);
@@ -262,26 +250,45 @@ function draw() {
         paint.arc(x, y, 1.8 * unit, 0, 2 * Math.PI);
         paint.fillStyle = face.scores[i] < aligner.about.low_score ? "white" : colour;
         paint.fill();
-        paint.strokeStyle = colour;
-        paint.lineWidth = unit;
         paint.stroke();
       });
     }
     if (byId("boxes").checked) {
-      const [left, top] = rectangle(face.box, "white");
-      const size = 14 * devicePixelRatio;
-      const text = face.score.toFixed(2);
-      paint.font = `600 ${size}px system-ui, sans-serif`;
-      paint.lineWidth = 3 * devicePixelRatio;
-      paint.strokeStyle = "rgb(0 0 0 / 70%)";
-      paint.fillStyle = "white";
-      const x = Math.max(2, Math.min(left, view.width - paint.measureText(text).width - 2));
-      const y = Math.max(top - 0.4 * size, size);
-      paint.strokeText(text, x, y);
-      paint.fillText(text, x, y);
+      rectangle(paint, face.box);
+      label(paint, face);
     }
   }
-  if (drag) rectangle(drag, "white");
+  if (drag) rectangle(paint, drag);
+}
+
+// A point of the photo in the canvas: a pixel's centre is its middle.
+function shown([x, y]) {
+  const zoom = view.width / picture.pixels.width;
+  return [(x + 0.5) * zoom, (y + 0.5) * zoom];
+}
+
+function rectangle(paint, box) {
+  const [[x0, y0], [x1, y1]] = [shown(box), shown(box.slice(2))];
+  for (const [style, line] of [["rgb(0 0 0 / 50%)", 4], ["white", 2]]) {
+    paint.strokeStyle = style;
+    paint.lineWidth = line * devicePixelRatio;
+    paint.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  }
+}
+
+// The face's score above its box.
+function label(paint, face) {
+  const [left, top] = shown(face.box);
+  const size = 14 * devicePixelRatio;
+  const text = face.score.toFixed(2);
+  paint.font = `600 ${size}px system-ui, sans-serif`;
+  paint.lineWidth = 3 * devicePixelRatio;
+  paint.strokeStyle = "rgb(0 0 0 / 70%)";
+  paint.fillStyle = "white";
+  const x = Math.max(2, Math.min(left, view.width - paint.measureText(text).width - 2));
+  const y = Math.max(top - 0.4 * size, size);
+  paint.strokeText(text, x, y);
+  paint.fillText(text, x, y);
 }
 
 // As jaxalign predict writes faces.json.
