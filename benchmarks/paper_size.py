@@ -26,6 +26,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from jaxalign import history
 from jaxalign import recipe as recipes
 from jaxalign.commands import run
 from jaxalign.datasets.synthetic_faces import face
@@ -36,7 +37,6 @@ from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.schemes import Scheme
-from jaxalign.training import logs
 from jaxalign.training.loop import Run, plan
 
 
@@ -89,7 +89,7 @@ def losses_of(recipe: Recipe, workdir: Path) -> dict[str, list[float]]:
     """Phase and objective -> the loss of each of its steps."""
     faces = [sample(recipe.system.points, index) for index in range(recipe.training.batch)]
     Run(recipe, faces, [], workdir).run()
-    rows = {row["step"]: row for row in logs.rows(workdir) if "loss" in row}
+    rows = {row["step"]: row for row in history.rows(workdir) if "loss" in row}
     found = {}
     for stretch in plan(recipe, len(faces))[0]:
         for step in range(stretch.first, stretch.last):

@@ -33,8 +33,9 @@ from jaxalign.prediction.predictor import Predictor
 from jaxalign.protocols import Protocol, protocol_for
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
+from jaxalign.samples import by_hash
 from jaxalign.schemes import Scheme
-from jaxalign.sources import Joined, benchmark_of, by_hash, open_source
+from jaxalign.sources import Joined, benchmark_of, open_source
 from jaxalign.training import initial
 from jaxalign.training.loop import Run, plan
 
@@ -54,7 +55,7 @@ class Pool(Joined):
 
     @property
     def groups(self) -> dict[str, int]:
-        """Group, by sources.by_hash -> how many faces it has."""
+        """Group, by samples.by_hash -> how many faces it has."""
         counts = Counter(part.groups[index] for part in self.parts for index in part.chosen)
         return {group: counts[group] for group in by_hash(counts)}
 

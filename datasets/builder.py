@@ -1,11 +1,12 @@
 """The one TFDS builder behind every benchmark; works without TensorFlow.
 
-Records are written in the order in which the reader yields its faces, one at a time: TFDS's own
-GeneratorBasedBuilder would hold a split in memory, shuffle it by hash, and read the benchmark
-once for every split. What it writes is an ordinary TFDS data set all the same.
+Records are written one at a time, in the order in which the reader yields its faces. TFDS's own
+GeneratorBasedBuilder would hold a split in memory, shuffle it by hash, and read the benchmark once
+for every split. The result is an ordinary TFDS data set all the same.
 """
 
 import contextlib
+import errno
 import io
 import os
 import shutil
@@ -22,58 +23,123 @@ from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tqdm import tqdm
 
-from jaxalign.datasets.faces import Bad, Benchmark, Face, Noticed, as_bad, check_face, record
+from jaxalign import scheme_files
+from jaxalign.datasets.faces import (
+    Bad,
+    Benchmark,
+    Face,
+    Noticed,
+    Remark,
+    as_bad,
+    check_face,
+    record,
+)
+from jaxalign.datasets.index import Index, IndexWriter, read_index
+from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
 from jaxalign.errors import InputError
 from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
+from jaxalign.texts import from_json
+
+
+OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
+
+
+# A shard ends at the first of these limits: array_record (0.8.6) takes 1 us to read a face for each
+# thousand faces of its shard, and keeps some 50 bytes in memory for every one.
+SHARD_BYTES = 2**28
+SHARD_FACES = 10_000
 
 
 class BadFaces(InputError):
     """Some faces cannot be used; `faces` lists them."""
 
-    def __init__(self, faces: list[Bad]):
+    def __init__(self, faces: list[Bad], root: Path | None):
+        """Makes the message from the first bad face.
+
+        Args:
+            faces: The bad faces.
+            root: The folder that was read, None where there is none.
+        """
+        # The root, too: a face inside a larger file is named by its id alone.
+        where = f" in {root}" if root else ""
         super().__init__(
-            f"{len(faces)} bad faces (first: {faces[0].path}: {faces[0].reason}); nothing was "
-            "built. Mend or remove these files, or leave the faces out with --skip-bad"
+            f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "
+            "was built. Mend or remove these files, or leave the faces out with --skip-bad"
         )
         self.faces = faces
 
 
 @dataclass
 class Built:
-    """What a build wrote: its folder, faces of each split and subset, faces left out; what was
-    noticed of the others."""
+    """What a build wrote.
+
+    Attributes:
+        folder: The folder of the data set.
+        found: Split or subset -> faces.
+        bad: The faces that were left out.
+        noticed: What was noticed of the others.
+        reductions: Split -> how its photos were reduced; others are not in it.
+    """
 
     folder: Path
     found: dict[str, int]
     bad: list[Bad]
     noticed: Noticed
+    reductions: dict[str, Reduction]
 
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records and, for each of them in order, group and subsets; schemes.
+    """A stored split.
 
-    A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
+    A record is a dict of FacesBuilder's features, with the photo as encoded bytes. Reading is safe
     from several threads.
+
+    Attributes:
+        records: The stored faces.
+        index: Their groups and subsets.
+        schemes: The schemes that the points have.
+        reduction: How the photos were reduced, None if they were not.
     """
 
     records: Sequence[dict] = field(repr=False)
-    groups: list[str] = field(repr=False)
-    subsets: list[list[str]] = field(repr=False)
+    index: Index = field(repr=False)
     schemes: tuple[str, ...]
+    reduction: Reduction | None
+
+
+class _Info(tfds.core.DatasetInfo):
+    """What is known of a data set from its own files alone.
+
+    TFDS would look for it in Google's bucket, and leave an empty folder among the system's
+    temporary ones.
+    """
+
+    def initialize_from_bucket(self):
+        pass
 
 
 class FacesBuilder(FileReaderBuilder, skip_registration=True):
     """TFDS builder of one benchmark under one set of options."""
 
     def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
+        """Prepares the builder; download_and_prepare builds the data set.
+
+        Args:
+            benchmark: The benchmark under these options.
+            root: Its official files, None where the program makes the faces.
+            options: The reader's options, all of them.
+            **keywords: `skip_bad` (leave bad faces out), `max_face` (split -> pixels, as
+                reduction.limits makes them), and TFDS's own, such as `data_dir`.
+        """
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
         self.noticed = Noticed()
         self.skip_bad = keywords.pop("skip_bad", False)
-        self.index = tfds.core.MetadataDict()  # groups and subsets of each split
+        self.limits = keywords.pop("max_face", None) or limits(benchmark)
+        self.about = tfds.core.MetadataDict()  # of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
         self.VERSION = tfds.core.Version(benchmark.version)
         config = tfds.core.BuilderConfig(name=benchmark.config(options))
@@ -82,7 +148,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def _info(self):
         sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
         box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self.benchmark.instructions,
             citation=self.benchmark.citation,
@@ -109,7 +175,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     "group": tfds.features.Text(),
                 }
             ),
-            metadata=self.index,
+            metadata=self.about,
             disable_shuffling=True,
         )
 
@@ -123,6 +189,9 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
             writers = {}
             bar = stack.enter_context(tqdm(total=total, desc=self.name, unit=" faces", delay=0.2))
             for face in self.benchmark.faces(**arguments):
+                if isinstance(face, Remark):
+                    self.noticed.remark(face)
+                    continue
                 bar.update()
                 face = face if isinstance(face, Bad) else check_face(face) or face
                 if isinstance(face, Face) and (face.split, face.id) in ids:
@@ -137,65 +206,170 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
-            raise BadFaces(self.bad)
+            raise BadFaces(self.bad, self.root)
         if not writers:
             raise InputError(f"{self.root}: no usable face found")
+        self.finish(writers)
+
+    def finish(self, writers: Mapping[str, "_SplitWriter"]) -> None:
+        """Names the shards, and writes index and metadata, once all faces are written.
+
+        Args:
+            writers: The writer of each split.
+        """
+        for writer in writers.values():
+            writer.name_shards()
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
-        self.index.update({name: writer.index for name, writer in writers.items()})
+        self.about.update({name: writer.about() for name, writer in writers.items()})
+        for name in self.benchmark.schemes:
+            if name in scheme_files.own():
+                self.about[OWN] = scheme_files.stored(SCHEMES[name])
 
     def _writer(self, split):
-        return _SplitWriter(split, self._get_filename_template(split), self.info.features)
+        template = self._get_filename_template(split)
+        return _SplitWriter(split, template, self.info.features, self.limits[split])
 
 
 class _SplitWriter:
-    """Appends faces to the single file of one split."""
+    """Appends faces to the shards of one split. Raises OSError where they cannot be written."""
 
-    def __init__(self, split, template, features):
+    def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
+        self.most, self.reduced = most, 0
         self.serializer = ExampleSerializer(features.get_serialized_info())
-        self.index = {"group": [], "subsets": []}
-        self.faces, self.size = 0, 0
+        self.index, self.file = IndexWriter(), None
+        self.faces, self.sizes = [], []  # of each shard
 
     def __enter__(self):
-        path = self.template.sharded_filepath(shard_index=0, num_shards=1)
-        self.file = ArrayRecordWriter(os.fspath(path), "group_size:1")
         return self
 
     def __exit__(self, *error):
-        self.file.close()
+        self.close()
+
+    @contextlib.contextmanager
+    def _errors(self):
+        try:
+            yield
+        except RuntimeError as error:  # array_record's, of a full disk
+            reason = str(error).partition("; writing")[0]
+            raise OSError(errno.EIO, reason, os.fspath(self._unnamed())) from None
 
     def write(self, face: Face) -> None:
+        smaller = reduced(face, self.most)
+        self.reduced += smaller is not face
+        self.append(self.encode(smaller))
+        self.index.add(face.group or face.id, face.subsets)
+
+    def encode(self, face: Face) -> bytes:
         example = record(face)
         example["image"] = example["image"]()
-        encoded = self.serializer.serialize_example(self.features.encode_example(example))
-        self.file.write(encoded)
-        self.faces += 1
-        self.size += len(encoded)
-        self.index["group"].append(face.group or face.id)
-        self.index["subsets"].append(list(face.subsets))
+        return self.serializer.serialize_example(self.features.encode_example(example))
+
+    def append(self, encoded: bytes) -> None:
+        """Writes a record, into a new shard where the last one is full."""
+        full = self.file and (self.faces[-1] >= SHARD_FACES or self.sizes[-1] >= SHARD_BYTES)
+        if full:
+            self.close()
+        if self.file is None:
+            self.faces.append(0)
+            self.sizes.append(0)
+            with self._errors():
+                self.file = ArrayRecordWriter(os.fspath(self._unnamed()), "group_size:1")
+        with self._errors():
+            self.file.write(encoded)
+        self.faces[-1] += 1
+        self.sizes[-1] += len(encoded)
+
+    def _unnamed(self, shard=-1):
+        """Where a shard (-1: the last one) is written before the number of shards is known."""
+        shard %= len(self.faces)
+        return self.template.sharded_filepath(shard_index=shard, num_shards=99_999)
+
+    def close(self):
+        file, self.file = self.file, None
+        if file:
+            with self._errors():
+                file.close()
+
+    def name_shards(self):
+        """Ends the writing: gives the shards their names, which tell how many there are."""
+        self.close()
+        for shard in range(len(self.faces)):
+            path = self.template.sharded_filepath(shard_index=shard, num_shards=len(self.faces))
+            self._unnamed(shard).rename(path)
+
+    def about(self):
+        """Writes the index; returns what the metadata hold of the split."""
+        reduction = Reduction(self.most, MARGIN, self.reduced).stored()
+        folder = Path(os.fspath(self.template.data_dir))
+        return {"reduction": reduction} | self.index.write(folder, self.split)
 
     def split_info(self):
         return tfds.core.SplitInfo(
             name=self.split,
-            shard_lengths=[self.faces],
-            num_bytes=self.size,
+            shard_lengths=self.faces,
+            num_bytes=sum(self.sizes),
             filename_template=self.template,
         )
 
 
 def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:
-    """The folder of a prepared data set, whether or not it is there."""
+    """Gives the folder of a prepared data set, whether or not it is there.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration, as Benchmark.config names it.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        DATA_DIR/NAME/CONFIG/VERSION.
+    """
     return Path(data_dir) / benchmark.name / config / benchmark.version
 
 
 def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
-    """The configurations of a benchmark that are prepared in `data_dir`."""
+    """Lists the configurations of a benchmark that are prepared.
+
+    Args:
+        benchmark: The benchmark.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        Their names, sorted.
+    """
     found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
     return sorted(path.parent.parent.name for path in found)
 
 
+def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
+    """Reads a user's own scheme from a prepared data set.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        The scheme as scheme_files stores it; None where the scheme is not a user's own.
+    """
+    try:
+        held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
+    except (OSError, ValueError):
+        return None  # open_splits says what is damaged
+    return held.get(OWN) if isinstance(held, dict) else None
+
+
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
-    """Whether the configuration is there as an older version alone, whose splits were others."""
+    """Tells whether a configuration is prepared in older versions only, whose splits were others.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        True where an older version is there and the present one is not.
+    """
     folder = stored(benchmark, config, data_dir).parent
     found = {path.parent.name for path in folder.glob("*/dataset_info.json")}
     return bool(found) and benchmark.version not in found
@@ -208,14 +382,31 @@ def build(
     options: Mapping | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
+    max_face: Mapping[str, int] | None = None,
 ) -> Built:
     """Checks every face under `root` and writes the data set below `data_dir`.
 
-    It is written aside and moved into place once whole, so a build that fails or is killed leaves
-    no data set, and an older one stays as it was until the new one is complete. One process at a
-    time builds it.
-    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, a data set that is already
-    there unless `overwrite`, or one that another process builds.
+    It is written aside and moved into place once whole. A build that fails or is killed leaves no
+    data set, and an older one stays as it was until the new one is complete. One process at a time
+    builds a data set.
+
+    Args:
+        benchmark: The benchmark.
+        root: Its official files; not used where the program makes the faces.
+        data_dir: Where data sets are stored.
+        options: The reader's options that are not at their defaults.
+        skip_bad: Leave bad faces out.
+        overwrite: Replace a data set that is already there.
+        max_face: Split -> pixels that larger faces are reduced to, as reduction.limits makes them
+            (default: the benchmark's own).
+
+    Returns:
+        What was built.
+
+    Raises:
+        BadFaces: Faces are bad, and `skip_bad` is off.
+        InputError: `root` is wrong; or the data set is already there and `overwrite` is off, or
+            another process builds it; or it cannot be written.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark, config = benchmark.under(options), benchmark.config(options)
@@ -225,7 +416,7 @@ def build(
     root = Path(root) if root and benchmark.needs_root else None
     aside = Path(data_dir) / f".incomplete-{benchmark.name}-{config}"
     work, replaced = aside / "work", aside / "replaced"
-    lock = Lock(aside, "name another --data-dir")
+    lock = Lock(aside, instead := "name another --data-dir")
 
     def tidy():
         if replaced.exists() and not folder.exists():  # broken off between the two renames below
@@ -236,28 +427,42 @@ def build(
     try:
         tidy()  # what a killed build left
         if folder.exists() and not overwrite:
-            raise InputError(f"{folder} is already prepared; --overwrite builds it again")
-        with _quiet():
-            builder = FacesBuilder(benchmark, root, options, skip_bad=skip_bad, data_dir=work)
+            other = "; another folder takes a name of its own, --set name=NAME"
+            raise InputError(
+                f"{folder} is already prepared; --overwrite builds it again"
+                f"{other if 'name' in options else ''}"
+            )
+        with quiet():
+            builder = FacesBuilder(
+                benchmark, root, options, skip_bad=skip_bad, max_face=max_face, data_dir=work
+            )
             builder.download_and_prepare(download_dir=work / "downloads")
         splits = open_splits(benchmark, config, work)
-        found = {name: len(split.groups) for name, split in splits.items()}
+        found = {name: len(split.records) for name, split in splits.items()}
         found |= {name: len(faces) for name, (_, faces) in subsets(splits).items()}
         folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():
             folder.rename(replaced)
         stored(benchmark, config, work).rename(folder)
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+        raise InputError(f"{reason}; nothing was built: make room, or {instead}") from error
     finally:
         tidy()
         lock.release()
         with contextlib.suppress(OSError):  # another build may have begun
             aside.rmdir()
-    return Built(folder, found, builder.bad, builder.noticed)
+    reductions = {name: split.reduction for name, split in splits.items() if split.reduction}
+    return Built(folder, found, builder.bad, builder.noticed, reductions)
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Keeps TFDS from announcing a download and from warning of a configuration of our own."""
+def quiet():
+    """Keeps TFDS from announcing a download and from warning of a configuration of our own.
+
+    Yields:
+        Nothing; the standard output is silent meanwhile.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -267,20 +472,37 @@ def _quiet():
         logging.set_verbosity(verbosity)
 
 
-def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, list[int]]]:
-    """Subset name -> its split and its faces' places there. One that both have means test's."""
+def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]]]:
+    """Lists the subsets of a data set.
+
+    Args:
+        splits: The splits by name.
+
+    Returns:
+        Subset -> its split, and the places of its faces there. A subset of several splits is that
+        of test.
+    """
     found = {}
     for name in sorted(splits, reverse=True):  # train, test
-        places = {}
-        for place, names in enumerate(splits[name].subsets):
-            for subset in names:
-                places.setdefault(subset, []).append(place)
+        places = splits[name].index.subsets()
         found |= {subset: (splits[name], faces) for subset, faces in places.items()}
     return found
 
 
 def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, Split]:
-    """The splits of a prepared data set. Errors: InputError where the files are damaged."""
+    """Opens the splits of a prepared data set.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        The splits by name.
+
+    Raises:
+        InputError: The files are damaged.
+    """
     folder = stored(benchmark, config, data_dir)
     try:
         return dict(_splits(folder))
@@ -295,8 +517,12 @@ def _splits(folder):
     builder: Any = tfds.builder_from_directory(folder)  # TFDS types it as more than it can be
     schemes = tuple(builder.info.features["points"])
     decoders = {"image": tfds.decode.SkipDecoding()}
-    for name in builder.info.splits:
+    for name, split in builder.info.splits.items():
         records = builder.as_data_source(name, decoders=decoders)
-        records[0]  # opens the file: one cut short fails here and not in the middle of a run
-        index = builder.info.metadata[name]
-        yield name, Split(records, index["group"], index["subsets"], schemes)
+        for first in np.cumsum([0, *split.shard_lengths[:-1]]):
+            records[int(first)]  # opens its file: one cut short fails here, not in the run's middle
+        about = builder.info.metadata[name]
+        found = read_index(folder, name, about)
+        if not len(records) == len(found.groups) == len(found.kind):
+            raise InputError(f"{name}: its index is not of as many faces as it holds")
+        yield name, Split(records, found, schemes, reduction_of(about))

@@ -1,9 +1,9 @@
-"""A checkpoint as one file: a function that runs without jaxalign and Flax, in jax.export's format
-or as an ONNX model, or the weights for jaxalign, by checkpoints.write.
+"""A checkpoint as one file: a function in jax.export's format, an ONNX model, or weights.
 
-The function `MODEL` holds the network with its weights, for any number of faces; beside it
-`MODEL.json`, the header, says in words and numbers how a face is cropped for it and what comes out.
-An ONNX model has the header in its metadata.
+The function `MODEL` runs without jaxalign and Flax. It holds the network with its weights, for any
+number of faces; beside it `MODEL.json`, the header, says in words and numbers how a face is cropped
+for it and what comes out. An ONNX model has the header in its metadata. Weights are a file of
+checkpoints.write.
 """
 
 import hashlib
@@ -53,16 +53,39 @@ def export_checkpoint(
     data_dir: Path | str = DEFAULT_DATA_DIR,
     faces: int = 16,
 ) -> "Parity":
-    """Writes a checkpoint, as checkpoints.find_step takes it, to the file `out`, reads it back, and
-    prints and returns how the two agree.
+    """Writes a checkpoint to one file, reads it back, and compares the two.
 
-    A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
-    the notes of a file that is written anew. `settings`, "key=value" each, replace fields of its
-    recipe that leave the network as it is, such as the crop's margin. One named .onnx holds an ONNX
-    model, any other the function in jax.export's format, for crops of `size` pixels (by default
-    system.size). They are compared on the first `faces` of `data` (NAME/SPLIT), by default of the
-    recipe's test data, or drawn faces where that is not prepared; an ONNX model is timed too.
-    Errors: InputError for what the user can mend.
+    A file named .safetensors holds the weights, one named .onnx an ONNX model, any other the
+    function in jax.export's format; the latter two take crops of one size. The comparison is
+    printed, and of an ONNX model the time beside XLA's.
+
+    Args:
+        ckpt: The checkpoint, as checkpoints.find_step takes it.
+        out: The file to write.
+        which: The step of a work directory: "best" or "latest".
+        size: The side of the function's or model's crops in pixels (default: system.size).
+        half: Store kernels as float16; for weights alone.
+        notes: Free texts by name, for weights alone; the notes of a file that is written anew are
+            kept.
+        settings: "key=value" each: fields of the recipe that leave the network as it is, such as
+            the crop's margin.
+        data: NAME/SPLIT to compare on; "" for the recipe's test data, or drawn faces where that is
+            not prepared.
+        data_dir: Where jaxalign prepare stored the data sets.
+        faces: How many faces to compare on, the first ones of the data.
+
+    Returns:
+        How the checkpoint and the file agree.
+
+    Raises:
+        InputError: An argument is wrong, or a file cannot be read or written.
+
+    Examples:
+        ```python
+        from jaxalign.export import export_checkpoint
+
+        export_checkpoint("drawn", "drawn.stablehlo", faces=4).pixels  # below 0.001
+        ```
     """
     out = Path(out)
     plain, onnx = out.suffix == tensors.SUFFIX, out.suffix == onnx_model.SUFFIX
@@ -126,8 +149,17 @@ def export_checkpoint(
 def timed(
     calls: Mapping[str, Callable], size: int, batches: Sequence[int] = TIMED, repeats: int = 15
 ) -> dict[int, dict[str, float]]:
-    """Faces a batch -> name of a call -> its milliseconds on so many crops, from NumPy to NumPy:
-    the median of `repeats`, after one that compiles and warms. The calls take turns."""
+    """Times calls on random crops, from NumPy to NumPy.
+
+    Args:
+        calls: The calls by name. They take turns.
+        size: The side of the crops in pixels.
+        batches: Faces at a time.
+        repeats: How often each is timed, after one call that compiles and warms.
+
+    Returns:
+        Faces at a time -> name of a call -> its milliseconds, the median.
+    """
     found = {}
     for faces in batches:
         images = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), np.uint8)
@@ -159,14 +191,31 @@ def _compared_on(recipe, data, data_dir, faces):
 
 
 def check_size(system: System, size: int):
-    """InputError for a size that the system does not take."""
+    """Refuses a size of crops that the system does not take.
+
+    Args:
+        system: The system.
+        size: The side of the crops in pixels.
+
+    Raises:
+        InputError: The system does not take it.
+    """
     if size not in system.sizes:
         sizes = ", ".join(map(str, system.sizes))
         raise InputError(f"--size {size}: this checkpoint takes crops of {sizes} pixels")
 
 
 def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
-    """`system.predict` for any number of uint8 crops (B, size, size, 3), weights as constants."""
+    """Makes a function of `system.predict`, with the weights as constants.
+
+    Args:
+        system: The system.
+        variables: Its variables.
+        size: The side of the crops in pixels.
+
+    Returns:
+        The function of uint8 crops (B, size, size, 3), for any B above 0.
+    """
 
     def predict(images):
         return system.predict(variables, images)
@@ -187,9 +236,17 @@ ONNX = {
 
 
 def header(recipe: Recipe, step: Path, size: int) -> dict:
-    """What a user must know of the function exported from this step, as plain JSON values.
+    """Describes the function exported from a step, for those who call it.
 
     The crop is the recipe's rule for landmark boxes, as `prediction.Aligner` takes it.
+
+    Args:
+        recipe: The checkpoint's recipe.
+        step: The step's folder, or the file.
+        size: The side of the crops in pixels.
+
+    Returns:
+        Plain JSON values by name.
     """
     scheme, rule = recipe.system.points, recipe.data.crop.landmarks
     packages = "jax", "jaxlib", "flax", "numpy"
@@ -227,7 +284,16 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
 
 
 def write(path: Path, exported: jax_export.Exported, about: dict):
-    """Writes the function and, beside it, its header. Errors: InputError."""
+    """Writes the function and, beside it, its header.
+
+    Args:
+        path: The file of the function.
+        exported: The function.
+        about: The header.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
     text = f"{json_text(about, indent=2, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
     for place, data in ((path, exported.serialize()), (header_of(path), text)):
         with readable_errors(place, ""), whole(place) as file:
@@ -235,11 +301,30 @@ def write(path: Path, exported: jax_export.Exported, about: dict):
 
 
 def header_of(path: Path) -> Path:
+    """Gives the file of the header that belongs to a function.
+
+    Args:
+        path: The file of the function.
+
+    Returns:
+        The same path with .json behind it.
+    """
     return Path(f"{path}.json")
 
 
 def drawn(system: System, faces: int) -> Source:
-    """So many synthetic faces, the first of the test split, where no data set is prepared."""
+    """Draws synthetic faces, the first ones of the test split.
+
+    Args:
+        system: The system that they are for.
+        faces: How many to draw.
+
+    Returns:
+        The faces.
+
+    Raises:
+        InputError: Faces with the points of the system's scheme cannot be drawn.
+    """
     if system.scheme not in synthetic_faces.BENCHMARK.schemes:
         raise InputError(f"faces with {system.scheme} points cannot be drawn; give --data")
     records = [
@@ -257,10 +342,17 @@ def drawn(system: System, faces: int) -> Source:
 
 @dataclass(frozen=True)
 class Parity:
-    """A checkpoint and the file exported from it, on the same crops."""
+    """A checkpoint and the file exported from it, on the same crops.
 
-    pixels: float  # largest distance between their points, in pixels of the crop
-    scores: float  # largest difference of their scores
+    Attributes:
+        pixels: The largest distance between their points, in pixels of the crop.
+        scores: The largest difference of their scores.
+        checkpoint: The checkpoint's results.
+        exported: The file's results.
+    """
+
+    pixels: float
+    scores: float
     checkpoint: Results
     exported: Results
 
@@ -268,8 +360,19 @@ class Parity:
 def compare(
     path: Path, system: System, variables: dict, source: Source, crop: Crop, size: int
 ) -> Parity:
-    """The function or the weights in the file `path` against the checkpoint they came from, on all
-    of `source`."""
+    """Compares what a file holds with its checkpoint.
+
+    Args:
+        path: The file.
+        system: The checkpoint's system.
+        variables: Its variables.
+        source: The faces to compare on, all of them.
+        crop: How a face is cropped.
+        size: The side of the crops in pixels.
+
+    Returns:
+        How the two agree.
+    """
     calls = (
         partial(jax.jit(system.predict), jax.device_put(variables)),
         reader(path, system),
@@ -290,7 +393,15 @@ def compare(
 
 
 def reader(path: Path, system: System) -> Callable:
-    """The function or the weights in the file `path` -> call(images) -> points, scores."""
+    """Reads a file of export_checkpoint.
+
+    Args:
+        path: The file.
+        system: The system that it is of.
+
+    Returns:
+        A call that takes crops (B, S, S, 3) to points (B, K, 2) and scores (B, K).
+    """
     if path.suffix == onnx_model.SUFFIX:
         return onnx_model.OnnxModel(path).predict
     if path.suffix == tensors.SUFFIX:

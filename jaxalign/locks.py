@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write into, and who that is."""
+"""A folder that one process at a time may write into, and the name of that process."""
 
 import os
 import socket
@@ -15,25 +15,29 @@ except ImportError:  # where there is none, nothing is held
     fcntl = None
 
 FILE = "lock"
+HIDDEN = ".jaxalign-lock"  # of folders that the user's files may lie in, too
 
 
 class Lock:
-    """The folder is this process's until `release`, or until the process ends in whatever way: the
-    system holds the lock, and the file FILE in the folder says who has it.
+    """Holds a folder for this process until `release`, or until the process ends in whatever way.
 
-    `left` is what a file says that a killed process left, "" where there was none. On a file system
-    without locks nothing is held. Makes the folder. Errors: InputError, where another holds it or
-    it cannot be written into; `instead` ends its line.
+    The system holds the lock, and the file `name` in the folder says who has it. As a context, it
+    is released at the end. The folder is made where it is missing. On a file system without locks
+    nothing is held.
+
+    `left` is the text that a killed process left in the file, "" where there was none. Raises
+    InputError where another process holds the folder or it cannot be written into; `instead` ends
+    the message.
     """
 
-    def __init__(self, folder: Path, instead: str):
-        self.path = folder / FILE
+    def __init__(self, folder: Path, instead: str, name: str = FILE):
+        self.path, new = folder / name, not folder.exists()
         while True:
             with readable_errors(folder, instead):
                 folder.mkdir(parents=True, exist_ok=True)
-                self.file = self.path.open("a+", encoding="utf-8", errors="replace")
+                self.file = self.path.open("a+b", buffering=0)
             self.file.seek(0)
-            self.left = " ".join(self.file.read(500).split())
+            self.left = " ".join(self.file.read(500).decode("utf-8", "replace").split())
             if not _locked(self.file):
                 self.file.close()
                 raise InputError(
@@ -43,10 +47,23 @@ class Lock:
             if _is(self.file, self.path):  # else its last holder removed it in between
                 break
             self.file.close()
-        self.file.truncate(0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        self.file.write(f"process {os.getpid()} on host {socket.gethostname()} since {since}\n")
-        self.file.flush()
+        holder = f"process {os.getpid()} on host {socket.gethostname()} since {since}\n"
+        with readable_errors(folder, instead):
+            try:
+                self.file.truncate(0)
+                self.file.write(holder.encode("utf-8", "backslashreplace"))
+            except OSError:  # a full disk
+                self.release()
+                if new:
+                    folder.rmdir()
+                raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.release()
 
     def release(self):
         if not self.file.closed:

@@ -24,7 +24,14 @@ NEEDED = "jax2onnx", "onnxruntime"
 
 
 def has(name: str) -> bool:
-    """Whether a package is installed; it is not imported."""
+    """Whether a package is installed; it is not imported.
+
+    Args:
+        name: The package's.
+
+    Returns:
+        Whether it can be found.
+    """
     try:
         return importlib.util.find_spec(name) is not None
     except ValueError:  # named in sys.modules, as None
@@ -32,7 +39,14 @@ def has(name: str) -> bool:
 
 
 def require(path: Path):
-    """InputError where the converter or ONNX Runtime is not installed."""
+    """Looks for the packages that an ONNX model takes.
+
+    Args:
+        path: The file that is to be written.
+
+    Raises:
+        InputError: One of NEEDED is not installed.
+    """
     if not all(map(has, NEEDED)):
         raise InputError(
             f"--out {path}: needs {' and '.join(NEEDED)}; pip install 'jaxalign[onnx]'"
@@ -40,7 +54,14 @@ def require(path: Path):
 
 
 def check(system: System):
-    """InputError where the system computes in what ONNX Runtime does not, on CPUs."""
+    """Looks at the type that the system computes in.
+
+    Args:
+        system: The system.
+
+    Raises:
+        InputError: ONNX Runtime does not compute in it on CPUs.
+    """
     if system.dtype != "float32":
         raise InputError(
             f"system.dtype={system.dtype}: ONNX models compute in float32; export it with --set "
@@ -49,12 +70,22 @@ def check(system: System):
 
 
 def converted(system: System, variables: dict, size: int) -> Any:
-    """`system.predict` for any number of uint8 crops (B, size, size, 3) -> onnx.ModelProto, the
-    weights as constants; input `images`, outputs `points`, `scores`.
+    """Makes an ONNX model of `system.predict`, with the weights as constants.
 
     JAX traces the system first: the converter then sees JAX's primitives alone, and none of the
-    functions that it would put in place of Flax's and jax.numpy's. Errors: InputError where it
-    does not take the system.
+    functions that it would put in place of Flax's and jax.numpy's.
+
+    Args:
+        system: The system.
+        variables: Its variables.
+        size: The side of the crops in pixels.
+
+    Returns:
+        An onnx.ModelProto. Its input `images` is uint8 (B, size, size, 3), for any B above 0; its
+            outputs are `points` and `scores`.
+
+    Raises:
+        InputError: The converter does not take the system.
     """
     jax2onnx = importlib.import_module("jax2onnx")
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
@@ -79,8 +110,10 @@ def converted(system: System, variables: dict, size: int) -> Any:
 
 
 def _folded(call, args, kwargs, context):
-    """A layer's call whose arithmetic on weights alone is done now: the converter's time grows with
-    the square of what is left."""
+    """A layer's call, in which what is made of weights alone is computed now.
+
+    The converter's time grows with the square of what is left.
+    """
     if not isinstance(context.module, nn.BatchNorm | nn.Conv | nn.Dense):
         return call(*args, **kwargs)
     with jax.ensure_compile_time_eval():
@@ -88,7 +121,16 @@ def _folded(call, args, kwargs, context):
 
 
 def write(path: Path, model: Any, about: dict):
-    """Writes the model, with `about` in its metadata. Errors: InputError."""
+    """Writes a model with its header.
+
+    Args:
+        path: The file.
+        model: The onnx.ModelProto.
+        about: The header, JSON values by name.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, json_text(about, ensure_ascii=True)
     with readable_errors(path, ""), whole(path) as file:

@@ -22,6 +22,7 @@ jaxtyping.install_import_hook(
     f"{shapes.__name__}.checked",
 )
 
+from jaxalign import scheme_files, schemes  # noqa: E402
 from jaxalign.datasets import BENCHMARKS  # noqa: E402
 from tests.helpers.trees import make_300w  # noqa: E402
 
@@ -41,6 +42,16 @@ def pytest_configure(config):
     at the first computation); networks of the papers' size are worth optimising."""
     if config.option.markexpr != "slow":
         os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
+
+
+@pytest.fixture
+def shipped():
+    """What a test adds to the schemes goes with it."""
+    before = dict(schemes.SCHEMES)
+    yield
+    schemes.SCHEMES.clear()
+    schemes.SCHEMES.update(before)
+    scheme_files.FILES.clear()
 
 
 @pytest.fixture(scope="session")

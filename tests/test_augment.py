@@ -95,6 +95,15 @@ def test_blur_keeps_things_where_they_are():
     np.testing.assert_allclose(centre, (30.3, 33.6), atol=0.05)
 
 
+def test_noise_makes_nothing_brighter_and_leaves_greys_grey():
+    level = np.full((64, 64, 3), 120, np.uint8)
+    noisy = np.stack([changed(replace(STILL, noise=1.0), seed, level) for seed in range(20)])
+    assert abs(noisy.mean() - 120) < 0.1
+    assert (noisy == noisy[..., :1]).all()
+    white = changed(replace(STILL, noise=1.0), 0, np.full((64, 64, 3), 255, np.uint8))
+    assert 240 < white.mean() < 255
+
+
 def test_noise_has_no_more_than_its_strength():
     step = changed(replace(STILL, noise=1.0)).astype(float) - picture()
     assert 2 < step.std() < 12.5 and abs(step.mean()) < 1

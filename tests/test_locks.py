@@ -80,3 +80,24 @@ def test_places_that_cannot_be_written_into(tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         assert refusal(place).startswith(f"{place}: cannot be written (")
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_full_disk_leaves_nothing(tmp_path, new):
+    folder = tmp_path / "work"
+    if not new:
+        folder.mkdir()
+    code = f"""
+import pathlib, resource
+from jaxalign.errors import InputError
+from jaxalign.locks import Lock
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    Lock(pathlib.Path({str(folder)!r}), "name another")
+except InputError as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert ended.stdout == f"{folder}: cannot be written (File too large); name another\n"
+    assert folder.exists() is not new
+    assert list(tmp_path.rglob("*")) == ([] if new else [folder])

@@ -27,6 +27,10 @@ PHOTO = ROOT / "examples" / "astronaut.jpg"
 
 SHRUNK = {  # name -> system, its settings
     "integral": ("Integral", {"size": 32, "width": 8, "blocks": (1, 1, 1, 1), "decoder_width": 8}),
+    "integral, large maps": (
+        "Integral",
+        {"size": 96, "width": 8, "blocks": (1, 1, 1, 1), "decoder_width": 8},
+    ),
     "integral with relations and a prior": (
         "Integral",
         {"size": 32, "width": 8, "blocks": (1, 1, 1, 1), "decoder_width": 8, "relations": 8,
@@ -130,9 +134,9 @@ def test_every_system_converts(name, tmp_path):
         wanted, wanted_scores = map(np.asarray, predict(variables, images))
         assert points.shape == (faces, 68, 2) and scores.shape == (faces, 68)
         assert points.dtype == scores.dtype == np.float32 and np.isfinite(points).all()
-        assert np.ptp(wanted, 1).min() > 0.1  # points that depend on something
-        apart = np.abs(points - wanted).max(-1)
-        assert np.quantile(apart, 0.97) < 0.01
+        spread, apart = np.ptp(wanted, 1).min(), np.abs(points - wanted).max(-1)
+        assert spread > 1e-3  # points that depend on something
+        assert np.quantile(apart, 0.97) < 0.01 * min(1, spread)
         assert np.quantile(np.abs(scores - wanted_scores), 0.97) < 1e-3
 
 

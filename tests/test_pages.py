@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCREEN = README.split("\n## ")[0]
 FILES = (
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *(ROOT / folder / "README.md" for folder in ("benchmarks", "examples")),
     *sorted(DOCS.rglob("*.md")),
 )
@@ -112,8 +112,13 @@ def test_there_are_commands():
     assert len(commands(README)) >= 7 and len(COMMANDS) >= 80
 
 
+@pytest.mark.usefixtures("shipped")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_these_options(command):
+def test_every_command_has_these_options(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the scheme lies that docs/formats.md writes
+    (toml,) = [text for kind, text in blocks(PAGES["docs/formats.md"]) if kind == "toml"]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/five.toml").write_text(toml, encoding="utf-8")
     command = re.sub(r"\[([^]|]*)[^]]*\]", r"\1", command).replace(" ...", "")
     words = shlex.split(command)
     name, arguments = (words[2], words[3:]) if words[0] == "python" else (words[1], words[2:])

@@ -194,6 +194,69 @@ def test_points_lie_where_a_finished_crop_shows_them():
         assert abs(centroids(row["image"]) - row["points"][order][marks]).max() < 2 / 32
 
 
+@pytest.mark.parametrize(("shrink", "factor"), [
+    (0.5, 1), (1.99, 1), (2.0, 2), (2.99, 2), (3.0, 1), (3.9, 1), (4.0, 4), (5.9, 4), (6.0, 2),
+    (7.9, 2), (8.0, 8), (11.9, 8), (12.0, 4), (16.0, 8), (40.0, 8),
+])  # fmt: skip
+def test_photos_are_decoded_smaller_where_the_crop_shrinks_them_anyway(shrink, factor):
+    """And bilinear sampling never skips more than half a pixel, as for whole photos from 2 on."""
+    assert pipeline.reduction(shrink) == factor
+    left = shrink / factor
+    assert left / max(int(left), 1) < 1.5 or shrink < 2
+
+
+@pytest.mark.parametrize("sampling", ["420", "444", "grey"])
+@pytest.mark.parametrize(("unit", "factor"), [(2.6, 2), (5.0, 4), (9.9, 8)])
+def test_points_stay_where_a_smaller_decoded_photo_shows_them(unit, factor, sampling, monkeypatch):
+    """To a tenth of a crop pixel in each, and to 0.02 over all; the factor divides no side."""
+    sample = blobs(sigma=3.3 * unit, unit=unit)
+    image = cv2.imdecode(np.frombuffer(sample["photo"], np.uint8), cv2.IMREAD_COLOR)
+    if sampling == "grey":
+        image, options = image[..., 1], []
+    else:
+        kind = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, kind]
+    height, width = (side // factor * factor - 1 for side in image.shape[:2])
+    image = np.ascontiguousarray(image[:height, :width])
+    photo = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95, *options])[1].tobytes()
+    asked, decoded = [], pipeline.photos.decode_reduced
+    monkeypatch.setattr(pipeline.photos, "decode_reduced",
+                        lambda *given: [asked.append(given[1]), decoded(*given)][1])  # fmt: skip
+    apart = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        box = sample["boxes"]["dataset"] + np.tile(rng.uniform(-2, 2, 2), 2)
+        rows = [
+            crop_face(sample | {"photo": photo, "boxes": {"dataset": box}}, IBUG68, crop_of(1.37),
+                      128, augment, rng)
+            for augment in (None, replace(STILL, rotation=5.0, rotation_p=0.0))
+        ]  # fmt: skip
+        np.testing.assert_array_equal(rows[0]["matrix"], rows[1]["matrix"])
+        whole, reduced = (np.maximum(row["image"].astype(float) - 24, 0) for row in rows)
+        apart.append(centroids(reduced) - centroids(whole))
+        assert abs(whole - reduced).max() < 10
+    assert asked == [factor] * 6
+    assert abs(np.array(apart)).max() < 0.1 and abs(np.mean(apart, (0, 1))).max() < 0.02
+
+
+def test_evaluation_decodes_whole_photos(monkeypatch):
+    monkeypatch.setattr(pipeline.photos, "decode_reduced", None)
+    image = textured(400, 500)
+    sample = sample_of(encode(image, ".jpg"), np.full((68, 2), 90), (20, 20, 380, 380))
+    crop_face(sample, IBUG68, crop_of(), 64)
+
+
+def test_other_photos_are_averaged_as_ever():
+    """PNGs, and JPEGs that OpenCV would decode otherwise, have no smaller decoding."""
+    image = textured(400, 500)
+    for photo in (encode(image), b"", encode(image, ".jpg")[:100]):
+        assert pipeline.photos.decode_reduced(photo, 4) is None
+    sample = sample_of(encode(image), np.full((68, 2), 90), (20, 20, 380, 380))
+    rows = [crop_face(sample, IBUG68, crop_of(), 64, augment, np.random.default_rng(0))
+            for augment in (None, STILL)]  # fmt: skip
+    np.testing.assert_array_equal(rows[0]["image"], rows[1]["image"])
+
+
 def test_outside_the_photo_is_black():
     image = np.full((40, 40, 3), 200, np.uint8)
     sample = sample_of(encode(image), np.zeros((19, 2)), (-20.5, -0.5, 19.5, 39.5))

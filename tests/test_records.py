@@ -105,8 +105,8 @@ def test_own_predictions_are_read_as_predictions_and_as_truth(tmp_path):
 def test_truth_of_samples():
     def sample(index):
         return {
-            "id": IDS[index], "points": POINTS[index], "labelled": np.ones(19, bool),
-            "visible": np.ones(19, bool),
+            "id": IDS[index], "group": "", "points": POINTS[index],
+            "labelled": np.ones(19, bool), "visible": np.ones(19, bool),
             "subsets": ("full",), "norm_box": np.full(4, np.nan),
         }  # fmt: skip
 
@@ -157,6 +157,7 @@ def test_extensions_of_photos_are_no_difference_where_names_stay_apart():
         ("a.jsonl", '{"id": "a", "x0": 1}', "line 1: lacks y0; aflw19 needs y18 too"),
         ("a.jsonl", '{"id": "a", "scheme": "wflw98", "points": []}', "of wflw98, not aflw19; give"),
         ("a.json", '[{"id": "a"},', "line 1: not JSON"),
+        ("a.json", '{\n"id": "a",\n"points": []}', "one JSON value over several lines; write a"),
         ("a.json", "[1]", "record 1: must be an object"),
     ],
 )

@@ -6,6 +6,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 
@@ -21,7 +22,7 @@ class VGG16BNStem(nn.Module):
 
     @nn.compact
     def __call__(self, images, train: bool):
-        conv = partial(nn.Conv, kernel_size=(3, 3), padding=1, dtype=self.dtype)
+        conv = partial(convolution, kernel_size=(3, 3), padding=1, dtype=self.dtype)
         norm = partial(batch_norm, train, dtype=self.dtype)
         x = images
         for i, factor in enumerate((1, 1, 2, 2, 4, 4, 4), 1):

@@ -9,11 +9,18 @@ import numpy as np
 
 from jaxalign import metrics, texts
 from jaxalign.errors import InputError
-from jaxalign.evaluation import page, pictures
+from jaxalign.evaluation import page, pictures, wilson
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
 from jaxalign.evaluation.report import LEVELS, replaced, write_columns
 from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.summary import DECIMALS, per_face, statistics, subset_names
+from jaxalign.evaluation.summary import (
+    DECIMALS,
+    is_share,
+    mean_intervals,
+    per_face,
+    statistics,
+    subset_names,
+)
 from jaxalign.evaluation.tables import (
     Table,
     heading,
@@ -36,7 +43,13 @@ FILES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A run to be compared: the name it goes by, its faces, the benchmark where it is known."""
+    """A run to be compared.
+
+    Attributes:
+        name: Its name.
+        results: Its faces.
+        benchmark: The name of the benchmark, if it is known.
+    """
 
     name: str
     results: Results
@@ -44,7 +57,17 @@ class Entry:
 
 
 def open_entry(path: Path | str) -> Entry:
-    """A report's folder, or a predictions.jsonl; the report beside it names the benchmark."""
+    """Open a run.
+
+    Args:
+        path: A report's folder, or a predictions.jsonl. The report beside it names the benchmark.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     path = Path(path)
     file = path / "predictions.jsonl" if path.is_dir() else path
     results = Results.load(file)
@@ -52,15 +75,22 @@ def open_entry(path: Path | str) -> Entry:
         report = texts.json_of(texts.read(name := file.with_name("report.json")), name)
         benchmark = str(report["about"].get("benchmark", ""))
     except (InputError, KeyError, TypeError, AttributeError):
-        benchmark = ""  # a file without a report: the default protocol, or --data, scores it
+        benchmark = ""  # no report beside it: it is scored by the default protocol, or by --data
     return Entry(str(path), results, benchmark)
 
 
 def aligned(entries: Sequence[Entry]) -> list[Entry]:
-    """The same entries, their faces all in the order of their ids.
+    """Bring runs to the same order of faces.
 
-    Raises InputError where faces, schemes or true points are not the same in all of them: a
-    difference of runs on different faces would say nothing.
+    Args:
+        entries: The runs.
+
+    Returns:
+        The runs, with their faces in the order of the ids.
+
+    Raises:
+        InputError: Faces, schemes or true points are not the same in all runs. A difference of runs
+            on different faces would say nothing.
     """
     first = entries[0]
     whole = [Entry(first.name, first.results.by_id(), first.benchmark)]
@@ -88,14 +118,20 @@ def aligned(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
-    """Aligned entries -> their numbers by the headline normaliser, ready for JSON; fractions.
+    """Compare aligned runs by the headline normaliser, over all faces and over the proper subsets.
 
-    For "all" faces and for the subsets that are not all of them.
+    The keys are "headline", "limits", "statistics", "runs" and "rows". A row is of a subset and a
+    run: {"subset", "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low,
+    high]}, "difference"}. "difference" holds the numbers and intervals of this run less the first,
+    or None for the first. Its intervals are paired: the resamples of the faces are the same for
+    both runs (failure rates have Newcombe's intervals, see `wilson.of_difference`).
 
-    {"headline", "limits", "statistics", "runs", "rows"}: a row for each subset and run, {"subset",
-    "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low, high]},
-    "difference": the same two of this run less the first, by the same resamples of the faces, or
-    None for the first}.
+    Args:
+        entries: The runs, from `aligned`.
+        protocol: The protocol.
+
+    Returns:
+        The comparison, ready for JSON, in fractions.
     """
     headline, rows = protocol.normaliser, []
     names, ids = statistics(protocol.limits), entries[0].results.ids
@@ -107,9 +143,13 @@ def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
         some = [ids[index] for index in chosen]
         for entry, numbers in zip(entries, values, strict=True):
             row = {"subset": subset, "faces": len(chosen), "run": entry.name}
-            row |= _numbers(numbers[chosen], some, names)
-            change = numbers[chosen] - values[0][chosen]
-            row["difference"] = None if entry is entries[0] else _numbers(change, some, names)
+            ours, first = numbers[chosen], values[0][chosen]
+            means = resampled_means(ours, some)
+            row |= _numbers(ours, names, mean_intervals(ours, names, means))
+            row["difference"] = None
+            if entry is not entries[0]:
+                ends = _change_intervals(ours, first, names, some)
+                row["difference"] = _numbers(ours - first, names, ends)
             rows.append(row)
     return {
         "headline": headline,
@@ -121,9 +161,16 @@ def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
 
 
 def comparison_table(comparison: dict, subset: str = "all") -> Table:
-    """The runs on one subset by the protocol's first limit, and how they differ from the first run.
+    """The runs on one subset by the protocol's first limit, and their differences to the first run.
 
-    A difference is marked where 0 lies outside its interval.
+    A difference is marked if 0 lies outside its interval.
+
+    Args:
+        comparison: From `compare`.
+        subset: The subset.
+
+    Returns:
+        The table.
     """
     names, rows = statistics(comparison["limits"][:1]), []
     chosen = [row for row in comparison["rows"] if row["subset"] == subset]
@@ -149,7 +196,15 @@ def write_comparison(
     protocol: Protocol,
     about: dict,
 ) -> None:
-    """Write FILES into `folder`: the comparison of these aligned entries, and their curves."""
+    """Write FILES into a folder: the comparison and the curves of aligned runs.
+
+    Args:
+        folder: The folder.
+        entries: The runs, from `aligned`.
+        comparison: From `compare`.
+        protocol: The protocol.
+        about: Where the numbers come from.
+    """
     subsets = list(dict.fromkeys(row["subset"] for row in comparison["rows"]))
     ordered = ["all", *(name for name in subsets if name != "all")]
     tables = [comparison_table(comparison, subset) for subset in ordered]
@@ -163,8 +218,14 @@ def write_comparison(
         _write_pages(partial, comparison, tables, about)
 
 
-def _numbers(values, ids, names):
-    ends = intervals(resampled_means(values, ids))
+def _change_intervals(ours, first, names, ids):
+    ends = intervals(resampled_means(ours - first, ids))
+    for column in (i for i, name in enumerate(names) if is_share(name)):
+        ends[column] = wilson.of_difference(ours[:, column], first[:, column])
+    return ends
+
+
+def _numbers(values, names, ends):
     means = values.mean(axis=0)
     return {
         "numbers": {
@@ -230,7 +291,8 @@ def _write_pages(folder, comparison, tables, about):
     title = f"{len(comparison['runs'])} runs compared"
     note = (
         "Differences are to the first run, with 95 % intervals of a paired bootstrap: the same "
-        "resamples of the faces for both runs. They measure the choice of the faces, not the "
+        "resamples of the faces for both runs. Failure rates have Wilson's interval, their "
+        "differences Newcombe's for pairs. Intervals measure the choice of the faces, not the "
         "chance in training."
     )
     first, *others = [page.to_html(table) for table in tables]
@@ -238,14 +300,15 @@ def _write_pages(folder, comparison, tables, about):
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="lead">{html.escape(note)}</p>',
         first,
-        page.figure(
-            folder / "comparison_ced.png", "Cumulative error distributions (comparison_ced.csv)."
-        ),
+        page.beside("comparison.csv"),
+        page.figure(folder / "comparison_ced.png", "Cumulative error distributions."),
+        page.beside("comparison_ced.csv"),
         page.folded("Subsets", *others) if others else "",
         "<h2>How it was measured</h2>",
         page.facts(about),
     ]
     (folder / "comparison.html").write_text(page.page(title, sections), encoding="utf-8")
-    blocks = [f"# {title}", note, to_markdown(tables[0]), "![CED](comparison_ced.png)",
+    links = page.beside_in_markdown("comparison.csv", "comparison_ced.csv")
+    blocks = [f"# {title}", note, to_markdown(tables[0]), "![CED](comparison_ced.png)", links,
               *map(to_markdown, tables[1:]), page.listed(about)]  # fmt: skip
     (folder / "comparison.md").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")

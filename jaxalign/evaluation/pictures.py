@@ -1,5 +1,6 @@
-"""The pictures of a report: CED and PCK curves, the face of errors, sheets of faces."""
+"""The pictures of a report: CED and PCK curves, errors on the mean face, sheets of faces."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,9 +32,9 @@ STYLES = ("solid", "dashed", "dotted")  # of the second and third round through 
 
 
 def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
-    """The CED of each subset, (M,) shares over (M,) levels, with NME and AUC in the legend.
+    """Draw the CED of each subset, with NME and AUC in the legend.
 
-    Subsets whose curves coincide share a line.
+    `curves` are (M,) shares over (M,) `levels`. Subsets whose curves coincide share a line.
     """
     sizes = {row["subset"]: row["faces"] for row in summary["rows"]}
     groups = _groups(curves, sizes)
@@ -49,7 +50,7 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
 
 
 def write_pck(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
-    """Share of landmarks with no larger error, for all of them and for each region."""
+    """Draw the share of landmarks with no larger error, for all landmarks and for each region."""
     lines = [(" = ".join(names), share, "all" in names) for names, share in _groups(curves, {})]
     write_curves(
         path,
@@ -69,7 +70,7 @@ def write_curves(
     across: str,
     up: str,
 ) -> None:
-    """A picture of draw_curves alone."""
+    """Write a picture of `draw_curves` alone."""
     figure = Figure(figsize=(7.5, 5.0), dpi=150, layout="constrained")
     draw_curves(figure.add_subplot(), levels, lines, limits, across, up)
     figure.savefig(path)
@@ -83,7 +84,10 @@ def draw_curves(
     across: str,
     up: str,
 ) -> None:
-    """Shares (M,) over levels (M,), both fractions, as (label, shares, whether it is in black)."""
+    """Draw curves of shares (M,) over levels (M,), both fractions.
+
+    Each of `lines` is a label, the shares, and whether it is black.
+    """
     for limit in limits:
         axes.axvline(limit, color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for index, (label, share, black) in enumerate(lines):
@@ -95,7 +99,7 @@ def draw_curves(
             drawstyle="steps-post",
             linewidth=2.2 if black else 1.5,
             zorder=3 if black else 2,
-            label=label,
+            label=textwrap.fill(label, 64),
         )
     axes.set(xlim=(0, levels[-1]), ylim=(0, 1.005), xlabel=across, ylabel=up)
     for axis in (axes.xaxis, axes.yaxis):
@@ -108,7 +112,10 @@ def draw_curves(
 
 
 def curve_label(names: list[str], summary: dict) -> str:
-    """The legend of the curve that these subsets share; incomplete subsets give way to others."""
+    """The legend of the curve that these subsets share.
+
+    Incomplete subsets are left out if a complete one shares it.
+    """
     rows = {row["subset"]: row for row in summary["rows"] if row["subset"] in names}
     complete = [name for name in names if rows[name]["official"] in (0, rows[name]["faces"])]
     shown = complete or names[:1]
@@ -120,8 +127,48 @@ def curve_label(names: list[str], summary: dict) -> str:
     )
 
 
+def write_training(path: Path, rows: Sequence[dict], step: int = 0) -> None:
+    """Draw loss and validation NME over the steps of a run, a panel each, if there are any.
+
+    `rows` are {"step", "phase", "loss" or "val_nme"}. `step` is the checkpoint that is evaluated, 0
+    if unknown. If there are several phases, their starts are marked.
+    """
+    labels = {"loss": "training loss", "val_nme": "validation NME, %"}
+    labels = {key: label for key, label in labels.items() if any(key in row for row in rows)}
+    figure = Figure(figsize=(7.5, 1 + 2.3 * len(labels)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    phases = {}
+    for row in rows:
+        phases.setdefault(row["phase"], []).append(row)
+    for axes, key, colour in zip(panels, labels, COLOURS, strict=False):
+        scale, found = 100 if key == "val_nme" else 1, [row[key] for row in rows if key in row]
+        for place, part in enumerate(phases.values()):
+            known = [(row["step"], scale * row[key]) for row in part if key in row]
+            if known:
+                axes.plot(*zip(*known, strict=True), color=colour, linewidth=1.3, markersize=3.5,
+                          marker="o" if len(known) < 60 else "")  # fmt: skip
+            if place:
+                axes.axvline(part[0]["step"], color="0.75", linewidth=1, zorder=1)
+        if key == "loss" and min(found) > 0 and max(found) > 5 * min(found):
+            axes.set_yscale("log")
+        if step:
+            axes.axvline(step, color="0.3", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+        axes.set_ylabel(labels[key])
+        _plain(axes)
+    for name, part in phases.items() if len(phases) > 1 else ():
+        panels[0].annotate(
+            name, (part[0]["step"], 1), xycoords=("data", "axes fraction"), xytext=(3, 3),
+            textcoords="offset points", fontsize=8, color="0.4",
+        )  # fmt: skip
+    if step:
+        panels[-1].set_title(f"dashed: the step evaluated, {step:,}", fontsize=8, loc="right",
+                             color="0.3")  # fmt: skip
+    panels[-1].set_xlabel("training step")
+    figure.savefig(path)
+
+
 def write_landmarks(path: Path, results: Results, summary: dict) -> None:
-    """The mean face, each landmark coloured by its NME and, where it is large, numbered."""
+    """Draw the mean face. Landmarks are coloured by their NME, and numbered if it is large."""
     boxes = geometry.landmark_box(results.truth).reshape(-1, 2, 2)
     centres, sizes = boxes.mean(1), np.ptp(boxes, axis=1).max(axis=1)
     mean = metrics.over_points(((results.truth - centres[:, None]) / sizes[:, None, None]).T).T
@@ -153,33 +200,35 @@ def write_faces(
     errors: np.ndarray,
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]] | None,
 ) -> None:
-    """A sheet of EVEN faces, evenly spaced from the smallest error to the largest, and the worst.
+    """Draw a sheet of faces: EVEN ones, evenly spaced from best to worst, and the worst.
 
-    `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
-    image -> crop. Without crops the points stand on plain ground.
+    `errors` (N,) are fractions. `crops(index)` gives the square RGB crop of a face and its matrix
+    photo -> crop. Without crops the points stand on plain ground.
     """
-
-    def tile(index, marked):
-        picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
-        predicted, truth = (
-            geometry.transform(matrix, points[index])
-            for points in (results.predicted, results.truth)
-        )
-        return Tile(
-            picture,
-            _percent(errors[index]),
-            predicted=predicted,
-            truth=truth,
-            name=results.ids[index],
-            marked=marked,
-        )
-
     sections = [
-        (heading, [tile(index, marked) for index in faces])
+        (heading, [_tile(results, errors, crops, index, marked) for index in faces])
         for heading, faces, marked in _chosen(results, errors)
     ]
     title = f"{len(results)} faces, NME {_percent(errors.mean())}"
     _write(path, contact_sheet(sections, results.scheme, title))
+
+
+def few_faces(
+    results: Results,
+    errors: np.ndarray,
+    crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    count: int = 8,
+) -> np.ndarray:
+    """A small sheet of `count` faces, (H, W, 3) RGB.
+
+    The faces are evenly spaced in their order, so that sheets of one run show the same ones. The
+    arguments are those of `write_faces`.
+    """
+    places = np.unique(np.linspace(0, len(results) - 1, count).round().astype(int)).tolist()
+    tiles = [_tile(results, errors, crops, index) for index in places]
+    title = f"NME {_percent(errors.mean())}"
+    return contact_sheet([(f"{len(tiles)} of {len(results)} faces", tiles)], results.scheme, title,
+                         side=160, columns=4)  # fmt: skip
 
 
 def write_maps(
@@ -189,9 +238,10 @@ def write_maps(
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
     maps: Callable[[np.ndarray], dict[str, np.ndarray]],
 ) -> None:
-    """The faces of write_faces, plain and under each kind of maps: maps_NAME.png, one a kind.
+    """Draw the faces of `write_faces`, plain and under maps: maps_NAME.png for each kind.
 
-    `maps(crop)` gives the (h, w, C) maps in 0..1 of each name; the rest as in write_faces.
+    `maps(crop)` gives the (h, w, C) maps in 0..1 of each name. The other arguments are those of
+    `write_faces`.
     """
     sheets = {}
     for heading, faces, marked in _chosen(results, errors):
@@ -214,9 +264,9 @@ def write_maps(
 
 
 def write_boxes(path: Path, rows: Sequence[dict], normaliser: str) -> None:
-    """What the box is worth: NME under each kind of box, and along shift and scale of one.
+    """Draw the NME under each kind of box, and over shift and scale of the landmark box.
 
-    `rows` are those of evaluation.boxes.sensitivity; the bars and bands are their intervals.
+    `rows` are those of `evaluation.boxes.sensitivity`. Bars and bands are their intervals.
     """
     parts = {
         "kind of box": [row for row in rows if row["kind"] != "jitter"],
@@ -258,8 +308,17 @@ def _kinds(axes, rows):
     axes.set_xlim(-0.6, len(rows) - 0.2)
 
 
+def _tile(results, errors, crops, index, marked=False):
+    picture, matrix = crops(index) if crops else _plain_ground(results.truth[index])
+    predicted, truth = (
+        geometry.transform(matrix, points[index]) for points in (results.predicted, results.truth)
+    )
+    label, name = _percent(errors[index]), results.ids[index]
+    return Tile(picture, label, predicted=predicted, truth=truth, name=name, marked=marked)
+
+
 def _chosen(results, errors):
-    """The faces worth a look: heading, indices and whether they are the worst ones."""
+    """The faces that are shown: heading, indices, and whether they are the worst ones."""
     order = sorted(range(len(results)), key=lambda index: (errors[index], results.ids[index]))
     worst = order[-WORST:][::-1] if len(order) > WORST else []
     rest = order[: len(order) - len(worst)]

@@ -1,16 +1,17 @@
-"""A summary as tables: for the console, CSV and Markdown. Numbers in percent, but for CSV."""
+"""A summary as tables for the console, CSV and Markdown. Numbers are in percent, except in CSV."""
 
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxalign.evaluation.summary import statistics
+from jaxalign.errors import printable
+from jaxalign.evaluation.summary import is_share, statistics
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text under their heads; (value, interval) where a cell has an error bar."""
+    """A table of text. A cell with an error bar is a pair (value, interval)."""
 
     title: str
     heads: tuple[str, ...]
@@ -22,7 +23,7 @@ def percent(value: float | None) -> str:
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str | tuple[str, str]:
-    """A fraction and the ends of its interval, in percent; "-" where there is none."""
+    """A fraction and the ends of its interval, in percent, or "-" if there is none."""
     return "-" if ends is None else (percent(value), f"[{percent(ends[0])}, {percent(ends[1])}]")
 
 
@@ -33,8 +34,10 @@ def heading(statistic: str) -> str:
 
 
 def size_of(row: dict, normaliser: str = "") -> str:
-    """How many faces a row of the summary stands for, "224 of 554" where some are missing, or lack
-    the points that the normaliser needs."""
+    """How many faces a row of the summary stands for, such as "224" or "224 of 554".
+
+    The second form is for rows where faces are missing, or lack the points of the normaliser.
+    """
     if normaliser in row.get("measured", {}):
         return f"{row['measured'][normaliser]} of {row['faces']}"
     incomplete = row["official"] not in (0, row["faces"])
@@ -42,9 +45,10 @@ def size_of(row: dict, normaliser: str = "") -> str:
 
 
 def print_table(summary: dict) -> str:
-    """The papers' rows as aligned text, a block for each normaliser, the headline first.
+    """The results as aligned text: a block for each normaliser, the headline first.
 
-    Each number stands with half the width of its interval.
+    Each number stands with half the width of its interval. A failure rate stands with the ends,
+    because its interval is not symmetric about it.
     """
     columns = statistics(summary["limits"])
     names = [row["subset"] for row in summary["rows"]]
@@ -54,28 +58,29 @@ def print_table(summary: dict) -> str:
     second = max(map(len, ["faces", *sizes]))
     lines = []
     for normaliser in normalisers:
-        cells = "".join(f"{heading(key):>9}{'':7}" for key in columns).rstrip()
+        cells = "".join(f"{heading(key):>9}{'':{_width(key)}}" for key in columns).rstrip()
         lines.append(f"{normaliser + ' %':<{first}}  {'faces':>{second}}{cells}")
         for row in _having(summary, normaliser):
-            cells = "".join(_with_half(row, normaliser, key) for key in columns).rstrip()
+            cells = "".join(_with_bar(row, normaliser, key) for key in columns).rstrip()
             lines.append(f"{row['subset']:<{first}}  {size_of(row, normaliser):>{second}}{cells}")
         lines.append("")
-    lines.append(f"± half of the {interval_name(summary)}")
+    lines.append(f"±, [ ]: half, ends of the {interval_name(summary)}")
     return "\n".join([*lines, *fractions(summary), *summary["notes"]])
 
 
 def _having(summary, normaliser):
-    """The rows of which some face has the normaliser's distance."""
+    """The rows in which some face has the normaliser's distance."""
     return [row for row in summary["rows"] if normaliser in row]
 
 
 def interval_name(summary: dict) -> str:
     bootstrap = summary["bootstrap"]
-    return f"{100 * bootstrap['level']:g} % interval ({bootstrap['resamples']} resamples of faces)"
+    resamples = f"{bootstrap['resamples']} resamples of faces"
+    return f"{100 * bootstrap['level']:g} % interval (FR: Wilson's; else {resamples})"
 
 
 def fractions(summary: dict) -> list[str]:
-    """A line with Hsu et al.'s NMSE where the protocol has point sets of its own, else none."""
+    """A line with the NMSE of Hsu et al., if the protocol has point sets of its own."""
     sets = [row for row in summary["regions"] if row["own"]]
     if not sets or summary["headline"] != "inter_ocular":
         return []
@@ -85,13 +90,13 @@ def fractions(summary: dict) -> list[str]:
 
 
 def papers_table(summary: dict) -> Table:
-    """Rows and columns of the benchmark's papers, by the headline normaliser."""
+    """The rows and columns that the benchmark's papers print, by the headline normaliser."""
     columns = statistics(summary["limits"])
     return _subset_table(summary, summary["headline"], columns, f"By {summary['headline']}, %")
 
 
 def normaliser_tables(summary: dict) -> list[Table]:
-    """One table a normaliser, with every threshold."""
+    """One table for each normaliser, with every threshold."""
     columns = statistics(summary["thresholds"])
     return [_subset_table(summary, name, columns, f"{name}, %") for name in summary["normalisers"]]
 
@@ -112,7 +117,7 @@ def percentile_table(summary: dict) -> Table:
 
 
 def region_table(summary: dict) -> Table:
-    """NME of each region of the face: all faces with interval, then the subsets."""
+    """NME of each region of the face: over all faces, with its interval, and over the subsets."""
     regions = summary["regions"]
     subsets = [name for name in regions[0]["subsets"] if name != "all"]
     return Table(
@@ -150,15 +155,20 @@ def landmark_table(summary: dict) -> Table:
 
 
 def to_markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its title above."""
+    """The table in GitHub's Markdown, with its title above."""
 
     def line(cells):
         texts = (cell if isinstance(cell, str) else " ".join(cell) for cell in cells)
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+        return "| " + " | ".join(in_markdown(text).replace("|", "\\|") for text in texts) + " |"
 
     rule = "|---|" + "---:|" * (len(table.heads) - 1)
     lines = [line(table.heads), rule, *(line(row) for row in table.rows)]
-    return f"**{table.title}**\n\n" + "\n".join(lines)
+    return f"**{in_markdown(table.title)}**\n\n" + "\n".join(lines)
+
+
+def in_markdown(text: str) -> str:
+    """A text as one line of Markdown without HTML, which names of others may hold."""
+    return printable(text).replace("<", "&lt;")
 
 
 def to_text(table: Table) -> str:
@@ -174,7 +184,7 @@ def to_text(table: Table) -> str:
 
 
 def write_tables(folder: Path, summary: dict) -> None:
-    """table.csv, regions.csv and landmarks.csv, in fractions."""
+    """Write table.csv, regions.csv and landmarks.csv, in fractions."""
     columns = statistics(summary["thresholds"])
     shares = list(summary["rows"][-1]["percentiles"][summary["headline"]])
     heads = [name for key in columns for name in (key, f"{key}_low", f"{key}_high")]
@@ -225,6 +235,11 @@ def _subset_table(summary, normaliser, columns, title):
     )
 
 
-def _with_half(row, normaliser, key):
-    low, high = row["intervals"][normaliser][key]
-    return f"{percent(row[normaliser][key]):>9} {'±' + percent((high - low) / 2):<6}"
+def _width(key):
+    return 17 if is_share(key) else 7
+
+
+def _with_bar(row, normaliser, key):
+    value, ends = row[normaliser][key], row["intervals"][normaliser][key]
+    bar = with_interval(value, ends)[1] if is_share(key) else f"±{percent((ends[1] - ends[0]) / 2)}"
+    return f"{percent(value):>9} {bar:<{_width(key) - 1}}"

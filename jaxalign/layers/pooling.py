@@ -1,8 +1,7 @@
-"""Pooling by halves, plain or without aliasing (Zhang, "Making convolutional networks
-shift-invariant again", ICML 2019), NHWC.
+"""Pooling by halves, plain or without aliasing, NHWC.
 
-By slices: as windows, they have no way to ONNX Runtime (jaxalign.to_onnx), and on CPUs the gradient
-of nn.max_pool takes long.
+Zhang, "Making convolutional networks shift-invariant again", ICML 2019. By slices: windows have no
+way to ONNX Runtime (jaxalign.to_onnx), and on CPUs the gradient of nn.max_pool takes long.
 """
 
 from functools import partial, reduce
@@ -20,8 +19,10 @@ def average_pool(x):
 
 
 def max_pool(x, overlap: bool = False):
-    """(B, h, w, C), even sides -> (B, h/2, w/2, C): maxima of 2x2 pixels, or, with `overlap`, of
-    3x3 around the upper left one of them."""
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): maxima of 2x2 pixels.
+
+    With `overlap`, of 3x3 pixels around the upper left one of them.
+    """
     for axis in (1, 2):
         first, second = (jax.lax.slice_in_dim(x, i, None, 2, axis) for i in (0, 1))
         x = jnp.maximum(first, second)
@@ -32,10 +33,11 @@ def max_pool(x, overlap: bool = False):
 
 
 def blur_pool(x, size: int):
-    """(B, h, w, C) -> (B, ceil(h/2), ceil(w/2), C): blurred by the binomial filter of `size` taps
-    on both axes, [1 1]/2, [1 2 1]/4, [1 4 6 4 1]/16, and every second pixel. No parameters.
+    """(B, h, w, C) -> (B, ceil(h/2), ceil(w/2), C), blurred; no parameters.
 
-    Reflects at the border, (size - 1) // 2 pixels on the left and size // 2 on the right.
+    Every second pixel, after the binomial filter of `size` taps on both axes: [1 1]/2, [1 2 1]/4 or
+    [1 4 6 4 1]/16. The border is reflected, (size - 1) // 2 pixels on the left and size // 2 on the
+    right.
     """
     taps = [comb(size - 1, i) / 2 ** (size - 1) for i in range(size)]
     for axis in (1, 2):
@@ -56,9 +58,10 @@ def anti_aliased_max_pool(x, size: int):
 
 
 def down_sampling(pool: str, blur: int):
-    """What halves the sides: `pool` average or max, plain or anti-aliased by `blur` taps (0: not).
+    """The function that halves the sides, plain or anti-aliased by `blur` taps (0: plain).
 
-    As Zhang's recipe: blur_pool takes average pooling's place, and follows maxima of stride 1.
+    `pool` is average or max. As in Zhang's recipe, blur_pool replaces average pooling, and follows
+    maxima of stride 1.
     """
     if not blur:
         return {"average": average_pool, "max": max_pool}[pool]

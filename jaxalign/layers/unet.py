@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxalign.layers.conv import LECUN
+from jaxalign.layers.conv import LECUN, convolution
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import max_pool
 
@@ -39,7 +39,7 @@ class UNetConv(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool):
         for i in (1, 2):
-            conv = nn.Conv(
+            conv = convolution(
                 self.channels,
                 (3, 3),
                 padding=1,

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +14,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, folders, parallel, photos, weights
+from jaxalign import checkpoints, drawing, folders, parallel, photos, signals, weights
 from jaxalign.errors import InputError
+from jaxalign.locks import HIDDEN, Lock
+from jaxalign.prediction import formats
 from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
 from jaxalign.prediction.detection import YuNet, read_boxes
 from jaxalign.prediction.search import named
@@ -33,7 +33,7 @@ FRAME = (
 )
 KIND = "predictions"
 FILE = "faces.json"
-JOURNAL = ".faces.jsonl"  # the records while they are made: a killed run leaves them
+JOURNAL = ".faces.jsonl"  # the records until FILE is written; a killed run leaves them
 AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
@@ -55,20 +55,42 @@ def predict(
     require: str = "",
     refine: int | None = None,
     skip_existing: bool = False,
+    form: str = "json",
 ) -> Counter:
-    """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
-    a `video`, by a checkpoint as checkpoints.find_step takes it (None: weights that come with
-    jaxalign): FILE in the folder `out`, and pictures.
+    """Predict the faces of photos or of a video, and write FILE and pictures into a folder.
 
-    `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
-    as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
-    `batch`, `scheme` and `refine` are the Aligner's. `skip_existing` takes photos over that a run
-    with the same settings has done in `out`, unless they have changed since. Prints what it does.
-    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
-    Errors: InputError, before anything is computed where possible.
+    Prints its progress. One process at a time writes into `out`.
+
+    Args:
+        ckpt: The checkpoint, as `checkpoints.find_step` takes it. None: the packaged weights.
+        out: The folder.
+        patterns: The photos, as `photos.find` takes them.
+        which: The step of a work directory: "best" or "latest".
+        video: A video, in place of photos.
+        smooth: Smooths the points of a video.
+        boxes: A file of `read_boxes`, in place of a detector.
+        detector: A name of `search.DETECTORS`, as `load` takes it.
+        detector_model: YuNet's file.
+        min_score: As in `load`.
+        pictures: Draws the faces of each photo.
+        batch: As in `load`.
+        scheme: As in `load`.
+        require: The kind of device that is needed, as `parallel.start` takes it. Default: any.
+        refine: As in `load`.
+        skip_existing: Keeps the results of photos that a run with the same settings left in `out`,
+            unless the photos have changed since.
+        form: A name of `formats.FORMATS`: further files, for annotation tools.
+
+    Returns:
+        How many photos or frames have which status: ok, low_confidence, no_face, unreadable.
+
+    Raises:
+        InputError: A setting or a file cannot be used. It is raised before anything is computed,
+            where possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
     _check_out(out, paths, pictures)
+    formats.check(form, out, paths)
     frames = photos.frames(video) if video else None
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     finder = YuNet(detector_model) if detector_model else detector
@@ -89,35 +111,41 @@ def predict(
           "score to compare with; --min-score gives one")  # fmt: skip
     about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
              "min_score": aligner.min_score, "refine": aligner.refine}  # fmt: skip
-    if video:
-        about |= {"video": str(video), "smoothed": smooth}
-        counts = _of_frames(aligner, frames, out, about, smooth)
-        if counts.total() < (said := photos.frame_count(video)):
-            print(f"{video}: says it holds {said} frames; it may be cut short")
-    else:
-        about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
-        done = _done(out, about, paths, pictures) if skip_existing else {}
-        if skip_existing:
-            print(f"{len(done)} of {len(paths)} photos are done already")
-        try:
-            counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
-        except (KeyboardInterrupt, SystemExit):
-            print(
-                f"broken off: what is done is in {out / FILE}; --skip-existing goes on from there"
-            )
-            raise
+    with Lock(out, "name another --out", HIDDEN):
+        if video:
+            about |= {"video": str(video), "smoothed": smooth}
+            counts = _of_frames(aligner, frames, out, about, smooth)
+            if counts.total() < (said := photos.frame_count(video)):
+                print(f"{video}: says it holds {said} frames; it may be cut short")
+        else:
+            about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
+            done = _done(out, about, paths, pictures) if skip_existing else {}
+            if skip_existing:
+                print(f"{len(done)} of {len(paths)} photos are done already")
+            try:
+                counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
+            except (KeyboardInterrupt, SystemExit):
+                print(f"broken off: what is done is in {out / FILE}; --skip-existing goes on from "
+                      "there")  # fmt: skip
+                raise
+        made = formats.write(form, out, out / FILE) if form != "json" else []
     found = ", ".join(f"{count} {status}" for status, count in counts.items())
     print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
     print(f"written: {Path(out) / FILE}")
+    if made:
+        print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
     return counts
 
 
 def _boxes_of(paths, boxes, file):
-    """The boxes of each photo, named by its path or its bare name; none for those that the file
-    does not name. Errors: InputError where a bare name is of several photos."""
+    """The boxes of each photo, which is named by its path or its bare name.
+
+    A photo that the file does not name has none. Raises InputError where a bare name stands for
+    several photos.
+    """
     boxes, given = {Path(name): those for name, those in boxes.items()}, set(paths)
-    # A photo goes by its bare name where that is no photo's path.
+    # A photo is named by its bare name if that is no photo's path.
     names = [p if p in boxes or Path(p.name) in given else Path(p.name) for p in paths]
     for name, count in Counter(names).items():
         if count > 1 and name in boxes:
@@ -139,7 +167,7 @@ def _boxes_of(paths, boxes, file):
 
 
 def _check_out(out, paths, pictures):
-    """Errors: InputError where files would be overwritten that no prediction made."""
+    """Raise InputError if files would be overwritten that no prediction made."""
     there = out.resolve()
     for path in paths:
         if path.parent.resolve() == there:
@@ -148,8 +176,10 @@ def _check_out(out, paths, pictures):
 
 
 def _pictures(paths, kept) -> dict[Path, str]:
-    """The names of the photos' pictures; `kept` are those of some. Photos of two folders may share
-    a name, and file systems end at 255 bytes."""
+    """The names of the photos' pictures. `kept` holds those of some.
+
+    Photos of two folders may share a name, and file systems limit names to 255 bytes.
+    """
     names, taken = dict(kept), set(kept.values())
     for path in paths:
         if path not in names:
@@ -164,7 +194,7 @@ def _pictures(paths, kept) -> dict[Path, str]:
 
 @dataclass(frozen=True)
 class _Done:
-    """The record of a photo that an earlier run left: where it stands, and the picture's name."""
+    """The record of a photo in an earlier run's file: its place, and its picture's name."""
 
     file: BinaryIO
     place: int
@@ -176,8 +206,11 @@ class _Done:
 
 
 def _done(out, about, paths, pictures) -> dict[Path, _Done]:
-    """The photos that need not be looked at again, by the records that earlier runs left in FILE
-    or, where one was killed, in JOURNAL. Errors: InputError where settings differ."""
+    """The photos that need not be predicted again.
+
+    Their records are those that earlier runs left in FILE or, if a run was killed, in JOURNAL.
+    Raises InputError if settings differ.
+    """
     found, names = {}, {os.fspath(path): path for path in paths}
     about = json.loads(json_text(about))
     for name in (FILE, JOURNAL):
@@ -209,7 +242,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line that a run wrote, or None where it is cut or of something else."""
+    """A line that a run wrote, or None if it is cut or something else."""
     try:
         record = from_json(line)
     except ValueError:
@@ -218,7 +251,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _readings(paths, boxes, file) -> Iterator[tuple]:
-    """(path, its image or None, why it is unreadable or its boxes) of each photo."""
+    """For each photo: its path, its image or None, and its boxes or why it is unreadable."""
     for place, path in paths:
         try:
             image = photos.read(path)
@@ -229,7 +262,7 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
         if boxes is not None:
             try:
                 known = checked(boxes[place], image)
-            except InputError as error:  # of the aligner it would name a place in its batch
+            except InputError as error:  # the aligner's would name a place in its batch
                 raise InputError(f"{file}: {path}: {error}") from None
         yield path, image, known
 
@@ -286,7 +319,7 @@ def _of_frames(aligner: Aligner, frames, out, about, smooth):
 
 
 def _parts(items: Iterable[tuple], count: int) -> Iterator[list[tuple]]:
-    """Lists, up to `count` items and AT_ONCE pixels; an item's second part is an image or None."""
+    """Lists of up to `count` items and AT_ONCE pixels. An item has an image or None second."""
     part, pixels = [], 0
     for item in items:
         part.append(item)
@@ -327,7 +360,8 @@ def _draw(path: Path, image: np.ndarray, faces: Sequence[Face], scheme: Scheme):
 class _Journal:
     """Records that are written as they are made, and at the end as FILE.
 
-    `earlier` are lines to begin with; the journal of a killed run stays until they are written.
+    `earlier` are the lines that come first. The journal of a killed run stays until they are
+    written.
     """
 
     def __init__(self, folder, about, name, earlier, order):
@@ -351,7 +385,7 @@ class _Journal:
         self.counts[record["status"]] += 1
 
     def finish(self):
-        """Writes FILE, in the order of the photos, and deletes pictures of earlier runs."""
+        """Write FILE, in the order of the photos, and delete pictures of earlier runs."""
         keys = list(self.places) if self.order is None else self.order
         places = [self.places[key] for key in keys if key in self.places]
         begun, pictures = b"\n", set()
@@ -369,31 +403,33 @@ class _Journal:
 
 
 def _line(record):
-    """A record as one line; what is not UTF-8 in a file's name is escaped."""
+    """A record as one line. Bytes of a file's name that are not UTF-8 are escaped."""
     return json_text(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @contextmanager
 def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
-    """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
-    where the work is broken off, by SIGTERM too, unless nothing was done by then."""
+    """Take records, and leave FILE: `about` and a list `name`, with a line for each record.
+
+    FILE is whole JSON even if the work is interrupted, by SIGTERM or SIGHUP too, unless nothing was
+    done by then. After an error FILE is as it was, and JOURNAL holds what is done.
+    """
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order)
-    main = threading.current_thread() is threading.main_thread()  # which alone can take signals
-    if main:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     whole = False
-    try:
-        yield journal
-        whole = True
-    finally:
+    with signals.caught(signals.END, lambda number, frame: sys.exit(128 + number)):
         try:
-            with folders.readable_errors(folder):
-                if whole or journal.counts:
-                    journal.finish()
-                else:
-                    (folder / JOURNAL).unlink(missing_ok=True)
+            yield journal
+            whole = True
+        except (KeyboardInterrupt, SystemExit):
+            whole = bool(journal.counts)
+            raise
         finally:
-            journal.file.close()
-            if main:
-                signal.signal(signal.SIGTERM, before)
+            try:
+                with folders.readable_errors(folder):
+                    if whole:
+                        journal.finish()
+                    elif not journal.counts:
+                        (folder / JOURNAL).unlink(missing_ok=True)
+            finally:
+                journal.file.close()

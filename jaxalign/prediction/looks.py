@@ -15,19 +15,42 @@ LEAST = 32  # faces: batches up to this are padded to their full size
 
 
 class Network(Protocol):
-    """What finds the points for an Aligner: a trained system, or a model in a file."""
+    """Finds the points for an Aligner: a trained system, or a model in a file.
 
-    devices: int  # batches are a multiple of
-    together: int  # faces that go together unless one is told
+    Attributes:
+        devices: What batches are a multiple of.
+        together: Faces that go together by default.
+    """
+
+    devices: int
+    together: int
 
     def __call__(self, images: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops, the first of which are so many faces -> their points
-        (faces, K, 2) in crop pixels, scores (faces, K). Errors: InputError."""
+        """Find the points of crops.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB. B is a multiple of the devices.
+            faces: How many of them, the first ones, are faces.
+
+        Returns:
+            Points (faces, K, 2) in pixels of the crops, and scores (faces, K).
+
+        Raises:
+            InputError: A number of a face is not finite.
+        """
         ...
 
 
 def check_finite(points: np.ndarray, scores: np.ndarray):
-    """InputError where a number is not finite."""
+    """Refuse what a diverged network gives.
+
+    Args:
+        points: (B, K, 2).
+        scores: (B, K).
+
+    Raises:
+        InputError: A number is not finite.
+    """
     if not (np.isfinite(points).all() and np.isfinite(scores).all()):
         raise InputError(
             "the network gives points or scores that are not finite numbers: its weights are "
@@ -38,11 +61,19 @@ def check_finite(points: np.ndarray, scores: np.ndarray):
 def next_squares(
     points: np.ndarray, first: Sequence[tuple[np.ndarray, float]], crop: Crop, scheme: Scheme
 ) -> dict[int, Square]:
-    """(N, K, 2) points found, centres and sides of the first look -> the squares of the next one,
-    by the place of the face: about the points, by the crop's rule for landmark boxes, upright.
+    """The squares of the next look, upright about the points found, by the rule for landmark boxes.
 
-    A face is left out, and keeps its points, where its square ran away: it does not meet its first
-    one, or its side is below a third or above three times that one's.
+    A face is left out, and keeps its points, if its square ran away: it does not meet the first
+    square, or its side is below a third or above three times that one's.
+
+    Args:
+        points: (N, K, 2), the points found, in pixels of the photos.
+        first: Centre (2,) and side of each face's first square, in pixels of the photo.
+        crop: The rule.
+        scheme: The scheme of the points.
+
+    Returns:
+        Place of a face -> its next square.
     """
     found, framed = {}, list(scheme.framed or range(scheme.num_points))
     for place, (centre, side) in enumerate(first):
@@ -54,10 +85,16 @@ def next_squares(
 
 
 def roll(points: np.ndarray, scheme: Scheme) -> float:
-    """(K, 2) points -> by how many degrees the line of the eyes falls to the image's right.
+    """By how many degrees the line of the eyes falls to the image's right.
 
-    0 for a face seen from the side, whose eyes are less than 0.3 of its box's longer side apart:
-    there that line says more of the nod than of the roll. 0 for a scheme without eyes too.
+    Args:
+        points: (K, 2), pixels.
+        scheme: The scheme of the points.
+
+    Returns:
+        The degrees. 0 for a scheme without eyes, and for a face seen from the side, whose eyes are
+            less than 0.3 of its box's longer side apart: its line of the eyes says more of the nod
+            than of the roll.
     """
     eyes = [[*scheme.curves[f"{eye}_up"], *scheme.curves[f"{eye}_lo"]] for eye in ("leye", "reye")]
     if not all(eyes):
@@ -68,17 +105,33 @@ def roll(points: np.ndarray, scheme: Scheme) -> float:
 
 
 def fitting_size(sizes: Sequence[int], side: float) -> int:
-    """The smallest of `sizes` that loses nothing of a square with this side, in photo pixels; else
-    the largest. Half a pixel is nothing."""
+    """The smallest size of a crop that loses no pixels of a square.
+
+    Args:
+        sizes: Sides of the crops that a system takes, ascending.
+        side: Side of the square in pixels of the photo. Half a pixel may be lost.
+
+    Returns:
+        The size, or the largest one if none is large enough.
+    """
     return next((size for size in sizes if size >= side - 0.5), sizes[-1])
 
 
 def fitting_batch(usual: int, size: int, batch: int, faces: int, devices: int) -> int:
-    """How many crops of `size` go together where of the `usual` size `batch` do: fewer of larger
-    ones, so that the bytes stay. A multiple of the devices.
+    """How many crops of a size go together, so that they take about as much memory as usual ones.
 
-    Never more than twice as many as there are `faces`, or LEAST: a batch that is not full is
-    padded, and one of each number of faces would be compiled anew.
+    There are never more than twice as many as `faces`, or LEAST if that is more. A batch that is
+    not full is padded, since one for each number of faces would be compiled anew.
+
+    Args:
+        usual: Side of the usual crops in pixels.
+        size: Side of the crops in pixels.
+        batch: How many usual ones go together.
+        faces: How many faces there are.
+        devices: How many devices share them.
+
+    Returns:
+        A multiple of the devices.
     """
     most = max(1, int(batch * min(1, usual / size) ** 2))
     most = min(most, max(LEAST, 1 << (faces - 1).bit_length()))
@@ -86,7 +139,15 @@ def fitting_batch(usual: int, size: int, batch: int, faces: int, devices: int) -
 
 
 def by_size(sizes: Sequence[int], squares: Mapping[int, Square]) -> dict[int, dict[int, Square]]:
-    """Size of the crop, ascending -> the squares that are cropped so, in their order."""
+    """Sort squares by the size of the crop that fits them.
+
+    Args:
+        sizes: Sides of the crops that a system takes, ascending.
+        squares: Place of a face -> its square.
+
+    Returns:
+        Size of the crop, ascending -> its squares, in their order.
+    """
     fitting = {face: fitting_size(sizes, side) for face, (_, side, _) in squares.items()}
     return {
         size: {face: squares[face] for face, own in fitting.items() if own == size}

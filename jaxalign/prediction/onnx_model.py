@@ -17,16 +17,20 @@ KEY = "jaxalign"  # the metadata's entry that holds the header, JSON
 
 
 class OnnxModel:
-    """An Aligner's network (looks.Network), and what its header says of it. Runs on CPUs.
-
-    Errors: InputError where the file is missing, no model of jaxalign export, or ONNX Runtime is
-    not installed.
-    """
+    """An Aligner's network (looks.Network), and what its header says of it. Runs on CPUs."""
 
     devices = 1
     together = 1
 
     def __init__(self, path: Path | str):
+        """Read the model and its header.
+
+        Args:
+            path: A file of jaxalign export.
+
+        Raises:
+            InputError: The file is missing or no such model, or ONNX Runtime is not installed.
+        """
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; jaxalign export --out NAME{SUFFIX} writes one")
@@ -66,11 +70,30 @@ class OnnxModel:
         return (self.size,)
 
     def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        """Find the points of crops, whatever numbers come out.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB.
+
+        Returns:
+            Points (B, K, 2) in pixels of the crops, and scores (B, K).
+        """
         points, scores = self._session.run(["points", "scores"], {"images": images})
         return points, scores
 
     def __call__(self, images: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
+        """As looks.Network says.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB crops.
+            faces: How many of them, the first ones, are faces.
+
+        Returns:
+            Points (faces, K, 2) in pixels of the crops, and scores (faces, K).
+
+        Raises:
+            InputError: A number of a face is not finite.
+        """
         points, scores = self.predict(images[:faces])
         check_finite(points, scores)
         return points, scores

@@ -1,4 +1,4 @@
-"""A system at work: crops in, points out; of every face of a source, or as the Aligner needs."""
+"""A system at work: crops in, points out, for the faces of a source or of an Aligner."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,33 @@ from jaxalign.systems.interface import System
 
 
 class Predictor:
-    """A system's `predict` compiled for this host's devices.
-
-    `flip_test` averages the points with those of the mirrored crop, mirrored back.
-    """
+    """A system's `predict`, compiled for the devices of this host."""
 
     def __init__(self, system: System, flip_test: bool = False):
+        """Compile on the first call.
+
+        Args:
+            system: The system.
+            flip_test: Averages the points with those of the mirrored crop, mirrored back.
+        """
         self.system = system
         self.call = parallel.prediction(_with_flip(system) if flip_test else system.predict)
 
     def __call__(
         self, variables: dict, images: np.ndarray, real: np.ndarray | slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), scores (B, K).
+        """Predict the points of crops.
 
-        Points in crop pixels, numpy. `real`: which rows are faces; the others fill the batch.
-        Errors: InputError where a number of a face is not finite.
+        Args:
+            variables: The system's variables.
+            images: (B, S, S, 3) uint8 RGB. B is a multiple of the devices.
+            real: The rows that are faces. The others fill the batch.
+
+        Returns:
+            Points (B, K, 2) in pixels of the crops, and scores (B, K), both numpy arrays.
+
+        Raises:
+            InputError: A number of a face is not finite.
         """
         points, scores = self.call(variables, images)
         check_finite(points[real], scores[real])
@@ -40,12 +51,30 @@ class Trained:
     """A system with its variables on this host's devices: an Aligner's network (looks.Network)."""
 
     def __init__(self, system: System, variables: dict):
+        """Put the variables on the devices.
+
+        Args:
+            system: The system.
+            variables: Its variables.
+        """
         self.variables = parallel.replicate(variables, local=True)
         self.devices = parallel.local_devices()
         self.together = self.devices if jax.default_backend() == "cpu" else 32
         self._predictor = Predictor(system)
 
     def __call__(self, images: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
+        """As looks.Network says.
+
+        Args:
+            images: (B, S, S, 3) uint8 RGB crops.
+            faces: How many of them, the first ones, are faces.
+
+        Returns:
+            Points (faces, K, 2) in pixels of the crops, and scores (faces, K).
+
+        Raises:
+            InputError: A number of a face is not finite.
+        """
         points, scores = self._predictor(self.variables, images, slice(faces))
         return points[:faces], scores[:faces]
 
@@ -73,13 +102,24 @@ def predict_faces(
     progress: bool = False,
     refine: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All faces of `source`, in its order: points (N, K, 2) in pixels of the photos, scores (N, K).
+    """Predict the points of all faces of a source.
 
-    Every host predicts all that it is given, so that none waits for another; a face's result does
-    not depend on the batch it stands in.
+    Each host predicts all faces that it is given, so that none waits for another. The result for a
+    face does not depend on its batch. If the system takes crops of several sizes, each face is
+    cropped at the size that fits it, and batched with faces of that size.
 
-    Where the system takes crops of several sizes, each face is cropped at the one that fits it, and
-    batched with those of its size. `refine`: how often faces are looked at again, see next_squares.
+    Args:
+        predictor: The system.
+        variables: Its variables.
+        source: The N faces.
+        crop: Which square is cropped.
+        batch: Crops at a time, as in `fitting_batch`.
+        threads: Threads that read ahead.
+        progress: Shows a progress bar.
+        refine: How often faces are looked at again (see `next_squares`).
+
+    Returns:
+        Points (N, K, 2) in pixels of the photos, and scores (N, K), in the order of the source.
     """
     system = predictor.system
     predicted = np.zeros((len(source), system.points.num_points, 2))

@@ -1,10 +1,11 @@
-"""A recipe trained on prepared data: opens the data, runs, and says what can be evaluated then."""
+"""Training a recipe on prepared data: opens the data, and runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from jaxalign import parallel
 from jaxalign.errors import InputError
+from jaxalign.pipeline import reach
 from jaxalign.recipe import Recipe
 from jaxalign.samples import Sample
 from jaxalign.sources import (
@@ -28,20 +29,49 @@ def train(
     require: str = "",
     distributed: bool = False,
 ) -> None:
-    """Trains the recipe to its end in `workdir`; prints the device and the numbers of faces.
+    """Trains the recipe to its end; prints the device and the numbers of faces.
 
-    `resume` goes on from the last checkpoint there, if there is one; `require` and `distributed`
-    are those of parallel.start. Errors: InputError for data, devices or a folder that do not fit.
+    Args:
+        recipe: The recipe.
+        workdir: The work directory of the run: its checkpoints, numbers and recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+        resume: Go on from the last checkpoint in `workdir`, if there is one.
+        require: The device that it must run on, as in parallel.start.
+        distributed: Whether this is one of several hosts, as in parallel.start.
+
+    Raises:
+        InputError: The data, the devices or the folder do not fit.
+
+    Examples:
+        ```python
+        from jaxalign import recipe
+        from jaxalign.training.train import train
+
+        train(recipe.load("demo"), "runs/demo")  # after: jaxalign prepare synthetic_faces
+        ```
     """
     print(f"device: {parallel.start(require, distributed)}", flush=True)
     train, val = faces(recipe, data_dir)
+    for line in reductions(recipe, train):
+        print(line)
     print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
     benchmark = benchmark_of(recipe.data.train)
     Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
 
 
 def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequence[Sample]]:
-    """The faces that the recipe trains on, and those that it validates on, [] if none."""
+    """Opens the faces that a recipe names.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        The faces to train on, and the faces to validate on, [] if there are none.
+
+    Raises:
+        InputError: A data set is not prepared, or does not fit the recipe.
+    """
     data, scheme = recipe.data, recipe.system.points
     specs = data.trained_on
     train, val = {spec: open_source(spec, scheme, data_dir) for spec in specs}, None
@@ -56,9 +86,47 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
     return joined if len(specs) > 1 else train[specs[0]], val or []
 
 
+def reductions(recipe: Recipe, train: Source | Joined) -> list[str]:
+    """Says of each data set with reduced photos what the recipe loses by it.
+
+    Args:
+        recipe: The recipe.
+        train: The faces to train on.
+
+    Returns:
+        Lines to print; a line that begins with "warning: " tells of a loss.
+    """
+    crop, augment = recipe.data.crop, recipe.data.augment if recipe.data.augmented else None
+    lines = []
+    for source in train.parts if isinstance(train, Joined) else [train]:
+        if not (reduction := source.reduction):
+            continue
+        lost = []
+        if recipe.system.size > reduction.most:
+            lost.append(f"crops of {recipe.system.size} px show no more than the reduced faces")
+        if (reached := reach(crop, augment)) > reduction.margin:
+            lost.append(f"crops reach {reached:.2f} sides of the box from its centre, beyond the "
+                        f"{reduction.margin:g} that were kept there is black")  # fmt: skip
+        if augment and augment.dropout and augment.dropout_size:
+            lost.append("the cells of data.augment.dropout_size are shares of the kept part")
+        lines.append(f"{source.name}: {reduction.told}")
+        if lost:
+            again = f"prepare {benchmark_of(source.name)} again with --max-face 0 --overwrite"
+            lines.append(f"warning: {'; '.join(lost)}; for whole photos, {again}")
+    return lines
+
+
 def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
-    """NAME/SPLIT that a run of the recipe can be evaluated on with what is prepared there: its
-    test data, else what it was validated on, else what it was trained on."""
+    """Chooses data on which a run of the recipe can be evaluated.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        NAME/SPLIT: the recipe's test data where it is prepared, else its validation data, else its
+        training data.
+    """
     data = recipe.data
     for spec in filter(None, (data.test, data.val)):
         try:

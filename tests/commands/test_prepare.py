@@ -1,6 +1,7 @@
 """`jaxalign prepare`: its table, its complaints, and that nothing half-written stays."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,15 +11,17 @@ import numpy as np
 import pytest
 
 import jaxalign.datasets
+from jaxalign.commands import train
 from jaxalign.commands.prepare import main
 from jaxalign.datasets import BENCHMARKS, builder
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.errors import InputError
 from jaxalign.locks import Lock
-from jaxalign.schemes import IBUG68
+from jaxalign.schemes import IBUG68, WFLW98
 from jaxalign.sources import open_source
 from tests.helpers import ROOT
+from tests.helpers.commands import held_by
 from tests.helpers.trees import draw, face68, make_300w
 
 
@@ -41,6 +44,21 @@ def test_table_and_next_step(tmp_path, capsys):
     assert rows[-1][-1] == "data.train=ibug_300w/train"
     source = open_source("ibug_300w/test", IBUG68, tmp_path / "data")
     assert len(source) == 6
+
+
+def test_the_next_step_can_be_pasted(tmp_path, capsys):
+    """Where the folder's name has blanks, quotes and what a shell would replace."""
+    make_300w(tmp_path / "300w", 1)
+    place = tmp_path / "my $HOME's data [1]"
+    assert main(["ibug_300w", "--from", str(tmp_path / "300w"), "--data-dir", str(place)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    words = shlex.split(line)
+    assert words[:2] == ["jaxalign", "train"]
+    assert train.parser().parse_args(words[2:]).data_dir == place
+    with pytest.raises(InputError) as error:
+        open_source("wflw/test", WFLW98, place)
+    words = shlex.split(str(error.value).partition("run: ")[2])
+    assert words[words.index("--data-dir") + 1] == str(place)
 
 
 def test_partial_tree_builds(tmp_path, capsys):
@@ -79,7 +97,10 @@ def test_bad_faces_are_all_listed_and_nothing_is_left(tmp_path, capsys):
     assert len(listed) == 3
     for line, start in zip(listed, said, strict=True):
         assert line.startswith(start)
-    assert lines[-1].startswith("error: 3 bad faces") and "--skip-bad" in lines[-1]
+    assert (
+        lines[-1].startswith(f"error: 3 bad faces in {tmp_path / '300w'} (first: ")
+        and "--skip-bad" in lines[-1]
+    )
     assert left(tmp_path) == []
 
 
@@ -166,6 +187,37 @@ def test_killed_build_is_not_taken_for_a_finished_one(tmp_path):
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
 
 
+@pytest.mark.parametrize("size", [0, 60, 3000])
+def test_a_full_disk_is_one_line_and_the_older_set_stays(tmp_path, size):
+    """Files end at so many bytes, in a process of its own: a limit cannot be lifted again."""
+    make_300w(tmp_path / "300w", 1)
+    assert prepare(tmp_path) == 0
+    code = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
+        "from jaxalign.commands.prepare import main; sys.exit(main(sys.argv[1:]))"
+    )
+    places = ["--from", str(tmp_path / "300w"), "--data-dir", str(tmp_path / "data")]
+    command = [sys.executable, "-c", code, "ibug_300w", *places, "--overwrite"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    (line,) = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert str(tmp_path / "data") in line and "ile too large" in line and "--data-dir" in line
+    assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 3
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_nothing_is_left_in_the_systems_temporary_folder(tmp_path, monkeypatch, code):
+    make_300w(tmp_path / "300w", 1)
+    if code:
+        next((tmp_path / "300w").rglob("*.pts")).write_text("")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert prepare(tmp_path) == code
+    assert list(temporary.iterdir()) == []
+
+
 def test_one_process_at_a_time_prepares(tmp_path, capsys):
     make_300w(tmp_path / "300w", 1)
     lock = Lock(tmp_path / "data" / ".incomplete-ibug_300w-default", "")
@@ -175,6 +227,24 @@ def test_one_process_at_a_time_prepares(tmp_path, capsys):
     assert left(tmp_path) == [lock.path]
     lock.release()
     assert prepare(tmp_path) == 0
+
+
+def test_a_second_process_is_refused_and_harms_nothing(tmp_path, capsys):
+    make_300w(tmp_path / "300w")
+    places = ["--from", tmp_path / "300w", "--data-dir", tmp_path / "data"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "jaxalign", "prepare", "ibug_300w", *places], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    held_by(first, tmp_path / "data/.incomplete-ibug_300w-default/lock")
+    assert prepare(tmp_path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"is in use by process {first.pid} on host" in line
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate(timeout=300)
+    assert first.returncode == 0, errors
+    assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 6
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
 
 
 @pytest.mark.parametrize("new", [True, False])

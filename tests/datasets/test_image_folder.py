@@ -14,7 +14,7 @@ from jaxalign.datasets.faces import Bad, check_face
 from jaxalign.datasets.image_folder import BENCHMARK, faces
 from jaxalign.errors import InputError
 from jaxalign.schemes import COFW29, IBUG68
-from jaxalign.sources import open_folder, open_source
+from jaxalign.sources import hold_out, open_folder, open_source
 from tests.helpers.trees import draw, face68, write_pts
 
 
@@ -329,10 +329,16 @@ def test_wrong_annotations_are_named(tmp_path, changes, reason):
     assert bad.path == tmp_path / "faces.json" and bad.reason.startswith(reason)
 
 
-def test_a_face_without_any_label_is_bad(tmp_path):
+def test_a_face_without_any_label(tmp_path):
+    """COCO gives all flags as 0 to what nobody marked; a table has no reason to hold such a row."""
     photos(tmp_path)
     (tmp_path / "faces.json").write_text(json.dumps(coco(keypoints=[0, 0, 0] * 68)))
-    first, second, _ = read(tmp_path)
+    remark, second, _ = read(tmp_path)
+    assert remark.check == "annotations without a labelled point"
+    assert remark.case == "faces.json, annotation 10: a.jpg"
+    assert check_face(second) is None
+    write_csv(tmp_path, table=[["a.jpg", *[""] * 136], rows()[1]])
+    first, second = read(tmp_path, layout="csv")
     assert check_face(first).reason == "nobody labelled a point of ibug68"
     assert check_face(second) is None
 
@@ -350,7 +356,7 @@ def test_wrong_pts_and_missing_photo(tmp_path):
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        ({}, {}, "holds no .pts, .csv, .jsonl or .json files; name the layout"),
+        ({}, {}, "holds no .csv, .json, .jsonl.* files .*; put them beside .* --labels"),
         ({"a.csv": "", "b.pts": ""}, {}, "holds pts and csv; name the layout"),
         ({"a.csv": "", "b.csv": ""}, {}, r"holds 2 \*.csv; there must be one"),
         ({"a.csv": ""}, {}, r"a.csv: line 1 must be a header with file or id, x0, y0"),
@@ -359,12 +365,12 @@ def test_wrong_pts_and_missing_photo(tmp_path):
         ({"a.csv": ",".join(HEADER)}, {}, "a.csv: holds no faces"),
         ({"a.csv": b"\xff\xd8\xff"}, {}, "a.csv: not a text file in UTF-8"),
         ({"a.jsonl": ""}, {}, "a.jsonl: holds no faces"),
-        ({"a.json": "{'images': []}"}, {}, r"a.json: not JSON \(Expecting property name"),
-        ({"a.json": "[1]"}, {}, "a.json: not COCO's JSON; it must hold the lists images"),
+        ({"a.json": "{'images': []}"}, {}, r"a.json, line 1: not JSON \(Expecting property name"),
+        ({"a.json": "[1]"}, {}, "a.json: a list, not COCO's JSON or"),
         ({"a.json": '{"images": [1], "annotations": []}'}, {}, "a.json: not COCO's JSON"),
         ({}, {"scheme": "ibug"}, "name the scheme .* there are: ibug68"),
-        ({}, {"base": "2"}, "base=2; it is auto, 0, 1"),
-        ({}, {"layout": "xml"}, "layout=xml; it is auto, pts, csv, jsonl, coco"),
+        ({}, {"base": "2"}, "base=2; it is auto, 0, 0.5, 1"),
+        ({}, {"layout": "xlsx"}, "layout=xlsx; it is auto, pts, csv, jsonl, coco"),
         ({}, {"split": "val"}, "split=val; it is train, test"),
         ({}, {"negative": "hidden"}, "negative=hidden; it is refuse, outside, occluded"),
     ],
@@ -374,3 +380,35 @@ def test_refused(tmp_path, files, options, message):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         read(tmp_path, **options)
+
+
+def test_a_share_of_the_photos_is_val_and_a_second_folder_has_a_name(tmp_path, capsys):
+    for root in (tmp_path / "one", tmp_path / "two"):
+        photos(root)
+        write_csv(root, table=[*rows(), rows()[0]])
+    found = read(tmp_path / "one", val=0.34)
+    held = {face.group for face in found if face.split == "val"}
+    assert len(held) == 1 and {face.group for face in found if face.split == "train"} == (
+        set(NAMES) - held
+    )
+    source = open_folder(tmp_path / "one", IBUG68)
+    assert held == {sample["group"] for sample in hold_out(source, 0.34)[1]}
+    assert all(face.split == "test" for face in read(tmp_path / "one", val=0.34, split="test"))
+    with pytest.raises(InputError, match="3 photos of train, too few for val=0.9"):
+        read(tmp_path / "one", val=0.9)
+    with pytest.raises(InputError, match="val=1; it is at least 0 and below 1"):
+        read(tmp_path / "one", val=1)
+    capsys.readouterr()
+    data = ["--data-dir", str(tmp_path / "data")]
+    prepare = ["image_folder", *data, "--set", "scheme=ibug68", "val=0.34"]
+    assert main([*prepare, "--from", str(tmp_path / "one")]) == 0
+    spec = "image_folder:schemeibug68-val0.34"
+    out = capsys.readouterr().out
+    assert out.endswith(f"--set data.train={spec}/train data.val={spec}/val\n")
+    assert main([*prepare, "--from", str(tmp_path / "two")]) == 2
+    assert "another folder takes a name of its own, --set name=NAME" in capsys.readouterr().err
+    assert main([*prepare, "name=two", "--from", str(tmp_path / "two")]) == 0
+    spec = "image_folder:nametwo-schemeibug68-val0.34"
+    assert len(open_source(f"{spec}/val", IBUG68, tmp_path / "data")) in (1, 2)
+    with pytest.raises(InputError, match="an option's name in its value; choose another value"):
+        BENCHMARK.parse_options(["scheme=ibug68", "name=a-unitshare"])

@@ -502,11 +502,14 @@ class TestText:
         table(tmp_path, [["a.jpg", *cells]], separator=separator)
         np.testing.assert_array_equal(good(tmp_path)[0].points["ibug68"], face68(0))
 
-    def test_columns_from_1_are_named(self, tmp_path):
-        photo(tmp_path / "a.jpg")
+    def test_columns_from_1(self, tmp_path):
+        points = photo(tmp_path / "a.jpg")
         header = ["file", *(f"{axis}{i}" for i in range(1, 69) for axis in "xy")]
         table(tmp_path, [row("a.jpg")], header=header)
-        with pytest.raises(InputError, match="holds x68, y68 and lacks x0, y0; name the points x0"):
+        np.testing.assert_array_equal(good(tmp_path)[0].points["ibug68"], points)
+        header[1:3] = "x69", "y69"
+        table(tmp_path, [row("a.jpg")], header=header)
+        with pytest.raises(InputError, match="its point '69' is none of ibug68, .* or 1 to 68"):
             read(tmp_path)
 
     @pytest.mark.parametrize("text", ["[" * 100_000, '{"images": ' + "9" * 5000, '{"a":1,"a":2}'])

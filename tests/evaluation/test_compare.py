@@ -1,10 +1,13 @@
 import json
+import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from jaxalign.errors import InputError
+from jaxalign.evaluation import wilson
 from jaxalign.evaluation.compare import (
     FILES,
     Entry,
@@ -50,7 +53,10 @@ def test_identical_runs_differ_by_exactly_nothing():
         assert row["numbers"] == first[subset]["numbers"]
         assert row["intervals"] == first[subset]["intervals"]
         assert set(row["difference"]["numbers"].values()) == {0}
-        assert all(ends == [0, 0] for ends in row["difference"]["intervals"].values())
+        bars = dict(row["difference"]["intervals"])
+        shares = [bars.pop(key) for key in list(bars) if key.startswith("fr")]
+        assert all(low == -high < 0 for low, high in shares)  # faces at hand are not all faces
+        assert all(ends == [0, 0] for ends in bars.values())
         assert first[subset]["difference"] is None
 
 
@@ -69,6 +75,21 @@ def test_paired_difference_by_hand():
     table = comparison_table(comparison)
     assert table.heads[:3] == ("run", "NME", "difference") and table.rows[0][2] == "-"
     assert table.rows[1][2][0] == f"{100 * change:+.2f} *"
+
+
+def test_differences_of_failure_rates_are_newcombes():
+    """60 faces, of which the second run fails on 6 more, and on none less."""
+    truth, failing = fake(60).truth, np.zeros((60, 68, 2))
+    failing[:6] = 100
+    one, two = (replace(fake(60), predicted=truth + moved) for moved in (0, failing))
+    comparison = compare([Entry("a", one), Entry("b", two)], PROTOCOL)
+    row = rows_of(comparison, "b")["all"]
+    assert row["numbers"]["fr@8"] == row["difference"]["numbers"]["fr@8"] == 0.1
+    first, second = wilson.interval(0, 60), wilson.interval(6, 60)
+    assert row["intervals"]["fr@8"] == pytest.approx(second, abs=1e-6)
+    low, high = row["difference"]["intervals"]["fr@8"]
+    assert low == pytest.approx(0.1 - np.hypot(0.1 - second[0], first[1]), abs=1e-6)
+    assert high == pytest.approx(second[1], abs=1e-6)
 
 
 def test_files_of_a_comparison(tmp_path):
@@ -92,6 +113,11 @@ def test_files_of_a_comparison(tmp_path):
     assert cv2.imread(str(tmp_path / "c/comparison_ced.png")).std() > 5
     page = (tmp_path / "c/comparison.html").read_text()
     assert page.count("data:image/png") == 1 and str(paths[2]) in page
+    links = set(re.findall('href="([^"]+)"', page))
+    assert links == {"comparison.csv", "comparison_ced.csv"}
+    assert links == set(
+        re.findall(r"\[.*?\]\((.*?csv)\)", (tmp_path / "c/comparison.md").read_text())
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,11 @@ import pytest
 from jaxalign import drawing, folders, metrics
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import shown_maps
+from jaxalign.evaluation.page import STYLE
 from jaxalign.evaluation.report import FILES, KIND, MAPS, replaced, write_report
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
+from jaxalign.locks import HIDDEN, Lock
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import AFLW19, COFW29, CURVES, IBUG68, LAPA106, WFLW98
 from jaxalign.systems.interface import System
@@ -139,6 +141,43 @@ def test_a_report_replaces_its_own(tmp_path):
     assert found == {"report.html", "table.csv", "notes.txt", MARK}
 
 
+def test_one_report_at_a_time_takes_its_place(tmp_path):
+    folder = tmp_path / "report"
+    with pytest.raises(InputError, match="is in use by process"):  # noqa: SIM117
+        with Lock(folder, "", HIDDEN) as lock, replaced(folder, KIND, ["table.csv"]) as partial:
+            (partial / "table.csv").write_text("1")
+    assert list(folder.iterdir()) == [] and not lock.path.exists()
+    with replaced(folder, KIND, ["table.csv"]) as partial:
+        (partial / "table.csv").write_text("2")
+    assert {path.name for path in folder.iterdir()} == {"table.csv", folders.mark(KIND)}
+
+
+def test_reports_written_at_once_do_not_mix(tmp_path):
+    """The later one is there, whole; both write beside the folder, and nothing of them is left."""
+    folder = tmp_path / "report"
+    with replaced(folder, KIND, FILES) as first:
+        with replaced(folder, KIND, FILES) as second:
+            for partial in (first, second):
+                (partial / "table.csv").write_text(partial.name)
+                (partial / "ced.csv").write_text(partial.name)
+            (second / "pck.csv").write_text(second.name)
+        assert (folder / "pck.csv").read_text() == (folder / "ced.csv").read_text() == second.name
+    assert {path.name for path in folder.iterdir()} == {"table.csv", "ced.csv", MARK}
+    assert (folder / "table.csv").read_text() == (folder / "ced.csv").read_text() == first.name
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_report_left_is_removed(tmp_path):
+    """But not what another process writes at the moment."""
+    left, used = (tmp_path / f".report.{name}{folders.PARTIAL}" for name in "ab")
+    for folder in (left, used):
+        folder.mkdir()
+        (folder / "table.csv").write_text("half")
+    with Lock(used, "", HIDDEN):
+        written(tmp_path / "report", "table.csv")
+        assert not left.exists() and (used / "table.csv").exists()
+
+
 def test_links_are_replaced_not_written_through(tmp_path):
     written(tmp_path / "r", "table.csv")
     (tmp_path / "target").write_text("mine")
@@ -213,14 +252,22 @@ def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
 
 def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     results = fake(20, subsets=[("<b>&",)] * 20)
-    about = {"data": "a<b", "checkpoint": "runs/&", "recipe": {"x": "</pre>"}, "device": "CPU"}
+    about = {
+        "data": "a<b",
+        "checkpoint": "runs/&`<b>\n<b>`",
+        "recipe": {"x": "</pre>"},
+        "device": "CPU",
+    }
     summary = write_report(tmp_path / "r", results, PROTOCOL, about, crops)
     page = (tmp_path / "r/report.html").read_text()
     assert page.count("<img") == page.count('src="data:image/') == 4
     assert "<script" not in page and "http" not in page and "<link" not in page
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "&lt;/pre&gt;" in page
+    text = (tmp_path / "r/report.md").read_text()
+    assert "# Evaluation on a&lt;b\n" in text and "\n| &lt;b>& | 20 |" in text
+    assert "checkpoint: `runs/&'<b>\\n<b>'`\n" in text  # in code, which is no HTML
     for value in summary["sha256"].values():
-        assert value in page and value in (tmp_path / "r/report.md").read_text()
+        assert value in page and value in text
 
     class Balanced(HTMLParser):
         open_tags = []
@@ -235,6 +282,58 @@ def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     parser = Balanced()
     parser.feed(page)
     assert not parser.open_tags
+
+
+def test_pages_link_to_their_files(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {})
+    page, text = ((tmp_path / f"report.{end}").read_text() for end in ("html", "md"))
+    links = set(re.findall('href="([^"]+)"', page))
+    assert {name for name in FILES if name.endswith(".csv")} <= links
+    assert links == set(re.findall(r"[^!]\[.*?\]\((.*?)\)", text))
+    assert all((tmp_path / name).is_file() for name in links)
+
+
+def test_every_head_of_a_table_has_its_scope(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {})
+    page = (tmp_path / "report.html").read_text()
+    scopes = re.findall('<th(?: scope="(.*?)")?>', page)
+    rows, bodies = page.count("<tr"), page.count("<thead>")
+    assert scopes.count("row") == rows - bodies and set(scopes) == {"row", "col"}
+
+
+def test_page_has_dark_colours_for_each_of_its_own(tmp_path):
+    light, dark = re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+    assert "prefers-color-scheme: dark" in STYLE
+    names = [set(re.findall(r"(--\w+):", part)) for part in (light, dark)]
+    assert names[0] == names[1] >= set(re.findall(r"var\((--\w+)\)", STYLE))
+    assert "background: #fff" in re.findall(r"img \{.*?\}", STYLE)[0]  # under plots in black
+
+
+HISTORY = [
+    {"step": 10, "phase": "first", "loss": 4.0, "rate": 0.1},
+    {"step": 20, "phase": "second", "loss": 0.5},
+    {"step": 20, "phase": "second", "val_nme": 0.06, "val_loss": 2.0},
+    {"step": 30, "phase": "second", "loss": float("inf")},
+    {"step": 30, "phase": "second", "val_nme": "0.1"},
+]
+
+
+def test_report_of_a_run_has_its_curves(tmp_path):
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=HISTORY, step=20)
+    assert (tmp_path / "training.csv").read_text() == (
+        "step,phase,loss,val_nme\n10,first,4.0,\n20,second,0.5,\n20,second,,0.06\n"
+    )
+    both = cv2.imread(str(tmp_path / "training.png"))
+    assert both.std() > 5
+    for name in ("report.html", "report.md"):
+        assert "training.csv" in (tmp_path / name).read_text()
+    assert "](training.png)" in (tmp_path / "report.md").read_text()
+    # One panel, of losses that no logarithm takes.
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=[{"step": 1, "loss": -1}])
+    assert cv2.imread(str(tmp_path / "training.png")).shape[0] < both.shape[0]
+    write_report(tmp_path, fake(5), PROTOCOL, {}, history=HISTORY[3:])
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, MARK}
+    assert "## Training" not in (tmp_path / "report.md").read_text()
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from jaxalign.errors import InputError
-from jaxalign.evaluation import pictures
+from jaxalign.evaluation import pictures, wilson
 from jaxalign.evaluation.results import Results
-from jaxalign.evaluation.summary import summarise
-from jaxalign.evaluation.tables import print_table, region_table, to_markdown, to_text
+from jaxalign.evaluation.summary import headed, summarise
+from jaxalign.evaluation.tables import (
+    normaliser_tables,
+    papers_table,
+    print_table,
+    region_table,
+    to_markdown,
+    to_text,
+)
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import COFW29, IBUG68
 from tests.helpers.fakes import CHALLENGING, COMMON, PROTOCOL, fake, rows_of
@@ -68,6 +75,31 @@ def test_300w_rows_come_in_order_and_full_is_the_weighted_mean():
                 assert low <= numbers[key] <= high
 
 
+def test_no_failure_in_121_faces_is_no_certainty():
+    summary = summarise(replace(fake(121), predicted=fake(121).truth + 0.01), PROTOCOL)
+    assert "0.00 [0.00, 3.08]" in print_table(summary)
+    for table in (papers_table(summary), *normaliser_tables(summary)):
+        assert "| 0.00 [0.00, 3.08] |" in to_markdown(table)
+    for name in summary["normalisers"]:
+        bars = rows_of(summary)["all"]["intervals"][name]
+        assert bars["fr@8"] == bars["fr@5"] == [0, 0.030771]
+        assert bars["auc@8"][1] - bars["auc@8"][0] < 0.02  # of the resamples
+
+
+def test_failure_rates_of_a_normaliser_that_some_faces_lack():
+    """Wilson's interval is of the faces that are measured."""
+    results = replace(fake(30), predicted=fake(30).truth)
+    known = np.ones((30, 68), bool)
+    known[:10, 36:42] = False
+    truth = np.where(known[..., None], results.truth, np.nan)
+    some = replace(results, truth=truth, labelled=known)
+    summary = summarise(some, headed(PROTOCOL, some))
+    row = rows_of(summary)["all"]
+    assert row["measured"]["inter_pupil"] == 20
+    assert row["intervals"]["inter_pupil"]["fr@8"] == [0, 0.161125]
+    assert row["intervals"]["box"]["fr@8"] == [0, 0.113513]
+
+
 def test_subsets_beyond_the_protocol_follow_by_name():
     summary = summarise(fake(2, subsets=[("zebra", "full"), ("apple",)]), PROTOCOL)
     assert [row["subset"] for row in summary["rows"]] == ["full", "apple", "zebra", "all"]
@@ -99,10 +131,12 @@ def test_table_puts_the_headline_first_and_tells_incomplete_subsets():
     cells = ["lfpw_test", "224"]
     for key in ("nme", "fr@8", "fr@10", "auc@8", "auc@10"):
         low, high = row["intervals"]["inter_ocular"][key]
-        cells += [f"{100 * row['inter_ocular'][key]:.2f}", f"±{50 * (high - low):.2f}"]
+        ends = [f"[{100 * low:.2f},", f"{100 * high:.2f}]"]
+        cells.append(f"{100 * row['inter_ocular'][key]:.2f}")
+        cells += ends if key.startswith("fr") else [f"±{50 * (high - low):.2f}"]
     assert lines[1].split() == cells
     assert lines[2].startswith("common") and "224 of 554" in lines[2]
-    ends = {line.index("±") for line in lines[1:5]}
+    ends = {(line.index("±"), line.index("["), line.rindex("±")) for line in lines[1:5]}
     assert len(ends) == 1  # columns stand under each other
     numbers = row["inter_ocular"]
     assert pictures.curve_label(["lfpw_test", "common", "full", "all"], summary) == (
@@ -158,6 +192,12 @@ def test_mean_of_the_yaw_bins_is_unweighted():
     values = [rows[name]["box"]["nme"] for name in list(rows)[:3]]
     assert rows["mean_of_bins"]["box"]["nme"] == pytest.approx(sum(values) / 3, abs=2e-5)
     assert rows["all"]["box"]["nme"] != pytest.approx(sum(values) / 3, abs=1e-3)
+    parts = [rows[name] for name in list(rows)[:3]]
+    ends = wilson.of_mean(
+        [part["box"]["fr@7"] for part in parts],
+        [part["intervals"]["box"]["fr@7"] for part in parts],
+    )
+    assert rows["mean_of_bins"]["intervals"]["box"]["fr@7"] == pytest.approx(ends, abs=1e-6)
     some = summarise(fake(9, subsets=[(name,) for name in bins[:9]]), protocol)
     assert list(rows_of(some)) == ["yaw_0_30", "yaw_30_60", "all"]  # no mean where a bin lacks
 

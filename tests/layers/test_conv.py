@@ -1,4 +1,4 @@
-"""A 1x1 convolution as a matrix product is nn.Conv, parameters and all."""
+"""Convolutions in their quick forms are nn.Conv, parameters, gradients and all."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxalign.layers.conv import Pointwise, convolution
+from jaxalign.layers.conv import Pointwise, convolution, convolve
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -47,3 +47,42 @@ def test_precision_and_start_are_those_of_conv():
 def test_other_kernels_and_groups_are_convolutions():
     assert isinstance(convolution(4, (3, 3), padding=1), nn.Conv)
     assert isinstance(convolution(4, (1, 1), feature_group_count=2), nn.Conv)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24, 5, 7), (2, 30, 24, 8, 4), (1, 4, 6, 3, 2)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, dtype):
+    batch, height, width, channels, features = shape
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (batch, height, width, channels), dtype)
+    kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
+    weight = jax.random.normal(keys[2], (batch, height, width, features), dtype)
+
+    def xla(x, kernel):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+
+    ours, theirs = (
+        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k)), argnums=(0, 1))(x, kernel)
+        for one in (convolve, xla)
+    )
+    rounding = 1e-5 if dtype == jnp.float32 else 0.02
+    for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert mine.dtype == reference.dtype
+        difference = jnp.abs(mine - reference).max() / jnp.abs(reference).max()
+        assert difference < rounding
+
+
+def test_which_convolutions_take_the_quick_gradient():
+    x = jnp.zeros((1, 24, 24, 4))
+
+    def quick(x, **settings):
+        module = convolution(4, (3, 3), **settings)
+        variables = module.init(jax.random.key(0), x)
+        grad = jax.make_jaxpr(jax.grad(lambda v: module.apply(v, x).sum()))(variables)
+        return "platform_index" in str(grad)
+
+    assert quick(x) and quick(x, padding=1, use_bias=False)
+    assert not quick(x, padding=1, strides=2) and not quick(x, padding=0)
+    assert not quick(x, padding=1, feature_group_count=4)
+    assert not quick(x[:, :16, :16])

@@ -1,7 +1,10 @@
 """Steps of a work directory: damage is seen, said and passed by; what is no step is ignored."""
 
+import gc
 import json
+import os
 import random
+import resource
 import shutil
 from functools import partial
 from pathlib import Path
@@ -115,6 +118,23 @@ def test_a_flipped_bit_is_harmless_or_seen(seed, run):
         jax.tree.map(np.testing.assert_array_equal, variables, state(LATEST).variables())
     found, lines = resumed(run)
     assert_is(found, BEST if lines else LATEST)
+
+
+def test_pipes_in_place_of_files_are_refused(run):
+    """Of every file of the step: reading one would wait for its writer without end."""
+    folder = run / "checkpoints" / str(LATEST)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        assert "not a file" in refusal(checkpoints.load, run, "latest"), file
+        file.unlink()
+        file.write_bytes(data)
+    os.remove(folder / "training/_METADATA")
+    os.mkfifo(folder / "training/_METADATA")
+    found, lines = resumed(run)
+    assert_is(found, BEST)
+    assert "4.damaged" in lines[0]
 
 
 @pytest.mark.parametrize("item", ["variables", "training", "record", "metrics", "recipe"])
@@ -273,6 +293,22 @@ def test_a_save_that_fails_leaves_those_before_it(run, monkeypatch):
     assert "a step could not be saved (" in refusal(manager.close)
     monkeypatch.undo()
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "4"]
+    assert_is(resumed(run)[0], LATEST)
+
+
+def test_what_does_not_fit_on_the_disk_is_told_once(run, caplog):
+    """Orbax logs the tracebacks of its threads, and asyncio those of its tasks."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        manager = Checkpoints(run)
+        manager.save(parallel.replicate(state(6)), RECIPE, 0.01)
+        line = refusal(manager.close)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert "a step could not be saved (" in line and "ile too large" in line
+    gc.collect()
+    assert [record for record in caplog.records if record.exc_info] == []
     assert_is(resumed(run)[0], LATEST)
 
 

@@ -1,11 +1,18 @@
 """metrics.jsonl: what is kept of it, and what is read of it."""
 
+import io
 import json
+import struct
+import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+from tensorboardX.proto.event_pb2 import Event
 
 from jaxalign.errors import InputError
-from jaxalign.training.logs import Log, rows
+from jaxalign.history import rows
+from jaxalign.training.logs import Log
 
 
 def line(step, **more):
@@ -33,3 +40,54 @@ def test_a_folder_in_its_place(tmp_path):
         Log(tmp_path, 0, 9, 4, quiet=False)
     with pytest.raises(InputError, match="metrics.jsonl: cannot be read"):
         rows(tmp_path)
+
+
+def events(workdir):
+    """Name -> (step, value) of what TensorBoard shows of a run."""
+    found = {}
+    for path in (workdir / "tensorboard").iterdir():
+        data = path.read_bytes()
+        while data:  # of each record its length, a checksum, itself, a checksum
+            end = 12 + struct.unpack("<Q", data[:8])[0]
+            event, data = Event.FromString(data[12:end]), data[end + 4 :]
+            found |= {value.tag: (event.step, value) for value in event.summary.value}
+    return found
+
+
+def test_pictures_and_texts_for_tensorboard(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    log = Log(tmp_path, 4, 9, 4, quiet=False)
+    log.text(4, "recipe", "system.size=32\ndata.limit=0")
+    log.picture(5, "validation", picture)
+    log.write(5, "one", {"loss": 1.0})
+    log.close()
+    found = events(tmp_path)
+    step, value = found["recipe/text_summary"]
+    assert step == 4
+    assert value.tensor.string_val[0] == b"```\nsystem.size=32\ndata.limit=0\n```"
+    step, value = found["validation"]
+    assert step == 5
+    shown = Image.open(io.BytesIO(value.image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(shown), picture)
+    assert found["loss"][1].simple_value == 1
+
+
+def test_a_run_without_tensorboardx_has_its_numbers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    log = Log(tmp_path, 0, 9, 4, quiet=False)
+    log.text(0, "recipe", "x")
+    log.picture(1, "validation", np.zeros((2, 2, 3), np.uint8))
+    log.write(1, "one", {"loss": 1.0})
+    log.close()
+    assert [row["loss"] for row in rows(tmp_path)] == [1]
+    assert "tensorboardX is not installed" in capsys.readouterr().out
+    assert not (tmp_path / "tensorboard").exists()
+
+
+def test_other_hosts_write_nothing(tmp_path):
+    log = Log(tmp_path, 0, 9, 4, quiet=True)
+    log.text(0, "recipe", "x")
+    log.picture(1, "validation", np.zeros((2, 2, 3), np.uint8))
+    log.write(1, "one", {"loss": 1.0})
+    log.close()
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import pytest
 from flax import linen as nn
 
 import jaxalign
-from jaxalign import checkpoints
+from jaxalign import checkpoints, drawing
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
 from jaxalign.optimizers import Optimizer
@@ -31,6 +32,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.loop import NonFinite, Run
 from tests.helpers import ROOT
 from tests.helpers.small import small_recipe
+from tests.training.test_logs import events
 
 
 TINY = """
@@ -85,7 +87,7 @@ def uninterrupted(tmp_path_factory, data_300w):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
     run = tmp_path / "run"
     process = command(tmp_path, data_300w, run)
@@ -132,6 +134,55 @@ def test_a_checkpoint_knows_which_scores_are_low(train, test, tmp_path):
     assert jaxalign.load(tmp_path, min_score=0.2).min_score == 0.2
     (step / "metrics" / "metrics").write_text('{"val": 0.1}')
     assert checkpoints.low_score(step) == 0
+
+
+class TestPictures:
+    @pytest.fixture
+    def run(self, train, test, tmp_path):
+        """One that has been validated, without a step of training; `shown` is what it logs."""
+        run = Run(small_recipe(), train, test, tmp_path, benchmark="ibug_300w")
+        points = run.truth.points + 1
+        run.found = run.truth.with_predictions(points, np.ones(points.shape[:2]))
+        run.shown = []
+        run.log = SimpleNamespace(board=True, picture=lambda *shown: run.shown.append(shown))
+        yield run
+        run.checkpoints.close()
+        run._release()
+
+    def test_a_validation_shows_its_faces(self, run):
+        run.step = run.last
+        run._show(1)
+        ((step, name, picture),) = run.shown
+        assert (step, name, picture.dtype) == (run.last, "validation", np.uint8)
+        rows = -(-len(run.val_faces) // 4)
+        assert picture.shape == (34 + 34 + rows * (160 + 20 + 6), 4 * 166 + 6, 3)
+        assert (picture == drawing.PREDICTED).all(-1).sum() > 100
+
+    def test_they_are_seldom(self, run):
+        run.last = 1000
+        for run.step in range(10, 1001, 10):
+            run._show(10)
+        assert [step for step, _, _ in run.shown] == list(range(50, 1001, 50))
+        run.shown.clear()
+        for run.step in (400, 800, 1000):
+            run._show(400)
+        assert [step for step, _, _ in run.shown] == [400, 800, 1000]
+
+    def test_not_where_nothing_would_show_them(self, run):
+        run.step, run.log.board = run.last, None
+        run._show(1)
+        run.log.board, run.found = True, None  # a validation of the caller's own
+        run._show(1)
+        assert run.shown == []
+
+
+@pytest.mark.heavy
+def test_a_run_leaves_faces_and_recipe_for_tensorboard(train, test, tmp_path):
+    run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
+    run.run()
+    found = events(tmp_path)
+    assert found["validation"][0] == run.last
+    assert b"training.batch=4" in found["recipe/text_summary"][1].tensor.string_val[0]
 
 
 @pytest.mark.heavy

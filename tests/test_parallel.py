@@ -1,0 +1,70 @@
+"""Batches on their way to the devices: in order, one ahead, and errors in their turn."""
+
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxalign import parallel
+from jaxalign.layers.norm import AXIS
+
+
+def batches(count, made=None, broken=None):
+    for number in range(count):
+        if number == broken:
+            raise ValueError(f"batch {number}")
+        if made is not None:
+            made.append(number)
+        images = np.arange(24, dtype=np.float32).reshape(8, 3) + number
+        yield {"image": images, "index": np.arange(8) + number}
+
+
+def test_batches_come_in_order_and_lie_on_all_devices():
+    found = list(parallel.ahead(batches(4), ("image",)))
+    assert [int(batch["index"][0]) for batch, _ in found] == [0, 1, 2, 3]
+    for batch, moved in found:
+        assert set(moved) == {"image"} and isinstance(moved["image"], jax.Array)
+        np.testing.assert_array_equal(moved["image"], parallel.split(batch["image"]))
+        assert len(moved["image"].sharding.device_set) == jax.local_device_count() == 4
+    assert list(parallel.ahead(batches(0), ("image",))) == []
+
+
+def test_they_are_where_a_step_looks_for_them():
+    """No array of a batch is moved again when the step begins."""
+
+    def step(state, batch):
+        return state + jax.lax.psum(batch["image"].sum(), AXIS), {}
+
+    state = parallel.replicate(jnp.float32(0))
+    for batch, moved in parallel.ahead(batches(3), ("image",)):
+        expected = float(state) + batch["image"].sum()
+        with jax.transfer_guard("disallow"):
+            state, _ = parallel.training(step)(state, moved)
+        assert float(state) == expected
+
+
+def test_the_next_one_is_made_meanwhile_and_no_more():
+    made, second = [], threading.Event()
+
+    def watched():
+        for batch in batches(5, made):
+            if len(made) == 2:
+                second.set()
+            yield batch
+
+    coming = parallel.ahead(watched(), ("image",))
+    next(coming)
+    assert second.wait(30) and made == [0, 1]
+    coming.close()  # as where a run stops
+    assert made == [0, 1]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def test_an_error_is_raised_in_its_turn():
+    coming = parallel.ahead(batches(3, broken=1), ("image",))
+    batch, _ = next(coming)
+    assert batch["index"][0] == 0
+    with pytest.raises(ValueError, match="batch 1"):
+        next(coming)
