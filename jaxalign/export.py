@@ -261,6 +261,8 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
         "scheme": scheme.name,
         "points": scheme.num_points,
         "names": scheme.names,
+        "curves": scheme.curves,
+        "framed": scheme.framed or tuple(range(scheme.num_points)),
         "images": f"(B, {size}, {size}, 3) uint8 RGB crops, any B above 0; not normalised",
         "returns": f"points (B, {scheme.num_points}, 2) float32, x and y in pixels of the crop, "
         f"not held within it; scores (B, {scheme.num_points}) float32 in 0..1",

@@ -79,6 +79,8 @@ def test_the_header_says_how_to_use_it(exported):
     assert (about["size"], about["enlarge"], about["down"]) == (SIZE, 1.5, 0.1)
     assert about["scheme"] == "ibug68" and about["points"] == 68
     assert tuple(about["names"]) == IBUG68.names
+    assert about["curves"]["leye_lo"] == list(IBUG68.curves["leye_lo"])
+    assert about["framed"] == list(range(68))
     assert about["versions"]["jax"] == jax.__version__
     assert about["recipe"]["system"]["kind"] == "Integral"
 
