@@ -1,7 +1,6 @@
 """A trained checkpoint on photos: images in, faces with their points out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -12,6 +11,7 @@ from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
+from jaxalign.prediction.face import Face
 from jaxalign.prediction.predictor import Predictor, by_size, fitting_batch, next_squares
 from jaxalign.prediction.search import SHARE, Auto, Search, named, search
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
@@ -19,28 +19,6 @@ from jaxalign.systems.interface import System
 
 
 REFINE = 1  # how often an Aligner looks again, unless told
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face and its points. All in pixels of the image that was given: x first, counted from 0,
-    pixel centres at integers. Points may lie outside the image.
-    """
-
-    points: np.ndarray  # (K, 2) float32, in the order of the aligner's scheme
-    scores: np.ndarray  # (K,) float32 in 0..1, as the system's decoder defines them
-    box: np.ndarray  # (4,) float32 x0, y0, x1, y1 around the landmarks, before the crop's margin;
-    # that of the points themselves where the network verified the detector's
-    origin: str  # of the box: the detector's name, or "given"
-    score: float  # mean of the scores of all points that the network gives, converted or not
-    status: str  # "ok", or "low_confidence" where `score` is below the aligner's min_score
-
-
-def status_of(faces: Sequence[Face]) -> str:
-    """A photo's: "ok" where one face is, "low_confidence" where none is, "no_face"."""
-    if not faces:
-        return "no_face"
-    return "ok" if any(face.status == "ok" for face in faces) else "low_confidence"
 
 
 class Aligner:
@@ -103,6 +81,10 @@ class Aligner:
         self.variables = parallel.replicate(variables, local=True)
         self._shapes = set()
 
+    def __repr__(self) -> str:
+        points = f"{self.scheme.num_points} points of {self.scheme.name}"
+        return f"Aligner({type(self.system).__name__}, {points}, detector {self.detector.name})"
+
     @property
     def compilations(self) -> int:
         """How often the network has been compiled: once for every shape of a batch."""
@@ -111,8 +93,9 @@ class Aligner:
     def __call__(self, images, boxes=None) -> list[Face] | list[list[Face]]:
         """One image -> its faces, the largest first; several -> a list of such lists.
 
-        An image is a uint8 array, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, upright as a viewer
-        shows it (photos.read); several are a list of them or (B, H, W, 3). `boxes`: (N, 4) for one
+        An image is a photo's file, an image of Pillow, or a uint8 array, (H, W, 3) RGB, (H, W, 4)
+        RGBA or (H, W) grey, upright as a viewer shows it (photos.as_rgb); several are a list of
+        them or (B, H, W, 3). `boxes`: (N, 4) for one
         image, a list of such for several (None: to be found), x0, y0, x1, y1 in its pixels; faces
         then come in their order. No face gives an empty list.
         Errors: InputError for what is no image, or a box without extent or outside its image.
@@ -161,8 +144,9 @@ class Aligner:
                 points, scores = self._converter.predicted(points, scores)
             status = "ok" if score >= self.min_score else "low_confidence"
             face = Face(
-                points=points, scores=scores, box=box, origin=origin, score=score, status=status
-            )
+                points=points, scores=scores, box=box, origin=origin, score=score, status=status,
+                scheme=self.scheme,
+            )  # fmt: skip
             faces.append((place, face, seen))
         return faces
 
