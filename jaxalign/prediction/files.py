@@ -233,7 +233,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             record = _parsed(line.rstrip(b",\n")) or {}
             path, picture = names.get(record.get("photo", "")), record.get("picture")
             drawn = not (pictures and record.get("faces")) or picture and (out / picture).is_file()
-            crops = (face.get("aligned", FILE) for face in record.get("faces", ()))
+            crops = [face["aligned"] for face in record.get("faces", ()) if "aligned" in face]
             drawn = drawn and all((out / crop).is_file() for crop in crops)
             if path and "faces" in record and drawn and path.stat().st_mtime <= changed:
                 found[path] = _Done(file, place, picture)
@@ -342,6 +342,8 @@ def _of_moving(aligner: Aligner, source, out, about, smooth, pictures):
         about |= {"webcam": webcam, "smoothed": smooth}
         frames, said, rate, window = photos.camera(webcam), 0, 0.0, videos.Window()
         print(f"webcam {webcam}: {window.told}", flush=True)
+        # Once ahead, for to compile takes long, and the camera goes on meanwhile.
+        aligner(np.zeros((64, 64, 3), np.uint8), [[8, 8, 56, 56]])
     movie = videos.Movie(out / MOVIE, rate or videos.RATE) if pictures else None
     folders.claim(out, KIND, [FILE, *_made({}, pictures, True)])
     beside = {MOVIE} if pictures else set()

