@@ -364,7 +364,14 @@ def frame_count(path: Path | str) -> int:
 
 
 def frame_rate(path: Path | str) -> float:
-    """How many frames a second a video's file says it shows; 0 where it does not say."""
+    """How fast a video is.
+
+    Args:
+        path: Its file.
+
+    Returns:
+        Frames a second, by what the file says; 0 where it does not say.
+    """
     rate = _video(path).get(cv2.CAP_PROP_FPS)
     return float(rate) if 0 < rate < 1000 else 0.0
 

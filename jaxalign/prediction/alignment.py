@@ -17,8 +17,10 @@ from jaxalign.pipeline import warp
 from jaxalign.schemes import Scheme
 
 
-SIDE, TEMPLATE = 256, "ffhq"  # unless told
-SMALLEST, LARGEST = 16, 4096  # sides of crops
+SIDE = 256  # of crops, unless told
+TEMPLATE = "ffhq"  # unless told
+SMALLEST = 16  # sides of crops
+LARGEST = 4096
 # Name -> the side that its points are given for, and they.
 TEMPLATES: dict[str, tuple[int, np.ndarray]] = {
     "arcface": (

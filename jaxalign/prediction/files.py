@@ -127,7 +127,7 @@ def predict(
     print(f"{counts.total()} {'frames' if moving else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
     print(f"written: {out / FILE}")
-    if moving and pictures:
+    if moving and pictures and counts:
         print(f"written: {out / MOVIE}")
     if made:
         print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
@@ -346,7 +346,7 @@ def _of_moving(aligner: Aligner, source, out, about, smooth, pictures):
         aligner(np.zeros((64, 64, 3), np.uint8), [[8, 8, 56, 56]])
     movie = videos.Movie(out / MOVIE, rate or videos.RATE) if pictures else None
     folders.claim(out, KIND, [FILE, *_made({}, pictures, True)])
-    beside = {MOVIE} if pictures else set()
+    beside = set()
     with _writer(out, about, "frames", beside=beside) as write, movie or nullcontext():
         try:
             _of_frames(aligner, frames, write, Tracks(smooth=smooth), said, movie, window)
@@ -354,6 +354,8 @@ def _of_moving(aligner: Aligner, source, out, about, smooth, pictures):
             if not window:
                 raise
         finally:
+            if movie and movie.count:
+                beside.add(MOVIE)
             if window:
                 window.close()
     if write.counts.total() < said:

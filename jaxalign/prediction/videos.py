@@ -19,13 +19,15 @@ class Movie:
     """An MP4 that appears once it is whole; a context, within which frames are given to it.
 
     Where the work is broken off, by Ctrl-C or SIGTERM, it has the frames until then.
-
-    Args:
-        path: The file, of suffix .mp4. One that is there is replaced.
-        rate: Frames a second.
     """
 
     def __init__(self, path: Path, rate: float):
+        """Writes nothing before the first frame.
+
+        Args:
+            path: The file, of suffix .mp4. One that is there is replaced.
+            rate: Frames a second.
+        """
         self.path, self.rate, self.count = path, rate, 0
         self.partial = path.with_name(partial(path.name))
         self._writer: cv2.VideoWriter | None = None
@@ -77,7 +79,14 @@ class Movie:
 
 
 def partial(name: str) -> str:
-    """The name under which a movie's file is made."""
+    """The name of a movie's file while it is made.
+
+    Args:
+        name: That of the file.
+
+    Returns:
+        Another one in the same folder.
+    """
     return f".partial-{name}"
 
 

@@ -133,7 +133,7 @@ class TestVideo:
     def test_the_bar_knows_the_length(self, checkpoint, tmp_path, capsys):
         path = clip(tmp_path / "clip.mp4")
         assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
-        assert re.search(r"\b7/7 ", capsys.readouterr().err)
+        assert re.search(r"\d/7 \[", capsys.readouterr().err)
 
     @pytest.mark.parametrize("degrees", [90, 180, 270])
     def test_a_turned_video_comes_out_upright(self, checkpoint, tmp_path, degrees):
@@ -283,6 +283,21 @@ class TestWebcam:
         assert len(shown) == 2 and closed == [True]
         assert (shown[0][10, 12:38] > 150).all()  # drawn
         assert len(written(tmp_path / "o")["frames"]) == 2
+        assert names(tmp_path / "o") == {"faces.json", folders.mark(KIND)}
+
+    def test_ended_before_the_first_frame(self, checkpoint, tmp_path, camera, monkeypatch, capsys):
+        """An earlier run's video goes: it is not of these frames."""
+        assert call(checkpoint, "--webcam", "--out", tmp_path / "o") == 0
+        assert "faces.mp4" in names(tmp_path / "o")
+
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("jaxalign.prediction.files._of_frames", interrupted)
+        capsys.readouterr()
+        assert call(checkpoint, "--webcam", "--out", tmp_path / "o") == 0
+        assert "0 frames" in (told := capsys.readouterr().out) and "faces.mp4" not in told
+        assert written(tmp_path / "o")["frames"] == []
         assert names(tmp_path / "o") == {"faces.json", folders.mark(KIND)}
 
     def test_no_camera(self, checkpoint, tmp_path, camera, monkeypatch, capsys):
