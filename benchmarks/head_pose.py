@@ -51,7 +51,7 @@ def _measure(arguments):
         camera = scene.camera
         drawn = synthetic_faces.face("test", index, arguments.size, 0)
         true = drawn.points[aligner.scheme.name]
-        (found,) = aligner(decode(drawn.photo), [geometry.landmark_box(true)])
+        ((found,),) = aligner.align([decode(drawn.photo)], [[geometry.landmark_box(true)]])
         yaws.append(abs(camera.yaw))
         for points, those in zip((true, found.points), errors.values(), strict=True):
             pose = head_pose(points, aligner.scheme)
