@@ -211,7 +211,7 @@ def _steps(step, state, batch):
         state, told = step(state, batch())
         return state, told
 
-    return Call(run, jax.block_until_ready, partial(_planned, step, shapes))
+    return Call(run, jax.block_until_ready, partial(_planned, step.__wrapped__, shapes))
 
 
 def _planned(function, given):

@@ -50,6 +50,7 @@ def _measure(arguments):
         scene, _ = synthetic_faces.scene_of("test", index, 0)
         camera = scene.camera
         drawn = synthetic_faces.face("test", index, arguments.size, 0)
+        assert isinstance(drawn.photo, bytes)
         true = drawn.points[aligner.scheme.name]
         ((found,),) = aligner.align([decode(drawn.photo)], [[geometry.landmark_box(true)]])
         yaws.append(abs(camera.yaw))

@@ -244,8 +244,8 @@ def try_checkpoint(ground: Ground, rng: np.random.Generator, place: Path) -> Ver
 def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdict:
     """A recipe with a field set otherwise, or misspelt, trained: refused, or its losses are
     numbers."""
+    from jaxalign import history
     from jaxalign import recipe as recipes
-    from jaxalign.training import logs
 
     recipe = recipes.load(str(ground.recipe))
     name = _one(rng, [line.partition("=")[0].strip() for line in recipes.fields(recipe)])
@@ -263,7 +263,7 @@ def try_setting(ground: Ground, rng: np.random.Generator, place: Path) -> Verdic
     ended = _here("train", *ground.command("--workdir", workdir, "--set", setting))
     difference = ""
     if ended.code == 0:
-        losses = [row["loss"] for row in logs.rows(workdir) if "loss" in row]
+        losses = [row["loss"] for row in history.rows(workdir) if "loss" in row]
         if misspelt or not fit:
             difference = f"{setting[:100]} was taken"
         elif not losses or None in losses:
@@ -406,7 +406,7 @@ def _after(kind, tree, ground, place):
 
 def _unlike_sound(kind, tree, ground, place):
     """What a command that has ended made otherwise than the sound one, "" where nothing."""
-    from jaxalign.training import logs
+    from jaxalign import history
 
     if kind == "export":
         found = grounds.arrays(place / ground.file.name)
@@ -421,7 +421,7 @@ def _unlike_sound(kind, tree, ground, place):
         return "" if found == sound else "faces.json differs"
     timed = ("time", "images_per_second")
     found, sound = (
-        [{k: v for k, v in row.items() if k not in timed} for row in logs.rows(folder)]
+        [{k: v for k, v in row.items() if k not in timed} for row in history.rows(folder)]
         for folder in (place / "run", ground.run)
     )
     return grounds.unlike(grounds.arrays(place / "run"), ground.trained) or (

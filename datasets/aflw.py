@@ -1,15 +1,17 @@
 """AFLW with the 19 points, split and visibility of AFLWinfo_release.mat (AFLW-19).
 
-S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded Compositional
-Learning. CVPR 2016; photos of M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischof: Annotated Facial
-Landmarks in the Wild. ICCV Workshops 2011.
+S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded Compositional Learning.
+CVPR 2016; photos of M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischof: Annotated Facial Landmarks
+in the Wild. ICCV Workshops 2011.
 
-What is not known for certain: whether the coordinates count from 0 or 1 (the release does not say;
-they are taken as they stand, as HRNet and MMPose take them), and which faces are "frontal". TAB
-prints 1,314 of them, as the list of HRNet is said to hold, and so many are expected; the paper of
-the split asks for visibility alone and prints 1,165. By default a test face is frontal where all 19
-points are visible and lie strictly inside its box, the rule of the SAN and SBR lists;
-`front=list` takes HRNet's list instead.
+Two things are not known for certain.
+
+* Whether the coordinates count from 0 or 1. The release does not say; they are taken as they stand,
+  as HRNet and MMPose take them.
+* Which faces are "frontal". TAB prints 1,314 of them, as the list of HRNet is said to hold, and so
+  many are expected; the paper of the split asks for visibility alone and prints 1,165. By default a
+  test face is frontal where all 19 points are visible and lie strictly inside its box, the rule of
+  the SAN and SBR lists; `front=list` takes HRNet's list instead.
 """
 
 from collections.abc import Iterator
@@ -25,16 +27,25 @@ from jaxalign.schemes import AFLW19
 
 
 INFO = "AFLWinfo_release.mat"
-TRAIN_FACES = 20_000  # the first so many of the order `ra`; the others are for testing
+TRAIN_FACES = 20_000  # the first ones in the order `ra`; the others are for testing
 LIST = "face_landmarks_aflw_test_frontal.csv"  # HRNet's: photo, ..., then 19 points x, y
-PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # of 0, 2, 3
+PHOTO_FOLDERS = ("", "flickr", "data/flickr", "aflw/data/flickr", "images")  # that hold 0, 2, 3
 
 
 def faces(root: Path, *, front: str = "rule") -> Iterator[Face | Bad]:
-    """The faces in the release's order `ra`: train, then test.
+    """Reads the faces in the release's order `ra`: train, then test.
 
     A face is called "<photo>/<row of the file, from 00001>", since a photo can hold several.
-    `front`: which test faces are frontal, by "rule" or by "list", the file LIST beside INFO.
+
+    Args:
+        root: The folder that holds INFO and the photos, or the one above it.
+        front: Which test faces are frontal: by "rule", or by "list", the file LIST beside INFO.
+
+    Yields:
+        A Face or a Bad for each row; points are pixels of the photo, as they stand.
+
+    Raises:
+        InputError: The option or a file is wrong, or the files are missing.
     """
     if front not in ("rule", "list"):
         raise InputError(f"aflw: front={front}; it is rule or list")
@@ -62,8 +73,11 @@ def _by_rule(table):
 
 
 def _by_list(path, table):
-    """The rows of the test faces that a line of the file has: its photo, and its points to within
-    2 pixels. Errors: InputError naming the first line that has none."""
+    """The rows of the test faces that a line of the file names.
+
+    A line names a face by its photo, and by its points to within 2 pixels. Raises InputError naming
+    the first line that has no face.
+    """
     points, named = _points(table["data"]), {}
     for row in table["ra"][TRAIN_FACES:]:
         named.setdefault(_photo_name(table["nameList"][row - 1, 0]), []).append(row)
@@ -83,7 +97,7 @@ def _by_list(path, table):
 
 
 def _photo_name(name):
-    """ "flickr/3/image00035.png" -> "3/image00035"."""
+    """Shortens "flickr/3/image00035.png" to "3/image00035"."""
     return "/".join(PurePosixPath(name).with_suffix("").parts[-2:])
 
 

@@ -1,8 +1,8 @@
 """AFLW2000-3D: 68 points and head pose on 2,000 AFLW photos, in three bins of yaw.
 
-X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D Solution.
-CVPR 2016. Re-annotated points: A. Bulat, G. Tzimiropoulos: How Far Are We from Solving the 2D &
-3D Face Alignment Problem? ICCV 2017.
+X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D Solution. CVPR
+2016. Re-annotated points: A. Bulat, G. Tzimiropoulos: How Far Are We from Solving the 2D & 3D Face
+Alignment Problem? ICCV 2017.
 
 Points are the first two rows of `pt3d_68`: those of a fitted model, the hidden ones included.
 (`pt2d` holds AFLW's own 21 points.) They are taken to count from 1 (`base`) and the re-annotated
@@ -30,7 +30,7 @@ from jaxalign.texts import file_bytes
 
 
 POSES = "AFLW2000-3D.pose.npy"  # (N,) yaw in degrees
-NEW_POSES = "AFLW2000-3D-new.pose.npy"  # the same
+NEW_POSES = "AFLW2000-3D-new.pose.npy"  # (N,) yaw in degrees, the second list
 ORIGINAL = "AFLW2000-3D.pts68.npy"  # (N, 3, 68), the pt3d_68 of every face
 REANNOTATED = "AFLW2000-3D-Reannotated.pts68.npy"  # (N, 2, 68)
 CHOICES = {
@@ -43,13 +43,22 @@ BINS = {"list": (1312, 383, 305), "new": (1306, 462, 232), "annotation": (1312, 
 def faces(
     root: Path, *, poses: str = "list", points: str = "original", base: int = 1
 ) -> Iterator[Face | Bad]:
-    """Every photo with a `.mat` beside it, by name.
+    """Reads every photo with a `.mat` beside it, by name.
 
-    `poses` says whose yaw makes the bins: that of the released list where it is found (beside the
-    photos, their folder, or in a folder `lists`), that of the second list ("new"), which must be
-    there, or the annotations'. `points` "reannotated" takes those of
-    AFLW2000-3D-Reannotated.pts68.npy, which must be there. `base` is where the original points
-    begin to count.
+    Args:
+        root: The folder of the photos, or the one above it.
+        poses: Whose yaw makes the bins. "list" is the released list where it is found (beside the
+            photos, beside their folder, or in a folder `lists`), else the annotations; "new" is the
+            second list, which must be there; "annotation" is the annotations.
+        points: "original", or "reannotated": those of AFLW2000-3D-Reannotated.pts68.npy, which must
+            be there.
+        base: Where the original points begin to count, 0 or 1.
+
+    Yields:
+        A Face or a Bad for each photo; points are 0-based pixels of the photo, yaw is in degrees.
+
+    Raises:
+        InputError: An option or a list is wrong, or the files are missing.
     """
     check_base("aflw2000_3d", base)
     for key, value in {"poses": poses, "points": points}.items():

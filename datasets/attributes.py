@@ -1,12 +1,12 @@
-"""The six attributes of a benchmark's faces from a file of one's own: `prepare --attributes FILE`.
+"""The six attributes of a benchmark's faces from a user's own file: `prepare --attributes FILE`.
 
-CSV with a header: id and pose, expression, illumination, make-up, occlusion, blur (0 or 1), in any
-order; other columns are passed over. Ids are the reader's, as in `predictions.jsonl` of a report.
-PropagationNet's authors labelled 300W and COFW by hand and did not publish it.
+The file is a CSV with a header: id and pose, expression, illumination, make-up, occlusion, blur (0
+or 1), in any order; other columns are passed over. Ids are the reader's, as in `predictions.jsonl`
+of a report. PropagationNet's authors labelled 300W and COFW by hand and did not publish it.
 
-What is prepared with such a file is stored under its flags' digest, as NAME:attributes1a2b3c4d: a
-file that was changed makes another data set, and a recipe that names the old one still trains on
-the old flags.
+A data set prepared with such a file is stored under the digest of its flags, as
+NAME:attributes1a2b3c4d. A changed file makes another data set, and a recipe that names the old one
+still trains on the old flags.
 """
 
 import dataclasses
@@ -34,14 +34,17 @@ class Labels:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that the flags have, whatever their order in the file."""
+        """Eight hexadecimal digits of the flags, whatever their order in the file."""
         lines = (f"{name}:{''.join(map(str, self.flags[name]))}" for name in sorted(self.flags))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:8]
 
 
 def read(path: Path | str) -> Labels:
-    """Errors: InputError naming the missing columns, or the line of a wrong flag, of a missing or
-    repeated id."""
+    """Reads a file of attributes.
+
+    Raises InputError naming the missing columns, or the line with a wrong flag or a missing or
+    repeated id.
+    """
     path = Path(path)
     text = texts.read(path, f"name a CSV file with the columns {', '.join(COLUMNS)}")
     (_, header), *rows = texts.table(text, path) or [(1, [])]
@@ -75,10 +78,10 @@ def read(path: Path | str) -> Labels:
 
 
 def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
-    """The benchmark with these flags for its faces' own; its new option, OPTION, is the digest.
+    """The benchmark with these flags in place of its faces' own.
 
-    Its reader raises InputError, once all faces are read, where the file lacks some of them or
-    holds ids of none.
+    It has one more option, OPTION, the digest. Its reader raises InputError, once all faces are
+    read, where the file lacks some of them or holds ids of none.
     """
 
     def faces(*arguments, **options) -> Iterator[Face | Bad | Remark]:

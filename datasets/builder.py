@@ -1,8 +1,8 @@
 """The one TFDS builder behind every benchmark; works without TensorFlow.
 
-Records are written in the order in which the reader yields its faces, one at a time: TFDS's own
-GeneratorBasedBuilder would hold a split in memory, shuffle it by hash, and read the benchmark
-once for every split. What it writes is an ordinary TFDS data set all the same.
+Records are written one at a time, in the order in which the reader yields its faces. TFDS's own
+GeneratorBasedBuilder would hold a split in memory, shuffle it by hash, and read the benchmark once
+for every split. The result is an ordinary TFDS data set all the same.
 """
 
 import contextlib
@@ -43,11 +43,11 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.texts import from_json
 
 
-OWN = "own_scheme"  # in the metadata: the points, where their scheme is of one's own
+OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
-# A shard ends where it has either: array_record (0.8.6) reads a face in 1 us for each thousand of
-# its shard, and keeps some 50 bytes in memory for every one.
+# A shard ends at the first of these limits: array_record (0.8.6) takes 1 us to read a face for each
+# thousand faces of its shard, and keeps some 50 bytes in memory for every one.
 SHARD_BYTES = 2**28
 SHARD_FACES = 10_000
 
@@ -56,7 +56,13 @@ class BadFaces(InputError):
     """Some faces cannot be used; `faces` lists them."""
 
     def __init__(self, faces: list[Bad], root: Path | None):
-        # The root, too: a face inside a larger file is told by its id alone.
+        """Makes the message from the first bad face.
+
+        Args:
+            faces: The bad faces.
+            root: The folder that was read, None where there is none.
+        """
+        # The root, too: a face inside a larger file is named by its id alone.
         where = f" in {root}" if root else ""
         super().__init__(
             f"{len(faces)} bad faces{where} (first: {faces[0].path}: {faces[0].reason}); nothing "
@@ -67,8 +73,15 @@ class BadFaces(InputError):
 
 @dataclass
 class Built:
-    """What a build wrote: its folder, faces of each split and subset, faces left out; what was
-    noticed of the others, and how the photos of a split were reduced."""
+    """What a build wrote.
+
+    Attributes:
+        folder: The folder of the data set.
+        found: Split or subset -> faces.
+        bad: The faces that were left out.
+        noticed: What was noticed of the others.
+        reductions: Split -> how its photos were reduced; others are not in it.
+    """
 
     folder: Path
     found: dict[str, int]
@@ -79,10 +92,16 @@ class Built:
 
 @dataclass(frozen=True)
 class Split:
-    """A stored split: its records, their groups and subsets; schemes; how its photos were reduced.
+    """A stored split.
 
-    A record is a dict as FacesBuilder's features say, the photo as encoded bytes. Reading is safe
+    A record is a dict of FacesBuilder's features, with the photo as encoded bytes. Reading is safe
     from several threads.
+
+    Attributes:
+        records: The stored faces.
+        index: Their groups and subsets.
+        schemes: The schemes that the points have.
+        reduction: How the photos were reduced, None if they were not.
     """
 
     records: Sequence[dict] = field(repr=False)
@@ -94,8 +113,8 @@ class Split:
 class _Info(tfds.core.DatasetInfo):
     """What is known of a data set from its own files alone.
 
-    TFDS would look for it in Google's bucket, for which it leaves an empty folder in the system's
-    temporary one.
+    TFDS would look for it in Google's bucket, and leave an empty folder among the system's
+    temporary ones.
     """
 
     def initialize_from_bucket(self):
@@ -106,6 +125,15 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     """TFDS builder of one benchmark under one set of options."""
 
     def __init__(self, benchmark: Benchmark, root: Path | None, options: Mapping, **keywords):
+        """Prepares the builder; download_and_prepare builds the data set.
+
+        Args:
+            benchmark: The benchmark under these options.
+            root: Its official files, None where the program makes the faces.
+            options: The reader's options, all of them.
+            **keywords: `skip_bad` (leave bad faces out), `max_face` (split -> pixels, as
+                reduction.limits makes them), and TFDS's own, such as `data_dir`.
+        """
         self.benchmark, self.root, self.options = benchmark, root, dict(options)
         self.bad: list[Bad] = []
         self.noticed = Noticed()
@@ -184,7 +212,11 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.finish(writers)
 
     def finish(self, writers: Mapping[str, "_SplitWriter"]) -> None:
-        """What is written once all faces are: names of the shards, index and metadata."""
+        """Names the shards, and writes index and metadata, once all faces are written.
+
+        Args:
+            writers: The writer of each split.
+        """
         for writer in writers.values():
             writer.name_shards()
         self.info.set_splits(tfds.core.SplitDict([w.split_info() for w in writers.values()]))
@@ -199,7 +231,7 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
 
 
 class _SplitWriter:
-    """Appends faces to the shards of one split. Errors: OSError where they cannot be written."""
+    """Appends faces to the shards of one split. Raises OSError where they cannot be written."""
 
     def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
@@ -234,7 +266,7 @@ class _SplitWriter:
         return self.serializer.serialize_example(self.features.encode_example(example))
 
     def append(self, encoded: bytes) -> None:
-        """Writes a record, into another shard where the last one is full."""
+        """Writes a record, into a new shard where the last one is full."""
         full = self.file and (self.faces[-1] >= SHARD_FACES or self.sizes[-1] >= SHARD_BYTES)
         if full:
             self.close()
@@ -249,7 +281,7 @@ class _SplitWriter:
         self.sizes[-1] += len(encoded)
 
     def _unnamed(self, shard=-1):
-        """Where a shard (-1: the last one) is written before it is known how many there are."""
+        """Where a shard (-1: the last one) is written before the number of shards is known."""
         shard %= len(self.faces)
         return self.template.sharded_filepath(shard_index=shard, num_shards=99_999)
 
@@ -260,7 +292,7 @@ class _SplitWriter:
                 file.close()
 
     def name_shards(self):
-        """Ends the writing: the shards get their names, which say how many there are."""
+        """Ends the writing: gives the shards their names, which tell how many there are."""
         self.close()
         for shard in range(len(self.faces)):
             path = self.template.sharded_filepath(shard_index=shard, num_shards=len(self.faces))
@@ -282,18 +314,44 @@ class _SplitWriter:
 
 
 def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:
-    """The folder of a prepared data set, whether or not it is there."""
+    """Gives the folder of a prepared data set, whether or not it is there.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration, as Benchmark.config names it.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        DATA_DIR/NAME/CONFIG/VERSION.
+    """
     return Path(data_dir) / benchmark.name / config / benchmark.version
 
 
 def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
-    """The configurations of a benchmark that are prepared in `data_dir`."""
+    """Lists the configurations of a benchmark that are prepared.
+
+    Args:
+        benchmark: The benchmark.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        Their names, sorted.
+    """
     found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
     return sorted(path.parent.parent.name for path in found)
 
 
 def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None:
-    """The scheme of a prepared data set as scheme_files stores it, where that is one's own."""
+    """Reads a user's own scheme from a prepared data set.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        The scheme as scheme_files stores it; None where the scheme is not a user's own.
+    """
     try:
         held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
     except (OSError, ValueError):
@@ -302,7 +360,16 @@ def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None
 
 
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
-    """Whether the configuration is there as an older version alone, whose splits were others."""
+    """Tells whether a configuration is prepared in older versions only, whose splits were others.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        True where an older version is there and the present one is not.
+    """
     folder = stored(benchmark, config, data_dir).parent
     found = {path.parent.name for path in folder.glob("*/dataset_info.json")}
     return bool(found) and benchmark.version not in found
@@ -319,12 +386,27 @@ def build(
 ) -> Built:
     """Checks every face under `root` and writes the data set below `data_dir`.
 
-    `max_face`: split -> pixels, as reduction.limits makes them (default: the benchmark's own).
-    It is written aside and moved into place once whole, so a build that fails or is killed leaves
-    no data set, and an older one stays as it was until the new one is complete. One process at a
-    time builds it.
-    Errors: BadFaces unless `skip_bad`; InputError for a wrong `root`, a data set that is already
-    there unless `overwrite`, or one that another process builds.
+    It is written aside and moved into place once whole. A build that fails or is killed leaves no
+    data set, and an older one stays as it was until the new one is complete. One process at a time
+    builds a data set.
+
+    Args:
+        benchmark: The benchmark.
+        root: Its official files; not used where the program makes the faces.
+        data_dir: Where data sets are stored.
+        options: The reader's options that are not at their defaults.
+        skip_bad: Leave bad faces out.
+        overwrite: Replace a data set that is already there.
+        max_face: Split -> pixels that larger faces are reduced to, as reduction.limits makes them
+            (default: the benchmark's own).
+
+    Returns:
+        What was built.
+
+    Raises:
+        BadFaces: Faces are bad, and `skip_bad` is off.
+        InputError: `root` is wrong; or the data set is already there and `overwrite` is off, or
+            another process builds it; or it cannot be written.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark, config = benchmark.under(options), benchmark.config(options)
@@ -376,7 +458,11 @@ def build(
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps TFDS from announcing a download and from warning of a configuration of our own."""
+    """Keeps TFDS from announcing a download and from warning of a configuration of our own.
+
+    Yields:
+        Nothing; the standard output is silent meanwhile.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -387,7 +473,15 @@ def quiet():
 
 
 def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]]]:
-    """Subset name -> its split and its faces' places there. One that both have means test's."""
+    """Lists the subsets of a data set.
+
+    Args:
+        splits: The splits by name.
+
+    Returns:
+        Subset -> its split, and the places of its faces there. A subset of several splits is that
+        of test.
+    """
     found = {}
     for name in sorted(splits, reverse=True):  # train, test
         places = splits[name].index.subsets()
@@ -396,7 +490,19 @@ def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]
 
 
 def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, Split]:
-    """The splits of a prepared data set. Errors: InputError where the files are damaged."""
+    """Opens the splits of a prepared data set.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        The splits by name.
+
+    Raises:
+        InputError: The files are damaged.
+    """
     folder = stored(benchmark, config, data_dir)
     try:
         return dict(_splits(folder))

@@ -1,15 +1,16 @@
-"""COFW: 29 points with their occlusion, photos and all inside two MATLAB v7.3 (HDF5) files.
+"""COFW: 29 points with their occlusion; two MATLAB v7.3 (HDF5) files hold the photos and all.
 
-X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark Estimation under Occlusion.
-ICCV 2013.
+X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark Estimation under Occlusion. ICCV
+2013.
 
-By the release's own notes the first 845 training faces are LFPW's, and the boxes imitate a face
-detector with its errors. The release does not say where its pixels count from: 1 is taken off the
-points, as MMPose's converter does, since the release plots them in Matlab as they stand, and off
-the boxes with them.
+The release's own notes say that the first 845 training faces are LFPW's, and that the boxes imitate
+a face detector with its errors. The release does not say where its pixels count from. 1 is taken
+off points and boxes, as MMPose's converter does, since the release plots the points in Matlab as
+they stand.
 
-Of the six attributes a face has occlusion alone, where at least the share `occluded` of its 29
-points, 0.3 by default, is marked as occluded; PropagationNet's authors labelled all six by hand.
+COFW has no attributes. A face gets the attribute occlusion where at least the share `occluded` of
+its 29 points (0.3 by default) is marked as occluded. PropagationNet's authors labelled all six
+attributes by hand.
 """
 
 from collections.abc import Iterator
@@ -34,9 +35,17 @@ LARGEST = 2**29  # numbers of an array: three times a photo's pixels
 
 
 def faces(root: Path, *, occluded: float = 0.3) -> Iterator[Face | Bad]:
-    """Every face in the files' own order, train first, called "<split>/<place from 0001>".
+    """Reads every face in the files' own order, train first, called "<split>/<place from 0001>".
 
-    `occluded`: the least share of occluded points that makes the attribute occlusion.
+    Args:
+        root: A folder that holds the two files, at any depth.
+        occluded: The least share of occluded points that gives the attribute occlusion.
+
+    Yields:
+        A Face or a Bad for each face; points are 0-based pixels of the photo.
+
+    Raises:
+        InputError: The option or a file is wrong, or there is none of the files.
     """
     if not 0 < occluded <= 1:
         raise InputError(f"cofw: occluded={occluded:g}; a share of points, above 0 and at most 1")
@@ -51,8 +60,15 @@ def faces(root: Path, *, occluded: float = 0.3) -> Iterator[Face | Bad]:
 
 
 def find(root: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of these files anywhere under `root` (COFW.zip holds folders within folders); an
-    earlier name goes before, then the place nearest to `root`."""
+    """Finds the first of these files anywhere under `root` (COFW.zip holds folders within folders).
+
+    Args:
+        root: The folder.
+        names: The files' names; an earlier name goes first, then the place nearest to `root`.
+
+    Returns:
+        The file, None where there is none.
+    """
     for name in names:
         found = [path for path in below(root) if path.name == name]
         if found:
@@ -93,8 +109,18 @@ def _face(path, split, number, photo, mark, box, share):
 
 
 def open_mat(path: Path) -> h5py.File:
-    """Opens a MATLAB v7.3 file. Errors: InputError where it is none or is cut short."""
-    if not path.is_file():  # a pipe would be waited for
+    """Opens a MATLAB v7.3 file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The open file; closing it is up to the caller.
+
+    Raises:
+        InputError: It is no such file, or is cut short.
+    """
+    if not path.is_file():  # opening a pipe would wait
         raise InputError(f"{path}: not a file; download it again")
     try:
         return h5py.File(path, "r")
@@ -105,9 +131,18 @@ def open_mat(path: Path) -> h5py.File:
 
 
 def photos_of(mat: h5py.File, name: str, path: Path) -> np.ndarray:
-    """References (N,) to the photos in the cell array `name`; no photo is read yet.
+    """Lists the photos of a cell array; no photo is read yet.
 
-    Errors: InputError where there is no such array.
+    Args:
+        mat: The open file.
+        name: The cell array's name.
+        path: The file, for the message.
+
+    Returns:
+        References (N,) to the photos.
+
+    Raises:
+        InputError: There is no such array.
     """
     cells = _read(mat, name, path)
     if cells.ndim != 2 or cells.shape[0] != 1 or cells.dtype != h5py.ref_dtype:
@@ -116,10 +151,19 @@ def photos_of(mat: h5py.File, name: str, path: Path) -> np.ndarray:
 
 
 def png(mat: h5py.File, photo: h5py.Reference) -> bytes:
-    """Reads one photo and encodes it without loss, grey or colour.
+    """Reads one photo and encodes it as PNG, grey or colour.
 
     MATLAB's height x width [x RGB] appears in h5py with its axes reversed.
-    Errors: ValueError where it is damaged or is no photo.
+
+    Args:
+        mat: The open file.
+        photo: The reference to the photo.
+
+    Returns:
+        The encoded photo.
+
+    Raises:
+        ValueError: The photo is damaged, or is none.
     """
     try:
         pixels = _array(mat, photo).T

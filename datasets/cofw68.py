@@ -1,13 +1,14 @@
 """COFW-68: 68 points with their occlusion on the test photos of COFW.
 
-G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces. 2015
-(the repository golnazghiasi/cofw68-benchmark). The photos come from COFW's own test file:
-`i_points.mat` belongs to its i-th photo.
+G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces. 2015 (the
+repository golnazghiasi/cofw68-benchmark). The photos come from COFW's own test file: `i_points.mat`
+belongs to its i-th photo.
 
 Points and boxes are counted from 1 (`base`): the repository does not say so, but its Matlab script
 draws them as they stand. Others take them as stored, `base=0`. The boxes imitate the detector of
-300W. They are the face's normalising box too: errors are printed by their size (the released code
-of TAB) and by that of the points' rectangle (LUVLi, SPIGA); the former is 1.2 % larger on average.
+300W. They are the face's normalising box too: errors are published by the size of this box (the
+released code of TAB) and by that of the points' rectangle (LUVLi, SPIGA); the former is 1.2 %
+larger on average.
 """
 
 from collections.abc import Iterator
@@ -23,9 +24,17 @@ from jaxalign.schemes import IBUG68
 
 
 def faces(root: Path, *, base: int = 1) -> Iterator[Face | Bad]:
-    """The test faces in COFW's order, called "test/0001" and so on.
+    """Reads the test faces in COFW's order, called "test/0001" and so on.
 
-    `base` is where coordinates begin to count.
+    Args:
+        root: A folder that holds COFW68_Data and, at any depth, COFW's test file.
+        base: Where the stored coordinates begin to count, 0 or 1.
+
+    Yields:
+        A Face or a Bad for each face; points are 0-based pixels of the photo.
+
+    Raises:
+        InputError: A file is missing or wrong, or the photos and the boxes are not as many.
     """
     check_base("cofw68", base)
     root = Path(root)
@@ -86,10 +95,17 @@ def _face(photos_file, photo, number, path, box, base):
 
 
 def read_points(path: Path, base: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """`i_points.mat` -> (68, 2) float32 points, image frame, and which of them are visible.
+    """Reads `i_points.mat`.
 
-    `base` is where the file counts from.
-    Errors: InputError naming the file where it is missing, cut short or wrong.
+    Args:
+        path: The file.
+        base: Where the file counts from, 0 or 1.
+
+    Returns:
+        (68, 2) float32, 0-based pixels of the photo; and (68,) bool, which of them are visible.
+
+    Raises:
+        InputError: The file is missing, cut short or wrong.
     """
     stored = read_mat(path, ("Points", "Occ"))
     points, occluded = stored["Points"], stored["Occ"].reshape(-1)

@@ -1,8 +1,8 @@
 """`jaxalign prepare NAME --check`: what can be told of a download before anything is built.
 
-Every face that the benchmark's reader yields is looked at once, every photo read, hashed and
-decoded once. FAIL is what stops a build or spoils every number; WARN is what a user should know
-of before printing one; notes are known of the benchmark and not measured here. Knows no TFDS.
+Every face that the benchmark's reader yields is looked at once; every photo is read, hashed and
+decoded once. FAIL stops a build or spoils every number. WARN is what a user should know before
+publishing a number. Notes are known of the benchmark and not measured here. Knows no TFDS.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from jaxalign.errors import InputError, printable
 OK, NOTE, WARN, FAIL = "ok", "note", "WARN", "FAIL"
 SHOWN = 8  # details under a line of the printed table; the JSON has all of them
 BAD = ("refused by reader", "photos", "points", "boxes")
-SIGNS = 3  # coordinates on an edge that tell where they count from: fewer may be chance
+SIGNS = 3  # so many coordinates on an edge tell where they count from: fewer may be chance
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Examination:
-    """The doctor's report on one download."""
+    """The findings on one download."""
 
     benchmark: str
     root: str
@@ -110,9 +110,9 @@ class _Seen:
 
 
 def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = None) -> Examination:
-    """Looks at everything the reader finds under `root`, and builds nothing.
+    """Looks at everything that the reader finds under `root`, and builds nothing.
 
-    Errors: InputError where `root` is no folder or does not look like this benchmark at all.
+    Raises InputError where `root` is no folder or does not look like this benchmark at all.
     """
     options = dict(benchmark.options) | dict(options or {})
     benchmark = benchmark.under(options)
@@ -179,7 +179,7 @@ def _take(seen, face):
 
 
 def _digest(seen, face):
-    """SHA-1 of a photo, which is read once a file and decoded once whatever its names."""
+    """SHA-1 of a photo; each file is read once, and decoded once under whatever names."""
     key = face.photo, face.upright
     if key in seen.files:
         return seen.files[key]
@@ -220,7 +220,7 @@ def _take_points(seen, face, size):
 
 
 def _shown(seen, path):
-    """A path as the table shows it: from `root` on where it lies there."""
+    """A path as the table shows it: relative to `root` where it lies there."""
     inside = seen.root is not None and path.is_relative_to(seen.root)
     return printable(path.relative_to(seen.root) if inside else path)
 
@@ -231,7 +231,7 @@ def _number(count, what):
 
 def _count_lines(seen, expected):
     found = {}
-    for split in sorted(seen.counts):  # test, train: a subset that both have means test's
+    for split in sorted(seen.counts):  # test, train: a subset of both is that of test
         found = dict(seen.counts[split]) | found
     for name in [*expected, *sorted(found.keys() - expected.keys())]:
         number, wanted = found.get(name, 0), expected.get(name)
@@ -329,7 +329,7 @@ def _symmetry_line(shape):
 
 
 def _base_line(seen):
-    """Signs of coordinates that count from 1, or had 1 taken off once too often.
+    """Signs of coordinates that count from 1, or from which 1 was subtracted once too often.
 
     Annotations clipped to their photo end at 0 and width - 1, or, counted from 1, at 1 and width.
     Where nothing was clipped nothing can be told; whole numbers say nothing by themselves.

@@ -22,31 +22,51 @@ UNKNOWN_BOX = np.full(4, np.nan, np.float32)
 class Face:
     """One annotated face.
 
-    Coordinates are 0-based pixels of the photo as stored (EXIF rotation ignored), or, where it is
-    `upright`, as a viewer shows it; x first, pixel centres at integers. Boxes are (x0, y0, x1, y1)
-    in the same frame.
+    Coordinates are 0-based pixels of the photo, x first, with pixel centres at integers. The photo
+    is as stored (EXIF rotation ignored), or, where the face is `upright`, as a viewer shows it.
+    Boxes are (x0, y0, x1, y1) in the same frame.
+
+    Attributes:
+        split: "train", "test", or "val" where the benchmark keeps faces for validation apart.
+        id: A name, unique within the benchmark, such as "lfpw/testset/image_0001".
+        photo: The encoded photo: its file, or its bytes.
+        points: (K, 2) float32 by scheme, NaN where nobody labelled a point.
+        visible: (K,) bool by scheme; without an entry all points are visible.
+        labelled: (K,) bool by scheme: the points that somebody gave a place; without an entry all
+            of them. The others are neither trained on nor scored, and are never visible.
+        boxes: (4,) float32 by kind (BOX_KINDS).
+        norm_box: (4,), where the protocol normalises by a box of its own.
+        attributes: 0 or 1 for each of ATTRIBUTES, in their order.
+        subsets: The evaluation subsets that the face belongs to.
+        yaw: Degrees, NaN where unknown.
+        group: Faces of one photo (or person) share it: a held-out part keeps groups whole.
+        upright: Whether the photo is stored turned, as its EXIF rotation says.
     """
 
-    split: str  # "train", "test", or "val" where the benchmark keeps faces for validation apart
-    id: str  # unique within the benchmark, e.g. "lfpw/testset/image_0001"
-    photo: Path | bytes  # encoded photo: its file, or its bytes
-    points: dict[str, np.ndarray]  # scheme name -> (K, 2) float32, NaN where not labelled
-    visible: dict[str, np.ndarray] = field(default_factory=dict)  # scheme -> (K,) bool; none: all
-    # Which points somebody gave a place, scheme -> (K,) bool; none: all. The others are neither
-    # trained on nor scored, and are never visible.
+    split: str
+    id: str
+    photo: Path | bytes
+    points: dict[str, np.ndarray]
+    visible: dict[str, np.ndarray] = field(default_factory=dict)
     labelled: dict[str, np.ndarray] = field(default_factory=dict)
-    boxes: dict[str, np.ndarray] = field(default_factory=dict)  # BOX_KINDS -> (4,) float32
-    norm_box: np.ndarray | None = None  # (4,), where the protocol normalises by a box of its own
-    attributes: tuple[int, ...] = (0,) * len(ATTRIBUTES)  # 0/1 in the order of ATTRIBUTES
-    subsets: tuple[str, ...] = ()  # evaluation subsets the face counts to
-    yaw: float = float("nan")  # degrees, where known
-    group: str = ""  # faces of one photo (or person) share it: a held-out part keeps groups whole
-    upright: bool = False  # its photo is stored turned as EXIF says
+    boxes: dict[str, np.ndarray] = field(default_factory=dict)
+    norm_box: np.ndarray | None = None
+    attributes: tuple[int, ...] = (0,) * len(ATTRIBUTES)
+    subsets: tuple[str, ...] = ()
+    yaw: float = float("nan")
+    group: str = ""
+    upright: bool = False
 
 
 @dataclass
 class Bad:
-    """A face that cannot be used: which file, and what is wrong with it."""
+    """A face that cannot be used.
+
+    Attributes:
+        id: The face's name.
+        path: The file that is at fault.
+        reason: What is wrong with it.
+    """
 
     id: str
     path: Path
@@ -54,15 +74,29 @@ class Bad:
 
     @classmethod
     def of(cls, id: str, path: Path, error: InputError) -> "Bad":
-        """The face whose file `path` raised this error, which names the file itself."""
+        """Makes one of the error that a face's file raised.
+
+        Args:
+            id: The face's name.
+            path: The file.
+            error: The error, which names the file itself.
+
+        Returns:
+            The face as one that cannot be used.
+        """
         return cls(id, path, str(error).removeprefix(f"{path}: "))
 
 
 @dataclass
 class Remark:
-    """What a user should know of the files that is neither a face nor a fault."""
+    """What a user should know of the files that is neither a face nor a fault.
 
-    check: str  # what it is of, in a few words: "photos without a face"
+    Attributes:
+        check: What it is about, in a few words: "photos without a face".
+        case: The single case.
+    """
+
+    check: str
     case: str
 
 
@@ -70,34 +104,72 @@ class Remark:
 class Benchmark:
     """A benchmark: how to read its official layout, and what a complete download holds.
 
-    `faces(root, **options)` yields a Face or a Bad for every face found under `root`, in a fixed
-    order, and Remarks; it raises InputError where `root` does not look like this benchmark at all.
+    `faces(root, **options)` yields a Face or a Bad for every face under `root`, in a fixed order,
+    and Remarks. It raises InputError where `root` does not look like this benchmark at all.
+
+    Attributes:
+        name: The name under which it is prepared.
+        schemes: The schemes that its points have.
+        faces: The reader.
+        counts: Split or subset -> faces in the complete official download.
+        instructions: Where to download it, and what `--from` must hold.
+        options: The reader's options with their defaults.
+        citation: The papers to cite.
+        version: The version of what is stored; another one is prepared anew.
+        needs_root: False where the program makes the faces, so that `--from` is not needed.
+        notes: Known leaks and traps, one sentence each; `prepare --check` prints them.
+        variant: Options -> the fields of this record that they change.
+        max_face: Pixels that larger faces of train are reduced to; with 0 photos stay whole.
     """
 
     name: str
     schemes: tuple[str, ...]
     faces: Callable[..., Iterator[Face | Bad | Remark]]
-    counts: dict[str, int]  # split or subset -> faces in the complete official download
-    instructions: str  # where to download it and what `--from` must hold
-    options: dict[str, int | float | str] = field(default_factory=dict)  # arguments of faces
+    counts: dict[str, int]
+    instructions: str
+    options: dict[str, int | float | str] = field(default_factory=dict)
     citation: str = ""
     version: str = "1.0.0"
-    needs_root: bool = True  # False: made by the program, `--from` is not needed
-    notes: tuple[str, ...] = ()  # known leaks and traps, one sentence each; the doctor prints them
-    variant: Callable[[Mapping], dict] | None = None  # options -> fields that they change
-    max_face: int = 512  # pixels that larger faces of train are reduced to; 0: photos stay whole
+    needs_root: bool = True
+    notes: tuple[str, ...] = ()
+    variant: Callable[[Mapping], dict] | None = None
+    max_face: int = 512
 
     def under(self, options: Mapping) -> "Benchmark":
-        """The benchmark as these options make it: schemes and counts may depend on them."""
+        """Adapts the benchmark to its options: schemes and counts may depend on them.
+
+        Args:
+            options: The options by name.
+
+        Returns:
+            The benchmark under these options.
+        """
         return replace(self, **self.variant(options)) if self.variant else self
 
     def expected(self, options: Mapping) -> dict[str, int]:
-        """`counts` under these options: one named like a split says how many faces it draws."""
+        """Gives the numbers of faces to expect.
+
+        Args:
+            options: The options by name; one named like a split is the number of faces to draw.
+
+        Returns:
+            Split or subset -> faces.
+        """
         counts = self.under(options).counts
         return {name: int(options.get(name, count)) for name, count in counts.items()}
 
     def parse_options(self, settings: list[str]) -> dict[str, int | float | str]:
-        """["key=value", ...] -> all options, each of its default's type. Errors: InputError."""
+        """Reads options from texts.
+
+        Args:
+            settings: "key=value" each.
+
+        Returns:
+            All options; each has the type of its default.
+
+        Raises:
+            InputError: An option is unknown, or its value does not fit.
+        """
         options = dict(self.options)
         for setting in settings:
             key, equals, value = setting.partition("=")
@@ -116,7 +188,14 @@ class Benchmark:
         return options
 
     def options_of(self, config: str) -> dict[str, int | float | str]:
-        """The inverse of `config`, for a name that it gave; "" is the default."""
+        """Reads options back from the name that `config` gave.
+
+        Args:
+            config: The name; "" stands for "default".
+
+        Returns:
+            All options.
+        """
         options, rest = dict(self.options), "" if config == "default" else f"-{config}"
         for key in sorted(options, reverse=True):  # the values may hold "-", the keys do not
             head, found, value = rest.rpartition(f"-{key}")
@@ -125,7 +204,14 @@ class Benchmark:
         return options
 
     def config(self, options: Mapping) -> str:
-        """The name under which these options are stored, e.g. "size512-train100" or "default"."""
+        """Names the configuration under which data with these options are stored.
+
+        Args:
+            options: The options by name.
+
+        Returns:
+            The options that are not at their defaults, such as "size512-train100"; else "default".
+        """
         differing = {k: v for k, v in options.items() if v != self.options[k]}
         return "-".join(f"{key}{differing[key]}" for key in sorted(differing)) or "default"
 
@@ -140,9 +226,19 @@ class Noticed:
         self.remarks: dict[str, list[str]] = {}
 
     def remark(self, remark: Remark) -> None:
+        """Takes note of a remark.
+
+        Args:
+            remark: The remark.
+        """
         self.remarks.setdefault(remark.check, []).append(remark.case)
 
     def add(self, face: Face) -> None:
+        """Takes note of a face: whether its photo is turned, and whether its points came before.
+
+        Args:
+            face: The face.
+        """
         self.turned += face.upright
         points = b"".join(np.asarray(p, np.float32).tobytes() for p in face.points.values())
         digest = hashlib.sha1(points, usedforsecurity=False).digest()
@@ -150,7 +246,12 @@ class Noticed:
             self.repeated.append(f"{face.id} has those of {first}")
 
     def told(self) -> Iterator[tuple[str, bool, str, list[str]]]:
-        """(what is told of, whether it should be looked into, in a few words, the cases)."""
+        """Reports what was noticed.
+
+        Yields:
+            What it is about, whether it should be looked into, the finding in a few words, and the
+            cases.
+        """
         if self.repeated:
             finding = f"faces that have the very points of another one: {len(self.repeated)}"
             yield "repeated points", True, finding, self.repeated
@@ -165,7 +266,14 @@ class Noticed:
 
 
 def record(face: Face) -> dict:
-    """A face under the names of the stored features; `image` is called to read the photo."""
+    """Brings a face into the form in which it is stored.
+
+    Args:
+        face: The face.
+
+    Returns:
+        The stored features by name; `image` is a function that reads the photo.
+    """
     labelled = {name: point_flags(face, "labelled", name) for name in face.points}
     return {
         "image": partial(photo_bytes, face),
@@ -185,26 +293,57 @@ def record(face: Face) -> dict:
 
 
 def point_flags(face: Face, field: str, scheme: str) -> np.ndarray:
-    """A face's `visible` or `labelled`: (K,) bool, all True where it has none."""
+    """Gives a flag of each of a face's points.
+
+    Args:
+        face: The face.
+        field: "visible" or "labelled".
+        scheme: The scheme of the points.
+
+    Returns:
+        (K,) bool; all True where the face has no such flags.
+    """
     return np.asarray(
         getattr(face, field).get(scheme, np.ones(len(face.points[scheme]), bool)), bool
     )
 
 
 def check_face(face: Face) -> Bad | None:
-    """What makes this face unusable, or None. Points outside the photo are no fault."""
+    """Checks whether a face can be used; points outside the photo are no fault.
+
+    Args:
+        face: The face; its photo is read and decoded.
+
+    Returns:
+        What makes it unusable, None for a sound face.
+    """
     faults = (fault_of_names, fault_of_points, fault_of_boxes, _fault_of_photo)
     reason = next((reason for fault in faults if (reason := fault(face))), None)
     return None if reason is None else as_bad(face, reason)
 
 
 def as_bad(face: Face, reason: str) -> Bad:
-    """The face as one that cannot be used for this reason."""
+    """Marks a face as one that cannot be used.
+
+    Args:
+        face: The face.
+        reason: What is wrong with it.
+
+    Returns:
+        Its id, its file (the id where it has none), and the reason.
+    """
     return Bad(face.id, face.photo if isinstance(face.photo, Path) else Path(face.id), reason)
 
 
 def fault_of_names(face: Face) -> str | None:
-    """Whether its id or group cannot be stored as text, or None."""
+    """Checks that a face's id and group can be stored as text.
+
+    Args:
+        face: The face.
+
+    Returns:
+        What is wrong with them, or None.
+    """
     for name in (face.id, face.group):
         try:
             name.encode()
@@ -214,7 +353,14 @@ def fault_of_names(face: Face) -> str | None:
 
 
 def fault_of_points(face: Face) -> str | None:
-    """What is wrong with the shape, the numbers or the extent of the points, or None."""
+    """Checks the shape, the numbers and the extent of a face's points.
+
+    Args:
+        face: The face.
+
+    Returns:
+        What is wrong with them, or None.
+    """
     for scheme, points in face.points.items():
         wanted = (SCHEMES[scheme].num_points, 2)
         if np.shape(points) != wanted:
@@ -234,7 +380,14 @@ def fault_of_points(face: Face) -> str | None:
 
 
 def fault_of_boxes(face: Face) -> str | None:
-    """Which of its boxes has no extent, or None."""
+    """Checks that a face's boxes have an extent.
+
+    Args:
+        face: The face.
+
+    Returns:
+        Which box has none, or None.
+    """
     boxes = face.boxes if face.norm_box is None else face.boxes | {"normalising": face.norm_box}
     for kind, (x0, y0, x1, y1) in boxes.items():
         if not (x1 > x0 and y1 > y0 and np.abs([x0, y0, x1, y1]).max() <= FARTHEST):
@@ -252,15 +405,32 @@ def _fault_of_photo(face):
 
 
 def photo_bytes(face: Face) -> bytes:
-    """Its photo, encoded as it is stored. Errors: InputError that says why it cannot be read."""
+    """Reads a face's photo, encoded as it will be stored.
+
+    Args:
+        face: The face.
+
+    Returns:
+        The encoded photo.
+
+    Raises:
+        InputError: The photo cannot be read; the message says why.
+    """
     encoded = photos.encoded(face.photo) if isinstance(face.photo, Path) else face.photo
     return photos.plain(encoded, face.upright)
 
 
 def photo_size(encoded: bytes) -> tuple[int, int]:
-    """(width, height) of a photo, as stored, which is decoded to see that it can be.
+    """Measures a photo; it is decoded to make sure that it can be.
 
-    Errors: InputError that says what is wrong with it.
+    Args:
+        encoded: The encoded photo.
+
+    Returns:
+        Width and height in pixels, as stored.
+
+    Raises:
+        InputError: The photo cannot be decoded; the message says why.
     """
     height, width = photos.decode(encoded, whole=True).shape[:2]
     return width, height

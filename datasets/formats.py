@@ -22,12 +22,20 @@ COMMENT = re.compile(r"\s*(#|//|%)")
 
 
 def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
-    """iBUG's `.pts` text file -> (num_points, 2) float32 points, image frame.
+    """Reads a `.pts` text file of iBUG.
 
-    iBUG's files count pixels from 1 (Matlab), `base`; the result counts from 0. Lines of comments
-    (#, //, %) are passed over.
-    Errors: InputError naming the file where it is not such a file, or its points are not
-    `num_points` finite pairs.
+    Lines of comments (#, //, %) are passed over.
+
+    Args:
+        path: The file.
+        num_points: How many points it must hold.
+        base: Where the file counts pixels from: 1 in iBUG's own files (Matlab).
+
+    Returns:
+        (num_points, 2) float32, pixels of the photo, 0-based.
+
+    Raises:
+        InputError: It is no such file, or its points are not `num_points` finite pairs.
     """
     lines = (line for line in texts.lines(_text(path)) if not COMMENT.match(line))
     words = re.sub("[:{}]", r" \g<0> ", " ".join(lines)).split()
@@ -54,16 +62,33 @@ def read_pts(path: Path, num_points: int, base: int = 1) -> np.ndarray:
 
 
 def check_base(benchmark: str, base: int) -> None:
-    """Errors: InputError where the option `base`, where coordinates begin to count, is wrong."""
+    """Checks the option `base`, where coordinates begin to count.
+
+    Args:
+        benchmark: The benchmark's name, for the message.
+        base: The option's value.
+
+    Raises:
+        InputError: It is neither 0 nor 1.
+    """
     if base not in (0, 1):
         raise InputError(f"{benchmark}: base={base}; it is 0 or 1")
 
 
 def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MERL-RAV's signs: (K, 2) as stored -> places (K, 2), which are visible and labelled, (K,).
+    """Reads the signs of MERL-RAV's coordinates.
 
-    (-x, -y) is a point at (x, y) that something hides; (-1, -1) one that nobody labelled: its place
-    is NaN. Errors: ValueError where the two signs of a point differ.
+    (-x, -y) is a point at (x, y) that something hides; (-1, -1) is a point that nobody labelled.
+
+    Args:
+        points: (K, 2) as stored.
+
+    Returns:
+        The places (K, 2), NaN where not labelled; which points are visible (K,), and which are
+        labelled (K,).
+
+    Raises:
+        ValueError: The two signs of a point differ.
     """
     (x, y), places = points.T, abs(points)
     hidden, labelled = (x < 0) & (y < 0), (x != -1) | (y != -1)
@@ -77,10 +102,18 @@ def unsigned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def read_mat(
     path: Path, names: tuple[str, ...], cells: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
-    """The named variables of a MATLAB file older than v7.3, as scipy reads them (2-D or more).
+    """Reads variables of a MATLAB file older than v7.3.
 
-    All but the `cells` are tables of numbers. Errors: InputError naming the file where it is
-    missing, cut short, of another format, or has no such variable.
+    Args:
+        path: The file.
+        names: The variables to read.
+        cells: Those of them that are not tables of numbers.
+
+    Returns:
+        The variables by name, as scipy reads them (2-D or more).
+
+    Raises:
+        InputError: The file is missing, cut short or of another format, or has no such variable.
     """
     try:
         found = load_mat(texts.file_bytes(path), variable_names=names)
@@ -101,7 +134,18 @@ def read_mat(
 
 
 def load_mat(stored: bytes, **options) -> dict:
-    """scipy's loadmat of a file's bytes. Errors: whatever it raises."""
+    """Reads a MATLAB file's bytes with scipy's loadmat.
+
+    Args:
+        stored: The bytes.
+        **options: loadmat's.
+
+    Returns:
+        The variables by name.
+
+    Raises:
+        Exception: Whatever scipy raises for a damaged file.
+    """
     from scipy.io import loadmat  # here: slow, and most readers go without
 
     if 0 not in stored[:4]:  # else of version 4, which has no such elements
@@ -110,8 +154,10 @@ def load_mat(stored: bytes, **options) -> dict:
 
 
 def _check_elements(data, order):
-    """Errors: ValueError where an element of a MATLAB file is of no type that there is: scipy looks
-    such types up beyond the end of a table, which ends the process."""
+    """Raises ValueError where an element of a MATLAB file is of an unknown type.
+
+    scipy looks up such types beyond the end of a table, which ends the process.
+    """
     at = 0
     while at + 8 <= len(data):
         kind, size = struct.unpack_from(f"{order}II", data, at)
@@ -130,15 +176,31 @@ def _check_elements(data, order):
 
 
 def places(root: Path) -> list[Path]:
-    """Where an unpacked download may begin: `root`, and the folders directly inside it."""
+    """Lists the folders where an unpacked download may begin.
+
+    Args:
+        root: The folder that the user names.
+
+    Returns:
+        `root`, and the folders directly inside it.
+    """
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
 def below(root: Path) -> Iterator[Path]:
-    """Every file and folder below `root`, by name, links followed: a folder that several names
-    lead to comes once. Hidden ones, and those that macOS leaves in archives, are passed over.
+    """Walks through the files and folders below a folder, by name.
 
-    Errors: InputError naming a folder that cannot be read.
+    Links are followed; a folder that several names lead to comes once. Hidden files, and those that
+    macOS leaves in archives, are passed over.
+
+    Args:
+        root: The folder.
+
+    Yields:
+        The path of each file and folder.
+
+    Raises:
+        InputError: A folder cannot be read.
     """
 
     def refuse(error):
@@ -158,7 +220,15 @@ def below(root: Path) -> Iterator[Path]:
 
 
 def inside(folder: Path, name: str) -> Path | None:
-    """The file of that name below the folder; None where there is none, or the name leads out."""
+    """Finds a file below a folder.
+
+    Args:
+        folder: The folder.
+        name: The file's path in it.
+
+    Returns:
+        The file; None where there is none, or the name leads out of the folder.
+    """
     path = PurePath(name)
     try:
         there = not path.is_absolute() and ".." not in path.parts and (folder / name).is_file()
@@ -170,9 +240,15 @@ def inside(folder: Path, name: str) -> Path | None:
 def listing(
     folder: Path, suffix: str, name: Callable[[str], str] = str
 ) -> list[tuple[str, dict[str, Path]]]:
-    """(name, {extension: path}) of everything in `folder` with a file of this extension, sorted.
+    """Lists the files of a folder that have an extension, with those of the same name.
 
-    `name` makes a face's name of a file's stem; extensions are given and returned in small letters.
+    Args:
+        folder: The folder.
+        suffix: The extension, in small letters, such as ".pts".
+        name: Makes a face's name of a file's stem.
+
+    Returns:
+        The name and {extension: path} of each, by name; extensions in small letters.
     """
     names = {}
     for path in sorted(folder.glob("*")):
@@ -182,24 +258,49 @@ def listing(
 
 
 def photo_of(files: dict[str, Path]) -> Path | None:
-    """The photo among the files of one name."""
+    """Chooses the photo among files of one name.
+
+    Args:
+        files: The files by extension.
+
+    Returns:
+        The photo, or None.
+    """
     return next((files[extension] for extension in PHOTOS if extension in files), None)
 
 
 def photo_group(stem: str) -> str:
-    """The photo that a rendering or crop named after 300W shows, e.g. "HELEN_123_1_0".
+    """Names the photo behind a rendering or crop that is named after 300W.
 
-    AFW and HELEN name a Flickr photo once for each of its faces, and one photo can be in both;
-    LFPW and IBUG do not. The group is named as ibug_300w does it where Flickr's number is known.
+    AFW and HELEN name a Flickr photo once for each of its faces, and one photo can be in both; LFPW
+    and IBUG do not.
+
+    Args:
+        stem: The name of the rendering or crop, such as "HELEN_123_1_0".
+
+    Returns:
+        The group; where Flickr's number is known, it is the same as in ibug_300w.
+
+    Examples:
+        >>> photo_group("HELEN_123_1_0"), photo_group("LFPW_image_test_0001_3")
+        ('flickr/123', 'LFPW_image_test_0001')
     """
     flickr = re.match(r"(?:AFW|HELEN)_(\d+)_\d+(?:_\d+)?$", stem)
     return f"flickr/{flickr[1]}" if flickr else re.sub(r"_\d+$", "", stem)
 
 
 def read_counted(path: Path, num_points: int) -> np.ndarray:
-    """A text of a count and so many lines `x y` -> (num_points, 2) float32, as they stand.
+    """Reads a text that holds a count and as many lines `x y`.
 
-    Errors: InputError naming the file, and the line where one is wrong.
+    Args:
+        path: The file.
+        num_points: How many points it must hold.
+
+    Returns:
+        (num_points, 2) float32, as they stand in the file.
+
+    Raises:
+        InputError: The file is not so; the message names the line.
     """
     lines = _lines(path)
     if lines[0] != [str(num_points)]:
@@ -211,7 +312,17 @@ def read_counted(path: Path, num_points: int) -> np.ndarray:
 
 
 def read_rect(path: Path) -> np.ndarray:
-    """A text of one line `x0 y0 x1 y1` -> (4,) float32, as it stands. Errors: InputError."""
+    """Reads a text of one line `x0 y0 x1 y1`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (4,) float32, as they stand in the file.
+
+    Raises:
+        InputError: The file is not so.
+    """
     return np.array(_numbers(path, 1, _lines(path)[0], 4), np.float32)
 
 

@@ -53,7 +53,17 @@ FOLDERS = (
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every annotated face of the tree: folder after folder, by name within a folder."""
+    """Reads every annotated face of the tree: folder after folder, by name within a folder.
+
+    Args:
+        root: The folder of the tree, or the one above it.
+
+    Yields:
+        A Face or a Bad for each `.pts` file; points are 0-based pixels of the photo.
+
+    Raises:
+        InputError: `root` does not hold the tree, or a file of boxes is wrong.
+    """
     root = _tree(Path(root))
     boxes = _official_boxes(root)
     for key, box in _detector_table(root / "detector_boxes.csv").items():

@@ -1,30 +1,20 @@
 """A user's own faces: photos with points of any scheme, in one of the layouts of `layouts`.
 
-Photos are named from the folder, from its `images`, from where the file of annotations lies, or, in
-COCO's tree, from the folders that the JSON file is named after (`train2017`). A name that differs
-in upper and lower case alone finds its photo, too; so does the name of a photo in a folder that is
-not there, which is told. Without `file`, a row's `id` is the photo's name, with or without its
-extension. Without `id` a face is called after its photo, and the second one of a photo "<photo>#2".
+Photos are looked for by their names from the folder on, from its `images`, from the place of the
+file of annotations, or, in COCO's tree, from the folders that the JSON file is named after
+(`train2017`). A name that differs only in upper and lower case also finds its photo; so does the
+name of a photo in a folder that is not there, which is then reported. Without `file`, a row's `id`
+is the photo's name, with or without its extension. Without `id` a face is called after its photo,
+and the second one of a photo "<photo>#2".
 
-Points are in the scheme's order, or are named as the scheme's, or numbered from 0 or 1
-(`first=0|1` where that cannot be seen). `label` is the category or class of faces, where
-annotations have others too.
+Points are in the scheme's order, or have the scheme's names, or numbers.
 
-The base is where the coordinates of the files, boxes included, begin to count: 0 or 1 at the middle
-of the first pixel, or 0.5, which is 0 at the photo's edge. It cannot be seen in the numbers and has
-to be known; auto is the layout's own (docs/formats.md).
-
-The frame is the photo as a viewer shows it, its EXIF rotation applied, as labelling tools and
-predictions have it (`frame=viewer`), or its pixels as they are stored (`frame=stored`). A photo's
-width and height in a file of annotations decide, and must be the photo's.
+A photo's width and height in a file of annotations decide in which frame its points are, and must
+be the photo's.
 
 A point that nobody labelled has no place: two empty cells in a csv, null, null in a jsonl, the flag
-0 in COCO's, a name that is not there in layouts that name points. What else tools write there is
-not guessed; options say what it means. Negative coordinates are places beyond the photo
-(`negative=outside`), or, as in MERL-RAV, hidden points (`occluded`: -x, -y lies hidden at x, y, and
--1, -1 was not labelled). 0, 0 is a point without a label (`zeros=unlabelled`) or a place
-(`zeros=place`). Coordinates that all lie within 0 to 1 or 0 to 100 may be shares of the photo's
-sides (`unit=share`, `unit=percent`) or pixels (`unit=pixels`).
+0 in COCO's, a missing name in layouts that name points. What else tools write there is not guessed;
+options say what it means.
 """
 
 import functools
@@ -58,7 +48,7 @@ CHOICES = {
     "first": ("auto", "0", "1"),
     "columns": ("auto", "pairs", "halves"),
 }
-PERCENT = 200  # pixels of a photo's sides from which coordinates that all end at 100 are doubted
+PERCENT = 200  # sides of photos, in pixels, from which coordinates up to 100 are doubted
 
 
 def faces(
@@ -79,13 +69,43 @@ def faces(
     name: str = "",
     labels: Path | None = None,
 ) -> Iterator[Face | Bad | Remark]:
-    """Every face of the folder: in the order of its file, or by name where each has its own.
+    """Reads every face of the folder: in the order of its file, or by name where each has its own.
 
-    `split` (train or test) is that of the faces whose split the files do not name. `val` is the
-    share of the photos of train that are the split val, the same whatever order they come in.
-    `labels` is the file or the folder of annotations, where that is not the photos' own.
-    `name` tells data sets apart that differ in nothing else. What the other options say, the module
-    tells.
+    The base cannot be seen in the numbers and has to be known.
+
+    Args:
+        root: The folder of the photos.
+        scheme: The name of the points' scheme.
+        base: Where the coordinates of the files, boxes included, begin to count: "0" or "1" at the
+            middle of the first pixel, or "0.5", which is 0 at the photo's edge; "auto" is the
+            layout's own (docs/formats.md).
+        layout: The layout's name, or "auto": the one that the files show.
+        split: The split ("train" or "test") of the faces whose split the files do not name.
+        negative: What negative coordinates mean: "outside", places beyond the photo; or "occluded",
+            hidden points as in MERL-RAV (-x, -y lies hidden at x, y, and -1, -1 was not labelled).
+            "refuse" accepts none.
+        zeros: What 0, 0 means: a point without a label ("unlabelled") or a "place". "refuse"
+            accepts none.
+        frame: What the points are of: "viewer", the photo with its EXIF rotation applied, as
+            labelling tools and predictions have it; or "stored", its pixels as they are stored.
+        unit: What the coordinates are: "pixels", or shares of the photo's sides, within 0 to 1
+            ("share") or 0 to 100 ("percent"). "auto" means pixels, and refuses coordinates that
+            may be shares.
+        first: The number of the first point, "0" or "1", where points have numbers; "auto" tells it
+            from the numbers.
+        columns: How a CSV's columns stand that do not tell x from y: "pairs" (x, y, x, y, ...) or
+            "halves" (all x, then all y).
+        label: The category or class of faces, where annotations have others too.
+        val: The share of the photos of train that become the split val, the same whatever order
+            they come in; at least 0 and below 1.
+        name: Tells data sets apart that differ in nothing else.
+        labels: The file or the folder of annotations, where that is not the photos' own.
+
+    Yields:
+        A Face or a Bad for each face, and Remarks.
+
+    Raises:
+        InputError: An option or a whole file is wrong, or no layout is found.
     """
     root = Path(root)
     given: dict[str, Any] = {
@@ -162,7 +182,7 @@ def _lost(root):
 
 
 def _read(kind, files, asked):
-    """The rows of the layout's files; those that cannot be read are Bad."""
+    """The rows of the layout's files; files that cannot be read are Bad."""
     for path in files:
         inside = path.is_relative_to(asked.folder.root)
         name = path.relative_to(asked.folder.root).as_posix() if inside else path.name
@@ -188,7 +208,7 @@ def _read(kind, files, asked):
 
 
 def _placed(row, names, folder, kind):
-    """(row, its photo or None, why there is none), its points in the scheme's order; or Bad."""
+    """(row, its photo or None, why there is none), with points in the scheme's order; or Bad."""
     if not isinstance(row, Row):
         return row
     try:
@@ -199,7 +219,7 @@ def _placed(row, names, folder, kind):
 
 
 def _refuse_percent(root, found, sides):
-    """Errors: InputError where all coordinates end at 100 and no photo is as small as that."""
+    """Raises InputError where all coordinates end at 100 and no photo is as small as that."""
     found = [face for face in found if not face[0].percent]
     ends = [np.nanmax(np.abs(row.points), initial=0) for row, *_ in found]
     if not 2 < max(ends, default=0) <= 100:
@@ -213,7 +233,7 @@ def _refuse_percent(root, found, sides):
 
 
 def _face(root, row, photo, known, scheme, given):
-    """The face of a row on this photo, of which `known` are photos.sides, or what is wrong."""
+    """The face of a row on its photo, whose sizes are `known` (photos.sides), or what is wrong."""
     every = np.ones(len(row.points), bool)
     labelled = every if row.labelled is None else row.labelled
     visible = labelled & (every if row.visible is None else row.visible)
@@ -297,8 +317,10 @@ def _by(size):
 
 
 def _fits_other(points, known, viewed):
-    """Why the points seem to be of the photo's other frame, or None: of a photo with an EXIF
-    rotation, they lie in that one alone."""
+    """Why the points seem to be of the photo's other frame, or None.
+
+    That is so where a photo has an EXIF rotation and the points lie in the other frame alone.
+    """
     if known is None or not known[2] or not len(points):
         return None
     stored, shown, _ = known
@@ -339,7 +361,7 @@ BENCHMARK = Benchmark(
         "name": "",
     },
     variant=_variant,
-    max_face=0,  # one's own are evaluated, too
+    max_face=0,  # a user's own faces are evaluated, too
     instructions=(
         "Your own photos with annotations of one of these layouts: "
         + ", ".join(f"{one.name} ({one.what})" for one in LAYOUTS.values())

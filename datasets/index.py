@@ -1,5 +1,7 @@
-"""What is known of a split's faces without reading them: groups and subsets, in files beside its
-shards that are mapped into memory, so that opening a million faces costs next to nothing.
+"""What is known of a split's faces without reading them: their groups and subsets.
+
+It is stored in files beside the shards that are mapped into memory, so that opening a million faces
+costs next to nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Texts(Sequence[str]):
-    """Texts one after the other, as UTF-8: text i is that from ends[i] to ends[i + 1]."""
+    """Texts one after the other, as UTF-8: text i lies between ends[i] and ends[i + 1]."""
 
     letters: np.ndarray  # (bytes,) uint8
     ends: np.ndarray  # (texts + 1,) int64, from 0
@@ -33,7 +35,7 @@ class Texts(Sequence[str]):
 
 @dataclass(frozen=True)
 class Index:
-    """Of each face of a split, in order: its group, and which of `kinds` its subsets are."""
+    """The group of each face of a split, in order, and which of `kinds` its subsets are."""
 
     groups: Sequence[str]
     kind: np.ndarray  # (faces,) int32
@@ -58,7 +60,7 @@ class IndexWriter:
         self.kind.append(self.kinds.setdefault(tuple(subsets), len(self.kinds)))
 
     def write(self, folder: Path, split: str) -> dict:
-        """Writes its files; returns what the metadata hold of the split."""
+        """Writes the files of the index; returns what the metadata hold of the split."""
         arrays = _files(folder, split)
         np.save(arrays["letters"], np.frombuffer(bytes(self.letters), np.uint8))
         np.save(arrays["ends"], np.array(self.ends, np.int64))
@@ -67,7 +69,7 @@ class IndexWriter:
 
 
 def read_index(folder: Path, split: str, metadata: Mapping) -> Index:
-    """The index of a split. Older data sets have all of it in the metadata."""
+    """Reads the index of a split; older data sets have all of it in the metadata."""
     if "group" in metadata:
         writer = IndexWriter()
         for subsets in metadata["subsets"]:

@@ -2,12 +2,12 @@
 
 Y. Liu et al.: Grand Challenge of 106-Point Facial Landmark Localization. ICME Workshops 2019.
 
-None of its files were seen. The layout was read from the code of others: folders that hold
-`picture/NAME.jpg`, `landmark/NAME.jpg.txt` and perhaps `rect/NAME.jpg.rect`, namely
-Training_data/{AFW,HELEN,IBUG,LFPW} and Test_data1; Corrected_landmark/NAME.jpg.txt, which replace
-points of the same name; and training_dataset_face_detection_bounding_box/NAME.jpg.rect. That its
-106 points are in LaPa's order, and how many faces there are, is believed, not verified. The base
-of its coordinates is not stated: they are taken as they stand.
+None of its files were seen. The layout was read from the code of others: the folders
+Training_data/{AFW,HELEN,IBUG,LFPW} and Test_data1 hold `picture/NAME.jpg`, `landmark/NAME.jpg.txt`
+and perhaps `rect/NAME.jpg.rect`; Corrected_landmark/NAME.jpg.txt replace points of the same name;
+and training_dataset_face_detection_bounding_box/NAME.jpg.rect hold boxes. That its 106 points are
+in LaPa's order, and the number of faces, are believed, not verified. The release does not state the
+base of its coordinates: they are taken as they stand.
 
 The photos are those of 300W, test photos among them: do not train on it to report 300W.
 """
@@ -22,9 +22,18 @@ from jaxalign.schemes import LAPA106
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every face with a landmark file: folder after folder, by name.
+    """Reads every face with a landmark file: folder after folder, by name.
 
     Folders called test... are the split test, those called val... the split val, all others train.
+
+    Args:
+        root: The folder of the unpacked archives.
+
+    Yields:
+        A Face or a Bad for each landmark file; points are pixels of the photo, as they stand.
+
+    Raises:
+        InputError: `root` holds no folder `landmark`.
     """
     root = Path(root)
     there = sorted(below(root))

@@ -3,9 +3,9 @@
 Y. Liu, H. Shi, H. Shen, Y. Si, X. Wang, T. Mei: A New Dataset and Boundary-Attention Semantic
 Segmentation for Face Parsing. AAAI 2020.
 
-The layout was read from the code of others. The release does not say whether its coordinates
-count from 0 or from 1; they are whole numbers and taken as they stand. It has some 18,170 training
-faces (sources differ); 2,000 in each of val and test is believed, not verified.
+The layout was read from the code of others. The release does not say whether its coordinates count
+from 0 or from 1; they are whole numbers and taken as they stand. It has some 18,170 training faces
+(sources differ); 2,000 in each of val and test is believed, not verified.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,17 @@ FOLDERS = ("train", "val", "test")  # the splits
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every face of the splits train, val and test, by name."""
+    """Reads every face of the splits train, val and test, by name.
+
+    Args:
+        root: The folder of the tree, or the one above it.
+
+    Yields:
+        A Face or a Bad for each landmark file; points are pixels of the photo, as they stand.
+
+    Raises:
+        InputError: `root` holds none of the splits.
+    """
     root = Path(root)
     wanted = [f"{folder}/landmarks" for folder in FOLDERS]
     tree = next((p for p in places(root) if any((p / name).is_dir() for name in wanted)), None)

@@ -1,20 +1,21 @@
 """MERL-RAV: 68 points on some 19,000 faces of AFLW, each visible, hidden or without a place.
 
-A. Kumar, T. K. Marks, W. Mou, Y. Wang, M. Jones, A. Cherian, T. Koike-Akino, X. Liu, C. Feng:
-LUVLi Face Alignment: Estimating Landmarks' Location, Uncertainty, and Visibility Likelihood. CVPR
-2020 (the repository abhi1kumar/MERL-RAV_dataset).
+A. Kumar, T. K. Marks, W. Mou, Y. Wang, M. Jones, A. Cherian, T. Koike-Akino, X. Liu, C. Feng: LUVLi
+Face Alignment: Estimating Landmarks' Location, Uncertainty, and Visibility Likelihood. CVPR 2020
+(the repository abhi1kumar/MERL-RAV_dataset).
 
-The repository holds merl_rav_labels/POSE/{trainset,testset}/labels/NAME.pts, POSE one of frontal,
-lefthalf, righthalf, left and right; a photo with several faces has one NAME_1, NAME_2, ... a face.
-Its script lays labels and AFLW's photos side by side, merl_rav_organized/POSE/{trainset,testset}/
-NAME.{pts,jpg}. Either is read; photos of the first are looked for by name in aflw/flickr/{0,2,3}.
+The repository holds merl_rav_labels/POSE/{trainset,testset}/labels/NAME.pts, where POSE is frontal,
+lefthalf, righthalf, left or right; a photo with several faces has files NAME_1, NAME_2, ... Its
+script puts labels and AFLW's photos side by side,
+merl_rav_organized/POSE/{trainset,testset}/NAME.{pts,jpg}. Both are read; for the first, photos are
+looked for by name in aflw/flickr/{0,2,3}.
 
-A point (x, y) is visible, (-x, -y) is hidden by a thing and lies at (x, y), (-1, -1) is hidden by
-the face itself: its place was not even estimated, so it is neither trained on nor scored. Where
-coordinates count from is not stated; they are taken as they stand, as LUVLi's code takes them.
-LUVLi's code divides a face's errors by all 68 points, those without a place counted as found: the
-normaliser box_luvli gives its numbers, box those of the labelled points alone. Of the points of
-profiles 38 % have no place.
+A point (x, y) is visible. (-x, -y) is hidden by a thing and lies at (x, y). (-1, -1) is hidden by
+the face itself: its place was not even estimated, so it is neither trained on nor scored; 38 % of
+the points of profiles are such. The release does not say where coordinates count from; they are
+taken as they stand, as LUVLi's code takes them. LUVLi's code divides a face's errors by all 68
+points and counts those without a place as found: the normaliser box_luvli gives its numbers, box
+those of the labelled points alone.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,17 @@ PHOTO_FOLDERS = ("aflw/flickr", "aflw/data/flickr", "flickr", "data/flickr", "")
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every label file, train first, then folder after folder, by name."""
+    """Reads every label file, train first, then folder after folder, by name.
+
+    Args:
+        root: The folder that holds merl_rav_labels (and AFLW's photos) or merl_rav_organized.
+
+    Yields:
+        A Face or a Bad for each label file; points are pixels of the photo, as they stand.
+
+    Raises:
+        InputError: `root` holds neither of the two.
+    """
     root = Path(root)
     trees = [
         p / name for p in places(root) for name in ("merl_rav_organized", "merl_rav_labels", "")
@@ -60,7 +71,7 @@ def faces(root: Path) -> Iterator[Face | Bad]:
 
 
 def _photos(folders):
-    """AFLW's photos by name, from wherever in these folders its 0, 2 and 3 lie."""
+    """AFLW's photos by name, from the folders 0, 2 and 3 that lie in these folders."""
     found = {}
     for place in folders:
         for parent in PHOTO_FOLDERS:

@@ -1,4 +1,4 @@
-"""A benchmark by its name: its download examined, or built, with the tables that are printed."""
+"""Checking or building a benchmark by its name, with the printed tables."""
 
 import dataclasses
 import sys
@@ -17,7 +17,21 @@ from jaxalign.records import json_text
 
 
 def named(name: str) -> Benchmark:
-    """The benchmark of that name. Errors: InputError that lists those there are."""
+    """Finds a benchmark.
+
+    Args:
+        name: The benchmark's name.
+
+    Returns:
+        The benchmark.
+
+    Raises:
+        InputError: There is no such benchmark; the message lists all.
+
+    Examples:
+        >>> named("wflw").counts["test"]
+        2500
+    """
     if name not in BENCHMARKS:
         raise InputError(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     return BENCHMARKS[name]
@@ -32,13 +46,22 @@ def check(
     attributes: Path | None = None,
     labels: Path | None = None,
 ) -> doctor.Examination:
-    """Prints what can be told of the download under `root` and builds nothing.
+    """Examines the download under `root`, prints the findings, and builds nothing.
 
-    `settings`: the benchmark's options, "key=value" each. `json_file` gets the same as JSON.
-    `attributes`: a file of the faces' attributes (attributes.py). `labels`: the annotations of
-    image_folder, where they are not among the photos.
-    Errors: InputError for a wrong name, option or file of attributes, or a file that cannot be
-    written.
+    Args:
+        name: The benchmark's name.
+        root: Its official files, None where the program makes the faces.
+        settings: The benchmark's options, "key=value" each.
+        json_file: A file to write the findings to as JSON.
+        attributes: A file of the faces' attributes (attributes.py).
+        labels: The annotations of image_folder, where they are not among the photos.
+
+    Returns:
+        The findings.
+
+    Raises:
+        InputError: The name, an option, a file or `root` is wrong, or `json_file` cannot be
+            written.
     """
     benchmark, options = _asked(name, root, settings, attributes, labels)
     examination = doctor.examine(benchmark, root, options)
@@ -64,12 +87,36 @@ def prepare(
 ) -> tuple[str, builder.Built]:
     """Checks every face of the download under `root` and stores them in `data_dir`.
 
-    Prints the bad faces and how many of each split were found. Returns "NAME[:CONFIG]", what
-    recipes call the data set, and what was built. `attributes`: a file of the faces' attributes,
-    which becomes part of that name (attributes.py). `max_face`: "PX" or "SPLIT=PX" each, what
-    larger faces are reduced to (reduction.py). Errors: InputError where faces are bad and
-    `skip_bad` does not leave them out, where `attributes` is not of all faces, or where it is
-    prepared already and not to be overwritten.
+    Prints the bad faces, and how many faces of each split were found.
+
+    Args:
+        name: The benchmark's name.
+        root: Its official files, None where the program makes the faces.
+        data_dir: Where data sets are stored.
+        settings: The benchmark's options, "key=value" each.
+        attributes: A file of the faces' attributes, which becomes part of the data set's name
+            (attributes.py).
+        labels: The annotations of image_folder, where they are not among the photos.
+        skip_bad: Leave bad faces out.
+        overwrite: Replace a data set that is already there.
+        max_face: "PX" or "SPLIT=PX" each: what larger faces are reduced to (reduction.py).
+
+    Returns:
+        "NAME[:CONFIG]", by which recipes name the data set, and what was built.
+
+    Raises:
+        InputError: Faces are bad and `skip_bad` is off, `attributes` lacks faces, an argument is
+            wrong, or the data set is already there and `overwrite` is off.
+
+    Examples:
+        ```python
+        from pathlib import Path
+        from jaxalign.datasets.prepare import prepare
+
+        name, built = prepare("synthetic_faces", None, Path("data"), ["train=8", "test=2"])
+        name  # "synthetic_faces:test2-train8"
+        built.found["train"]  # 8
+        ```
     """
     benchmark, options = _asked(name, root, settings, attributes, labels)
     try:

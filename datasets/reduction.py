@@ -16,9 +16,9 @@ from jaxalign.errors import InputError
 from jaxalign.geometry import landmark_box
 
 
-# What is kept about the centre of each of a face's boxes, in its longer sides. A crop reaches
-# enlarge * ((1 + scale) * (cos + sin)(rotation) / 2 + shift) of them (pipeline.reach), 1.15 at most
-# in the recipes of configs/; what reaches further is told where it is trained.
+# How far the photo is kept around the centre of each of a face's boxes, in the box's longer sides.
+# A crop reaches enlarge * ((1 + scale) * (cos + sin)(rotation) / 2 + shift) of them
+# (pipeline.reach), 1.15 at most in configs/; training warns of crops that reach further.
 MARGIN = 1.25
 QUALITY = [
     cv2.IMWRITE_JPEG_QUALITY, 95,
@@ -40,14 +40,15 @@ class Reduction:
         return f"{self.faces} faces reduced to {self.most} px, on photos of their surroundings"
 
     def stored(self) -> dict:
-        """As the metadata of a data set hold it."""
+        """The values as the metadata of a data set hold them."""
         return asdict(self)
 
 
 def limits(benchmark: Benchmark, asked: Sequence[str] = ()) -> dict[str, int]:
-    """["PX", "SPLIT=PX", ...] -> split -> pixels, 0 for whole photos; PX is that of train.
+    """Reads the limits of faces: ["PX", "SPLIT=PX", ...] -> split -> pixels.
 
-    What is not asked for is the benchmark's own for train, and 0. Errors: InputError.
+    PX alone is the limit of train, and 0 keeps whole photos. By default train has the benchmark's
+    own limit, and the other splits 0. Raises InputError for anything else.
     """
     found = dict.fromkeys(SPLITS, 0) | {"train": benchmark.max_face}
     for text in asked:
@@ -63,10 +64,11 @@ def limits(benchmark: Benchmark, asked: Sequence[str] = ()) -> dict[str, int]:
 
 
 def reduced(face: Face, most: int) -> Face:
-    """The face on a photo of its surroundings, averaged down to `most` pixels of the longer side of
-    the box around its points; the face itself where it is no larger, or `most` is 0.
+    """The face on a photo of its surroundings, averaged down to `most` pixels.
 
-    A JPEG stays one (quality 95, colours at full resolution); what is anything else becomes a PNG.
+    These are the pixels of the longer side of the box around its points. The face itself is
+    returned where it is no larger, or `most` is 0. A JPEG stays one (quality 95, colours at full
+    resolution); anything else becomes a PNG.
     """
     around = [landmark_box(points) for points in face.points.values()]
     side = max(_longer(box) for box in around)
@@ -110,6 +112,6 @@ def _longer(box):
 
 
 def reduction_of(metadata: Mapping) -> Reduction | None:
-    """What a split's metadata say, None where all its photos are as they were."""
+    """The reduction that a split's metadata tell of, None where all its photos are as they were."""
     stored = metadata.get("reduction")
     return Reduction(**stored) if stored and stored["faces"] else None

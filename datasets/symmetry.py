@@ -6,12 +6,12 @@ from jaxalign.schemes import SCHEMES
 
 
 ENOUGH = 100  # faces from which on poses, expressions and slips cancel well enough to judge
-SHARE = 0.25  # of the faces, the most symmetric ones, of which the mean is taken
-TIE = 0.01  # of the landmark box: how much nearer another point must be than the partner
+SHARE = 0.25  # of the faces, the most symmetric ones, go into the mean
+TIE = 0.01  # sides of the landmark box that another point must be nearer than the partner
 
 
 class MeanShape:
-    """The mean of the faces seen most from the front, each scaled to a landmark box of 1 x 1.
+    """The mean of the most frontal faces, each scaled to a landmark box of 1 x 1.
 
     Faces with hidden points are left out once ENOUGH others are there: some benchmarks put hidden
     points anywhere.
@@ -22,14 +22,14 @@ class MeanShape:
         self._seen, self._others = [], []  # faces with all points visible, the rest
 
     def add(self, points: np.ndarray, visible: np.ndarray) -> None:
-        """One more face: (K, 2) points in any frame, (K,) bool."""
+        """Adds a face: (K, 2) points in any frame, (K,) bool."""
         low, high = points.min(axis=0), points.max(axis=0)
         shape = ((points - low) / (high - low)).astype(np.float32)
         (self._seen if visible.all() else self._others).append(shape)
 
     @property
     def faces(self) -> list[np.ndarray]:
-        """The (K, 2) shapes of which the mean's are chosen."""
+        """The (K, 2) shapes from which the faces of the mean are chosen."""
         return self._seen if len(self._seen) >= ENOUGH else self._seen + self._others
 
     def mean(self) -> np.ndarray:
@@ -42,11 +42,11 @@ class MeanShape:
         return faces[np.argsort(asymmetry, kind="stable")[:count]].mean(axis=0)
 
     def misplaced(self) -> list[tuple[int, int]]:
-        """(point, where it lands) of the mirrored points that miss their flip partners.
+        """The mirrored points that miss their flip partners: (point, the point where it lands).
 
         The mirrored mean is first laid on the mean by the affine map that fits best: heads look
-        more to one side than to the other in most benchmarks, and neighbours on a dense contour
-        are nearer to each other than the mean is turned.
+        more to one side than to the other in most benchmarks, and neighbours on a dense contour are
+        nearer to each other than the mean is turned.
         """
         mean, flip = self.mean(), list(self.scheme.flip)
         mirrored = np.concatenate([mean * (-1, 1), np.ones((len(mean), 1))], axis=1)

@@ -1,18 +1,19 @@
 """300W-LP: 68 points and head pose on 300W photos rendered towards profile, and their mirrors.
 
-X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D Solution.
-CVPR 2016.
+X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D Solution. CVPR
+2016.
 
 Points are `pts_2d` of `landmarks/<FOLDER>/<photo>_pts.mat` for every folder that `landmarks` has,
 and `pt2d` of the photo's own `.mat` for the others (the mirrored folders, as far as known). In the
-pair this was tried on, pt2d follows the visible outline of the face. The option points=3d takes
-`pts_3d` of `landmarks`, the x and y of the model's 3-D points, the hidden contour included: what
-AFLW2000-3D is scored on. What `landmarks` holds is known from the code of others and was not seen.
+one pair that was compared, pt2d follows the visible outline of the face. The option points=3d takes
+`pts_3d` of `landmarks`, the x and y of the model's 3-D points, the hidden contour included:
+AFLW2000-3D is scored on these. The contents of `landmarks` are known from the code of others and
+were not seen.
 
-Coordinates are taken to count from 1 (`base`), for the authors' Matlab code does; others take them
-as stored, `base=0`. The release does not say so. Drawn points do not decide it: they are those of a
-fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3) pixels on
-average from where those of 300W, counted from 0, land on them.
+Coordinates are taken to count from 1 (`base`), because the authors' Matlab code does; others take
+them as stored, `base=0`. The release does not say so. Drawn points do not decide it: they are those
+of a fitted model and off by more than a pixel, and the points of two AFW photos lie (1.2, 0.3)
+pixels on average from where the points of 300W, counted from 0, lie on the same photos.
 
 It holds IBUG and the test photos of HELEN and LFPW: do not train on it to report 300W.
 """
@@ -34,9 +35,20 @@ VARIABLES = {"2d": "pts_2d", "3d": "pts_3d"}  # option `points` -> the variable 
 
 
 def faces(root: Path, *, flips: int = 1, points: str = "2d", base: int = 1) -> Iterator[Face | Bad]:
-    """Every photo of the tree: folder after folder, by name; mirrored ones last, `flips` 0 leaves
-    them. `points`: 2d on the visible outline, or 3d, which only folders of `landmarks` have. `base`
-    is where coordinates begin to count."""
+    """Reads every photo of the tree: folder after folder, by name; mirrored photos last.
+
+    Args:
+        root: The folder of the tree, or the one above it.
+        flips: 0 leaves the mirrored photos out.
+        points: "2d" on the visible outline, or "3d", which only folders of `landmarks` have.
+        base: Where the stored coordinates begin to count, 0 or 1.
+
+    Yields:
+        A Face or a Bad for each photo; points are 0-based pixels of the photo, yaw is in degrees.
+
+    Raises:
+        InputError: An option is wrong, or `root` does not hold what it asks for.
+    """
     check_base("w300_lp", base)
     if points not in VARIABLES:
         raise InputError(f"w300_lp: points={points}; it is {' or '.join(VARIABLES)}")
@@ -81,9 +93,18 @@ def _face(extra, folder, stem, files, variable, base):
 
 
 def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
-    """The variable `name` of a `.mat`, as it stands, float64.
+    """Reads a variable of a `.mat`.
 
-    Errors: InputError naming the file where it is not of this shape or not finite.
+    Args:
+        path: The file.
+        name: The variable's name.
+        shape: The shape that it must have.
+
+    Returns:
+        The numbers as they stand, float64.
+
+    Raises:
+        InputError: The variable is not of this shape or not finite.
     """
     stored = read_mat(path, (name,))[name]
     if stored.shape != shape or stored.dtype.kind not in "fiu":
@@ -94,7 +115,14 @@ def read_matrix(path: Path, name: str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def read_yaw(path: Path) -> float:
-    """Degrees, from Pose_Para: pitch, yaw, roll in radians, translation (3), scale."""
+    """Reads the yaw from Pose_Para: pitch, yaw, roll in radians, translation (3), scale.
+
+    Args:
+        path: The face's `.mat`.
+
+    Returns:
+        The yaw in degrees.
+    """
     return float(np.degrees(read_matrix(path, "Pose_Para", (1, 7))[0, 1]))
 
 

@@ -1,11 +1,11 @@
-"""WFLW: 98 points, six attributes and a box a face, read from the official lists.
+"""WFLW: 98 points, six attributes and a box for each face, read from the official lists.
 
-W. Wu, C. Qian, S. Yang, Q. Wang, Y. Cai, Q. Zhou: Look at Boundary: A Boundary-Aware Face
-Alignment Algorithm. CVPR 2018.
+W. Wu, C. Qian, S. Yang, Q. Wang, Y. Cai, Q. Zhou: Look at Boundary: A Boundary-Aware Face Alignment
+Algorithm. CVPR 2018.
 
-A photo can hold several faces, each on a line of its own, so that there are more faces than
-photos. The release does not say whether its coordinates count from 0 or from 1; they are taken as
-they stand, as all published results take them.
+A photo can hold several faces, each on a line of its own, so there are more faces than photos. The
+release does not say whether its coordinates count from 0 or from 1; they are taken as they stand,
+as all published results take them.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,17 @@ COLUMNS = COORDINATES + 4 + len(ATTRIBUTES) + 1  # points, box, attributes, phot
 
 
 def faces(root: Path) -> Iterator[Face | Bad]:
-    """Every line of the two lists, train first; a face is called "<list>/<line number>"."""
+    """Reads every line of the two lists, train first; a face is called "<list>/<line number>".
+
+    Args:
+        root: The folder that holds WFLW_annotations and WFLW_images, or the one above it.
+
+    Yields:
+        A Face or a Bad for each line.
+
+    Raises:
+        InputError: `root` does not hold the two folders, or a list cannot be read.
+    """
     root = _tree(Path(root))
     lines = {split: _lines(root / name) for split, name in LISTS.items()}
     for split, name in LISTS.items():
@@ -52,7 +62,11 @@ def _tree(root):
 
 
 def _lines(path):
-    return texts.lines(texts.read(path, "unpack WFLW_annotations.tar.gz again"))
+    remedy = "unpack WFLW_annotations.tar.gz again"
+    text = texts.read(path, remedy)
+    if not text.strip():
+        raise InputError(f"{path}: holds no faces; {remedy}")
+    return texts.lines(text)
 
 
 def _face(root, split, path, number, line):

@@ -1,7 +1,15 @@
 """Facial landmark detection in JAX and Flax.
 
-`jaxalign.load` gives a trained checkpoint as an Aligner, which finds the Faces of images. The names
-below are imported when they are asked for: to import jaxalign imports no JAX.
+`jaxalign.load` reads a trained checkpoint and returns an `Aligner`, which finds the `Face`s of
+images. The names below are imported on first use, so `import jaxalign` does not import JAX.
+
+Examples:
+    >>> import jaxalign
+    >>> aligner = jaxalign.load()  # the weights that come with the package
+    >>> image = jaxalign.photos.read("photo.jpg")
+    >>> for face in aligner(image):
+    ...     print(face.status, face.points.shape)
+    ok (68, 2)
 """
 
 from importlib import import_module

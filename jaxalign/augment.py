@@ -1,4 +1,4 @@
-"""Augmentations: geometric ones change the one crop matrix, photometric ones the finished crop."""
+"""Training augmentations: geometric ones change the crop's matrix, photometric ones its pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +11,15 @@ from jaxalign.settings import Settings
 
 
 def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half of the crops are stored as JPEG of a quality in 10..90, and read again."""
+    """Store half of the crops as JPEG of a random quality in 10..90, and read them again.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        rng: The face's generator.
+
+    Returns:
+        A crop of the same shape and type.
+    """
     if rng.uniform() < 0.5:
         return crop
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(10, 91))]
@@ -22,12 +30,20 @@ def jpeg(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def random_conv(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half of the crops are mixed with their convolution by a random kernel of 1, 3 or 5 pixels.
+    """Mix half of the crops with their convolution by a random kernel of 1, 3 or 5 pixels.
 
     Shapes stay, colours and textures change (Xu et al., "Robust and generalizable visual
-    representation learning via random convolutions", ICLR 2021): weights N(0, 1 / (3 k^2)) from the
-    three channels to three, alpha U(0, 1) of the crop and 1 - alpha of its convolution. Levels are
-    taken about mid grey, and drawn together where they would leave 0..255.
+    representation learning via random convolutions", ICLR 2021). The weights, from three channels
+    to three, are drawn from N(0, 1 / (3 k^2)); the mix is alpha U(0, 1) of the crop and 1 - alpha
+    of its convolution. Levels are taken about mid grey, and compressed where they would leave
+    0..255.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        rng: The face's generator.
+
+    Returns:
+        A crop of the same shape and type.
     """
     if rng.uniform() < 0.5:
         return crop
@@ -46,7 +62,7 @@ def random_conv(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _within(levels):
-    """Any levels as uint8: shifted, and drawn together, no more than it takes to fit 0..255."""
+    """Any levels as uint8: shifted and compressed, no more than it takes to fit 0..255."""
     low, high = float(levels.min()), float(levels.max())
     factor = 255 / max(high - low, 255)
     offset = -low * factor if low < 0 else min(255 - high * factor, 0)
@@ -54,7 +70,15 @@ def _within(levels):
 
 
 def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Half of the crops get another gamma, in 1/2..2, and channels weakened to 0.6..1, each."""
+    """Give half of the crops another gamma, in 1/2..2, and weaken each channel to 0.6..1.
+
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        rng: The face's generator.
+
+    Returns:
+        A crop of the same shape and type.
+    """
     if rng.uniform() < 0.5:
         return crop
     gamma, gains = 2 ** rng.uniform(-1, 1), rng.uniform(0.6, 1, 3)
@@ -62,11 +86,11 @@ def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cv2.LUT(crop, np.rint(curve).astype(np.uint8)[None])
 
 
-# Matrices from RGB to RGB: each channel as it is, and all of them the brightness.
+# Matrices from RGB to RGB: the identity, and the brightness in every channel.
 EVERY = np.eye(3)
 LUMA = np.array([[0.299, 0.587, 0.114]] * 3)
 
-# To a colour space, back from it, and which of its channels is the brightness (imgaug 0.4).
+# Code to a colour space, code back, and the channel that is the brightness (imgaug 0.4).
 LIGHTNESS = (
     (cv2.COLOR_RGB2YCrCb, cv2.COLOR_YCrCb2RGB, 0), (cv2.COLOR_RGB2HSV, cv2.COLOR_HSV2RGB, 2),
     (cv2.COLOR_RGB2HLS, cv2.COLOR_HLS2RGB, 1), (cv2.COLOR_RGB2Lab, cv2.COLOR_Lab2RGB, 0),
@@ -84,23 +108,41 @@ PIXELS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Augment(Settings):
-    """Strengths of the training augmentations; 0 everywhere trains on the plain crop.
+    """Strengths of the training augmentations. 0 everywhere trains on the plain crop.
 
-    Geometric, drawn uniformly: `rotation` +-degrees, with probability `rotation_p`; `scale`
-    +-share of the crop's side; `shrink` makes the face smaller by up to this share; `shift`
-    +-share of the crop's side per axis; `flip` probability of mirroring. They change what is
-    cropped `of` the photo, or, with `of=crop`, the finished crop, around which all is then black,
-    as where crops are made before training (Hsu et al., 2020). Photometric, on the
-    uint8 crop: `brightness` +-grey levels, `gain` +-share about black, `contrast` +-share about
-    mid grey, `saturation` +-share, all four with probability `colour_p`; `grey`, `blur`,
-    `noise` probabilities. `light` says what brightness and gain change: rgb, all three values, or
-    channel, the brightness channel of a colour space drawn from LIGHTNESS, gain first or last by
-    chance (imgaug's MultiplyAndAddToBrightness). `occlusion` is the probability of covering one
-    rectangle of up to `occlusion_area` of the crop, `dropout` that of blackening a fifth of the
-    cells of a grid ("coarse dropout"): `dropout_cells` along each side of the crop, or, with
-    `dropout_size` > 0, that share of the photo's height and width in pixels, over the whole photo
-    (imgaug's size_percent: 0.02 makes cells of about 50 photo pixels), at least 3. `pixels` are
-    entries of PIXELS (jpeg, random_conv, tone), done last, in this order.
+    Geometric changes are drawn uniformly, and change the square that is cropped. Photometric
+    changes are made on the uint8 crop. The crop is changed in this order: colours, `grey`, `blur`,
+    `noise`, `occlusion`, `dropout`, `pixels`.
+
+    Attributes:
+        rotation: Turn by up to +-this many degrees.
+        rotation_p: Probability of a turn.
+        scale: Change of the square's side by up to +-this share of it.
+        shrink: Makes the face smaller by up to this share.
+        shift: Shift by up to +-this share of the square's side, along each axis.
+        flip: Probability of mirroring.
+        of: "photo": the square is cropped from the photo. "crop": the finished crop is turned and
+            moved, and around it all is black, as where crops are made before training (Hsu et al.,
+            2020).
+        brightness: Change by up to +-this many grey levels.
+        gain: Change of the levels by up to +-this share, about black.
+        contrast: Change of the levels by up to +-this share, about mid grey.
+        saturation: Change by up to +-this share.
+        colour_p: Probability of the four changes above, which come together.
+        light: What brightness and gain change. "rgb": all three values. "channel": the brightness
+            channel of a colour space drawn from LIGHTNESS, gain first or last by chance (imgaug's
+            MultiplyAndAddToBrightness).
+        grey: Probability of a grey crop.
+        blur: Probability of a Gaussian blur.
+        noise: Probability of Gaussian noise, the same in all channels.
+        occlusion: Probability of covering one rectangle.
+        occlusion_area: Largest area of that rectangle, as a share of the crop's.
+        dropout: Probability of blackening a fifth of the cells of a grid ("coarse dropout").
+        dropout_cells: Cells of that grid along each side of the crop.
+        dropout_size: Above 0 the grid lies over the whole photo instead, with cells along each axis
+            for this share of its pixels, at least 3 (imgaug's size_percent: 0.02 makes cells of
+            about 50 photo pixels).
+        pixels: Entries of PIXELS ("jpeg", "random_conv", "tone"), done last, in this order.
     """
 
     where: ClassVar[str] = "data.augment."
@@ -159,23 +201,45 @@ class Augment(Settings):
 
 
 def geometric(**strengths: float | str) -> Augment:
-    """Only what is named, and Augment's rotation, scale, shift and flip."""
+    """Augmentations that change only the geometry, and what is named.
+
+    Args:
+        **strengths: Fields of `Augment`. Rotation, scale, shift and flip keep its defaults.
+
+    Returns:
+        The augmentations.
+    """
     off = ("brightness", "contrast", "saturation", "grey", "blur", "noise", "occlusion")
     return replace(Augment(), **dict.fromkeys(off, 0.0) | strengths)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How the crop's square is changed before it becomes a matrix."""
+    """How the crop's square is changed before it becomes a matrix.
+
+    Attributes:
+        degrees: Turn, clockwise as seen.
+        zoom: Factor on the square's side.
+        shift: Shift along x and y, as shares of the square's side.
+        flip: Whether the crop is mirrored.
+    """
 
     degrees: float = 0.0
-    zoom: float = 1.0  # factor on the square's side
-    shift: tuple[float, float] = (0.0, 0.0)  # of the square's side
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
     flip: bool = False
 
 
 def draw_pose(augment: Augment, rng: np.random.Generator) -> Pose:
-    """The random geometric change of one face. Always draws the same number of values."""
+    """Draw the geometric change of one face. Always draws the same number of values.
+
+    Args:
+        augment: The strengths.
+        rng: The face's generator.
+
+    Returns:
+        The change.
+    """
     turn, zoom, dx, dy = rng.uniform(-1, 1, 4)
     turned, flipped = rng.uniform(0, 1, 2)
     return Pose(
@@ -193,9 +257,17 @@ def photometric(
     matrix: np.ndarray | None = None,
     photo: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """(S, S, 3) uint8 crop -> the same with changed light, colour and covered parts.
+    """Change light and colour of a crop, and cover parts of it.
 
-    `matrix` (2, 3) image -> crop and the photo's height and width: for `dropout_size` alone.
+    Args:
+        crop: (S, S, 3) uint8 RGB.
+        augment: The strengths.
+        rng: The face's generator.
+        matrix: (2, 3), photo -> crop. Needed for `dropout_size` alone.
+        photo: Height and width of the photo. Needed for `dropout_size` alone.
+
+    Returns:
+        A crop of the same shape and type.
     """
     chance = rng.uniform(0, 1, 5)
     if augment.brightness or augment.gain or augment.contrast or augment.saturation:

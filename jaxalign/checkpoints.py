@@ -1,16 +1,18 @@
-"""Trained checkpoints: found, and read back into what predicts.
+"""Trained checkpoints: finding them, and reading them back.
 
-Two kinds. A step of a work directory, which training.checkpoints writes with Orbax, holds
-`variables` (what predicts), `training` (what only resuming needs), and as JSON `recipe`, `metrics`
-(`val`, by which the best is kept, and `low_score`) and `record`. One plain file, which `write`
-writes, holds the arrays of the networks that predict by name, such as
-"params/network/logits/kernel", and in its header the text KEY: JSON of the recipe, of the version
-of jaxalign, of `low_score`, and of notes.
+There are two kinds.
 
-Both are read only as they were written: the record, or the text KEY, holds checksums of the arrays
-(tensors.digest) and one of all that is written as JSON (`seal`); a step has besides one of each
-file that Orbax wrote (SUMS), which is looked at before Orbax is. Those of older versions have none,
-and what can be seen is looked at: shapes, the step, whether numbers are finite.
+* A step of a work directory, which training.checkpoints writes with Orbax. It holds `variables`
+  (what predicts), `training` (what only resuming needs), and as JSON `recipe`, `metrics` (`val`, by
+  which the best is kept, and `low_score`) and `record`.
+* One plain file, which `write` writes. It holds the arrays of the networks that predict, by names
+  such as "params/network/logits/kernel". Its header has the text KEY: JSON of the recipe, the
+  version of jaxalign, `low_score`, and notes.
+
+Both are checked as they are read. The record, or the text KEY, holds checksums of the arrays
+(tensors.digest) and one of everything written as JSON (`seal`). A step also holds one checksum for
+each file that Orbax wrote (SUMS), which is checked before Orbax reads the file. Older versions
+wrote no checksums; for them only shapes, the step and finite numbers are checked.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ import numpy as np
 
 import jaxalign
 from jaxalign import recipe as recipes
-from jaxalign import tensors, weights
+from jaxalign import tensors, texts, weights
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
@@ -39,15 +41,26 @@ FOLDER = "checkpoints"
 KEY = "jaxalign"
 SUMS = "sums.json"
 ARRAYS = "variables", "training"  # the folders of a step that Orbax fills with arrays
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of every save and look
+logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns at every save and read
 
 
 def find_step(path: Path | str | None = None, which: str = "best") -> Path:
-    """Where a checkpoint lies: a step's folder, or a file of `write`.
+    """Finds a checkpoint: the folder of a step, or a file of `write`.
 
-    `path`: a work directory (its `which` step: best or latest), such a folder or file, or the name
-    of weights that come with jaxalign, where nothing else is called so; None: weights.DEFAULT.
-    Errors: InputError where there is no finished checkpoint.
+    Args:
+        path: A work directory, the folder of a step, a file of `write`, or, where no file or folder
+            has it, the name of weights that come with jaxalign. None stands for weights.DEFAULT.
+        which: The step of a work directory: "best" or "latest".
+
+    Returns:
+        The step's folder, or the file.
+
+    Raises:
+        InputError: There is no finished checkpoint, or `which` is neither of the two.
+
+    Examples:
+        >>> find_step("drawn").name
+        'drawn.safetensors'
     """
     if which not in ("best", "latest"):
         raise InputError(f"which={which!r}: one of best, latest")
@@ -74,7 +87,14 @@ def find_step(path: Path | str | None = None, which: str = "best") -> Path:
 
 
 def steps(folder: Path) -> dict[int, Path]:
-    """The finished steps of a work directory's FOLDER; whatever else lies there is none."""
+    """Lists the finished steps in the folder FOLDER of a work directory.
+
+    Args:
+        folder: The folder of the steps; it may be missing. Whatever else lies in it is passed over.
+
+    Returns:
+        The folder of each step, by the step's number.
+    """
     if not folder.is_dir():
         return {}
     return {
@@ -86,8 +106,14 @@ def steps(folder: Path) -> dict[int, Path]:
 
 
 def best(vals: Mapping[int, float]) -> int:
-    """Of steps and their `val` the step with the smallest, the first of several, and the latest
-    where none was validated."""
+    """Chooses the best step: the smallest `val`, and the first of several.
+
+    Args:
+        vals: The `val` of each step, infinite where it was not validated.
+
+    Returns:
+        The best step; the latest one where none was validated.
+    """
     if min(vals.values()) == math.inf:
         return max(vals)
     return min(vals, key=lambda step: (vals[step], step))
@@ -95,15 +121,32 @@ def best(vals: Mapping[int, float]) -> int:
 
 @dataclass(frozen=True)
 class About:
-    """What a step's folder says beside its arrays."""
+    """What a step's folder says besides its arrays.
 
-    recipe: Any  # JSON
-    val: float  # infinite where it was not validated
-    record: dict  # {} of older versions
+    Attributes:
+        recipe: The recipe as JSON values.
+        val: What the best step is chosen by, smaller is better; infinite where it was not
+            validated.
+        record: The step, what it was made of and with, and checksums; {} in older versions.
+    """
+
+    recipe: Any
+    val: float
+    record: dict
 
 
 def about(step: Path) -> About:
-    """Errors: InputError where it is damaged, or of another step."""
+    """Reads what a step's folder says besides its arrays, and checks it.
+
+    Args:
+        step: The step's folder.
+
+    Returns:
+        Its recipe, `val` and record.
+
+    Raises:
+        InputError: The folder is damaged, or holds another step.
+    """
     recipe, metrics = _json(step, "recipe/metadata"), _metrics(step)
     record = _json(step, "record/metadata") if (step / "record").exists() else {}
     if not isinstance(record, dict):
@@ -120,22 +163,47 @@ def about(step: Path) -> About:
 
 
 def seal(values: Mapping[str, Any]) -> str:
-    """A checksum over JSON values, but for the one called seal."""
+    """Makes a checksum over JSON values.
+
+    Args:
+        values: The values by name; the one called seal does not count.
+
+    Returns:
+        SHA-256 as hexadecimal digits.
+    """
     text = json_text({k: v for k, v in values.items() if k != "seal"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_sums(step: Path) -> dict[str, str]:
-    """The checksums of the files of a step's arrays, by their paths in its folder."""
+    """Makes the checksums of the files that hold a step's arrays.
+
+    Args:
+        step: The step's folder.
+
+    Returns:
+        The SHA-256 of each file, by its path in the folder.
+    """
     files = [path for kind in ARRAYS for path in (step / kind).rglob("*") if path.is_file()]
     return {path.relative_to(step).as_posix(): _file_sum(path) for path in sorted(files)}
 
 
 def check_files(step: Path, kinds: Sequence[str] = ARRAYS):
-    """InputError where a file of a step's arrays of these kinds is not the one that was saved."""
+    """Checks the files of a step's arrays by their checksums.
+
+    Args:
+        step: The step's folder.
+        kinds: Which arrays to check: "variables", "training" or both.
+
+    Raises:
+        InputError: A file is not the one that was saved.
+    """
     sums = _json(step, SUMS) if (step / SUMS).exists() else {}
     if not isinstance(sums, dict):
         raise damaged(step, f"its {SUMS} is no table")
+    for path in step.rglob("*"):  # Orbax would wait for a pipe's writer
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise damaged(step, f"{path.relative_to(step)} is a pipe or a device, not a file")
     for name, one in sums.items():
         if name.split("/")[0] in kinds and _file_sum(step / name) != one:
             raise damaged(step, f"its {name} is not the one that was saved")
@@ -143,6 +211,8 @@ def check_files(step: Path, kinds: Sequence[str] = ARRAYS):
 
 def _file_sum(path):
     """A checksum of a file, "" where it cannot be read."""
+    if not path.is_file():
+        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -151,17 +221,38 @@ def _file_sum(path):
 
 
 def damaged(step: Path, reason: str) -> InputError:
+    """Makes the error for a damaged checkpoint; it names another step where there is one.
+
+    Args:
+        step: The step's folder, or the file.
+        reason: What is wrong with it.
+
+    Returns:
+        The error, to be raised.
+    """
     others = [] if step.is_file() else sorted(set(steps(step.parent).values()) - {step})
     instead = f", such as {others[-1]}" if others else ""
     return InputError(f"{step}: is damaged ({reason}); give another checkpoint{instead}")
 
 
 def load(path: Path | str | None = None, which: str = "best") -> tuple[Recipe, dict, Path]:
-    """Checkpoint, as find_step takes it -> its recipe, the variables that predict (numpy, float32
-    whatever the file stores), and where they came from.
+    """Loads a checkpoint: its recipe and the variables that predict.
 
-    A file gives the networks that predict, a step all of them. Errors: InputError where the
-    checkpoint is missing, half-written or of another program.
+    Args:
+        path: The checkpoint, as find_step takes it.
+        which: The step of a work directory: "best" or "latest".
+
+    Returns:
+        The recipe; the variables (NumPy, float32 whatever the file stores; from a file those of the
+        networks that predict, from a step those of all); and the step's folder or the file.
+
+    Raises:
+        InputError: The checkpoint is missing, half-written or of another program.
+
+    Examples:
+        >>> recipe, variables, path = load("drawn")
+        >>> recipe.system.scheme
+        'union'
     """
     step = find_step(path, which)
     try:
@@ -171,7 +262,7 @@ def load(path: Path | str | None = None, which: str = "best") -> tuple[Recipe, d
             recipe, variables = _read_step(step)
     except InputError:
         raise
-    except Exception as error:  # what others wrote fails in every way that their libraries know
+    except Exception as error:  # files of other programs fail in any way that libraries know
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({reason}); give another"
@@ -190,9 +281,16 @@ def write(
 ):
     """Writes what predicts to one plain file; the same arguments give the same bytes.
 
-    `low_score`: see there. `notes`: free texts by name, such as the commit and the command. `half`:
-    arrays of two dimensions and more, that is kernels, are stored in half precision. Errors:
-    InputError where the file cannot be written, or half precision cannot hold an array.
+    Args:
+        path: The file to write.
+        recipe: The recipe of the checkpoint.
+        variables: Its variables, as `load` gives them; networks that do not predict are left out.
+        low_score: The mean score below which a face is doubtful (see `low_score`).
+        notes: Free texts by name, such as the commit and the command.
+        half: Store arrays of two dimensions and more, the kernels, as float16.
+
+    Raises:
+        InputError: The file cannot be written, or float16 cannot hold an array.
     """
     arrays = {}
     for name, array in named(predicting(recipe.system, variables)).items():
@@ -213,8 +311,19 @@ def write(
 
 
 def low_score(step: Path) -> float:
-    """The mean score below which a face is doubtful: what 99 % of the faces reached on which the
-    run validated this step; 0 where it validated on none, or did not note it."""
+    """Reads the mean score below which a face is doubtful.
+
+    It is the score that 99 % of the faces reached on which the run validated this step.
+
+    Args:
+        step: The step's folder, or a file of `write`.
+
+    Returns:
+        The score; 0 where the run validated on no faces, or did not note it.
+
+    Raises:
+        InputError: The noted value is no number.
+    """
     noted = _header(step) if step.is_file() else _metrics(step)
     score = noted.get("low_score", 0.0)
     if not _is_number(score):
@@ -223,13 +332,27 @@ def low_score(step: Path) -> float:
 
 
 def notes(step: Path) -> dict[str, str]:
-    """The notes of a file of `write`; none of a step."""
+    """Reads the notes of a file of `write`.
+
+    Args:
+        step: The file, or a step's folder.
+
+    Returns:
+        The texts by name; {} for a step.
+    """
     return _header(step)["notes"] if step.is_file() else {}
 
 
 def is_one(path: Path | str) -> bool:
-    """Whether the path names a folder, a file of `write`, or weights that come with jaxalign; not
-    whether there is a checkpoint in the folder."""
+    """Tells whether a path may name a checkpoint.
+
+    Args:
+        path: A folder, a file, or a name.
+
+    Returns:
+        True for a folder, a file of `write`, and the name of weights that come with jaxalign. A
+        folder is not searched for a checkpoint.
+    """
     path, name = Path(path), str(path)
     if path.is_file():
         return path.suffix == tensors.SUFFIX and KEY in tensors.read_header(path)
@@ -237,7 +360,15 @@ def is_one(path: Path | str) -> bool:
 
 
 def predicting(system: System, variables: dict) -> dict:
-    """The variables, or shapes, of the networks that predict, without those that help to train."""
+    """Selects the networks that predict, without those that only help to train.
+
+    Args:
+        system: The system of the variables.
+        variables: Its variables, or their shapes.
+
+    Returns:
+        The same tree with these networks alone.
+    """
     return {
         kind: {network: tree[network] for network in system.predictors if network in tree}
         for kind, tree in variables.items()
@@ -245,9 +376,18 @@ def predicting(system: System, variables: dict) -> dict:
 
 
 def overridden(recipe: Recipe, settings: Sequence[str], variables: dict) -> Recipe:
-    """A checkpoint's recipe with other settings, "key=value" each, that leave the network as it is.
+    """Changes settings of a checkpoint's recipe that leave the network as it is.
 
-    Errors: InputError where the result's network is not the one of `variables`.
+    Args:
+        recipe: The checkpoint's recipe.
+        settings: "key=value" each.
+        variables: The checkpoint's variables.
+
+    Returns:
+        The recipe with these settings.
+
+    Raises:
+        InputError: The network of the result is not the one of `variables`.
     """
     if not settings:
         return recipe
@@ -265,13 +405,28 @@ def overridden(recipe: Recipe, settings: Sequence[str], variables: dict) -> Reci
 
 
 def empty(tree):
-    """numpy leaves to restore into: a checkpoint then loads on any number of devices."""
+    """Makes a tree to restore into: the checkpoint then loads on any number of devices.
+
+    Args:
+        tree (dict): Arrays, or their shapes and types.
+
+    Returns:
+        Uninitialised NumPy arrays of the same shapes and types.
+    """
     return jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), tree)
 
 
 def literal(path: Path) -> Any:
-    """The path as Orbax takes it, whatever characters it holds: Orbax looks for its files by
-    patterns, and takes brackets in the names of folders for parts of them."""
+    """Makes a path that Orbax takes as it is written.
+
+    Orbax looks for files by patterns, and reads brackets in the names of folders as parts of them.
+
+    Args:
+        path: The path.
+
+    Returns:
+        The path as etils has it, for Orbax.
+    """
     from etils import epath
 
     class Literal(type(epath.Path())):
@@ -282,8 +437,17 @@ def literal(path: Path) -> Any:
 
 
 def check_arrays(step: Path, kind: str, arrays: Mapping[str, np.ndarray], digest: str | None):
-    """InputError where arrays of a checkpoint, by name, are not those of their digest (None: of an
-    older version), or not finite."""
+    """Checks the arrays of a checkpoint.
+
+    Args:
+        step: The step's folder, or the file, for the message.
+        kind: What the arrays are, for the message, such as "weights".
+        arrays: The arrays by name.
+        digest: Their checksum; None in older versions.
+
+    Raises:
+        InputError: The arrays are not those of the checksum, or not finite.
+    """
     if digest is not None and tensors.digest(arrays) != digest:
         raise damaged(step, f"its {kind} are not those that were saved")
     if name := tensors.not_finite(arrays):
@@ -291,7 +455,7 @@ def check_arrays(step: Path, kind: str, arrays: Mapping[str, np.ndarray], digest
 
 
 def _orbax() -> Any:
-    """It takes long to import, and a file does without."""
+    """Imports Orbax, which takes long; reading a file does without it."""
     import orbax.checkpoint as ocp
 
     return ocp
@@ -304,7 +468,7 @@ def _read_step(step):
     recipe = recipes.from_json(told.recipe)
     shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
     ocp, place = _orbax(), literal(step)
-    # without metadata, where it is damaged, None: an AttributeError
+    # damaged metadata are None here, which raises an AttributeError
     stored = ocp.StandardCheckpointer().metadata(place / "variables").item_metadata.tree
     _check_shapes(named(stored), named(shapes), step)
     items = ocp.args.Composite(variables=ocp.args.StandardRestore(empty(stored)))
@@ -352,31 +516,41 @@ def _is_number(value):
 
 def _json(step, name):
     """The JSON values of a file of a step. Errors: InputError."""
-    try:
-        return from_json((step / name).read_bytes())
-    except FileNotFoundError:
+    if not (step / name).exists():
         raise InputError(
             f"{step}: not a whole checkpoint of this program and version ({name} is missing); give "
             "another"
-        ) from None
-    except (OSError, ValueError) as error:
+        )
+    try:
+        return from_json(texts.stored(step / name))
+    except (InputError, ValueError) as error:
         raise damaged(step, f"its {name}: {error}".splitlines()[0][:200]) from None
 
 
 def named(tree) -> dict[str, Any]:
-    """The leaves of a tree by their paths: "params/network/logits/kernel"."""
+    """Flattens a tree of variables.
+
+    Args:
+        tree (Any): Dicts, tuples and fields, with arrays or shapes as leaves.
+
+    Returns:
+        The leaves by their paths, such as "params/network/logits/kernel".
+    """
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def _name(path):
-    """Of keys of dicts, places in tuples, and fields."""
+    """A path of keys of dicts, places in tuples, and fields."""
     parts = (getattr(k, "key", getattr(k, "idx", getattr(k, "name", k))) for k in path)
     return "/".join(map(str, parts))
 
 
 def _check_shapes(stored, wanted, step):
-    """InputError naming an array that is missing, of another shape, or too many; statistics that an
-    older version kept besides are passed over."""
+    """Compares the shapes of arrays by name with those that the system has.
+
+    Raises InputError naming an array that is missing, of another shape, or not wanted. Statistics
+    that an older version also kept are passed over.
+    """
     for name in sorted(stored.keys() | wanted.keys()):
         has, wants = (arrays[name].shape if name in arrays else None for arrays in (stored, wanted))
         if has != wants and not (wants is None and name.startswith("batch_stats/")):

@@ -1,13 +1,13 @@
-"""From one annotation scheme to another: which points are the same, which can be estimated.
+"""Conversion between annotation schemes: which points are the same, which can be estimated.
 
 Each target point is *exact* (both schemes mark that place on the face), *interpolated* (a weighted
-mean of source points) or *impossible* (the source has nothing that tells it). "Exact" speaks of
-the definitions; two annotators of one photo still differ by some percent of the eye distance.
+mean of source points) or *impossible* (no source points tell it). "Exact" speaks of the
+definitions; two annotators of one photo still differ by some percent of the eye distance.
 
-All points of the other schemes are among those of `union`, so that it converts to each exactly.
+`union` has all points of the other schemes, so it converts to each of them exactly.
 
-A table has one word per target point: "33" is point 33; "34+41" the middle between two, "2*61+62"
-a third of the way from 61 to 62; "?" is impossible; "51-59" and "0-32/2" stand for several words.
+A table has one word per target point: "33" is point 33; "34+41" the middle between two, "2*61+62" a
+third of the way from 61 to 62; "?" is impossible; "51-59" and "0-32/2" stand for several words.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,13 @@ from jaxalign.schemes import SCHEMES
 
 @dataclass(frozen=True)
 class Converter:
-    """How the points of `target` come from those of `source` (names of schemes).
+    """Makes the points of one scheme from the points of another.
 
-    `terms[i]` are the (source point, weight) pairs of target point i; weights add up to 1, and
-    none at all means that the point is impossible.
+    Attributes:
+        source: Name of the scheme of the K given points.
+        target: Name of the scheme of the K' points made.
+        terms: The (source point, weight) pairs of each target point. Weights add up to 1; a point
+            without pairs is impossible.
     """
 
     source: str
@@ -35,25 +38,39 @@ class Converter:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Of each target point: "exact", "interpolated" or "impossible"."""
+        """The kind of each target point: "exact", "interpolated" or "impossible"."""
         return tuple(("impossible", "exact", "interpolated")[min(len(t), 2)] for t in self.terms)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """(..., K, D) floating values of the source's points -> (..., K', D) of the target's.
+        """The values of the target's points; NaN if impossible, or if a NaN is needed for them.
 
-        NaN for impossible points, and for whatever a NaN would be needed for.
+        Args:
+            values: (..., K, D) floating, D values for each point.
+
+        Returns:
+            (..., K', D), the type of `values`.
         """
         index, weights = self._gathered
         return (values[..., index, :] * weights.astype(values.dtype)).sum(-2)
 
     def predicted(self, points: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (..., K, 2) and their scores (..., K) -> those of the target."""
+        """Predicted points and scores of the target.
+
+        Args:
+            points: (..., K, 2), any frame.
+            scores: (..., K).
+
+        Returns:
+            Points (..., K', 2), the same frame, and scores (..., K').
+        """
         return self(points), self(scores[..., None])[..., 0]
 
     @cached_property
     def _gathered(self):
-        """(K', T) source points and (K', T, 1) weights; where a point has fewer terms, its first
-        one again, of weight 0."""
+        """Source points (K', T) and weights (K', T, 1).
+
+        A point of fewer than T terms repeats its first one with weight 0.
+        """
         most = max(map(len, self.terms))
         padded = [[*t, *[(t[0][0], 0.0)] * (most - len(t))] if t else [(0, np.nan)] * most
                   for t in self.terms]  # fmt: skip
@@ -71,8 +88,8 @@ _EYES68 = ("36+37+38+39+40+41", "42+43+44+45+46+47")
 _EYES98 = ("60+61+62+63+64+65+66+67", "68+69+70+71+72+73+74+75")
 
 # 98 -> 68 as H. Jin, S. Liao, L. Shao: Pixel-in-Pixel Net (IJCV 2021) prepare it: the brow line
-# runs between WFLW's two, and 68 points have two on each lid where WFLW has three. AFLW and COFW
-# mark the wings of the nose, where 68 and 98 points have nothing.
+# runs between WFLW's two; 68 points have two on each lid, WFLW has three. AFLW and COFW mark the
+# wings of the nose; 68 and 98 points do not.
 _TABLES = {
     ("wflw98", "ibug68"): f"0-32/2 {_BROWS} 51-59 {_LIDS98} 76-95",
     ("wflw98", "cofw29"): """33 46 37+38 42+50 35 40 44 48 60 72 64 68 62 66 70 74 96 97 ? ? 54 57
@@ -135,14 +152,32 @@ CONVERTERS: dict[tuple[str, str], Converter] = _converters()
 
 
 def given(source: str) -> tuple[str, ...]:
-    """The schemes all of whose points come from those of `source`; itself first."""
+    """The schemes that can be made in full from the points of a scheme.
+
+    Args:
+        source: Name of a scheme.
+
+    Returns:
+        Names of schemes, `source` first.
+    """
     whole = (target for (start, target), converter in CONVERTERS.items()
              if start == source != target and "impossible" not in converter.kinds)  # fmt: skip
     return (source, *whole)
 
 
 def checked_target(source: str, asked: str) -> str:
-    """`asked`, a scheme that those of `source` give. Errors: InputError that lists them."""
+    """The scheme asked for, if it can be made in full.
+
+    Args:
+        source: Name of the scheme that is predicted.
+        asked: Name of the scheme asked for.
+
+    Returns:
+        `asked`.
+
+    Raises:
+        InputError: When it cannot be made; the message lists the schemes that can.
+    """
     if asked not in given(source):
         raise InputError(
             f"scheme {asked!r}: the checkpoint predicts {source} points, which give: "
@@ -152,11 +187,25 @@ def checked_target(source: str, asked: str) -> str:
 
 
 def convert(points: np.ndarray, source: str, target: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(..., K, 2) points of scheme `source` -> (..., K', 2) of scheme `target`, and their kinds.
+    """Converts points from one scheme to another.
 
-    Any frame; the result is in the same one and of the same floating type. Impossible points are
-    NaN, and so is whatever a NaN among the source points would be needed for.
-    Errors: InputError where no such conversion is known, or the points are not `source`'s.
+    Args:
+        points: (..., K, 2) of `source`, any frame.
+        source: Name of their scheme.
+        target: Name of the scheme wanted.
+
+    Returns:
+        Points (..., K', 2) of `target`, in the same frame and floating type, and the kind of each,
+            "exact", "interpolated" or "impossible". Impossible points are NaN, and so are points
+            that need a NaN.
+
+    Raises:
+        InputError: When no such conversion is known, or the points are not those of `source`.
+
+    Example:
+        >>> points, kinds = convert(np.zeros((98, 2)), "wflw98", "ibug68")
+        >>> points.shape, kinds[17], kinds[18]
+        ((68, 2), 'exact', 'interpolated')
     """
     if (source, target) not in CONVERTERS:
         known = ", ".join(f"{a} to {b}" for a, b in CONVERTERS if a != b)

@@ -1,4 +1,4 @@
-"""What a system costs, read off its shapes and its traced program; nothing is allocated or run."""
+"""The cost of a system, read off its shapes and its traced program; nothing is allocated or run."""
 
 from collections import Counter
 
@@ -11,16 +11,29 @@ from jaxalign.systems.interface import System
 
 
 def count(tree) -> int:
-    """Numbers in a tree of arrays or shapes."""
+    """Numbers in a tree.
+
+    Args:
+        tree: Arrays or shapes.
+
+    Returns:
+        The sum of their sizes.
+    """
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
 
 
 def multiply_adds(function, *arguments) -> Counter:
-    """Multiply-adds of the convolutions and dense layers in `function`, by scope of layer names.
+    """Multiply-adds of the convolutions and dense layers in a function.
 
-    A transposed convolution counts the products its kernel really makes: k^2 Cin Cout for each
-    input pixel; resampling (jax.named_scope "resample") is not counted. Arguments may be shapes
-    (jax.ShapeDtypeStruct).
+    A transposed convolution counts the products that its kernel really makes: k^2 Cin Cout for each
+    input pixel. Resampling (jax.named_scope "resample") is not counted.
+
+    Args:
+        function: A traceable function.
+        *arguments: Its arguments, arrays or shapes (jax.ShapeDtypeStruct).
+
+    Returns:
+        Scope of layer names -> multiply-adds.
     """
     found = Counter()
     _walk(jax.make_jaxpr(function)(*arguments).jaxpr, 1, found)
@@ -28,8 +41,17 @@ def multiply_adds(function, *arguments) -> Counter:
 
 
 def alive(function, parameters, *arguments) -> tuple[int, int]:
-    """How many of the parameters the result of function(parameters, *arguments) depends on, and
-    multiply-adds as above of what it depends on: XLA leaves the rest out."""
+    """What the result of a function depends on; XLA leaves the rest out.
+
+    Args:
+        function: function(parameters, *arguments), traceable.
+        parameters: A tree of arrays or shapes.
+        *arguments: Arrays or shapes.
+
+    Returns:
+        The number of parameters, and of multiply-adds as `multiply_adds` counts them, that the
+            result depends on.
+    """
     jaxpr = jax.make_jaxpr(function)(parameters, *arguments).jaxpr
     jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=False)
     found, leaves = Counter(), jax.tree.leaves(parameters)
@@ -67,8 +89,11 @@ def _convolution(equation):
 
 
 def _has_weights(equation):
-    """A dense layer multiplies by a matrix without batch dimensions; attention and decoding do not
-    pass: their products are of activations, or with constant grids (vectors)."""
+    """Whether a product is a dense layer's: by a matrix without batch dimensions.
+
+    Attention and decoding are not: their products are of activations, or with constant grids
+    (vectors).
+    """
     _, (_, rhs_batch) = equation.params["dimension_numbers"]
     return equation.invars[1].aval.ndim == 2 and not rhs_batch
 
@@ -82,9 +107,19 @@ def _dense(equation):
 def table(system: System) -> str:
     """The layers of the networks that predict, with parameters and multiply-adds of one face.
 
-    The last two lines are `parameters: N` (trainable) and `multiply-adds: N`; before them the same
-    of what the points depend on, for what they do not is neither run nor trained; before these,
-    where other networks help to train, their parameters and `parameters while training: N`.
+    Args:
+        system: The system.
+
+    Returns:
+        Lines of text. The last two are `parameters: N` (trainable) and `multiply-adds: N`. The two
+            before them count only what the points depend on; the rest is neither run nor trained.
+            If other networks help to train, their parameters and `parameters while training: N`
+            come before these.
+
+    Example:
+        >>> from jaxalign.systems import SYSTEMS
+        >>> table(SYSTEMS["StackedHourglass"](stacks=1)).splitlines()[-2]
+        'parameters: 6249668'
     """
     variables = jax.eval_shape(system.init, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)

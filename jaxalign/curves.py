@@ -1,8 +1,8 @@
 """The dense named curves of a face, and where the points of each scheme lie on them.
 
-Curves run from image left to image right (the bridge from top to tip), so a mirrored face reads
-each curve of one side as the partner of the other. Where no scheme names an end of a lower curve,
-it is that of its upper one. The scheme "union" has every sample that some other scheme has.
+Curves run from image left to image right (the bridge from top to tip), so in a mirrored face each
+curve of one side is the partner of the other. If no scheme names an end of a lower curve, the upper
+curve's end stands for it. The scheme "union" has every sample that some other scheme has.
 """
 
 import numpy as np
@@ -25,7 +25,14 @@ TOTAL = CONTOUR_SAMPLES + SAMPLES * len(NAMES) + len(DOTS)
 
 
 def span(name: str) -> slice:
-    """The samples of a curve in the dense array."""
+    """The samples of a curve in the dense array.
+
+    Args:
+        name: "contour", or one of NAMES or DOTS.
+
+    Returns:
+        A slice of the TOTAL samples.
+    """
     if name == "contour":
         return slice(0, CONTOUR_SAMPLES)
     length = 1 if name in DOTS else SAMPLES
@@ -33,7 +40,10 @@ def span(name: str) -> slice:
 
 
 def _at(name, *steps):
-    """Samples of a curve at fractions of its length: _at("bridge", 0, 1, 3) is 0/3 and 1/3."""
+    """Samples of a curve at fractions of its length.
+
+    _at("bridge", 0, 1, 3) gives those at 0/3 and 1/3.
+    """
     *places, last = steps
     length = CONTOUR_SAMPLES if name == "contour" else SAMPLES
     found = [START[name] + (length - 1) * place / last for place in places]
@@ -64,11 +74,13 @@ def _brows_mouth():
 
 
 def _ibug68():
-    """300W's convention. Of 686 frontal faces of its training annotations against 34 of WFLW's, in
-    the frame of the eyes: the contour begins lower, the brows are marked along their upper edge to
-    a further outer end, the bridge ends above the nose's tip, the nose's base lies higher and is
-    narrower, the corners of eyes and inner lips lie within those of the lids and lips, and the
-    inner lips' points nearer to the middle.
+    """300W's convention.
+
+    It is measured on 686 frontal faces of its training annotations against 34 of WFLW's, in the
+    frame of the eyes. The contour begins lower. The brows are marked along their upper edge to a
+    farther outer end. The bridge ends above the nose's tip; the nose's base lies higher and is
+    narrower. The corners of eyes and inner lips lie within those of the lids and lips; the inner
+    lips' points are nearer to the middle.
     """
     eyes = [
         i
@@ -131,13 +143,24 @@ INDICES["union"] = USED
 
 
 def used(name: str) -> tuple[int, ...]:
-    """The places in USED of a curve's samples, along the curve."""
+    """The samples of a curve that some scheme names, in order along the curve.
+
+    Args:
+        name: "contour", or one of NAMES or DOTS.
+
+    Returns:
+        Places in USED.
+    """
     own = span(name)
     return tuple(np.flatnonzero((own.start <= USED) & (USED < own.stop)).tolist())
 
 
 def mirrored() -> np.ndarray:
-    """(len(USED),): the place in USED on which each sample lands in a mirrored photo."""
+    """The sample that each used one lands on in a mirrored photo.
+
+    Returns:
+        (len(USED),) integers, places in USED.
+    """
     lands = np.zeros(TOTAL, int)
     for name in ("contour", *NAMES, *DOTS):
         other = span({"l": "r", "r": "l"}.get(name[0], name[0]) + name[1:])

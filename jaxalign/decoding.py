@@ -13,15 +13,22 @@ Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do t
 Maps = Float[Given, "B h w K"]
 Found = tuple[Float[Array, "B K 2"], Float[Array, "B K"]]  # points, scores
 
-# Full float32: accelerators else round the factors to 8 or 11 bits, which moves points.
+# Full float32: accelerators otherwise round the factors to 8 or 11 bits, which moves points.
 einsum = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def argmax(maps: Maps, quarter: bool = True) -> Found:
-    """Integer argmax, moved by a quarter pixel towards the higher neighbour on each axis.
+    """Highest pixel of each map, moved a quarter pixel towards its higher neighbours.
 
-    The quarter shift is applied where the peak is not on the border (Newell et al., 2016, as in
-    HRNet and FAN). The score is the peak's value clipped to 0..1.
+    The quarter shift is applied if the peak is not on the border (Newell et al., 2016, as in HRNet
+    and FAN).
+
+    Args:
+        maps: (B, h, w, K).
+        quarter: Whether to shift.
+
+    Returns:
+        Points (B, K, 2), map pixels, and scores (B, K), the peaks' values clipped to 0..1.
     """
     batch, height, width, points = maps.shape
     face, point = jnp.arange(batch)[:, None], jnp.arange(points)[None]
@@ -43,8 +50,13 @@ def argmax(maps: Maps, quarter: bool = True) -> Found:
 def soft_argmax(logits: Maps) -> Found:
     """Mean position under softmax(logits) over the map (Sun et al., 2018, "integral regression").
 
-    The score is the probability within one pixel of the mean on each axis, up to rounding to the
-    grid: near 1 for a sharp peak, near 9 / (h w) for a flat map.
+    Args:
+        logits: (B, h, w, K).
+
+    Returns:
+        Points (B, K, 2), map pixels, and scores (B, K), the probability within one pixel of the
+            mean on each axis, up to rounding to the grid. It is near 1 for a sharp peak and near 9
+            / (h w) for a flat map.
     """
     _, height, width, _ = logits.shape
     prob = jax.nn.softmax(logits.astype(jnp.float32), (1, 2))
@@ -59,10 +71,17 @@ def soft_argmax(logits: Maps) -> Found:
 
 
 def local_soft_argmax(maps: Maps, radius: int = 4) -> Found:
-    """Centre of mass of the positive part of the map within `radius` of its argmax.
+    """Centre of mass of the positive part of the map near its argmax.
 
-    The sub-pixel decoding of maps trained as Gaussians; the score is argmax's. A window that cuts
-    the Gaussian draws points to the argmax: 4 pixels are exact to 0.02 up to sigma 1.5.
+    It decodes maps trained as Gaussians to sub-pixel places. A window that cuts the Gaussian draws
+    points to the argmax: a radius of 4 pixels is exact to 0.02 up to sigma 1.5.
+
+    Args:
+        maps: (B, h, w, K).
+        radius: Half the window's side, map pixels.
+
+    Returns:
+        Points (B, K, 2), map pixels, and scores (B, K), as `argmax` has them.
     """
     position, score = argmax(maps, quarter=False)
     _, height, width, _ = maps.shape
@@ -84,7 +103,24 @@ DECODERS = {
 
 
 def read(maps: Maps, decoder: str, logits: bool = False) -> Found:
-    """Maps by one of DECODERS; where they are `logits`, by the mean under their softmax."""
+    """Reads maps by a decoder, or logits by the mean under their softmax.
+
+    Args:
+        maps: (B, h, w, K); read in float32.
+        decoder: A name in DECODERS.
+        logits: The maps are logits; `decoder` is ignored.
+
+    Returns:
+        Points (B, K, 2), map pixels, and scores (B, K).
+
+    Example:
+        >>> from jaxalign import geometry, targets
+        >>> truth = np.array([[[30.0, 41.5]]], np.float32)  # crop pixels
+        >>> maps = targets.gaussian_maps(truth, stride=4, size=64, sigma=1.5)
+        >>> points, scores = read(maps, "soft")
+        >>> geometry.from_map(points, 4).round(1).tolist()
+        [[[30.0, 41.5]]]
+    """
     maps = maps.astype(jnp.float32)
     return soft_argmax(maps) if logits else DECODERS[decoder](maps)
 
@@ -96,20 +132,30 @@ def vectors(
     tau: float = 0.0,
     sigma: float = 2.0,
 ) -> Found:
-    """Vectors x (B, w, K), y (B, h, K) -> points, scores: Gaussian Vector's O(N) decoding.
+    """Points from pairs of vectors: Gaussian Vector's O(N) decoding.
 
-    On each axis the argmax, moved by a quarter pixel towards the higher neighbour. `tau` > 0 turns
-    on the Beyond Box Strategy (Eq. 7): a maximum at either end is the tail of tau exp(-d^2 / (2
-    sigma^2)), whose centre lies d outside; tails are believed down to tau / 1000 (d = 3.7 sigma).
-    A vector without a value above 0 says nothing: its middle. The score is the geometric mean of
-    the two maxima over `peak`, the height of a perfect one, in 0..1: 0 where a vector says nothing.
+    On each axis the argmax, moved by a quarter pixel towards the higher neighbour. A vector without
+    a value above 0 is read as its middle.
+
+    Args:
+        x: (B, w, K).
+        y: (B, h, K).
+        peak: Height of a perfect maximum.
+        tau: Above 0, turns on the Beyond Box Strategy (Eq. 7): a maximum at either end is the tail
+            of tau exp(-d^2 / (2 sigma^2)), whose centre lies d outside. Tails count down to tau /
+            1000 (d = 3.7 sigma).
+        sigma: Width of the tails, map pixels.
+
+    Returns:
+        Points (B, K, 2), map pixels, and scores (B, K), the geometric mean of the two maxima over
+            `peak`, clipped to 0..1; 0 if a vector has no value above 0.
     """
     (px, mx), (py, my) = (_peak(v, tau, sigma) for v in (x, y))
     return jnp.stack([px, py], -1), jnp.clip(jnp.sqrt(mx * my) / peak, 0, 1)
 
 
 def _peak(vector, tau, sigma):
-    """(B, n, K) -> position and value (B, K) of the maximum, 0 or more, as `vectors` says."""
+    """Position and value (B, K), at least 0, of the maximum of vectors (B, n, K); see `vectors`."""
     last, value = vector.shape[1] - 1, vector.max(1)
     places = jnp.arange(last + 1)[None, :, None]
     # the first that equals the maximum: on CPUs up to four times faster than argmax
@@ -129,9 +175,18 @@ def _peak(vector, tau, sigma):
 
 
 def onto(points: Given, mean: Given) -> tuple[Any, Any, Any]:
-    """(B, K, 2) points, (K, 2) shape about 0 -> the points centred, scaled to a root mean square
-    distance of 1 from their centre and turned onto the shape; and of the way there their centres
-    (B, 1, 2), and (B, 2, 2) what they, as rows, were multiplied by. NumPy or JAX."""
+    """Points centred, scaled and turned onto a shape.
+
+    NumPy or JAX. The scale makes the root mean square distance from the centre 1.
+
+    Args:
+        points: (B, K, 2), any frame.
+        mean: (K, 2), a shape about 0.
+
+    Returns:
+        The moved points (B, K, 2), their centres before (B, 1, 2), and the matrices (B, 2, 2) that
+            the centred points, as rows, were multiplied by.
+    """
     xp = jnp if isinstance(points, jax.Array) else np
     centre = points.mean(-2, keepdims=True)
     x, y = points[..., 0] - centre[..., 0], points[..., 1] - centre[..., 1]
@@ -146,11 +201,18 @@ def onto(points: Given, mean: Given) -> tuple[Any, Any, Any]:
 def likely(
     points: Float[Array, "B K 2"], modes: Float[Given, "M K 2"], noise: float
 ) -> Float[Array, "B K 2"]:
-    """The most probable shapes where points were found with errors.
+    """The most probable shapes for points that were found with errors.
 
-    `modes` as layers.facts.shape_modes: shapes are normally distributed about their mean. Errors
-    are normal and independent, of standard deviation `noise` in each coordinate, in units of the
-    shape's root mean square distance from its centre.
+    Shapes are normally distributed about their mean. Errors are normal and independent.
+
+    Args:
+        points: (B, K, 2), any frame.
+        modes: (1 + M, K, 2), as `layers.facts.shape_modes` gives them: the mean, then the modes.
+        noise: Standard deviation of the error of each coordinate, in units of the shape's root mean
+            square distance from its centre.
+
+    Returns:
+        (B, K, 2), the frame of `points`.
     """
     mean, modes = modes[:1], modes[1:]
     seen, centre, turn = onto(points, mean[0])
@@ -161,12 +223,29 @@ def likely(
 def amounts(
     seen: Float[Array, "B K 2"], modes: Float[Given, "M K 2"], noise: float
 ) -> Float[Array, "B M"]:
-    """Differences from the mean shape -> the most probable amount of each mode; as `likely`."""
+    """The most probable amount of each mode in differences from the mean shape, as in `likely`.
+
+    Args:
+        seen: (B, K, 2), differences from the mean shape.
+        modes: (M, K, 2), without the mean.
+        noise: As `likely` takes it.
+
+    Returns:
+        (B, M).
+    """
     variances = (modes**2).sum((1, 2))[None]
     return einsum("bkd,mkd->bm", seen, modes) / (variances + noise**2)
 
 
 def back(shapes: Float[Given, "B K 2"], turn: Float[Array, "B 2 2"]) -> Float[Array, "B K 2"]:
-    """Shapes as they are once `onto` has multiplied them by `turn` -> as they were before."""
+    """Undoes the turn and scale of `onto`.
+
+    Args:
+        shapes: (B, K, 2), about 0, as `onto` turned them.
+        turn: (B, 2, 2), as `onto` returned it.
+
+    Returns:
+        (B, K, 2), about 0, as they were before.
+    """
     scale = turn[:, 0, 0] ** 2 + turn[:, 0, 1] ** 2
     return einsum("bkd,bed->bke", shapes, turn / scale[:, None, None])

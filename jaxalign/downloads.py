@@ -1,4 +1,4 @@
-"""What the program fetches from the network: published files that may be passed on freely.
+"""Published files that the program fetches from the network: those that may be passed on freely.
 
 Benchmarks are not among them: their owners ask for a licence, so their files are fetched by hand.
 """
@@ -19,7 +19,7 @@ TIMEOUT = 60  # seconds without an answer
 
 @dataclass(frozen=True)
 class Download:
-    """A published file: what it is, where it is offered, and how to know it."""
+    """A published file: what it is, where it is offered, and how to recognise it."""
 
     about: str
     name: str
@@ -43,8 +43,11 @@ FILES = {
 
 
 def cache() -> Path:
-    """Where fetched files are kept: $JAXALIGN_CACHE, or jaxalign/models in $XDG_CACHE_HOME, or in
-    ~/.cache. Errors: InputError where there is no home folder and neither is set."""
+    """The folder of fetched files.
+
+    That is $JAXALIGN_CACHE, or jaxalign/models in $XDG_CACHE_HOME, or in ~/.cache. Raises
+    InputError where there is no home folder and neither is set.
+    """
     own, base = (os.environ.get(name) for name in ("JAXALIGN_CACHE", "XDG_CACHE_HOME"))
     try:
         return Path(own or f"{base or '~/.cache'}/jaxalign/models").expanduser()
@@ -58,8 +61,8 @@ def cache() -> Path:
 def fetch(wanted: Download, folder: Path | str = "") -> Path:
     """The file in `folder` (default: `cache()`), fetched unless it is there.
 
-    A half or a wrong one is never left there. Errors: InputError that names the URL, where it
-    cannot be fetched or kept, or is another file.
+    A half or a wrong file is never left there. Raises InputError that names the URL, where the file
+    cannot be fetched or kept, or is another one.
     """
     path = (Path(folder).expanduser() if folder else cache()) / wanted.name
     by_hand = f"fetch {wanted.url} by hand, for {wanted.option}"

@@ -1,9 +1,16 @@
 """Pictures of points and maps on faces: dots, curves, overlays, and a contact sheet of many.
 
-Pictures are uint8 (H, W, 3). The drawing functions paint into the picture they are given, with
-colours in its own channel order; points are in that picture's pixels (centres at integers), and
-land where they say to a tenth of a pixel. Points without a place (NaN), and the lines to them, are
-left out. The contact sheet is RGB.
+Pictures are (H, W, 3) uint8. The drawing functions paint into the given picture, with colours in
+its own channel order. Points are in the pixels of that picture (pixel centres at integers) and are
+drawn to a tenth of a pixel. Points without a place (NaN), and the lines to them, are left out. The
+contact sheet is RGB.
+
+Examples:
+    >>> import jaxalign
+    >>> image = jaxalign.photos.read("photo.jpg").copy()
+    >>> aligner = jaxalign.load()
+    >>> for face in aligner(image):
+    ...     jaxalign.drawing.draw_points(image, face.points, jaxalign.drawing.PREDICTED)
 """
 
 import colorsys
@@ -20,10 +27,11 @@ from jaxalign.geometry import placed
 from jaxalign.schemes import CURVES, Scheme
 
 
-PREDICTED = (0, 140, 255)  # RGB: blue and yellow stand out from skin and lips, and from each
-TRUE = (255, 230, 60)  # other for colour-blind readers
+# RGB. Blue and yellow stand out from skin and lips, and colour-blind readers can tell them apart.
+PREDICTED = (0, 140, 255)
+TRUE = (255, 230, 60)
 POINTS_LEGEND = (("true", TRUE), ("predicted", PREDICTED))
-# Hues 96 degrees apart from one curve to the next: upper from lower, left from right.
+# Hues differ by 96 degrees from one curve to the next, so upper from lower and left from right.
 CURVES_LEGEND = tuple(
     (name, tuple(round(255 * c) for c in colorsys.hsv_to_rgb(4 * i % 15 / 15, 0.9, 1.0)))
     for i, name in enumerate(CURVES)
@@ -38,18 +46,34 @@ _SHIFT = 5  # OpenCV takes coordinates in 1/2**shift of a pixel
 
 @dataclass(frozen=True)
 class Tile:
-    """A square crop of a face and its points, in crop pixels, where there are any."""
+    """A square crop of a face, and its points if any.
 
-    picture: np.ndarray  # (S, S, 3) uint8 RGB
+    Attributes:
+        picture: (S, S, 3) uint8 RGB.
+        label: The text below.
+        predicted: (K, 2), pixels of the crop.
+        truth: (K, 2), pixels of the crop.
+        name: The text behind the label. It is shortened from its front where it does not fit.
+        marked: Whether label and frame have the colour of alarm.
+    """
+
+    picture: np.ndarray
     label: str
-    predicted: np.ndarray | None = None  # (K, 2)
+    predicted: np.ndarray | None = None
     truth: np.ndarray | None = None
-    name: str = ""  # behind the label, shortened from its front where it does not fit
-    marked: bool = False  # label and frame in the colour of alarm
+    name: str = ""
+    marked: bool = False
 
 
 def draw_points(picture: np.ndarray, points: np.ndarray, colour, radius: float = 1.5) -> None:
-    """A filled dot at each of the (K, 2) points."""
+    """Draw a filled dot at each point.
+
+    Args:
+        picture: (H, W, 3) uint8, painted into.
+        points: (K, 2), pixels of the picture.
+        colour: Three values, in the picture's channel order.
+        radius: Pixels.
+    """
     for x, y in _fixed(points[placed(points)]):
         cv2.circle(picture, (x, y), round(radius * 2**_SHIFT), colour, -1, cv2.LINE_AA, _SHIFT)
 
@@ -57,7 +81,15 @@ def draw_points(picture: np.ndarray, points: np.ndarray, colour, radius: float =
 def draw_curves(
     picture: np.ndarray, points: np.ndarray, scheme: Scheme, colour, thickness: int = 1
 ) -> None:
-    """The scheme's boundary curves through its (K, 2) points, as polylines."""
+    """Draw the scheme's boundary curves through its points, as polylines.
+
+    Args:
+        picture: (H, W, 3) uint8, painted into.
+        points: (K, 2), pixels of the picture.
+        scheme: The scheme of the points.
+        colour: Three values, in the picture's channel order.
+        thickness: Pixels.
+    """
     known, lines = placed(points), []
     for curve in scheme.curves.values():
         for has, run in itertools.groupby(curve, known.__getitem__):
@@ -69,19 +101,35 @@ def draw_curves(
 def draw_differences(
     picture: np.ndarray, points: np.ndarray, others: np.ndarray, colour, thickness: int = 1
 ) -> None:
-    """A line from each of the (K, 2) points to its counterpart in `others`."""
+    """Draw a line from each point to its counterpart.
+
+    Args:
+        picture: (H, W, 3) uint8, painted into.
+        points: (K, 2), pixels of the picture.
+        others: (K, 2), the counterparts.
+        colour: Three values, in the picture's channel order.
+        thickness: Pixels.
+    """
     known = placed(points) & placed(others)
     lines = np.stack([_fixed(points[known]), _fixed(others[known])], axis=1)[:, :, None]
     cv2.polylines(picture, list(lines), False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def overlay(picture: np.ndarray, maps: np.ndarray, curves: bool = False) -> np.ndarray:
-    """The square crop (S, S, 3) RGB, in grey, under its maps (h, w, C) in 0..1: opacity is value.
+    """Lay maps over a crop. The crop becomes grey, and a map's value is its opacity.
 
-    Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as geometry says. Maps of `curves`
-    have the colours of CURVES_LEGEND, the greatest value wins (of equal ones the first), and their
-    union, where it follows, is left out. Of other maps the mean is shown, stretched from its least
-    value to its greatest.
+    Maps of the boundary curves have the colours of CURVES_LEGEND: the greatest value wins, or the
+    first of equal ones. For other maps the picture shows their mean, stretched from its least value
+    to its greatest. Map pixel i covers crop pixels S/h * i to S/h * (i + 1) - 1, as in `geometry`.
+
+    Args:
+        picture: (S, S, 3) uint8 RGB.
+        maps: (h, w, C), in 0..1.
+        curves: Whether they are maps of the boundary curves, in the order of CURVES_LEGEND. A map
+            of their union may follow, and is left out.
+
+    Returns:
+        The (S, S, 3) uint8 RGB picture.
     """
     maps = np.clip(np.asarray(maps, np.float32), 0, 1)
     if curves:
@@ -98,15 +146,32 @@ def overlay(picture: np.ndarray, maps: np.ndarray, curves: bool = False) -> np.n
 
 
 def beside(tile: Tile, maps: np.ndarray, curves: bool = False) -> tuple[Tile, Tile]:
-    """A tile as it is, and its picture in grey under its maps (see overlay)."""
+    """A tile as it is, and the same face under its maps.
+
+    Args:
+        tile: The tile.
+        maps: (h, w, C), as in `overlay`.
+        curves: As in `overlay`.
+
+    Returns:
+        The tile, and the one under the maps, without a label.
+    """
     under = overlay(tile.picture, maps, curves)
     return tile, replace(tile, picture=under, label="", name="")
 
 
 def draw_tile(tile: Tile, scheme: Scheme, side: int) -> np.ndarray:
-    """(side, side, 3) RGB: the face resized, predicted curves and dots, true dots on top.
+    """Draw a face with its points: predicted curves and dots, and true dots on top.
 
     A thin white line joins each true point to the predicted one.
+
+    Args:
+        tile: The face.
+        scheme: The scheme of its points.
+        side: Side of the picture in pixels.
+
+    Returns:
+        The (side, side, 3) uint8 RGB picture.
     """
     double = 2 * side  # drawn twice as large and reduced: finer lines than one pixel
     zoom = double / tile.picture.shape[0]
@@ -131,10 +196,18 @@ def annotated(
     scheme: Scheme,
     longest: int = 1600,
 ) -> np.ndarray:
-    """A copy of the photo (H, W, 3) RGB, at most `longest` pixels a side, with its faces drawn.
+    """Draw the faces of a photo on a copy of it: points, the curves through them, and boxes.
 
-    Of each face the points (K, 2), the curves through them and the box (4,), in the photo's pixels;
-    in the colour of alarm where it is doubted.
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        points: (K, 2) of each face, pixels of the photo.
+        boxes: (4,) of each face, x0, y0, x1, y1 in pixels of the photo.
+        doubted: Whether each face is drawn in the colour of alarm.
+        scheme: The scheme of the points.
+        longest: Pixels of the longer side of the copy at most.
+
+    Returns:
+        The uint8 RGB picture.
     """
     picture = photos.reduced(photo, longest).copy()
     zoom = np.array(picture.shape[1::-1]) / photo.shape[1::-1]
@@ -157,9 +230,18 @@ def contact_sheet(
     columns: int = 8,
     legend: Sequence[tuple[str, tuple[int, ...]]] = POINTS_LEGEND,
 ) -> np.ndarray:
-    """A sheet of faces, (H, W, 3) RGB: a legend line, then each section's heading and its tiles.
+    """Draw many faces on a sheet: a legend, then each section's heading and its tiles.
 
-    `legend` holds names and their colours.
+    Args:
+        sections: Heading and tiles of each section.
+        scheme: The scheme of the points.
+        title: The text at the top left.
+        side: Side of a tile in pixels.
+        columns: Tiles in a row at most.
+        legend: Names and their RGB colours, at the top right.
+
+    Returns:
+        The (H, W, 3) uint8 RGB picture.
     """
     gap, caption, heading, top = 6, 20, 34, 34
     columns = min(columns, max(len(tiles) for _, tiles in sections))

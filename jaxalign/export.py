@@ -1,8 +1,8 @@
-"""A checkpoint as one file: a function that runs without jaxalign and Flax, in jax.export's format,
-or the weights for jaxalign, by checkpoints.write.
+"""A checkpoint as one file: a function in jax.export's format, or weights for jaxalign.
 
-The function `MODEL` holds the network with its weights, for any number of faces; beside it
-`MODEL.json`, the header, says in words and numbers how a face is cropped for it and what comes out.
+The function `MODEL` runs without jaxalign and Flax. It holds the network with its weights, for any
+number of faces; beside it `MODEL.json`, the header, says in words and numbers how a face is cropped
+for it and what comes out. Weights are a file of checkpoints.write.
 """
 
 import hashlib
@@ -49,15 +49,38 @@ def export_checkpoint(
     data_dir: Path | str = DEFAULT_DATA_DIR,
     faces: int = 16,
 ) -> "Parity":
-    """Writes a checkpoint, as checkpoints.find_step takes it, to the file `out`, reads it back, and
-    prints and returns how the two agree.
+    """Writes a checkpoint to one file, reads it back, and compares the two.
 
-    A file named .safetensors holds the weights, `half` and `notes` as in checkpoints.write, with
-    the notes of a file that is written anew. `settings`, "key=value" each, replace fields of its
-    recipe that leave the network as it is, such as the crop's margin. Any other file holds the
-    function for crops of `size` pixels (by default system.size). They are compared on the first
-    `faces` of `data` (NAME/SPLIT), by default of the recipe's test data, or drawn faces where that
-    is not prepared. Errors: InputError for what the user can mend.
+    A file named .safetensors holds the weights. Any other file holds the function for crops of one
+    size. The comparison is printed.
+
+    Args:
+        ckpt: The checkpoint, as checkpoints.find_step takes it.
+        out: The file to write.
+        which: The step of a work directory: "best" or "latest".
+        size: The side of the function's crops in pixels (default: system.size).
+        half: Store kernels as float16; for weights alone.
+        notes: Free texts by name, for weights alone; the notes of a file that is written anew are
+            kept.
+        settings: "key=value" each: fields of the recipe that leave the network as it is, such as
+            the crop's margin.
+        data: NAME/SPLIT to compare on; "" for the recipe's test data, or drawn faces where that is
+            not prepared.
+        data_dir: Where jaxalign prepare stored the data sets.
+        faces: How many faces to compare on, the first ones of the data.
+
+    Returns:
+        How the checkpoint and the file agree.
+
+    Raises:
+        InputError: An argument is wrong, or a file cannot be read or written.
+
+    Examples:
+        ```python
+        from jaxalign.export import export_checkpoint
+
+        export_checkpoint("drawn", "drawn.stablehlo", faces=4).pixels  # below 0.001
+        ```
     """
     out = Path(out)
     plain = out.suffix == tensors.SUFFIX
@@ -117,9 +140,18 @@ def _compared_on(recipe, data, data_dir, faces):
 
 
 def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
-    """`system.predict` for any number of uint8 crops (B, size, size, 3), the weights as constants.
+    """Makes a function of `system.predict`, with the weights as constants.
 
-    Errors: InputError for a size that the system does not take.
+    Args:
+        system: The system.
+        variables: Its variables.
+        size: The side of the crops in pixels.
+
+    Returns:
+        The function of uint8 crops (B, size, size, 3), for any B above 0.
+
+    Raises:
+        InputError: The system does not take crops of this size.
     """
     if size not in system.sizes:
         sizes = ", ".join(map(str, system.sizes))
@@ -134,9 +166,17 @@ def lowered(system: System, variables: dict, size: int) -> jax_export.Exported:
 
 
 def header(recipe: Recipe, step: Path, size: int) -> dict:
-    """What a user must know of the function exported from this step, as plain JSON values.
+    """Describes the function exported from a step, for those who call it.
 
     The crop is the recipe's rule for landmark boxes, as `prediction.Aligner` takes it.
+
+    Args:
+        recipe: The checkpoint's recipe.
+        step: The step's folder, or the file.
+        size: The side of the crops in pixels.
+
+    Returns:
+        Plain JSON values by name.
     """
     scheme, rule = recipe.system.points, recipe.data.crop.landmarks
     packages = "jax", "jaxlib", "flax", "numpy"
@@ -171,7 +211,16 @@ def header(recipe: Recipe, step: Path, size: int) -> dict:
 
 
 def write(path: Path, exported: jax_export.Exported, about: dict):
-    """Writes the function and, beside it, its header. Errors: InputError."""
+    """Writes the function and, beside it, its header.
+
+    Args:
+        path: The file of the function.
+        exported: The function.
+        about: The header.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
     text = f"{json_text(about, indent=2, ensure_ascii=False)}\n".encode("utf-8", "backslashreplace")
     for place, data in ((path, exported.serialize()), (header_of(path), text)):
         with readable_errors(place, ""), whole(place) as file:
@@ -179,11 +228,30 @@ def write(path: Path, exported: jax_export.Exported, about: dict):
 
 
 def header_of(path: Path) -> Path:
+    """Gives the file of the header that belongs to a function.
+
+    Args:
+        path: The file of the function.
+
+    Returns:
+        The same path with .json behind it.
+    """
     return Path(f"{path}.json")
 
 
 def drawn(system: System, faces: int) -> Source:
-    """So many synthetic faces, the first of the test split, where no data set is prepared."""
+    """Draws synthetic faces, the first ones of the test split.
+
+    Args:
+        system: The system that they are for.
+        faces: How many to draw.
+
+    Returns:
+        The faces.
+
+    Raises:
+        InputError: Faces with the points of the system's scheme cannot be drawn.
+    """
     if system.scheme not in synthetic_faces.BENCHMARK.schemes:
         raise InputError(f"faces with {system.scheme} points cannot be drawn; give --data")
     records = [
@@ -201,10 +269,17 @@ def drawn(system: System, faces: int) -> Source:
 
 @dataclass(frozen=True)
 class Parity:
-    """A checkpoint and the file exported from it, on the same crops."""
+    """A checkpoint and the file exported from it, on the same crops.
 
-    pixels: float  # largest distance between their points, in pixels of the crop
-    scores: float  # largest difference of their scores
+    Attributes:
+        pixels: The largest distance between their points, in pixels of the crop.
+        scores: The largest difference of their scores.
+        checkpoint: The checkpoint's results.
+        exported: The file's results.
+    """
+
+    pixels: float
+    scores: float
     checkpoint: Results
     exported: Results
 
@@ -212,8 +287,19 @@ class Parity:
 def compare(
     path: Path, system: System, variables: dict, source: Source, crop: Crop, size: int
 ) -> Parity:
-    """The function or the weights in the file `path` against the checkpoint they came from, on all
-    of `source`."""
+    """Compares the function or the weights in a file with their checkpoint.
+
+    Args:
+        path: The file.
+        system: The checkpoint's system.
+        variables: Its variables.
+        source: The faces to compare on, all of them.
+        crop: How a face is cropped.
+        size: The side of the crops in pixels.
+
+    Returns:
+        How the two agree.
+    """
     predict = jax.jit(system.predict)
     if path.suffix == tensors.SUFFIX:
         read_back = partial(predict, jax.device_put(checkpoints.load(path)[1]))

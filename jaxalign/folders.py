@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and folders whose other files stay as they are.
 
-What a kind of work ("report", "predictions") made in a folder stands in a file of that folder, by
-its names. Whatever else is there is the user's.
+A file of the folder lists the names of the files that a kind of work ("report", "predictions") made
+there. Whatever else is there is the user's.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from jaxalign.errors import InputError
 from jaxalign.records import json_text
-from jaxalign.texts import from_json
+from jaxalign.texts import from_json, stored
 
 
 PARTIAL = ".jaxalign-partial"
@@ -22,18 +22,20 @@ PARTIAL = ".jaxalign-partial"
 
 @contextmanager
 def whole(path: Path | str) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of `path` once it is whole. A link there is replaced,
-    not followed; a device or a pipe is written into. Errors: OSError, and whatever comes up
-    meanwhile; then `path` is as it was."""
+    """A file to write, which takes the place of `path` once it is whole.
+
+    A link there is replaced, not followed; a device or a pipe is written into. Raises OSError, and
+    whatever comes up meanwhile; then `path` is as it was.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():
         with open(path, "wb") as file:
             yield file
         return
-    # The end of the name, for names may be as long as file systems let them.
+    # The end of the name, because names may be as long as file systems let them.
     own = f".{path.name[-40:]}.{os.getpid()}-{threading.get_ident()}{PARTIAL}"
     partial = path.with_name(own)
-    partial.unlink(missing_ok=True)  # of a killed process of that number
+    partial.unlink(missing_ok=True)  # left by a killed process of that number
     try:
         with open(partial, "xb") as file:
             yield file
@@ -43,21 +45,25 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what killed processes left half-written in a folder that is this process's alone."""
+    """Deletes half-written files of killed processes in a folder that is this process's alone.
+
+    Folders of that name stay: they are reports, which other processes may be writing.
+    """
     for path in folder.glob(f".*{PARTIAL}"):
-        path.unlink(missing_ok=True)
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
 
 
 def mark(kind: str) -> str:
-    """The name of the file that lists what a kind of work made in its folder."""
+    """The name of the file that lists the files that a kind of work made in its folder."""
     return f".jaxalign-{kind}"
 
 
 def made(folder: Path, kind: str) -> set[str]:
     """The names of the files in a folder that this kind of work made there."""
     try:
-        names = from_json((folder / mark(kind)).read_bytes())
-    except (OSError, ValueError):
+        names = from_json(stored(folder / mark(kind)))
+    except (InputError, ValueError):
         return set()
     names = names if isinstance(names, list) else []
     # A path that leads out of the folder is no name in it.
@@ -65,7 +71,9 @@ def made(folder: Path, kind: str) -> set[str]:
 
 
 def check(folder: Path, kind: str, patterns: Sequence[str] = (), names: Iterable[str] = ()) -> None:
-    """Errors: InputError where the folder is none, or holds files of these patterns or names that
+    """Checks that a kind of work may write into a folder.
+
+    Raises InputError where the folder is a file, or holds files of these patterns or names that
     this kind of work did not make.
     """
     with readable_errors(folder):
@@ -84,7 +92,7 @@ def check(folder: Path, kind: str, patterns: Sequence[str] = (), names: Iterable
 
 
 def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
-    """Makes the folder, and takes the names in it as this kind's own. Errors: as check."""
+    """Makes the folder, and claims the names in it for this kind of work. Raises as `check`."""
     names = set(names)
     check(folder, kind, names=names)
     with readable_errors(folder):
@@ -93,8 +101,10 @@ def claim(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 
 def keep(folder: Path, kind: str, names: Iterable[str]) -> None:
-    """Deletes what this kind of work made in the folder, but for these names, and what was left
-    half-written."""
+    """Deletes the files that this kind of work made in the folder, except for these names.
+
+    Half-written files go too.
+    """
     names = set(names)
     with readable_errors(folder):
         sweep(folder)
@@ -106,7 +116,7 @@ def keep(folder: Path, kind: str, names: Iterable[str]) -> None:
 
 @contextmanager
 def readable_errors(path: Path | str, remedy: str = "name another folder") -> Iterator[None]:
-    """What the system says of writing a file, or in a folder, as InputError."""
+    """Turns the system's errors of writing a file, or in a folder, into InputError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write into, and who that is."""
+"""A folder that one process at a time may write into, and the name of that process."""
 
 import os
 import socket
@@ -19,13 +19,15 @@ HIDDEN = ".jaxalign-lock"  # of folders that the user's files may lie in, too
 
 
 class Lock:
-    """The folder is this process's until `release`, or until the process ends in whatever way: the
-    system holds the lock, and the file `name` in the folder says who has it. As a context, it is
-    released at the end.
+    """Holds a folder for this process until `release`, or until the process ends in whatever way.
 
-    `left` is what a file says that a killed process left, "" where there was none. On a file system
-    without locks nothing is held. Makes the folder. Errors: InputError, where another holds it or
-    it cannot be written into; `instead` ends its line.
+    The system holds the lock, and the file `name` in the folder says who has it. As a context, it
+    is released at the end. The folder is made where it is missing. On a file system without locks
+    nothing is held.
+
+    `left` is the text that a killed process left in the file, "" where there was none. Raises
+    InputError where another process holds the folder or it cannot be written into; `instead` ends
+    the message.
     """
 
     def __init__(self, folder: Path, instead: str, name: str = FILE):

@@ -1,6 +1,6 @@
-"""Losses. Each returns one value per point (B, K) or per face (B,); `weighted_mean` reduces.
+"""Losses. Each returns one value per point (B, K) or per face (B,); `weighted_mean` reduces them.
 
-LOSSES are those of landmark maps that every heatmap system takes by its `criterion`.
+Heatmap systems choose their landmark loss from LOSSES by the name in `criterion`.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,16 @@ def weighted_mean(
     weights: Float[Given, "*shape"],
     axis: int | tuple[int, ...] | None = None,
 ) -> Float[Array, "..."]:
-    """Mean of `values` under `weights` of the same shape; 0 where all weights are 0."""
+    """Weighted mean; 0 where all weights are 0.
+
+    Args:
+        values: Any shape.
+        weights: The same shape as `values`, 0 or more.
+        axis: Axes to reduce; None reduces all of them.
+
+    Returns:
+        The shape of `values` without the reduced axes.
+    """
     total = weights.sum(axis)
     return (values * weights).sum(axis) / jnp.where(total > 0, total, 1)
 
@@ -31,7 +40,21 @@ def mse_maps(
     target: Float[Given, "B *place K"],
     weights: Num[Given, "B *place K"] | float = 1.0,
 ) -> Float[Array, "B K"]:
-    """(B, h, w, K) maps or (B, w, K) vectors -> (B, K): mean of weights x squared error."""
+    """Mean squared error of maps or vectors, weighted by pixel.
+
+    Args:
+        predicted: (B, h, w, K) maps or (B, n, K) vectors.
+        target: The same shape as `predicted`.
+        weights: One factor per pixel, the same shape, or one number.
+
+    Returns:
+        (B, K) float32, the mean of weights x squared error over the pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> mse_maps(np.zeros((1, 2, 2, 1)), np.ones((1, 2, 2, 1))).tolist()
+        [[1.0]]
+    """
     errors = weights * jnp.square(predicted.astype(jnp.float32) - target)
     return errors.mean(tuple(range(1, errors.ndim - 1)))
 
@@ -46,11 +69,22 @@ def adaptive_wing(
     epsilon: float = 1.0,
     theta: float = 0.5,
 ) -> Float[Array, "B K"]:
-    """Adaptive Wing loss (Wang et al., ICCV 2019): (B, h, w, K) maps -> (B, K), the mean of
-    weights x loss; in the target's precision.
+    """Adaptive Wing loss of maps (Wang et al., ICCV 2019).
 
-    omega ln(1 + (d / epsilon)^(alpha - y)) at distance d < theta from the target y in 0..1; beyond,
-    the straight line that goes on with the same value and slope.
+    omega ln(1 + (d / epsilon)^(alpha - y)) at distance d < theta from the target y; beyond theta,
+    the straight line that continues it with the same value and slope.
+
+    Args:
+        predicted: (B, h, w, K) maps.
+        target: (B, h, w, K) target maps, 0 to 1. The loss is computed in their precision.
+        weights: One factor per pixel, (B, h, w, K), or one number.
+        alpha: Sets the exponent alpha - y; above 1, the highest target.
+        omega: Factor of the loss.
+        epsilon: Scale of the distance.
+        theta: Distance at which the straight line begins.
+
+    Returns:
+        (B, K), the mean of weights x loss over the pixels.
     """
     power = alpha - target
     distance = abs(predicted.astype(target.dtype) - target)
@@ -67,14 +101,22 @@ FOCAL = ("per_sample", "literal", "masked")
 def focal_factor(
     attributes: Num[Given, "B C"], weight: Float[Given, " B"], reading: str, axis: str | None = None
 ) -> Float[Array, " B"]:
-    """Focal factor of each face (PropagationNet, Eq. 2 and 3): attributes (B, C) of 0 and 1, weight
-    (B,), 0 for padding rows -> (B,).
+    """Focal factor of each face by its attributes (PropagationNet, Eq. 2 and 3).
 
-    sigma_c = N / (faces of the batch with attribute c), 1 where there is none; the batch is that of
-    all devices of `axis`. The factor is the mean over c of, by `reading`, `per_sample`: sigma_c if
-    the face has c, else 1; `literal`, as printed, the same for every face: sigma_c; `masked`:
-    sigma_c if the face or no face has c, else 0. The paper takes the sum; by the mean, faces
-    without attributes count as without the factor.
+    sigma_c = N / (faces of the batch with attribute c), or 1 if there are none. The factor is the
+    mean over c. The paper takes the sum; with the mean, a face without attributes keeps the factor
+    1.
+
+    Args:
+        attributes: (B, C), 0 or 1.
+        weight: (B,), 1 for faces and 0 for padding rows.
+        reading: One of FOCAL. `per_sample`: sigma_c if the face has c, else 1. `literal`, as
+            printed: sigma_c for every face. `masked`: sigma_c if the face has c or no face has it,
+            else 0.
+        axis: Device axis to count the faces over; None counts those of this device.
+
+    Returns:
+        (B,), the factor of each face.
     """
     has = attributes.astype(weight.dtype)
     faces, having = weight.sum(), (weight[:, None] * has).sum(0)
@@ -91,9 +133,14 @@ def focal_factor(
 def cross_entropy_maps(
     logits: Float[Given, "B h w K"], target: Float[Given, "B h w K"]
 ) -> Float[Array, "B K"]:
-    """Cross-entropy of softmax(logits) over the pixels with the target maps summed to 1.
+    """Cross-entropy between softmax(logits) over the pixels and target maps scaled to sum 1.
 
-    (B, h, w, K) -> (B, K). A target of zeros (its point is far outside) gives 0.
+    Args:
+        logits: (B, h, w, K).
+        target: (B, h, w, K), 0 or more.
+
+    Returns:
+        (B, K) float32; 0 for a target of zeros, as for a point far outside the crop.
     """
     log_prob = jax.nn.log_softmax(logits.astype(jnp.float32), (1, 2))
     total = target.sum((1, 2))
@@ -103,8 +150,15 @@ def cross_entropy_maps(
 def cross_entropy_pixels(
     logits: Float[Given, "B h w C"], classes: Int[Given, "B h w"]
 ) -> Float[Array, " B"]:
-    """(B, h, w, C) logits, (B, h, w) classes -> (B,): the mean over pixels of the cross-entropy of
-    each pixel's softmax over the classes."""
+    """Mean over pixels of the cross-entropy of each pixel's softmax over the classes.
+
+    Args:
+        logits: (B, h, w, C).
+        classes: (B, h, w) integers, 0 to C - 1.
+
+    Returns:
+        (B,) float32.
+    """
     logits = logits.astype(jnp.float32)
     own = jnp.arange(logits.shape[-1]).reshape(1, 1, 1, -1) == classes[..., None]
     chosen = jnp.where(own, logits, 0).sum(-1)
@@ -117,9 +171,18 @@ def wing(
     width: float,
     curvature: float,
 ) -> Float[Array, "B K"]:
-    """Wing loss (Feng et al., 2018, Eq. 5), summed over x and y: (B, K, 2) -> (B, K).
+    """Wing loss of points, summed over x and y (Feng et al., 2018, Eq. 5).
 
-    width * ln(1 + |d| / curvature) for |d| < width, |d| - C beyond; in the points' own unit.
+    width * ln(1 + |d| / curvature) for |d| < width, |d| - C beyond.
+
+    Args:
+        predicted: (B, K, 2) points, any unit.
+        target: (B, K, 2) points, the same unit.
+        width: |d| at which the loss becomes linear, in that unit.
+        curvature: Scale of the logarithm, in that unit.
+
+    Returns:
+        (B, K), in that unit.
     """
     distance = abs(predicted - target)
     offset = width - width * jnp.log1p(width / curvature)
@@ -134,15 +197,23 @@ def star(
     scale: float = 0.01,
     least: float = 1e-5,
 ) -> Float[Array, "B K"]:
-    """STAR loss (Zhou et al., CVPR 2023, Eq. 4 to 6): logits (B, h, w, K) of a point's place, true
-    points (B, K, 2) in map pixels -> (B, K).
+    """STAR loss of maps read by their mean (Zhou et al., CVPR 2023, Eq. 4 to 6).
 
-    The error of the mean place is taken along the two axes of the predicted distribution, each
-    distance (smooth L1, quadratic below `scale`) divided by the deviation along it; `restriction`
-    times the sum of the variances keeps the distribution from widening. Unit: half a map's side, as
-    in the released code, with whose `least` variance. That code takes rows for eigenvectors, which
-    stand in columns; here they are the axes. No gradient passes through their direction, which is
-    undefined for a round distribution.
+    The error of the mean place is split along the two axes of the predicted distribution. Each
+    distance (smooth L1) is divided by the standard deviation along its axis. The unit is half a
+    map's side, as in the released code. That code takes the rows of a matrix for eigenvectors,
+    which are its columns; here the axes are the eigenvectors. No gradient passes through their
+    direction: a round distribution has none.
+
+    Args:
+        logits: (B, h, w, K); their softmax over the map is the distribution of a point's place.
+        points: (B, K, 2) true points, map pixels.
+        restriction: Factor of the sum of the variances, which keeps the distribution narrow.
+        scale: Distance below which the smooth L1 is quadratic, in half sides of the map.
+        least: Added to each variance, as in the released code.
+
+    Returns:
+        (B, K) float32.
     """
     _, height, width, _ = logits.shape
     share = jax.nn.softmax(logits.astype(jnp.float32), (1, 2))
@@ -178,23 +249,34 @@ def star(
 
 
 class Label(NamedTuple):
-    """What landmark maps (B, h, w, K) are held against."""
+    """What landmark maps are compared with.
 
-    points: Float[Given, "B K 2"] | None  # map pixels; None where the maps are of no points
-    maps: Float[Given, "B h w K"]  # a Gaussian around each point, peak 1
-    weights: Num[Given, "B h w K"] | float = 1.0  # of the pixels
+    Attributes:
+        points: (B, K, 2), map pixels; None for maps that do not belong to points.
+        maps: (B, h, w, K), a Gaussian around each point, peak 1.
+        weights: One factor per pixel, (B, h, w, K), or one number.
+    """
+
+    points: Float[Given, "B K 2"] | None
+    maps: Float[Given, "B h w K"]
+    weights: Num[Given, "B h w K"] | float = 1.0
 
 
 @dataclass(frozen=True)
 class MapLoss:
-    """`call(maps, label)` -> (B, K). `logits`: the maps are those of a point's place, read by the
-    mean under their softmax; else they are heights, read by the system's decoder."""
+    """A loss of landmark maps.
+
+    Attributes:
+        call: `call(maps, label)` gives (B, K); `label` is a Label.
+        logits: True: the maps are logits of a point's place, read by the mean under their softmax.
+            False: they are heights, read by the system's decoder.
+    """
 
     call: Callable[..., Array]
     logits: bool = False
 
 
-# A new loss is one function and one entry.
+# A further loss is one function and one entry.
 LOSSES: dict[str, MapLoss] = {
     "mse": MapLoss(lambda maps, label: mse_maps(maps, label.maps, label.weights)),
     "awing": MapLoss(
@@ -206,6 +288,13 @@ LOSSES: dict[str, MapLoss] = {
 
 
 def idle_decoder(criterion: str) -> dict[str, str]:
-    """Of a system with a `decoder`: that it is idle, and why, where this loss makes logits."""
+    """The idle setting `decoder` of a system whose loss makes logits.
+
+    Args:
+        criterion: A name in LOSSES.
+
+    Returns:
+        {"decoder": reason} if the loss makes logits, else {}; as `Settings.idle` has it.
+    """
     why = f"criterion={criterion} makes logits, which are read by their mean"
     return {"decoder": why} if LOSSES[criterion].logits else {}

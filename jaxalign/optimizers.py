@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules as data; times are in epochs.
 
-A fork's own optimiser is one entry in OPTIMIZERS, a schedule one in SCHEDULES.
+A custom optimiser is one entry in OPTIMIZERS, a custom schedule one in SCHEDULES.
 """
 
 import inspect
@@ -17,14 +17,32 @@ from jaxalign.settings import Settings
 
 
 def kernels(params):
-    """Which parameters decay: matrices and convolution kernels, not biases or normalisation."""
+    """The parameters that decay: matrices and convolution kernels, not biases or normalisation.
+
+    Args:
+        params: A tree of arrays.
+
+    Returns:
+        The same tree of bools.
+    """
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 def muon(learning_rate, weight_decay: float = 0.0, mask=None) -> optax.GradientTransformation:
-    """Muon (Jordan et al., 2024) for kernels, a convolution's as a matrix from its window to its
-    outputs; Adam with Nesterov's momentum for the rest. Steps are scaled to the size of Adam's, so
-    that its rates and weight decays fit (Liu et al., "Muon is scalable for LLM training", 2025)."""
+    """Muon (Jordan et al., 2024) for kernels, Adam with Nesterov's momentum for the rest.
+
+    A convolution's kernel counts as a matrix from its window to its outputs. Steps are scaled to
+    the size of Adam's, so its rates and weight decays fit (Liu et al., "Muon is scalable for LLM
+    training", 2025).
+
+    Args:
+        learning_rate: A number or a schedule.
+        weight_decay: Factor of the decay.
+        mask: Takes the parameters to a tree of bools, True for those that decay; None: all do.
+
+    Returns:
+        The Optax transformation.
+    """
 
     def matrices(params):
         def sides(leaf):
@@ -42,7 +60,7 @@ def muon(learning_rate, weight_decay: float = 0.0, mask=None) -> optax.GradientT
     )
 
 
-# Name -> what makes it of a learning rate, and of a weight decay if it takes one. Any other name is
+# Name -> its maker from a learning rate and, if it takes one, a weight decay. Other names are
 # looked up in optax and optax.contrib.
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -53,9 +71,16 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def find_optimizer(kind: str) -> Callable[..., optax.GradientTransformation] | None:
-    """The maker of that name, of OPTIMIZERS or Optax; None where there is none.
+    """The maker of an optimiser by name, from OPTIMIZERS or Optax.
 
-    Not schedule_free ones: the weights that they train are not those that predict.
+    Optax's schedule_free optimisers are left out: the weights that they train are not those that
+    predict.
+
+    Args:
+        kind: A name in OPTIMIZERS, optax or optax.contrib.
+
+    Returns:
+        A function of a learning rate, or None if there is none of that name.
     """
     if kind in OPTIMIZERS:
         return OPTIMIZERS[kind]
@@ -71,11 +96,24 @@ def find_optimizer(kind: str) -> Callable[..., optax.GradientTransformation] | N
 class Optimizer(Settings):
     """An Optax optimiser with its schedule.
 
-    `kind`: adam, adamw (weight decay), muon, sgd (momentum 0.9, Nesterov), a name of Optax, such as
-    lion or adabelief, with its defaults, or an entry of OPTIMIZERS. Weight decay: kernels only.
-    `schedule`: constant; step (times `decay` at each of `boundaries`, in epochs); cosine (down to
-    the share `floor` of the rate at the phase's end). `warmup` epochs rise linearly to `rate`.
-    `clip` > 0 limits the global norm of the gradients.
+    Attributes:
+        kind: adam, adamw (with weight decay), muon, sgd (momentum 0.9, Nesterov), another entry of
+            OPTIMIZERS, or a name of Optax with its defaults, such as lion or adabelief.
+        rate: Learning rate after the warm-up.
+        schedule: constant; step, times `decay` at each of `boundaries`; cosine, down to `floor` at
+            the phase's end; or another entry of SCHEDULES.
+        boundaries: Epochs of the steps, ascending.
+        decay: Factor of each step.
+        floor: Share of `rate` that cosine ends at.
+        warmup: Epochs of the linear rise to `rate`.
+        weight_decay: Factor of the decay, of kernels only.
+        clip: Above 0, the largest global norm of the gradients.
+
+    Example:
+        >>> optimizer = Optimizer("adamw", 2e-3, "cosine", warmup=1, weight_decay=1e-4)
+        >>> rate = optimizer.rate_at(steps_per_epoch=100, steps=6000)
+        >>> round(float(rate(100)), 6), round(float(rate(6000)), 6)
+        (0.002, 0.0)
     """
 
     where: ClassVar[str] = "optimizer."
@@ -109,7 +147,7 @@ class Optimizer(Settings):
             self._try()
 
     def _try(self):
-        """Refuses one of Optax's that needs more than a rate and gradients."""
+        """Refuses an optimiser of Optax that needs more than a rate and gradients."""
 
         def update():
             params = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
@@ -144,7 +182,15 @@ class Optimizer(Settings):
         return kept
 
     def rate_at(self, steps_per_epoch: int, steps: int) -> optax.Schedule:
-        """Step of the phase -> learning rate, for a phase of `steps` steps."""
+        """The learning rate of a phase.
+
+        Args:
+            steps_per_epoch: Steps of an epoch.
+            steps: Steps of the phase.
+
+        Returns:
+            A function from the phase's step to the rate.
+        """
         warmup = round(self.warmup * steps_per_epoch)
         after = SCHEDULES[self.schedule](self, steps_per_epoch, warmup, steps)
         if not warmup:
@@ -153,7 +199,14 @@ class Optimizer(Settings):
         return optax.join_schedules([rise, after], [warmup])
 
     def build(self, rate: optax.Schedule) -> optax.GradientTransformation:
-        """The transformation of gradients at this rate."""
+        """The transformation of gradients.
+
+        Args:
+            rate: Step -> learning rate, as `rate_at` gives it.
+
+        Returns:
+            The Optax transformation.
+        """
         maker = find_optimizer(self.kind)
         assert maker is not None  # __post_init__ refused others
         options, known = {}, inspect.signature(maker).parameters
@@ -165,10 +218,32 @@ class Optimizer(Settings):
 
 
 def constant(optimizer: Optimizer, steps_per_epoch: int, warmup: int, steps: int) -> optax.Schedule:
+    """The rate itself. All schedules begin after the warm-up and count their steps from 0.
+
+    Args:
+        optimizer: Has the rate and the settings of its schedule.
+        steps_per_epoch: Steps of an epoch.
+        warmup: Steps of the warm-up.
+        steps: Steps of the phase, with the warm-up.
+
+    Returns:
+        A function from the step to the rate.
+    """
     return optax.constant_schedule(optimizer.rate)
 
 
 def step(optimizer: Optimizer, steps_per_epoch: int, warmup: int, steps: int) -> optax.Schedule:
+    """The rate times `decay` at each of `boundaries`; as `constant`.
+
+    Args:
+        optimizer: Has the rate and the settings of its schedule.
+        steps_per_epoch: Steps of an epoch.
+        warmup: Steps of the warm-up.
+        steps: Steps of the phase, with the warm-up.
+
+    Returns:
+        A function from the step to the rate.
+    """
     at = {}
     for boundary in optimizer.boundaries:
         place = round(boundary * steps_per_epoch) - warmup
@@ -177,6 +252,17 @@ def step(optimizer: Optimizer, steps_per_epoch: int, warmup: int, steps: int) ->
 
 
 def cosine(optimizer: Optimizer, steps_per_epoch: int, warmup: int, steps: int) -> optax.Schedule:
+    """Half a cosine from the rate down to its share `floor`; as `constant`.
+
+    Args:
+        optimizer: Has the rate and the settings of its schedule.
+        steps_per_epoch: Steps of an epoch.
+        warmup: Steps of the warm-up.
+        steps: Steps of the phase, with the warm-up.
+
+    Returns:
+        A function from the step to the rate.
+    """
     return optax.cosine_decay_schedule(optimizer.rate, max(1, steps - warmup), optimizer.floor)
 
 

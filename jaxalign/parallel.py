@@ -1,9 +1,10 @@
 """Devices: pmap lives here and nowhere else.
 
-The state is replicated, batches are split over the local devices, everything returned is reduced
+The state is replicated and batches are split over the local devices. Everything returned is reduced
 or gathered over the axis inside the step, so results carry no device axis.
 """
 
+import contextlib
 import logging
 import math
 import os
@@ -11,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,37 @@ from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS
 
 
-SILENT = 2.0  # seconds of compiling before it is said
+SILENT = 2.0  # seconds of compiling before the log says so
 LOG = logging.getLogger(__name__)
 
 
 def start(require: str = "", distributed: bool = False) -> str:
-    """Join the other hosts if there are any, and say what this run computes on.
+    """Joins the other hosts if there are any, and says what this run computes on.
 
     Compiled programs are kept in ~/.cache/jaxalign, unless JAX_COMPILATION_CACHE_DIR names another
     folder, so that a program once compiled starts at once.
 
-    `distributed` calls jax.distributed.initialize, which finds its cluster by itself or through
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Errors: InputError where
-    `require` ("cpu", "gpu", "tpu") is not what JAX found; the CPU is chosen first.
+    Args:
+        require: "cpu", "gpu" or "tpu": the devices that JAX must find; "" takes any.
+        distributed: Call jax.distributed.initialize. It finds its cluster by itself, or through
+            JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+
+    Returns:
+        The devices and, of several hosts, which one this is, in words.
+
+    Raises:
+        InputError: When JAX found other devices than required, or a variable of the cluster is
+            missing, when there is no cluster, or no device as JAX_PLATFORMS names it.
     """
     choose(require)
-    if distributed:
-        _initialize()
-    # JAX makes these attributes as it is imported, where no type checker sees them
-    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
-        # by host: what XLA compiles for one processor need not run on another
-        cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    line = devices()
+    try:
+        if distributed:
+            _initialize()
+        _keep_compiled()
+        line = devices()
+    except (RuntimeError, ValueError, AssertionError) as error:  # JAX raises all of them
+        reason = " ".join(str(error).split()) or "it finds no such device"
+        raise InputError(f"JAX cannot start: {reason}; {_remedy(distributed)}") from None
     if jax.process_count() > 1:
         line += f", host {jax.process_index() + 1} of {jax.process_count()}"
     if require and jax.devices()[0].platform != require:
@@ -56,34 +65,76 @@ def start(require: str = "", distributed: bool = False) -> str:
     return line
 
 
+def _keep_compiled():
+    # JAX makes these attributes as it is imported, where no type checker sees them
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        with contextlib.suppress(RuntimeError, OSError):  # without a home nothing is kept
+            # by host: what XLA compiles for one processor need not run on another
+            cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()
+            cache.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(cache))
+
+
+def _remedy(distributed):
+    if distributed:
+        return (
+            "for --distributed, set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID "
+            "on each host, or leave it out on a single one"
+        )
+    if asked := os.environ.get("JAX_PLATFORMS"):
+        return f"JAX_PLATFORMS={asked} asks for that device: unset it, or set JAX_PLATFORMS=cpu"
+    return "check the driver, or compute on the CPU with --require cpu"
+
+
 def devices() -> str:
-    """The devices of all hosts in words."""
+    """The devices of all hosts in words.
+
+    Returns:
+        Such as "8 x GPU (NVIDIA A100)".
+    """
     device = jax.devices()[0]
     return f"{jax.device_count()} x {device.platform.upper()} ({device.device_kind})"
 
 
 def meet(name: str):
-    """Waits until all hosts are here; `name` says where."""
+    """Waits until all hosts are here.
+
+    Args:
+        name: Name of the place, the same on every host.
+    """
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 
 
 def gathered(mine: np.ndarray, total: int) -> np.ndarray:
-    """Of `total` rows of numbers this host's, every process_count-th from its index on -> all of
-    them, on every host, as float64."""
+    """Gathers rows of numbers from all hosts.
+
+    Args:
+        mine: This host's rows: every process_count-th of all, from its index on.
+        total: Number of rows of all hosts.
+
+    Returns:
+        (total, ...) float64, in order, on every host.
+    """
     hosts = jax.process_count()
     if hosts == 1:
         return np.asarray(mine, np.float64)
     rows = np.zeros((-(-total // hosts), *mine.shape[1:]))
     rows[: len(mine)] = mine
-    # as words, for JAX would make float32 of them
+    # as words, because JAX would make float32 of them
     words = multihost_utils.process_allgather(rows.reshape(len(rows), -1).view(np.uint32))
     found = np.ascontiguousarray(words).view(np.float64).swapaxes(0, 1)
     return found.reshape(-1, *mine.shape[1:])[:total]
 
 
 def choose(require: str):
-    """Where "cpu" is required, JAX looks for no accelerator: before it has looked for devices."""
+    """Keeps JAX from looking for an accelerator if the CPU is required.
+
+    It must be called before JAX looks for devices.
+
+    Args:
+        require: As `start` takes it.
+    """
     if require == "cpu":
         jax.config.update("jax_platforms", "cpu")
 
@@ -103,7 +154,15 @@ def _initialize():
 
 
 def check_batch(batch: int, parts: int = 1):
-    """InputError where `batch` faces do not divide over all devices, in so many parts each."""
+    """Refuses a batch that does not divide over all devices.
+
+    Args:
+        batch: Faces per step.
+        parts: Parts that each device's share is divided into.
+
+    Raises:
+        InputError: When it does not divide; the message names the next batch that does.
+    """
     if batch % (count := jax.device_count() * parts):
         into = f", in {parts} parts each" if parts > 1 else ""
         raise InputError(
@@ -113,8 +172,17 @@ def check_batch(batch: int, parts: int = 1):
 
 
 def check_memory(shapes, remedy: str):
-    """InputError where arrays of these shapes need more memory than a device has, or, where it does
-    not say, than the machine has."""
+    """Refuses arrays that need more memory than there is.
+
+    The limit is a device's memory, or the machine's if the device names none.
+
+    Args:
+        shapes: A tree of arrays or shapes.
+        remedy: What the user can do, for the message.
+
+    Raises:
+        InputError: When they do not fit.
+    """
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     stats = jax.local_devices()[0].memory_stats() or {}
     there = stats.get("bytes_limit", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -126,12 +194,20 @@ def check_memory(shapes, remedy: str):
 
 
 def announced(function: Callable, what: str) -> Callable:
-    """A compiled function that says, in the log, that it compiles, where that takes longer.
+    """A compiled function that logs when it compiles for longer than SILENT seconds.
 
     The first call for each shape of its last argument compiles.
+
+    Args:
+        function: The compiled function.
+        what: Its name in the log.
+
+    Returns:
+        The function, with the same arguments and results.
     """
     seen = set()
 
+    @wraps(function)
     def call(*arguments):
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(arguments[-1:]))
         if shapes in seen or jax.process_index() > 0:
@@ -150,16 +226,27 @@ def announced(function: Callable, what: str) -> Callable:
 
 
 def training(step):
-    """step(state, batch) -> (state, metrics), with AXIS bound, on all devices of all hosts.
+    """A training step on all devices of all hosts.
 
-    The state is donated; batches as `split` makes them.
+    Args:
+        step: step(state, batch) -> (state, metrics), with AXIS bound.
+
+    Returns:
+        The same function of a replicated state, which is donated, and a batch as `split` makes it.
     """
     mapped = jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0)
     return announced(mapped, "the training step")
 
 
 def agreed(number: int):
-    """The largest of the hosts' numbers, on every host; on its way, int() waits for it."""
+    """The largest number of all hosts, on every host.
+
+    Args:
+        number: This host's number.
+
+    Returns:
+        A number, or with several hosts an array; the host waits for it in int() only.
+    """
     if jax.process_count() == 1:
         return number
     return _largest(np.full(jax.local_device_count(), number, np.int32))
@@ -171,15 +258,28 @@ def _largest(number):
 
 
 def reduction(reduce):
-    """reduce(variables, batch) -> what is reduced over AXIS, on all devices of all hosts; batches
-    as `split` makes them."""
+    """A reduction of batches on all devices of all hosts.
+
+    Args:
+        reduce: reduce(variables, batch) -> values reduced over AXIS.
+
+    Returns:
+        The same function of variables and a batch as `split` makes it.
+    """
     mapped = jax.pmap(reduce, axis_name=AXIS, in_axes=(None, 0), out_axes=None)
     return announced(mapped, "the validation loss")
 
 
 def prediction(predict):
-    """predict(variables, images (B, ...)) -> arrays (B, ...): the same on this host's devices, of
-    which B is a multiple, from numpy to numpy; variables as `replicate` leaves them, local."""
+    """A prediction on this host's devices, from numpy to numpy.
+
+    Args:
+        predict: predict(variables, images (B, ...)) -> arrays (B, ...).
+
+    Returns:
+        The same function, with B a multiple of the local devices and variables as `replicate` with
+            `local` leaves them.
+    """
     mapped = jax.pmap(predict, in_axes=(None, 0), out_axes=0, devices=jax.local_devices())
     mapped = announced(mapped, "the prediction")
 
@@ -190,11 +290,24 @@ def prediction(predict):
 
 
 def local_devices() -> int:
+    """The number of this host's devices.
+
+    Returns:
+        1 or more.
+    """
     return jax.local_device_count()
 
 
 def replicate(tree, local: bool = False):
-    """Host arrays, the same on every host -> one copy on every device (of this host, of all)."""
+    """Copies arrays to every device.
+
+    Args:
+        tree: Host arrays, the same on every host.
+        local: Only the devices of this host.
+
+    Returns:
+        The tree on the devices.
+    """
     chosen = jax.local_devices() if local else jax.devices()
     mesh = jax.sharding.Mesh(np.array(chosen), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
@@ -202,16 +315,29 @@ def replicate(tree, local: bool = False):
 
 
 def split(array: np.ndarray) -> np.ndarray:
-    """(B, ...) -> (local devices, B / local devices, ...)."""
+    """A batch with a device axis in front.
+
+    Args:
+        array: (B, ...), B a multiple of the local devices.
+
+    Returns:
+        (local devices, B / local devices, ...).
+    """
     return array.reshape(jax.local_device_count(), -1, *array.shape[1:])
 
 
 def ahead(batches: Iterable[Any], keys: Sequence[str]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Batches of host arrays, in order -> each with its arrays of `keys` on the devices, as `split`
-    lays them out. The next one is waited for and moved while the caller works on this one.
+    """Moves batches to the devices while the caller works on the batch before.
 
-    Of several hosts each waits ahead alone, and leaves the moving to the step, which knows the
-    others' devices. An error in making a batch is raised where its turn comes.
+    With several hosts, each only waits ahead; the step moves the arrays, because it knows the other
+    hosts' devices. An error in making a batch is raised when its turn comes.
+
+    Args:
+        batches: Dicts of host arrays.
+        keys: The arrays that the step needs.
+
+    Yields:
+        Each batch, and its arrays of `keys` as `split` lays them out, on the devices.
     """
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
@@ -238,5 +364,12 @@ def _join(array):
 
 
 def to_host(tree):
-    """A replicated tree -> numpy copies (donating the tree leaves them alone), on every host."""
+    """Numpy copies of a replicated tree, on every host; donating the tree leaves them alone.
+
+    Args:
+        tree: A tree as `replicate` returns it.
+
+    Returns:
+        The tree of numpy arrays.
+    """
     return jax.tree.map(lambda x: np.array(x.addressable_data(0)), tree)

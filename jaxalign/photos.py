@@ -1,12 +1,12 @@
-"""Photos and videos as (H, W, 3) uint8 RGB, as a viewer shows them; decoded here and nowhere else.
+"""Photos and videos as (H, W, 3) uint8 RGB arrays, as a viewer shows them.
 
-Files are untrusted: they are opened by what they hold, and only if that is one of FORMATS or of
-CONTAINERS. How large a photo is stands in its header, which is looked at before any pixel is
-decoded.
+No other module decodes them. Files are untrusted: a file is opened by its content, and only if it
+is one of FORMATS or of CONTAINERS. The size of a photo is read from its header and checked before
+any pixel is decoded.
 
-Of a photo the EXIF rotation is applied, whatever the kind of file; 16-bit greys are scaled to 8
-bits, transparency is laid on white, of an animation the first frame is taken. Colour profiles are
-ignored.
+The EXIF rotation of a photo is applied, whatever the kind of file. 16-bit greys are scaled to 8
+bits, transparency is laid on white, and the first frame of an animation is taken. Colour profiles
+are ignored.
 """
 
 import glob
@@ -27,34 +27,46 @@ from jaxalign import texts
 from jaxalign.errors import InputError
 
 
-# What is taken for a photo in a folder; a file that is named may have any name.
+# Suffixes of photos in a folder. A file that the user names may have any suffix.
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".ppm", ".pgm",
     ".avif",
 )  # fmt: skip
-# Pillow's names of what is opened. Its other readers start programs (EPS: Ghostscript), or follow
-# what a file says to another reader.
+# The formats that are opened, by Pillow's names. Its other readers start programs (EPS:
+# Ghostscript), or follow the file to another reader.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "AVIF")
-# How a video's file begins. FFmpeg's other readers open lists that name further files or addresses.
+# First bytes of videos. FFmpeg's other readers open lists that name further files or addresses.
 CONTAINERS = re.compile(
     rb"....(ftyp|moov|mdat|wide|free|skip)|RIFF....AVI |\x1aE\xdf\xa3"  # MP4 and MOV, AVI, Matroska
     rb"|\0\0\0?\x01|G|....G|FLV|OggS|\x30\x26\xb2\x75|GIF8|YUV4MPEG2 ",  # MPEG and raw, WMV, others
     re.DOTALL,
 )
-LONGEST = 32_766  # pixels of a side: more OpenCV cannot warp
+LONGEST = 32_766  # pixels of a side: OpenCV cannot warp more
 MOST = 178_956_970  # pixels of a photo: Pillow's own limit
 LARGEST = 2**30  # bytes of a photo's file
 SCANS = 500  # of a JPEG: each goes over all pixels, and real ones have about ten
 
-# Of damage that does no harm here. For good, since warnings.catch_warnings is not for threads.
+# They warn of damage that does no harm here. Permanent: catch_warnings is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read(path: Path | str) -> np.ndarray:
-    """A photo's file -> (H, W, 3) uint8 RGB, upright.
+    """Read a photo's file, upright.
 
-    Errors: InputError naming the file where it is missing, no photo, damaged or cut short, has
-    more than 178 million pixels or a side of more than 32,766.
+    Args:
+        path: The file.
+
+    Returns:
+        The (H, W, 3) uint8 RGB pixels.
+
+    Raises:
+        InputError: The file is missing, no photo, damaged or cut short, or has more than 178
+            million pixels or a side of more than 32,766. The message names the file.
+
+    Examples:
+        >>> from jaxalign import photos
+        >>> image = photos.read("photo.jpg")
+        >>> height, width, _ = image.shape
     """
     try:
         return decode(encoded(path), upright=True, whole=True)
@@ -64,20 +76,38 @@ def read(path: Path | str) -> np.ndarray:
 
 
 def encoded(path: Path | str) -> bytes:
-    """The bytes of a photo's file. Errors: InputError that says why they cannot be read."""
+    """Read the bytes of a photo's file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        InputError: They cannot be read. The message says why.
+    """
     return texts.stored(path, LARGEST)
 
 
 def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.ndarray:
-    """An encoded photo -> (H, W, 3) uint8 RGB, as stored or turned `upright` by its EXIF.
+    """Decode a photo.
 
-    `whole` looks for damage that decoders pass over, which takes a JPEG's time again. Errors:
-    InputError that says what is wrong with it.
+    Args:
+        photo: The encoded photo.
+        upright: Applies the EXIF rotation. Default: the pixels as stored.
+        whole: Looks for damage that decoders pass over. A JPEG then takes twice as long.
+
+    Returns:
+        The (H, W, 3) uint8 RGB pixels.
+
+    Raises:
+        InputError: It cannot be decoded. The message says what is wrong.
     """
     if not photo:
         raise InputError("empty (0 bytes)")
     try:
-        # From memory: of a file by name, Pillow maps turned TIFFs with their sides exchanged.
+        # From memory, since Pillow exchanges the sides of turned TIFFs that it opens by name.
         with _opened(photo) as image:
             if whole:
                 _check_whole(photo, image)
@@ -99,9 +129,9 @@ def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.nd
     raise InputError(reason)
 
 
-# Factor -> what has OpenCV decode a JPEG to sides of a half, a quarter or an eighth, rounded up.
-# Pixel centres then lie as in geometry's maps: small = (photo + 1/2) / factor - 1/2. The flags say
-# how large; IMREAD_COLOR_RGB beside them says the colours.
+# Factor -> flag with which OpenCV decodes a JPEG to sides of 1 / factor, rounded up. Pixel centres
+# then lie as in the maps of `geometry`: small = (photo + 1/2) / factor - 1/2. The flags set the
+# size; IMREAD_COLOR_RGB is added for the colours.
 REDUCED = {
     2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -110,14 +140,20 @@ REDUCED = {
 
 
 def decode_reduced(photo: bytes, factor: int) -> np.ndarray | None:
-    """An encoded photo -> as `decode` gives it, but with sides of 1 / `factor`, one of REDUCED.
+    """Decode a JPEG at a smaller size, which is faster. The EXIF rotation is not applied.
 
-    None where it is no sound JPEG of grey or RGB: they alone decode faster so.
+    Args:
+        photo: The encoded photo.
+        factor: A factor of REDUCED.
+
+    Returns:
+        The uint8 RGB pixels, with sides of 1 / `factor`, rounded up, or None if the photo is no
+            sound JPEG of grey or RGB.
     """
     try:
         with _opened(photo) as image:
             return _jpeg(photo, image, REDUCED[factor])
-    except Exception:  # what is wrong with it, `decode` says
+    except Exception:  # `decode` says what is wrong with it
         return None
 
 
@@ -129,8 +165,8 @@ def _jpeg(photo, image, flags):
 
 
 def _opened(photo) -> Image.Image:
-    """The photo, its header read and its size checked."""
-    Image.init()  # registers the readers, AVIF's where Pillow has it
+    """Read a photo's header and check its size."""
+    Image.init()  # registers the readers, with AVIF's if Pillow has it
     known = [name for name in FORMATS if name in Image.OPEN]
     image = Image.open(io.BytesIO(photo), formats=known)
     width, height = image.size
@@ -142,7 +178,7 @@ def _opened(photo) -> Image.Image:
 
 
 def _check_whole(photo, image):
-    """Errors: InputError where data are missing that the decoder would make up."""
+    """Raise InputError where data are missing that the decoder would make up."""
     if image.format == "PNG":
         _check_png(photo)
     elif image.format in ("JPEG", "MPO"):
@@ -173,9 +209,10 @@ _MORE = b"\xd5\x6a\x35\x9a" * 8
 def _jpeg_with_more_data(photo) -> bytes | None:
     """A JPEG with more data before every restart and at the end of every scan.
 
-    Where a scan is whole, a decoder passes over them. Where its data end early, the rest comes
-    out grey, or as the earlier scans left it; with more data it comes out otherwise. None where
-    data may end early (arithmetic coding). Errors: InputError where the end, or a scan, is missing.
+    Where a scan is whole, a decoder passes over these data. Where a scan ends early, its rest comes
+    out grey, or as the earlier scans left it, but with more data it comes out otherwise. Returns
+    None where data may end early (arithmetic coding). Raises InputError where the end, or a scan,
+    is missing.
     """
     at, parts, missing, scans, restarts = 2, [photo[:2]], {}, 0, False
     while found := _MARKER.search(photo, at):
@@ -218,9 +255,15 @@ def _jpeg_with_more_data(photo) -> bytes | None:
 
 
 def plain(photo: bytes, upright: bool = False) -> bytes:
-    """An encoded photo as it is stored: as it is, or as a PNG where it has transparency, which is
-    laid on white, or an EXIF rotation that is to be applied (`upright`). What cannot be read stays
-    as it is.
+    """Rewrite a photo that not every viewer shows alike.
+
+    Args:
+        photo: The encoded photo.
+        upright: Whether an EXIF rotation is to be applied.
+
+    Returns:
+        A PNG if the photo has transparency (it is laid on white), or an EXIF rotation that is to be
+            applied. Else the photo as it is, also if it cannot be read.
     """
     try:
         with _opened(photo) as image:
@@ -234,8 +277,15 @@ def plain(photo: bytes, upright: bool = False) -> bytes:
 
 
 def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
-    """(width, height) of a photo as stored, and as a viewer shows it, and whether these are two;
-    None where it is none that can be read."""
+    """The size of a photo as stored and as a viewer shows it.
+
+    Args:
+        photo: The file.
+
+    Returns:
+        (width, height) as stored, (width, height) as shown, and whether the EXIF rotation changes
+            the picture, or None if the photo cannot be read.
+    """
     try:
         with _opened(encoded(photo)) as image:
             said = _orientation(image)
@@ -247,13 +297,13 @@ def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
 
 
 def _orientation(image):
-    """What EXIF says of the photo's rotation: 1 (none) to 8; 5 and above exchange the sides."""
+    """The EXIF rotation of a photo, 1 (none) to 8. Values of 5 and above exchange the sides."""
     said = image.getexif().get(ExifTags.Base.Orientation, 1)
     return said if said in range(1, 9) else 1
 
 
 def as_rgb(image: np.ndarray | Image.Image | Path | str) -> np.ndarray:
-    """An image as (H, W, 3) uint8 RGB, upright.
+    """Read an image of any kind as RGB, upright.
 
     Args:
         image: A photo's file, an image of Pillow (its EXIF rotation is applied), or a uint8 array,
@@ -303,7 +353,15 @@ def _rgb(photo):
 
 
 def reduced(image: np.ndarray, longest: int) -> np.ndarray:
-    """(H, W, 3) -> the same, averaged down to `longest` pixels where its longer side has more."""
+    """Average an image down to a longest side.
+
+    Args:
+        image: (H, W, 3).
+        longest: Pixels of the longer side at most.
+
+    Returns:
+        The reduced image, or the same one if it is not larger.
+    """
     height, width = image.shape[:2]
     zoom = longest / max(height, width)
     if zoom >= 1:
@@ -313,9 +371,16 @@ def reduced(image: np.ndarray, longest: int) -> np.ndarray:
 
 
 def find(names: Iterable[Path | str]) -> list[Path]:
-    """Files, folders (the photos right in them, by name), patterns such as "a/**/*.jpg" -> files.
+    """Find the files that names stand for.
 
-    Each once, in the order given. Errors: InputError naming what does not lead to a file.
+    Args:
+        names: Files, folders (the photos right in them, by name), or patterns such as "a/**/*.jpg".
+
+    Returns:
+        The files, each once, in the order given.
+
+    Raises:
+        InputError: A name leads to no file. The message names it.
     """
     found = {}
     for name in names:
@@ -343,12 +408,27 @@ def _inside(path):
 
 
 def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
-    """A video's file -> of each frame, seconds from the start and (H, W, 3) uint8 RGB, upright.
+    """Read the frames of a video, upright.
 
-    Where the file gives no times, as raw streams, or times that do not grow, a frame follows the
-    one before by the file's rate. A file that is cut short gives the frames it has. Errors:
-    InputError naming the file where it is missing, or no video of CONTAINERS, or has neither times
-    nor a rate.
+    If the file gives no times (raw streams), or times that do not grow, a frame follows the one
+    before by the file's rate. A file that is cut short gives the frames that it has.
+
+    Args:
+        path: The file.
+
+    Returns:
+        An iterator over the frames, each its seconds from the start and its (H, W, 3) uint8 RGB
+            pixels. It raises InputError where the file has neither times nor a rate.
+
+    Raises:
+        InputError: The file is missing, or no video of CONTAINERS. The message names the file.
+
+    Examples:
+        >>> from jaxalign import photos
+        >>> for seconds, image in photos.frames("video.mp4"):
+        ...     print(seconds, image.shape)
+        0.0 (720, 1280, 3)
+        0.04 (720, 1280, 3)
     """
     video = _video(path)
     going, first = video.read()
@@ -358,7 +438,14 @@ def frames(path: Path | str) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def frame_count(path: Path | str) -> int:
-    """How many frames a video's file says it holds; 0 where it does not say."""
+    """The number of frames that a video's file claims to hold.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The number, 0 if the file does not say.
+    """
     count = _video(path).get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if 0 < count < 1e12 else 0
 
@@ -420,7 +507,7 @@ def _video(path) -> cv2.VideoCapture:
         beginning = file.read(16)
     if not CONTAINERS.match(beginning):
         raise InputError(f"{path}: no video that can be read here; convert it to MP4")
-    # By its whole path, for a name may look like a protocol's or a pattern.
+    # The whole path, since a name may look like a protocol or a pattern.
     return cv2.VideoCapture(str(Path(path).absolute()))
 
 

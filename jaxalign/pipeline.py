@@ -1,5 +1,7 @@
-"""From faces to batches: decode, one matrix, one warp (two where the finished crop is augmented),
-augment, stack. On the host. Training has JPEGs decoded smaller where the crop shrinks them anyway.
+"""Faces become batches: decode, crop, augment, stack.
+
+All of it runs on the host. A face is warped once, by one matrix, or twice where the finished crop
+is augmented. In training a JPEG is decoded at a smaller size where the crop would shrink it anyway.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +20,17 @@ from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
 
 
-Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as geometry.crop_matrix's
+Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as in geometry.crop_matrix
 
 
 @dataclass(frozen=True)
 class BoxRule(Settings):
-    """How a kind of box becomes the square that is cropped (see geometry.square)."""
+    """How a kind of box becomes the square that is cropped (see `geometry.square`).
+
+    Attributes:
+        enlarge: Side of the square, as a multiple of the box's longer side. Above 0.
+        down: How far the centre moves down, as a share of the box's height.
+    """
 
     enlarge: float = 1.25
     down: float = 0.0
@@ -35,10 +42,19 @@ class BoxRule(Settings):
 
 @dataclass(frozen=True)
 class Crop(Settings):
-    """Which box is cropped, and how much more than it. Frame: image.
+    """Which box is cropped, and with how much margin. Boxes are in pixels of the photo.
 
-    `centroid`: of landmark boxes the square is centred on the mean of the labelled points among
-    those that span it. Other boxes know no points: theirs is centred on the box.
+    Attributes:
+        box: The kind of box that is cropped: "landmarks", "dataset" or "detector".
+        landmarks: The rule for the box that the labelled points span.
+        dataset: The rule for the box that the benchmark gives.
+        detector: The rule for the box of a face detector that the benchmark gives.
+        centroid: Centres the squares of landmark boxes on the mean of the labelled points that span
+            the box. Other boxes know no points, and their squares are centred on the box.
+
+    Examples:
+        >>> from jaxalign.pipeline import BoxRule, Crop
+        >>> crop = Crop(box="landmarks", landmarks=BoxRule(enlarge=1.5))
     """
 
     where: ClassVar[str] = "data.crop."
@@ -54,7 +70,17 @@ class Crop(Settings):
         self.check_choices(box=[f.name for f in fields(self) if f.type is BoxRule])
 
     def square(self, sample: Sample) -> tuple[np.ndarray, float]:
-        """Sample -> centre (2,) and side of the square its box asks for."""
+        """The square that a sample's box asks for.
+
+        Args:
+            sample: A sample of a source.
+
+        Returns:
+            Its centre (2,) and its side, in pixels of the photo.
+
+        Raises:
+            InputError: The sample has no box of this kind, or the box has no extent.
+        """
         box = sample["boxes"].get(self.box)
         if box is None:
             raise InputError(
@@ -70,8 +96,17 @@ class Crop(Settings):
         return centre, side
 
     def around(self, points: np.ndarray, degrees: float = 0.0) -> Square:
-        """(K, 2) points -> the square about them by the rule for landmark boxes, turned by
-        `degrees`: their box is the one that they have in the turned photo."""
+        """The square around points, by the rule for landmark boxes.
+
+        The rule is applied to the box that the points have in the turned photo.
+
+        Args:
+            points: (K, 2), pixels of the photo.
+            degrees: Turn of the crop, as in `geometry.crop_matrix`.
+
+        Returns:
+            Centre (2,) and side in pixels of the photo, and `degrees`.
+        """
         turn = geometry.crop_matrix(np.zeros(2), 1.0, 1, degrees)
         turned = geometry.transform(turn, points)
         centre, side = self._square(geometry.landmark_box(turned), "landmarks", turned)
@@ -88,9 +123,17 @@ class Crop(Settings):
 
 
 def reach(crop: Crop, augment: Augment | None = None) -> float:
-    """How far from the centre of its box a crop shows the photo at most, in the box's longer sides.
+    """How far a crop reaches from the centre of its box at most.
 
-    The mean of the points, where the crop is centred on it, lies within the box.
+    A crop that is centred on the mean of the points reaches no further than half a side more, for
+    that mean lies within the box.
+
+    Args:
+        crop: The rule of the crops.
+        augment: The augmentations of training, if any.
+
+    Returns:
+        The distance along an axis, in the box's longer sides.
     """
     rule = getattr(crop, crop.box)
     half = rule.enlarge / 2
@@ -103,9 +146,17 @@ def reach(crop: Crop, augment: Augment | None = None) -> float:
 
 
 def decode(photo: bytes, name: str) -> np.ndarray:
-    """Encoded photo -> (H, W, 3) uint8 RGB, EXIF rotation ignored (annotations are in raw pixels).
+    """Decode a photo without its EXIF rotation, since annotations are in raw pixels.
 
-    Errors: InputError naming the face where the bytes are no photo.
+    Args:
+        photo: The encoded photo.
+        name: The face's name, for the message.
+
+    Returns:
+        The (H, W, 3) uint8 RGB pixels.
+
+    Raises:
+        InputError: The bytes are no photo. The message names the face.
     """
     try:
         return photos.decode(photo)
@@ -115,11 +166,16 @@ def decode(photo: bytes, name: str) -> np.ndarray:
 
 
 def reduction(shrink: float) -> int:
-    """The factor of photos.REDUCED, or 1, by which a JPEG may be decoded smaller for a crop that
-    shrinks it `shrink` times.
+    """The factor by which a JPEG may be decoded smaller for a crop that shrinks it.
 
-    The largest after which `warp` skips no more pixels than it does of a whole photo: what its
-    averaging leaves to bilinear sampling is less than 3/2.
+    It is the largest factor after which `warp` skips no more pixels than it would in the whole
+    photo: its averaging leaves less than 3/2 to bilinear sampling.
+
+    Args:
+        shrink: How many photo pixels, along a side, become one pixel of the crop.
+
+    Returns:
+        A factor of `photos.REDUCED`, or 1.
     """
     for factor in sorted(photos.REDUCED, reverse=True):
         left = shrink / factor
@@ -133,25 +189,37 @@ def _shrink(matrix):
 
 
 def _of_reduced(matrix, factor):
-    """The matrix of a photo's pixels -> that of pixels which are `factor` times as large:
-    photo pixel = factor * (small + 1/2) - 1/2."""
+    """Adapt a photo's matrix to pixels that are `factor` times as large.
+
+    The rule is: photo pixel = factor * (small + 1/2) - 1/2.
+    """
     offset = matrix[:, :2] @ np.full(2, (factor - 1) / 2) + matrix[:, 2]
     return np.concatenate([matrix[:, :2] * factor, offset[:, None]], 1)
 
 
 def _decoded(sample, factor) -> tuple[np.ndarray, int]:
-    """A sample's photo -> its pixels, and by what factor they are larger: the one asked for, where
-    its photo is decoded faster so, or 1."""
+    """A sample's photo, decoded, and the factor by which its pixels are larger.
+
+    The factor is the one asked for where the photo is decoded faster so, else 1.
+    """
     if factor > 1 and (pixels := photos.decode_reduced(sample["photo"], factor)) is not None:
         return pixels, factor
     return decode(sample["photo"], sample["id"]), 1
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """(H, W, 3) uint8 photo, (2, 3) matrix image -> crop: the (size, size, 3) crop, zeros outside.
+    """Cut a crop out of a photo.
 
-    A photo that shrinks to less than half is first averaged down by a whole factor, for bilinear
-    sampling alone would skip its pixels.
+    A photo that shrinks to less than half is first averaged down by a whole factor, because
+    bilinear sampling alone would skip its pixels.
+
+    Args:
+        image: (H, W, 3) uint8, the photo.
+        matrix: (2, 3), photo -> crop (see `geometry.crop_matrix`).
+        size: Side of the crop in pixels.
+
+    Returns:
+        The (size, size, 3) uint8 crop, with zeros outside the photo.
     """
     factor = int(_shrink(matrix))
     if factor >= 2:
@@ -172,8 +240,31 @@ def crop_face(
     rng: np.random.Generator | None = None,
     square: Square | None = None,
 ) -> dict[str, np.ndarray]:
-    """One sample of a source -> its row of image, points, labelled, visible, attributes and matrix
-    in a samples.Batch. `augment` draws from `rng`; `square` is cropped in place of the crop's.
+    """Crop one sample, and augment it if asked.
+
+    Args:
+        sample: A sample of a source.
+        scheme: The scheme of its K points.
+        crop: Which square is cropped.
+        size: Side of the crop in pixels.
+        augment: The augmentations, or None for the plain crop.
+        rng: The generator that the augmentations draw from. Needed with `augment`.
+        square: The square to crop in place of the one of `crop`: centre (2,) and side in photo
+            pixels, and degrees.
+
+    Returns:
+        A row of `samples.Batch`: image, points (crop pixels), labelled, visible, attributes,
+        matrix.
+
+    Examples:
+        >>> import jaxalign
+        >>> from jaxalign.pipeline import Crop, crop_face
+        >>> from jaxalign.sources import open_source
+        >>> scheme = jaxalign.schemes.SCHEMES["ibug68"]
+        >>> source = open_source("synthetic_faces/test", scheme)
+        >>> row = crop_face(source[0], scheme, Crop(), 256)
+        >>> row["image"].shape, row["points"].shape
+        ((256, 256, 3), (68, 2))
     """
     centre, side, turned = (*crop.square(sample), 0.0) if square is None else square
     assert augment is None or rng is not None
@@ -208,17 +299,29 @@ def crop_face(
     }
 
 
-@dataclass(frozen=True, eq=False)  # two are equal where they are one: quick to look up
+@dataclass(frozen=True, eq=False)  # compared by identity, which is quick to look up
 class Bins:
-    """Faces in bins that are to be drawn equally often: the indices of each that is not empty."""
+    """Faces in bins that are to be drawn equally often. Empty bins are left out.
+
+    Attributes:
+        faces: The indices of the faces of each bin.
+    """
 
     faces: tuple[np.ndarray, ...]
 
 
 def bins_of(source: Sequence[Sample], by: str) -> Bins:
-    """The faces in bins `by` "yaw", those of samples.YAWS. Errors: InputError where one is unknown.
+    """Sort the faces of a source into bins. Reads the source once.
 
-    Reads the source once.
+    Args:
+        source: The faces.
+        by: Only "yaw": the bins of `samples.YAWS`.
+
+    Returns:
+        The bins that have faces.
+
+    Raises:
+        InputError: The yaw of a face is unknown.
     """
     assert by == "yaw"
     yaw, ids = zip(*((sample["yaw"], sample["id"]) for sample in source), strict=True)
@@ -234,15 +337,18 @@ def bins_of(source: Sequence[Sample], by: str) -> Bins:
     return Bins(tuple(faces for faces in found if len(faces)))
 
 
-@lru_cache(maxsize=4)  # rows of two epochs are read side by side where one ends
+@lru_cache(maxsize=4)  # around the end of an epoch, rows of two are read
 def _epoch_order(seed, epoch, length, bins=None):
-    """Which faces an epoch draws, (length,), and how often each was drawn before in it: each once,
-    or of each of `bins` equally many, up to one, and there each equally often, up to once."""
+    """The faces that an epoch draws, and how often each was drawn before in it, both (length,).
+
+    Without `bins` each face is drawn once. With them, each bin is drawn equally often, up to one
+    draw, and in a bin each face equally often, up to one draw.
+    """
     rng = np.random.default_rng((seed, epoch))
     if bins is None:
         return rng.permutation(length), np.zeros(length, int)
     parts = len(bins.faces)
-    shares = (length + np.arange(parts)) // parts  # which bins have one more changes by epoch
+    shares = (length + np.arange(parts)) // parts  # the bins with one more change by epoch
     drawn = []
     for faces, share in zip(bins.faces, rng.permutation(shares), strict=True):
         rounds = -(-share // len(faces))
@@ -255,9 +361,9 @@ def _epoch_order(seed, epoch, length, bins=None):
 class _TrainingRows:
     """Random access to the endless training order: position -> augmented face.
 
-    Position p is the p-th face ever trained on: epoch p // N, an order of its own for each epoch.
-    Every random choice comes from (seed, epoch, index, how often it was drawn before), so a row
-    does not depend on threads, hosts or on where training was resumed.
+    Position p is the p-th face ever trained on: it is of epoch p // N, and each epoch has its own
+    order. Every random choice comes from (seed, epoch, index, how often it was drawn before), so a
+    row does not depend on threads, on hosts or on where training was resumed.
     """
 
     source: Sequence[Sample]
@@ -305,11 +411,28 @@ def training_batches(
     threads: int = 2,
     bins: Bins | None = None,
 ) -> Iterator[Batch]:
-    """Batches number first to last - 1 of the training order, read ahead by Grain's threads.
+    """The augmented batches of training, read ahead by Grain's threads.
 
-    `batch` faces a step over all processes, of which this one gets its share. Their
-    `weight` is 1. An epoch has as many rows as there are faces: each once, or, by `bins`, equally
-    many of each of them.
+    An epoch has as many rows as there are faces. Without `bins` each face comes once; with them,
+    each bin equally often.
+
+    Args:
+        source: The faces.
+        scheme: The scheme of their points.
+        crop: Which square is cropped.
+        size: Side of the crops in pixels.
+        augment: The augmentations, or None for plain crops.
+        batch: Faces of a step, over all processes.
+        seed: The seed of all random choices.
+        first: Number of the first batch, counted from 0 at the start of training.
+        last: Number of the batch after the last one.
+        process: Index of this process, which gets its share of every batch.
+        processes: How many processes train together.
+        threads: Threads that read ahead.
+        bins: The bins that are drawn equally often.
+
+    Yields:
+        The batches, `batch // processes` rows each. Their `weight` is 1.
     """
     import grain  # here: it takes seconds, and crops of single photos go without
 
@@ -343,10 +466,22 @@ def evaluation_batches(
     threads: int = 2,
     squares: Mapping[int, Square] | None = None,
 ) -> Iterator[Batch]:
-    """Every face of the source once, in order, or those of the indices of `squares`, in theirs,
-    cropped so; unaugmented; the last batch padded to full size.
+    """The faces of a source once, in order and without augmentation, read ahead by Grain's threads.
 
-    As training_batches; `weight` is 0 for padding rows, which repeat the last face.
+    The last batch is padded to full size: padding rows repeat the last face with `weight` 0.
+
+    Args:
+        source: The faces.
+        scheme: The scheme of their points.
+        crop: Which square is cropped.
+        size: Side of the crops in pixels.
+        batch: Rows of a batch.
+        threads: Threads that read ahead.
+        squares: Index of a face -> the square to crop in place of the one of `crop`. Only these
+            faces come, in the order of the mapping. Default: all faces.
+
+    Yields:
+        The batches, `batch` rows each.
     """
     import grain  # here: it takes seconds, and crops of single photos go without
 

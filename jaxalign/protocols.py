@@ -1,4 +1,4 @@
-"""How each benchmark is scored: its normaliser, limits, subsets. One table, PROTOCOLS."""
+"""How each benchmark is scored: its normaliser, limits and subsets. One table, PROTOCOLS."""
 
 from dataclasses import dataclass, field, replace
 
@@ -12,13 +12,16 @@ THRESHOLDS = (0.05, 0.07, 0.08, 0.10)  # every report has failure rate and AUC a
 
 @dataclass(frozen=True)
 class Protocol:
-    """What the papers print for a benchmark, in the order in which it is printed here.
+    """The numbers that papers print for a benchmark, in the order in which they are printed here.
 
-    `normaliser` is the headline, the one they compare by; `others` are printed after it. `limits`
-    are the thresholds of their failure rates and AUCs, as fractions. `subsets` maps each subset of
-    the table to its number of faces in the complete benchmark, 0 where none is fixed.
-    `means` are further rows: each the unweighted mean of the rows of its subsets. `point_sets` are
-    scored like a region of the face, named points of a scheme.
+    Attributes:
+        normaliser: The headline: the normaliser that papers compare by.
+        others: Further normalisers, printed after it.
+        limits: Thresholds of the failure rates and AUCs that papers print, as fractions.
+        subsets: Each subset of the table -> its number of faces in the complete benchmark, 0 where
+            none is fixed.
+        means: Further rows: name -> subsets. The row is the unweighted mean of their rows.
+        point_sets: Name -> points of a scheme, which are scored like a region of the face.
     """
 
     normaliser: str = "inter_ocular"
@@ -30,6 +33,7 @@ class Protocol:
 
     @property
     def normalisers(self) -> tuple[str, ...]:
+        """The headline and the other normalisers, in this order."""
         return (self.normaliser, *self.others)
 
 
@@ -51,7 +55,7 @@ PROTOCOLS = {
         limits=(0.10,),
         subsets=dict(zip(ATTRIBUTES, (326, 314, 698, 206, 736, 773), strict=True)),
     ),
-    # Printed by both distances, and tables mix them: 3.5 by the eye corners is 5 by the pupils.
+    # Papers print both distances, and mix them in tables: 3.5 by eye corners is 5 by pupils.
     "cofw": Protocol("inter_pupil", ("inter_ocular", "box", "diagonal")),
     # LUVLi, SPIGA: sqrt(w * h) of the true points' rectangle; TAB's code: of the given boxes.
     "cofw68": Protocol("box", ("norm_box", *_BY_EYES), limits=(0.07,)),
@@ -61,7 +65,7 @@ PROTOCOLS = {
         "norm_box", ("box", "diagonal"), limits=(0.07,), subsets={"full": 4386, "frontal": 1314}
     ),
     # 3DDFA. The bins' sizes depend on the poses (`prepare --set poses=...`). Papers print the
-    # unweighted mean of the bins: it is what drawing equally many faces of each bin estimates.
+    # unweighted mean of the bins, which is the mean over equally many faces of each bin.
     "aflw2000_3d": Protocol(
         "box", _BY_EYES, limits=(0.07,),
         subsets=dict.fromkeys(_YAW_BINS, 0), means={"mean_of_bins": _YAW_BINS},
@@ -86,10 +90,17 @@ DEFAULT = Protocol()
 
 
 def protocol_for(benchmark: str, scheme: Scheme) -> Protocol:
-    """The benchmark's protocol (DEFAULT if it has none), less the normalisers `scheme` lacks.
+    """The protocol of a benchmark, without the normalisers that the scheme does not support.
 
-    Where the headline goes, the next normaliser takes its place: a scheme without eye corners is
-    scored by the box. A scheme of one's own may name another headline.
+    If the headline is left out, the next normaliser takes its place: a scheme without eye corners
+    is scored by the box. A user's own scheme may name another headline.
+
+    Args:
+        benchmark: Its name, "" or an unknown one for DEFAULT.
+        scheme: The scheme of the points.
+
+    Returns:
+        The protocol.
     """
     protocol = PROTOCOLS.get(benchmark, DEFAULT)
     names = dict.fromkeys([*filter(None, [scheme.normaliser]), *protocol.normalisers])

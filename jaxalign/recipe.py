@@ -1,9 +1,9 @@
 """Recipes: one frozen dataclass tree that says everything about a run.
 
 A recipe is a Python file with `config() -> Recipe` (configs/). `--set a.b=value` replaces single
-fields; the resolved recipe is stored as JSON in the checkpoint, and `from_json` rebuilds it. Its
-system is one of SYSTEMS, or a class of one's own that was imported before: a checkpoint holds the
-class's name, never a path that would be run.
+fields. The checkpoint stores the resolved recipe as JSON, and `from_json` rebuilds it. The system
+is one of SYSTEMS, or a custom class that was imported before: a checkpoint holds the name of the
+class, never a path that would be run.
 """
 
 import ast
@@ -14,6 +14,7 @@ import json
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -32,24 +33,30 @@ from jaxalign.systems import SYSTEMS
 from jaxalign.systems.interface import System
 
 
-TABLES = (LOSSES, OPTIMIZERS, SCHEDULES, PIXELS)  # that a file of one's own may add entries to
+TABLES = (LOSSES, OPTIMIZERS, SCHEDULES, PIXELS)  # a custom file may add entries
 _SHIPPED = [frozenset(table) for table in TABLES]
 
 
 @dataclass(frozen=True)
 class Data(Settings):
-    """What is trained on: `NAME[:CONFIG]/SPLIT` of prepared data sets, crop and augmentation.
+    """What is trained on: prepared data sets, crop and augmentation.
 
-    `train` may name several data sets, "A/train + B/train": an epoch has all of their faces, those
-    of one that is named twice come twice. Validation during training is on `val`, or, where that is
-    empty, on the share `holdout` of the first one's photos (whole groups), which are then not
-    trained on. With neither, all faces are trained on, none is validated on, and the last
-    checkpoint is the one that counts. `limit` > 0 takes only the first faces of each, and
-    `augmented=False` the plain crops: to see a model overfit.
-
-    `balance`: "yaw" draws the bins 0 to 30, 30 to 60 and above 60 degrees equally often (those that
-    have faces), as pose-balanced data would: an epoch stays as long, with some faces again and
-    others not. "" draws each face once an epoch.
+    Attributes:
+        train: Data sets `NAME[:CONFIG]/SPLIT`, joined by "+" as in "A/train + B/train". An epoch
+            has all of their faces; those of a data set named twice come twice.
+        val: The data set for validation during training. Empty: `holdout` chooses.
+        holdout: 0 to below 1, the share of the first training set's photos (whole groups) that is
+            validated on and not trained on. With 0 and no `val`, nothing is validated and the last
+            checkpoint counts.
+        test: The data set that `jaxalign evaluate` scores by default; "" stands for `val`.
+        crop: How faces are cropped.
+        augment: Augmentation of training faces.
+        augmented: False trains on the plain crops, to see a model overfit.
+        balance: "" draws each face once an epoch. "yaw" draws the bins 0 to 30, 30 to 60 and above
+            60 degrees equally often (those that have faces), as pose-balanced data would. The epoch
+            keeps its length, so some faces come again and others not.
+        limit: Above 0, only the first so many faces of each data set.
+        threads: Threads that read and warp photos.
     """
 
     where: ClassVar[str] = "data."
@@ -57,13 +64,13 @@ class Data(Settings):
     train: str = "ibug_300w/train"
     val: str = ""
     holdout: float = 0.0
-    test: str = ""  # what `jaxalign evaluate` scores when it is not told; "" : val
+    test: str = ""
     crop: Crop = field(default_factory=Crop)
     augment: Augment = field(default_factory=Augment)
     augmented: bool = True
     balance: str = ""
     limit: int = 0
-    threads: int = 2  # that read and warp photos
+    threads: int = 2
 
     @property
     def trained_on(self) -> list[str]:
@@ -88,22 +95,31 @@ class Data(Settings):
 
 
 KEEP = ("best", "last")  # checkpoints that count
-JUDGES = ("nme", "loss")  # what a checkpoint is the best by
+JUDGES = ("nme", "loss")  # measures of the best checkpoint
 
 
 @dataclass(frozen=True)
 class Training(Settings):
-    """How the phases are run. `batch` is over all devices of all hosts, and may go through the
-    networks in `accumulate` parts, one after the other, for less memory.
+    """How the phases are run, and which checkpoint counts.
 
-    `eval_steps` > 0: validate (and save) every so many steps, not every `eval_epochs`. Where the
-    objectives of a phase take turns, one turn of them all counts as a step here.
-    `keep`: the best checkpoint by validation counts, or the last: then a test set may be `data.val`
-    for its curve, and chooses nothing. `judge`: the best by the NME, or by the loss that is trained
-    on, the phase's last objective's, of the unaugmented faces (normalised by their own batches).
-    `patience` > 0: the last phase, and with it the run, ends after so many validations of it in a
-    row that were no better than the best before; earlier phases are never cut short.
-    `init_from`: PyTorch weights or a jaxalign checkpoint to start from (training/initial.py).
+    Attributes:
+        batch: Faces per step, over all devices of all hosts.
+        accumulate: Parts of a batch that go through the networks one after the other, to save
+            memory.
+        seed: Of data order and networks.
+        ema: Decay of the averaged weights that are evaluated; 0 evaluates the weights themselves.
+        log_steps: Steps between lines of the log.
+        eval_epochs: Epochs between validations.
+        eval_steps: Above 0, steps between validations (and saves), in place of `eval_epochs`. If
+            the objectives of a phase take turns, one turn of all of them is a step here.
+        keep: The checkpoint that counts: "best" by validation, or "last". With "last" a test set
+            may be `data.val` for its curve, because it chooses nothing.
+        judge: Measure of the best: "nme", or "loss", the loss of the phase's last objective
+            on unaugmented faces (normalised by their own batches).
+        patience: Above 0, the last phase, and so the run, ends after so many validations of it in a
+            row without a better one. Earlier phases are never cut short.
+        save_epochs: Epochs between saves.
+        init_from: PyTorch weights or a jaxalign checkpoint to start from (training/initial.py).
     """
 
     where: ClassVar[str] = "training."
@@ -111,7 +127,7 @@ class Training(Settings):
     batch: int = 16
     accumulate: int = 1
     seed: int = 0
-    ema: float = 0.0  # decay of the averaged weights that are evaluated; 0: the weights themselves
+    ema: float = 0.0
     log_steps: int = 10
     eval_epochs: float = 1.0
     eval_steps: int = 0
@@ -142,7 +158,20 @@ class Training(Settings):
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """A run: what is trained, on what, and how."""
+    """A run: what is trained, on what, and how.
+
+    Attributes:
+        system: The system with its settings.
+        data: Data sets, crop and augmentation.
+        training: Batches, validation and checkpoints.
+
+    Example:
+        >>> from jaxalign.systems import SYSTEMS
+        >>> system = SYSTEMS["Integral"](scheme="wflw98")
+        >>> recipe = Recipe(system, Data("wflw/train", val="wflw/test"))
+        >>> recipe.training.batch
+        16
+    """
 
     system: System
     data: Data = field(default_factory=Data)
@@ -159,27 +188,72 @@ class Recipe(Settings):
 
 
 def configs_folder() -> Path:
-    """Where the shipped recipes are."""
+    """The folder of the shipped recipes.
+
+    Returns:
+        Its path.
+    """
     return Path(configs.__path__[0])
 
 
 def load(path: str) -> Recipe:
-    """Recipe file (or the name of one in configs/) -> its recipe. Errors: InputError."""
+    """The recipe of a file, or a shipped one by name.
+
+    Args:
+        path: A Python file with `config() -> Recipe`, or the name of one in configs/.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InputError: When there is no such recipe, or its file fails.
+
+    Example:
+        >>> load("integral_ibug_300w").system.size
+        192
+    """
     file = Path(path)
     if not file.is_file():
         file = configs_folder() / f"{path.removesuffix('.py')}.py"
     if not file.is_file():
         names = ", ".join(sorted(p.stem for p in configs_folder().glob("[!_]*.py")))
         raise InputError(f"no recipe {path!r}; give a file, or one of: {names}")
-    module = import_file(file)
-    if not hasattr(module, "config"):
+    config = getattr(import_file(file), "config", None)
+    if not callable(config):
         raise InputError(f"{file}: a recipe must define config() -> Recipe")
-    return module.config()
+    with _of_file(file):
+        found = config()
+    if not isinstance(found, Recipe):
+        raise InputError(f"{file}: config() gives a {type(found).__name__}; it must give a Recipe")
+    return found
+
+
+@contextmanager
+def _of_file(file):
+    """What goes wrong in a user's Python file, as InputError naming the line."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f", line {frame.lineno}" for frame in frames if frame.filename == str(file)]
+        reason = " ".join(str(error).split())
+        if not isinstance(error, InputError):
+            reason = f"{type(error).__name__}: {reason}; mend the file"
+        raise InputError(f"{file}{''.join(lines[-1:])}: {reason}") from error
 
 
 def import_file(file: Path | str) -> ModuleType:
-    """Runs a Python file, a recipe or one that defines a system, as a module `file_<stem>` of
-    sys.modules. Errors: InputError where it is missing, or naming the line that fails."""
+    """Runs a Python file as a module `file_<stem>` of sys.modules.
+
+    Args:
+        file: A recipe, or a file that defines a system or adds an entry to a table.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: When the file is missing, or fails; the message names the line.
+    """
     file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file; give a Python file")
@@ -190,22 +264,33 @@ def import_file(file: Path | str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     try:
-        loader.exec_module(module)
-    except Exception as error:
+        with _of_file(file):
+            loader.exec_module(module)
+    except InputError:
         del sys.modules[name]
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [f", line {frame.lineno}" for frame in frames if frame.filename == str(file)]
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{file}{''.join(lines[-1:])}: {type(error).__name__}: {reason}; mend the file"
-        ) from error
+        raise
     return module
 
 
 def override(recipe: Recipe, settings: Sequence[str], idle_too: bool = False) -> Recipe:
-    """["a.b=value", ...] -> the recipe with those fields replaced, all at once; of two settings of
-    one field the later counts. Errors: InputError, also where the result would ignore a setting,
-    unless `idle_too`."""
+    """The recipe with some fields replaced, all at once.
+
+    Args:
+        recipe: The recipe; it stays as it is.
+        settings: "a.b=value" each, as `--set` takes them; a later setting of a field wins.
+        idle_too: Accept settings that would change nothing.
+
+    Returns:
+        The changed recipe.
+
+    Raises:
+        InputError: When a setting is unknown, of the wrong type or not allowed, or would change
+            nothing and `idle_too` is False.
+
+    Example:
+        >>> override(load("integral_ibug_300w"), ["training.batch=8"]).training.batch
+        8
+    """
     changes = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -248,7 +333,7 @@ def _plan(node, changes, path, value, key):
 
 
 def _changed(node, changes, path):
-    """The node with its changes, made once; its complaints name the field by its whole path."""
+    """The node with its changes, made once; errors name the field by its whole path."""
     values = {
         name: _changed(getattr(node, name), value, f"{path}{name}.")
         if isinstance(value, dict)
@@ -262,7 +347,7 @@ def _changed(node, changes, path):
 
 
 def _as_type_of(old, value, key):
-    """Accept what fits the field's present type; ints pass for floats, lists for tuples."""
+    """The value, if it fits the field's present type; ints pass for floats, lists for tuples."""
     if dataclasses.is_dataclass(old):
         parts = ", ".join(f.name for f in dataclasses.fields(old))
         raise InputError(f"{key} is not one value; set one of its parts: {parts}")
@@ -278,7 +363,15 @@ def _as_type_of(old, value, key):
 
 
 def idle(node: Settings, path: str = "") -> dict[str, str]:
-    """The fields of a recipe that its other fields switch off: their paths -> why."""
+    """The fields of a recipe that its other fields switch off.
+
+    Args:
+        node: A recipe or a part of it.
+        path: What stands before the names of its fields, such as "system.".
+
+    Returns:
+        Path of the field -> why it changes nothing.
+    """
     found = {f"{path}{name}": why for name, why in node.idle.items()}
     for field_ in dataclasses.fields(node):
         part, name = getattr(node, field_.name), f"{path}{field_.name}"
@@ -288,7 +381,15 @@ def idle(node: Settings, path: str = "") -> dict[str, str]:
 
 
 def value_at(recipe: Recipe, path: str) -> Any:
-    """The field at a path such as "system.optimizer.rate"."""
+    """The field at a path.
+
+    Args:
+        recipe: The recipe.
+        path: Such as "system.optimizer.rate".
+
+    Returns:
+        Its value.
+    """
     node = recipe
     for name in path.split("."):
         node = getattr(node, name)
@@ -296,7 +397,15 @@ def value_at(recipe: Recipe, path: str) -> Any:
 
 
 def fields(node: Settings, path: str = "") -> list[str]:
-    """The whole recipe as lines "path=value", as `--set` takes them."""
+    """The fields of a recipe as lines "path=value", as `--set` takes them.
+
+    Args:
+        node: A recipe or a part of it.
+        path: What stands before the names of its fields, such as "system.".
+
+    Returns:
+        A line for each field.
+    """
     lines = []
     for one in dataclasses.fields(node):
         value, name = getattr(node, one.name), f"{path}{one.name}"
@@ -305,7 +414,14 @@ def fields(node: Settings, path: str = "") -> list[str]:
 
 
 def notes(recipe: Recipe) -> list[str]:
-    """What a recipe says in vain: a line for each idle field that is not at its default."""
+    """The settings of a recipe that have no effect: idle fields that are not at their defaults.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        A line for each.
+    """
     lines = []
     for path, why in idle(recipe).items():
         parent, _, name = path.rpartition(".")
@@ -322,8 +438,17 @@ def _default(kind, name):
 
 
 def to_json(node) -> Any:
-    """Dataclass tree -> plain JSON values. The system carries its class's name, a recipe the scheme
-    of its points where that is one's own."""
+    """A recipe as plain JSON values.
+
+    The system carries the name of its class. The recipe carries the scheme of its points if the
+    scheme is custom.
+
+    Args:
+        node: A recipe or a part of it.
+
+    Returns:
+        Dicts, lists and plain values.
+    """
     if isinstance(node, Recipe) and node.system.scheme in scheme_files.own():
         values = {f.name: to_json(getattr(node, f.name)) for f in dataclasses.fields(node)}
         return values | {"scheme": scheme_files.stored(node.system.points)}
@@ -334,9 +459,17 @@ def to_json(node) -> Any:
 
 
 def from_json(values: dict) -> Recipe:
-    """The inverse of to_json for a whole recipe; a scheme that it holds is added to SCHEMES.
+    """The recipe that `to_json` stored; a scheme in it is added to SCHEMES.
 
-    Errors: InputError naming the unknown key, or a scheme that is not the one of its name here.
+    Args:
+        values: What `to_json` gave for a whole recipe.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InputError: When a key is unknown, a value is refused, the system is unknown, or another
+            scheme has the name of the stored one.
     """
     values = dict(values)
     if "scheme" in values:
@@ -351,7 +484,7 @@ def from_json(values: dict) -> Recipe:
 
 
 def _kind(name):
-    """The system of that name: one of SYSTEMS, or the last one defined in what was imported."""
+    """The system of that name: one of SYSTEMS, or the last one defined in the imported files."""
     found = {cls.__name__: cls for cls in _subclasses(System)} | SYSTEMS
     if name not in found:
         raise InputError(
@@ -385,8 +518,16 @@ def _fill(default, values, path) -> Any:
 
 
 def has_own_parts(part) -> bool:
-    """Whether the recipe (or a part of it) holds a class that the package does not define, or a
-    table an entry, so that its file must be imported before a checkpoint of it is read."""
+    """Whether a recipe needs code outside the package, so that it must be imported first.
+
+    That is a class that the package does not define, or a custom entry in one of TABLES.
+
+    Args:
+        part: A recipe or a part of it.
+
+    Returns:
+        True if its file must be imported before a checkpoint of it is read.
+    """
     if any(set(table) - shipped for table, shipped in zip(TABLES, _SHIPPED, strict=True)):
         return True
     if not dataclasses.is_dataclass(part):
@@ -396,10 +537,17 @@ def has_own_parts(part) -> bool:
 
 
 def check_readable(recipe: Recipe):
-    """InputError where a checkpoint could not give the recipe back."""
+    """Refuses a recipe that a checkpoint could not give back.
+
+    Args:
+        recipe: The recipe.
+
+    Raises:
+        InputError: When it holds values or classes that JSON cannot store.
+    """
     try:
         again = from_json(json.loads(json_text(to_json(recipe))))
-        reason = "a part is of a class of its own, of which only systems may be"
+        reason = "a part is of a custom class, as only systems may be"
     except (InputError, TypeError) as error:
         again, reason = None, str(error)
     if again != recipe:

@@ -1,13 +1,16 @@
 """Points of any tool: CSV, JSON lines, or a JSON list of records, one face each.
 
-CSV: id, x0, y0, x1, y1, ...; a first line may name the columns, others than these are passed over.
+CSV: id, x0, y0, x1, y1, ...; a first line may name the columns, and other columns are passed over.
 JSON: objects with "id" and "points" (or "landmarks"), K pairs or 2K numbers, or "x0", "y0", ...;
-other keys, as "bbox", are passed over. Without an id the photo stands for it: "imgpath" or "file".
-Annotations may add "subsets" (names), "hidden" (indices of invisible points) and "norm_box" (x0,
-y0, x1, y1), and may leave a point without a place that nobody labelled: null, null in JSON, two
-empty cells in CSV. All in pixels of the photo, 0-based.
+other keys, such as "bbox", are passed over. Without an id the photo stands for it: "imgpath" or
+"file".
 
-The file that `jaxalign predict` leaves is another one: a record a photo, with any number of faces.
+Annotations may add "subsets" (names), "hidden" (indices of invisible points) and "norm_box" (x0,
+y0, x1, y1). They may leave a point that nobody labelled without a place: null, null in JSON, two
+empty cells in CSV. All coordinates are 0-based pixels of the photo.
+
+The file that `jaxalign predict` leaves is different: one record for each photo, with any number of
+faces.
 """
 
 import json
@@ -25,9 +28,9 @@ from jaxalign.schemes import Scheme
 
 
 def json_text(value: Any, **options: Any) -> str:
-    """A value as JSON, with null for what is no finite number: JSON has no NaN and no infinity.
+    """A value as JSON, with null for numbers that are not finite: JSON has no NaN and no infinity.
 
-    `options` are json.dumps's. The one place that writes JSON.
+    `options` are json.dumps's. All JSON is written here.
     """
     return json.dumps(_finite(value), allow_nan=False, **options)
 
@@ -42,7 +45,8 @@ def _finite(value):
     return value
 
 
-PHOTO = ("imgpath", "file")  # what may stand for an id
+OBJECTS = "write a list of objects with id and points, or one such object a line"
+PHOTO = ("imgpath", "file")  # keys that may stand for an id
 WANTED = "name a CSV, JSONL or JSON file of points"
 
 
@@ -61,11 +65,11 @@ class Record:
 def read_records(
     path: Path | str, scheme: Scheme, keys: tuple[str, ...], partial: bool = False
 ) -> list[Record]:
-    """The faces of a file, their points under the first of `keys` that a JSON object has.
+    """The faces of a file, with the points under the first of `keys` that a JSON object has.
 
-    `partial`: points may have no place, as annotations'. Raises InputError naming the file and the
-    line (or the record) that cannot be read, a number that is not finite, or an id that comes
-    twice.
+    With `partial`, points may have no place, as in annotations. Raises InputError naming the file
+    and the line (or the record) that cannot be read, a number that is not finite, or an id that
+    comes twice.
     """
     path = Path(path)
     text = texts.read(path, WANTED)
@@ -98,12 +102,12 @@ def read_records(
 
 
 def is_predicted(value: Any) -> bool:
-    """Whether a JSON value is what `jaxalign predict` leaves as faces.json."""
+    """Whether a JSON value is the contents of a faces.json, which `jaxalign predict` leaves."""
     return isinstance(value, dict) and {"scheme", "checkpoint", "frame"} <= {*value}
 
 
 def read_predicted(path: Path | str) -> dict | None:
-    """The value of a faces.json, or None of other files. Errors: InputError if it is unreadable."""
+    """The value of a faces.json, or None for other files. Raises InputError if it is unreadable."""
     path = Path(path)
     if path.suffix.lower() != ".json":
         return None
@@ -115,9 +119,9 @@ def read_predicted(path: Path | str) -> dict | None:
 
 
 def predicted_photos(value: dict, path: Path) -> list[dict]:
-    """The records of the photos of a faces.json, each with a name, and objects for faces if any.
+    """The records of a faces.json, each with a photo's name and a list of faces.
 
-    Errors: InputError where it has none.
+    Raises InputError where the file has no such records.
     """
     if "video" in value or not isinstance(value.get("photos"), list):
         raise InputError(f"{path}: predictions of a video; predict its frames as photos")
@@ -134,7 +138,7 @@ def predicted_photos(value: dict, path: Path) -> list[dict]:
 
 
 def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
-    """`values` as a float64 array of that shape; InputError naming `where` and the key."""
+    """`values` as a float64 array of that shape. Raises InputError naming `where` and the key."""
     try:
         array = np.array(values, np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -145,9 +149,9 @@ def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
 
 
 def places(values, num_points: int, key: str, where: str, identity: str) -> np.ndarray:
-    """K pairs or 2K numbers -> (K, 2) float64, NaN where both numbers of a point are null or empty.
+    """K pairs or 2K numbers as (K, 2) float64, NaN where both numbers of a point are null or empty.
 
-    Errors: InputError naming `where`, the key and the face where they are no such numbers, or not
+    Raises InputError naming `where`, the key and the face where they are other values, or not
     finite.
     """
     if isinstance(values, list) and len(values) == 2 * num_points:
@@ -202,9 +206,20 @@ def _line_objects(text, path) -> Iterator[tuple[str, dict]]:
             try:
                 value = texts.from_json(line)
             except ValueError as error:
+                if _is_json(text):
+                    fault = f"{path}: one JSON value over several lines; {OBJECTS}"
+                    raise InputError(fault) from None
                 reason = getattr(error, "msg", error)
                 raise InputError(f"{where}: not JSON ({reason}); mend the file") from None
             yield where, value
+
+
+def _is_json(text):
+    try:
+        texts.from_json(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _record(where, value, scheme, keys):

@@ -1,4 +1,4 @@
-"""Faces as they travel: what a source yields, and the batches that are made of it."""
+"""Faces as data: what a source yields, and the batches that are made of it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,53 +8,90 @@ import numpy as np
 
 
 ATTRIBUTES = ("pose", "expression", "illumination", "make-up", "occlusion", "blur")  # as in WFLW
-BOX_KINDS = ("dataset", "detector")  # that annotations may give; the landmarks' own is made of them
-# Bins of |yaw|: degrees above the first, up to the second, as aflw2000_3d's subsets (seven of its
-# faces turn further than 90).
+BOX_KINDS = ("dataset", "detector")  # boxes of annotations; the landmarks' is computed
+# Bins of |yaw| in degrees: above the first, up to the second, as the subsets of aflw2000_3d (seven
+# of its faces turn farther than 90).
 YAWS = {"yaw 0 to 30": (-1.0, 30.0), "yaw 30 to 60": (30.0, 60.0), "yaw above 60": (60.0, 180.0)}
 
 
 class Sample(TypedDict):
-    """One face of a source. Frame: image; K points of the source's scheme."""
+    """One face of a source. Frame: image; K points of the source's scheme.
 
-    photo: bytes  # encoded
-    points: np.ndarray  # (K, 2) float32, NaN exactly where not labelled
-    labelled: np.ndarray  # (K,) bool, False where nobody placed the point
-    visible: np.ndarray  # (K,) bool
-    framed: NotRequired[np.ndarray]  # (K,) bool: spans the landmark box; not there: all do
-    boxes: dict[str, np.ndarray]  # "landmarks" and those of BOX_KINDS it has -> (4,) float32
-    norm_box: np.ndarray  # (4,) float32, NaN where there is none
-    attributes: np.ndarray  # (6,) uint8, 0 or 1 in the order of ATTRIBUTES
-    subsets: tuple[str, ...]  # of its benchmark
-    yaw: float  # degrees, or NaN
+    Attributes:
+        photo: The encoded photo.
+        points: (K, 2) float32, image pixels, NaN exactly where not labelled.
+        labelled: (K,) bool, False where nobody placed the point.
+        visible: (K,) bool.
+        framed: (K,) bool, the points that span the landmark box; missing if all do.
+        boxes: "landmarks" and the face's other boxes by kind (BOX_KINDS), each (4,) float32.
+        norm_box: (4,) float32, the box that errors may be divided by; NaN if there is none.
+        attributes: (6,) uint8, 0 or 1, in the order of ATTRIBUTES.
+        subsets: Names of the benchmark's subsets that the face is in.
+        yaw: Degrees, or NaN.
+        id: Name of the face.
+        group: Name shared by the faces of one photo, or of one person.
+    """
+
+    photo: bytes
+    points: np.ndarray
+    labelled: np.ndarray
+    visible: np.ndarray
+    framed: NotRequired[np.ndarray]
+    boxes: dict[str, np.ndarray]
+    norm_box: np.ndarray
+    attributes: np.ndarray
+    subsets: tuple[str, ...]
+    yaw: float
     id: str
-    group: str  # shared by faces of one photo, or person
+    group: str
 
 
 Array = TypeVar("Array")  # np.ndarray on the host, jax.Array on the device
 
 
 class DeviceBatch(TypedDict, Generic[Array]):
-    """What a training step reads. Frame: crop, a square of side S."""
+    """What a training step reads. Frame: crop, a square of side S.
 
-    image: Array  # (B, S, S, 3) uint8 RGB
-    points: Array  # (B, K, 2) float32, the crop's centre where not labelled
-    labelled: Array  # (B, K) bool
-    attributes: Array  # (B, 6) uint8, in the order of ATTRIBUTES
-    weight: Array  # (B,) float32, 0 for padding rows, else 1
+    Attributes:
+        image: (B, S, S, 3) uint8 RGB.
+        points: (B, K, 2) float32, crop pixels, the crop's centre where not labelled.
+        labelled: (B, K) bool.
+        attributes: (B, 6) uint8, in the order of ATTRIBUTES.
+        weight: (B,) float32, 0 for padding rows, else 1.
+    """
+
+    image: Array
+    points: Array
+    labelled: Array
+    attributes: Array
+    weight: Array
 
 
 class Batch(DeviceBatch[np.ndarray]):
-    """What a pipeline yields, on the host."""
+    """What a pipeline yields, on the host.
 
-    visible: np.ndarray  # (B, K) bool
-    matrix: np.ndarray  # (B, 2, 3) float64, image -> crop
-    index: np.ndarray  # (B,) int, which face of the source
+    Attributes:
+        visible: (B, K) bool.
+        matrix: (B, 2, 3) float64, image -> crop.
+        index: (B,) integers, the number of each face in its source.
+    """
+
+    visible: np.ndarray
+    matrix: np.ndarray
+    index: np.ndarray
 
 
 def by_hash(groups: Iterable[str]) -> list[str]:
-    """Names, each once, in the order of their hashes: one that says nothing of what they name, and
-    is the same whatever order they come in."""
+    """Names, each once, in the order of their hashes.
+
+    The order says nothing about what the names stand for, and does not depend on the order given.
+
+    Args:
+        groups: Names; repeats are allowed.
+
+    Returns:
+        The distinct names.
+    """
     return sorted(
         set(groups),
         key=lambda group: hashlib.sha256(group.encode("utf-8", "surrogateescape")).digest(),
@@ -62,7 +99,16 @@ def by_hash(groups: Iterable[str]) -> list[str]:
 
 
 def held_out(groups: Iterable[str], share: float) -> set[str]:
-    """That share of the groups: at least one where it is above 0. Which they are depends on their
-    names alone, not on order or chance."""
+    """A share of the groups, at least one if the share is above 0.
+
+    The choice depends on the names alone, not on order or chance.
+
+    Args:
+        groups: Names; repeats are allowed.
+        share: 0 to 1, of the distinct names.
+
+    Returns:
+        The chosen names.
+    """
     ordered = by_hash(groups)
     return set(ordered[: max(1, round(share * len(ordered))) if share else 0])

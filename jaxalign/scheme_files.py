@@ -1,4 +1,4 @@
-"""Annotation schemes of one's own: a small TOML file, and the same as JSON in checkpoints.
+"""Custom annotation schemes: a small TOML file, and the same as JSON in checkpoints.
 
     points = ["left_eye", "right_eye", "nose_tip", "mouth_left", "mouth_right"]
     flips = [["left_eye", "right_eye"], ["mouth_left", "mouth_right"]]
@@ -8,11 +8,12 @@
     [curves]
     outlip_up = ["mouth_left", "mouth_right"]
 
-`points` are names in the order of the annotations, or their number; then, and wherever a point is
-meant, numbers from 0 stand for names. What is in no pair of `flips` lies on the face's middle line.
-All else may be left out: `name` (the file's), `eye_corners` and `pupils` (the viewer's left first;
-a pupil may be the mean of several points), `normaliser` of errors, `framed` (the points that span
-the box that faces are cropped by) and `curves` (names of schemes.CURVES).
+`points` are names in the order of the annotations, or their number. With a number, points are
+called by their numbers from 0; numbers may stand for names everywhere. A point in no pair of
+`flips` lies on the face's middle line. All other keys are optional: `name` (default: the file's),
+`eye_corners` and `pupils` (the viewer's left first; a pupil may be the mean of several points),
+`normaliser` of errors, `framed` (the points that span the box that faces are cropped by) and
+`curves` (names of schemes.CURVES).
 """
 
 import re
@@ -30,17 +31,38 @@ SHIPPED = frozenset(SCHEMES)  # the schemes that come with the package
 # The keys of a scheme file, and the lengths that its `normaliser` may name.
 KEYS = ("name", "points", "flips", "eye_corners", "pupils", "normaliser", "framed", "curves")
 NORMALISERS = ("inter_ocular", "inter_pupil", "box", "diagonal")
-ENDING = ".toml"  # of the name of a scheme file
-FILES: dict[str, Path] = {}  # of the schemes that were read from files: where they are
+ENDING = ".toml"  # ending of a scheme file's name
+FILES: dict[str, Path] = {}  # scheme -> the file that it was read from
 
 
 def own() -> list[str]:
-    """The names of the schemes that do not come with the package."""
+    """The schemes that do not come with the package.
+
+    Returns:
+        Their names.
+    """
     return [name for name in SCHEMES if name not in SHIPPED]
 
 
 def registered(path: Path | str) -> str:
-    """Adds the scheme of a TOML file to SCHEMES; its name. Errors: InputError naming the file."""
+    r"""Reads the scheme of a TOML file and adds it to SCHEMES.
+
+    Args:
+        path: The file; its keys are described above.
+
+    Returns:
+        The scheme's name.
+
+    Raises:
+        InputError: When the file is missing or wrong, or another scheme has the name.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "pair.toml"
+        >>> _ = file.write_text("points = 2\nflips = [[0, 1]]")
+        >>> registered(file)
+        'pair'
+    """
     path = Path(path)
     try:
         held = tomllib.loads(texts.read(path, "give a TOML file of a scheme"))
@@ -55,8 +77,18 @@ def registered(path: Path | str) -> str:
 
 
 def register(scheme: Scheme, where: str) -> str:
-    """Adds a scheme to SCHEMES; its name. Errors: InputError that names `where` it is from, if
-    another one is called so."""
+    """Adds a scheme to SCHEMES.
+
+    Args:
+        scheme: The scheme; adding the same one again is fine.
+        where: Where it comes from, for the error.
+
+    Returns:
+        The scheme's name.
+
+    Raises:
+        InputError: When another scheme has the name.
+    """
     if stored(SCHEMES.setdefault(scheme.name, scheme)) != stored(scheme):
         whose = "of the package" if scheme.name in SHIPPED else "read before"
         raise InputError(
@@ -67,8 +99,20 @@ def register(scheme: Scheme, where: str) -> str:
 
 
 def beside(root: Path | None, name: str) -> str:
-    """The scheme that `name` means for the photos in a folder: one of SCHEMES, or that of the TOML
-    file of this name there; where `name` is empty, of the only such file. Errors: InputError."""
+    """The scheme that a name stands for among the photos of a folder.
+
+    A scheme file of the folder that the name means is added to SCHEMES.
+
+    Args:
+        root: The folder of the photos, or None.
+        name: A name in SCHEMES, or of a TOML file in the folder; "" stands for its only TOML file.
+
+    Returns:
+        The scheme's name; the given one if nothing fits it.
+
+    Raises:
+        InputError: When the file is wrong, or another scheme has its name.
+    """
     name = name.removesuffix(ENDING)
     if name in SCHEMES or root is None or not Path(root).is_dir():
         return name
@@ -78,7 +122,14 @@ def beside(root: Path | None, name: str) -> str:
 
 
 def stored(scheme: Scheme) -> dict[str, Any]:
-    """A scheme as JSON types; `made` is the inverse."""
+    """A scheme as JSON types; `made` is the inverse.
+
+    Args:
+        scheme: The scheme.
+
+    Returns:
+        A value for each of KEYS, with points by name.
+    """
     names, pairs = scheme.names, enumerate(scheme.flip)
     return {
         "name": scheme.name,
@@ -93,7 +144,17 @@ def stored(scheme: Scheme) -> dict[str, Any]:
 
 
 def made(held: Mapping[str, Any]) -> Scheme:
-    """The scheme of a file's contents. Errors: ValueError that says what is wrong."""
+    """The scheme that the contents of a scheme file describe.
+
+    Args:
+        held: Key -> value, the keys among KEYS; `name` is required.
+
+    Returns:
+        The scheme, not yet in SCHEMES.
+
+    Raises:
+        ValueError: When a key or value is wrong; the message names it.
+    """
     if unknown := [key for key in held if key not in KEYS]:
         raise ValueError(f"unknown key {unknown[0]!r}; a scheme has: {', '.join(KEYS)}")
     name = held.get("name")

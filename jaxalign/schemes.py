@@ -1,8 +1,8 @@
 """Annotation schemes as data: flips, boundary curves, regions, eye corners and pupils.
 
 Left and right are *image* sides (the viewer's left first). The fifteen curves and their order are
-those of TAB (Wu et al., "Look at Boundary"; Xie et al., "Think about Boundary"): every scheme has
-all fifteen, and a curve its points cannot draw has fewer than two of them.
+those of TAB (Wu et al., "Look at Boundary"; Xie et al., "Think about Boundary"). Every scheme has
+all fifteen; a curve that its points cannot draw has fewer than two of them.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ CURVES = (
     "contour", "lbrow_up", "lbrow_lo", "rbrow_up", "rbrow_lo", "bridge", "nose_base",
     "outlip_up", "outlip_lo", "inlip_up", "inlip_lo", "leye_up", "leye_lo", "reye_up", "reye_lo",
 )  # fmt: skip
-BOUNDARIES = "boundaries"  # how a system calls its maps of the curves
+BOUNDARIES = "boundaries"  # name of a system's maps of the curves
 # CURVES[CURVE_FLIP[i]] is the curve on which CURVES[i] lands in a mirrored photo.
 CURVE_FLIP = (0, 3, 4, 1, 2, 5, 6, 7, 8, 9, 10, 13, 14, 11, 12)
 
@@ -27,7 +27,7 @@ REGIONS = {
     "nose": ("bridge", "nose_base"),
     "mouth": ("outlip_up", "outlip_lo", "inlip_up", "inlip_lo"),
 }
-# What a closer look is taken at: each eye goes with its brow, the contour is left out.
+# The parts for a closer look: each eye goes with its brow, the contour is left out.
 PARTS = {
     "left_eye": ("lbrow_up", "lbrow_lo", "leye_up", "leye_lo"),
     "right_eye": ("rbrow_up", "rbrow_lo", "reye_up", "reye_lo"),
@@ -52,14 +52,24 @@ FEATURES = {
 class Scheme:
     """One way of placing K points on a face. All indices are 0-based.
 
-    `flip[i]` is the point whose mirrored position point i takes: new[i] = mirrored[flip[i]].
-    `curves` maps each name of CURVES to its points in drawing order.
-    `dots` names single points, above all those on no curve; such a point counts to the nose, the
-    brows, the mouth or the contour if its name says so, else to the eyes.
-    `eye_corners` are the two outer eye corners (image left, image right); `pupils` the points whose
-    mean is each eye's centre. Both are empty where the scheme has no such points' convention.
-    `framed` are the points that span the landmark box, which faces are cropped by; none: all.
-    `normaliser` is what errors are divided by; "": as the benchmark has it.
+    Attributes:
+        name: Its key in SCHEMES.
+        flip: The point whose mirrored position each point takes: new[i] = mirrored[flip[i]].
+        curves: Each name of CURVES -> its points in drawing order.
+        eye_corners: The two outer eye corners (image left, image right); empty if the scheme has no
+            such convention.
+        pupils: The points of each eye (image left, image right) that have its centre as their mean;
+            empty if the scheme has no such convention.
+        dots: Name -> point, for single points, above all those on no curve. A dot on no curve
+            belongs to the nose, the brows, the mouth or the contour if its name says so, else to
+            the eyes.
+        framed: The points that span the landmark box, by which faces are cropped; empty means all.
+        normaliser: The length that errors are divided by; "" leaves the choice to the benchmark.
+
+    Example:
+        >>> scheme = SCHEMES["wflw98"]
+        >>> scheme.num_points, scheme.eye_corners, scheme.names[96]
+        (98, (60, 72), 'lpupil')
     """
 
     name: str
@@ -73,6 +83,7 @@ class Scheme:
 
     @property
     def num_points(self) -> int:
+        """The number of points, K."""
         return len(self.flip)
 
     @property
@@ -90,8 +101,10 @@ class Scheme:
 
     @property
     def features(self) -> dict[str, tuple[int, ...]]:
-        """Point indices of each of FEATURES and of CURVES that has any, in drawing order: along a
-        curve, around an eye, a brow or the lips."""
+        """Point indices of each of FEATURES and of CURVES that has any, in drawing order.
+
+        That is along a curve, and around an eye, a brow or the lips.
+        """
         found = {}
         for name, lines in (FEATURES | {curve: (curve,) for curve in CURVES}).items():
             points, ahead = [], ()
@@ -112,8 +125,10 @@ class Scheme:
 
     @property
     def parts(self) -> dict[str, tuple[int, ...]]:
-        """Point indices of each of PARTS, ascending; but those of right_eye in the order in which
-        they are the mirror images of left_eye's."""
+        """Point indices of each of PARTS, ascending.
+
+        But right_eye is in the order of left_eye's mirror images.
+        """
 
         def of_dot(name):
             region = _region_of(name)
@@ -235,8 +250,8 @@ LAPA106 = _scheme(
     "leye_centre=74 reye_centre=83 lpupil=104 rpupil=105",
 )
 
-# The order of SenseTime's 106 points, as public models give them: by name LaPa's very points,
-# numbered otherwise. insightface's 2d106 is a third order, and not this one.
+# The order of SenseTime's 106 points, as public models give them: LaPa's points by name, in another
+# order. insightface's 2d106 is a third order, not this one.
 SENSETIME106 = _scheme(
     "sensetime106",
     """32 31 30 29 28 27 26 25 24 23 22 21 20 19 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1 0 42
@@ -258,7 +273,7 @@ SENSETIME106 = _scheme(
 def _union():
     """The points of all the schemes above, in the order of the dense curves (curves.USED).
 
-    Curves that are none of the fifteen give dots, numbered from the outer end of a brow and from
+    Points on curves outside the fifteen are dots, numbered from the outer end of a brow and from
     the top of the nose's sides. The landmark box is that of 68 points.
     """
     lines = {name: curves.used(name) for name in ("contour", *curves.NAMES, *curves.DOTS)}
@@ -284,7 +299,7 @@ def _union():
 
 
 def _closed(name, lines):
-    """A curve's points; of a lower one, with those ends of its upper one that are its own too."""
+    """The points of a curve; a lower curve also takes the ends of its upper one that it shares."""
     line, own = lines[name], curves.span(name)
     if not name.endswith("_lo"):
         return line

@@ -3,6 +3,7 @@
 import bisect
 import itertools
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,16 +28,24 @@ DEFAULT_DATA_DIR = Path(os.environ.get("JAXALIGN_DATA") or "data")
 class Source(Sequence[Sample]):
     """Faces of a prepared data set or of a folder; safe to read from several threads.
 
-    Items are samples.Sample. A photo's file is read as it is asked for. The landmark box is spanned
-    by the scheme's `framed` points.
+    Items are samples.Sample. A photo's file is read when its face is asked for. The landmark box is
+    the box around the scheme's `framed` points.
+
+    Attributes:
+        name: The spec it was opened by, or the name of a part of it.
+        scheme: The scheme of the points.
+        records: The stored faces of a whole split.
+        groups: The group of each of these faces, in order.
+        chosen: The places in `records` of the faces that this source holds, in order.
+        reduction: How the photos were reduced when they were prepared, None if they were not.
     """
 
-    name: str  # the spec it was opened by, or a part of it
+    name: str
     scheme: Scheme = field(repr=False)
-    records: Sequence[dict] = field(repr=False)  # of a whole split
-    groups: Sequence[str] = field(repr=False)  # of the same, in order
-    chosen: Sequence[int] = field(repr=False)  # which of them this source holds, in order
-    reduction: "Reduction | None" = None  # of its photos, when they were prepared
+    records: Sequence[dict] = field(repr=False)
+    groups: Sequence[str] = field(repr=False)
+    chosen: Sequence[int] = field(repr=False)
+    reduction: "Reduction | None" = None
 
     def __len__(self) -> int:
         return len(self.chosen)
@@ -70,7 +79,18 @@ def _text(value):
 
 
 def benchmark_of(spec: str) -> str:
-    """The benchmark's name in a spec "NAME[:CONFIG]/SPLIT"."""
+    """Gives the benchmark's name in a spec.
+
+    Args:
+        spec: "NAME[:CONFIG]/SPLIT".
+
+    Returns:
+        NAME.
+
+    Examples:
+        >>> benchmark_of("synthetic_faces:train100/test")
+        'synthetic_faces'
+    """
     return spec.partition("/")[0].partition(":")[0]
 
 
@@ -80,14 +100,34 @@ def open_source(
     data_dir: Path | str = DEFAULT_DATA_DIR,
     others: Sequence[Scheme] = (),
 ) -> Source:
-    """Opens "NAME[:CONFIG]/SPLIT", e.g. "ibug_300w/lfpw_test" or "synthetic_faces:train100/test".
+    """Opens a prepared data set.
 
-    Its points are those of `scheme`, or, where the data set has none, of the first of `others` that
-    it has. SPLIT is train, test, val where a benchmark has it, or a subset: the faces of test that
-    belong to it (those of train where test has no subset of that name, as ibug_300w's afw).
-    Errors: InputError that lists what there is, or says how to prepare what there is not.
+    Args:
+        spec: "NAME[:CONFIG]/SPLIT", such as "ibug_300w/lfpw_test" or
+            "synthetic_faces:train100/test". SPLIT is train, test, or val where a benchmark has it,
+            or a subset: the faces of test that belong to it (those of train where test has no
+            subset of that name, as with ibug_300w's afw).
+        scheme: The scheme of the points.
+        data_dir: Where jaxalign prepare stored the data sets.
+        others: Schemes to take where the data set has no points of `scheme`: the first that it has.
+
+    Returns:
+        The faces.
+
+    Raises:
+        InputError: There is no such data set, split or scheme; the message lists what there is, or
+            says how to prepare the data set.
+
+    Examples:
+        ```python
+        from jaxalign.schemes import SCHEMES
+        from jaxalign.sources import open_source
+
+        faces = open_source("ibug_300w/test", SCHEMES["ibug68"], "data")
+        faces[0]["points"]  # (68, 2) float32, pixels of the photo
+        ```
     """
-    from jaxalign.datasets import BENCHMARKS, builder  # here, for TFDS is slow to import
+    from jaxalign.datasets import BENCHMARKS, builder  # here, because TFDS is slow to import
 
     data_dir = Path(data_dir)
     dataset, slash, split = spec.partition("/")
@@ -111,7 +151,7 @@ def open_source(
         settings += " --set KEY=VALUE" if kept else ""
         raise InputError(
             f"{dataset} is not prepared in {data_dir}{there}; run: "
-            f"{typed('prepare')} {name}{origin} --data-dir {data_dir}{settings}"
+            f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(data_dir))}{settings}"
         )
     if held := builder.own_scheme(benchmark, config, data_dir):
         scheme_files.register(scheme_files.made(held), f"{dataset} in {data_dir}")
@@ -134,7 +174,7 @@ def open_source(
 
 
 def _fitting(spec, dataset, wanted, there):
-    """The first scheme of `wanted` whose name is there."""
+    """The first scheme of `wanted` that is in `there`."""
     for scheme in wanted:
         if scheme.name in there:
             return scheme
@@ -143,13 +183,32 @@ def _fitting(spec, dataset, wanted, there):
 
 
 def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **options) -> Source:
-    """A user's own photos (the benchmark image_folder) as a source: no TFDS, nothing prepared.
+    """Opens a user's own photos (the benchmark image_folder) without preparing them.
 
-    Holds the faces of `split`: all of them where the files name no splits. `options` are the
-    reader's layout and base. Every photo is checked now and read again as it is asked for.
-    Errors: InputError for files that cannot be read, or naming the first unusable face.
+    Every photo is checked now, and read again when its face is asked for.
+
+    Args:
+        root: The folder of the photos and annotations.
+        scheme: The scheme of the points.
+        split: The split to hold; where the files name no splits, all faces are of it.
+        **options: Further options of datasets.image_folder.faces, such as layout and base.
+
+    Returns:
+        The faces.
+
+    Raises:
+        InputError: A file cannot be read, there is no face, or a face is unusable.
+
+    Examples:
+        ```python
+        from jaxalign.schemes import SCHEMES
+        from jaxalign.sources import open_folder
+
+        faces = open_folder("photos", SCHEMES["ibug68"], layout="csv")
+        faces[0]["points"]  # (68, 2) float32, pixels of the photo
+        ```
     """
-    # here, for what all the readers import would slow down every --help
+    # here, because all the readers' imports would slow down every --help
     from jaxalign.datasets.faces import Bad, Remark, check_face, record
     from jaxalign.datasets.image_folder import faces
 
@@ -176,7 +235,11 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
 
 @dataclass(frozen=True)
 class Joined(Sequence[Sample]):
-    """The faces of several sources of one scheme, one source after the other."""
+    """The faces of several sources of one scheme, one source after the other.
+
+    Attributes:
+        parts: The sources.
+    """
 
     parts: tuple[Source, ...]
 
@@ -192,12 +255,19 @@ class Joined(Sequence[Sample]):
 
     @property
     def name(self) -> str:
+        """The names of the sources, with " + " between them."""
         return " + ".join(part.name for part in self.parts)
 
 
 @dataclass(frozen=True)
 class Every(Sequence[Sample]):
-    """Of any faces those at the places start, start + step, ...: one host's share of them."""
+    """Every `step`-th face from `start` on: one host's share of the faces.
+
+    Attributes:
+        faces: All faces.
+        start: The place of the first face.
+        step: How far the places of two faces lie apart.
+    """
 
     faces: Sequence[Sample]
     start: int
@@ -215,15 +285,33 @@ class Every(Sequence[Sample]):
 
 
 def first(source: Source, faces: int) -> Source:
-    """The first `faces` faces of a source, or all where it has fewer."""
+    """Keeps the first faces of a source.
+
+    Args:
+        source: The source.
+        faces: How many to keep.
+
+    Returns:
+        The first `faces` of them, or all where there are fewer.
+    """
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
 
 
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:
-    """Parts a source into (rest, held) by whole groups, `held` with that share of the groups.
+    """Divides a source into two parts by whole groups.
 
-    Which groups are held depends on their names' hashes alone, not on order or chance; a share
-    above 0 holds at least one. Errors: InputError where a part would be empty without need.
+    The hashes of the groups' names alone decide which groups are held out, not order or chance.
+
+    Args:
+        source: The source.
+        share: The share of the groups to hold out, at least 0 and below 1; above 0 at least one
+            group is held out.
+
+    Returns:
+        The rest, and the faces held out.
+
+    Raises:
+        InputError: The share is out of range, or all groups would be held out.
     """
     if not 0 <= share < 1:
         raise InputError(f"the share to hold out is {share}; it must be at least 0 and below 1")

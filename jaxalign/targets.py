@@ -1,4 +1,4 @@
-"""Points to training targets, on the device. Frames as in geometry; maps are (B, h, w, K)."""
+"""Training targets from points, on the device. Frames as in geometry; maps are (B, h, w, K)."""
 
 from collections.abc import Collection
 
@@ -15,13 +15,20 @@ from jaxalign.schemes import CURVES, Scheme
 
 Given = jax.Array | np.ndarray  # outside a traced function arrays of numpy do too
 FORMS = ("distance", "blurred")  # of boundary maps
-DOT = 0.01  # map pixels: what a segment between two points at one place is long when blurred
+DOT = 0.01  # map pixels: length of a segment between two equal points when blurred
 
 
 def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
-    """(B, K, 2) crop pixels -> (B, K) bool: the point lies on the crop.
+    """Whether each point lies on the crop.
 
     A point that is not a number counts as inside: its loss must not be masked away.
+
+    Args:
+        points: (B, K, 2), crop pixels.
+        size: Side of the crop, pixels.
+
+    Returns:
+        (B, K) bool.
     """
     return ~jnp.any((points <= -0.5) | (points >= size - 0.5), -1)
 
@@ -29,10 +36,26 @@ def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
 def gaussian_maps(
     points: Float[Given, "B K 2"], stride: int, size: int, sigma: float, cut: float = 0.0
 ) -> Float[Array, "B h w K"]:
-    """Landmark maps: exp(-d^2 / (2 sigma^2)) around each point, peak 1 (Newell et al., 2016).
+    """Landmark maps: exp(-d^2 / (2 sigma^2)) around each point (Newell et al., 2016).
 
-    points (B, K, 2) crop pixels -> (B, size/stride, size/stride, K); `sigma` in map pixels. The
-    centre is the exact sub-pixel point. `cut` > 0 sets values beyond cut * sigma (per axis) to 0.
+    The centre is the exact sub-pixel point.
+
+    Args:
+        points: (B, K, 2), crop pixels.
+        stride: Crop pixels per map pixel.
+        size: Side of the crop, pixels.
+        sigma: Standard deviation, map pixels.
+        cut: Above 0, values beyond cut * sigma on either axis are 0.
+
+    Returns:
+        (B, size/stride, size/stride, K), peak 1.
+
+    Example:
+        >>> import numpy as np
+        >>> points = np.array([[[1.5, 5.5]]], np.float32)
+        >>> maps = gaussian_maps(points, stride=4, size=16, sigma=1.0)
+        >>> maps.shape, float(maps[0, 1, 0, 0])  # the point is at x = 0, y = 1 of the map
+        ((1, 4, 4, 1), 1.0)
     """
     centre = geometry.to_map(points, stride)
     grid = jnp.arange(size // stride, dtype=points.dtype)
@@ -47,9 +70,16 @@ def gaussian_maps(
 def class_map(
     points: Float[Given, "B K 2"], size: int, counted: Bool[Given, "B K"] | bool = True
 ) -> Int[Array, "B h w"]:
-    """(B, K, 2) crop pixels -> (B, size, size) int32: k at the pixel nearest to point k, K
-    elsewhere (the background). Points off the crop, or that are not `counted`, are left out; of two
-    on a pixel the later stays.
+    """The class of each pixel: the number of the point on it, or the background.
+
+    Args:
+        points: (B, K, 2), crop pixels.
+        size: Side of the crop, pixels.
+        counted: (B, K), the points to mark; others, and points off the crop, are left out.
+
+    Returns:
+        (B, size, size) integers: k at the pixel nearest to point k, K elsewhere. If two points
+            share a pixel, the later one keeps it.
     """
     faces, count = points.shape[:2]
     shown = inside(points, size) & counted
@@ -61,21 +91,35 @@ def class_map(
 
 
 def weight_map(maps: Float[Given, "B h w K"], easy: float = 0.1) -> Float[Array, "B h w K"]:
-    """Target maps -> weights of their pixels: 1 near a point, `easy` elsewhere, the same shape.
+    """Weights of the pixels of target maps: 1 near a point, `easy` elsewhere.
 
-    Near is where the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
-    Section 4.3, whose weights 11 and 1 are 1 + 10 weight_map(maps, 0); with 1.0 and 0.1 in
-    Gaussian Vector's Fig. 6).
+    Near means that the 3x3 grey dilation of the target exceeds 0.2 (AWing, Wang et al., ICCV 2019,
+    Section 4.3; its weights 11 and 1 are 1 + 10 weight_map(maps, 0)). Gaussian Vector's Fig. 6 has
+    the weights 1.0 and 0.1.
+
+    Args:
+        maps: (B, h, w, K) target maps, peak 1.
+        easy: Weight of the pixels that are not near a point.
+
+    Returns:
+        (B, h, w, K).
     """
     dilated = nn.max_pool(maps, window_shape=(3, 3), strides=(1, 1), padding="SAME")
     return jnp.where(dilated > 0.2, 1.0, easy)
 
 
 def nearest_pixels(places: Float[Given, "*shape"], side: int) -> Float[Array, "*shape"]:
-    """Map pixels of a map of `side` -> the nearest whole ones, halves towards the map's middle.
+    """The nearest whole map pixels; halves are rounded towards the map's middle.
 
     So both edges of the map, -1/2 and side - 1/2, belong to its first and last pixel: a crop as
     tight as the points has points exactly there. And mirrored points have mirrored pixels.
+
+    Args:
+        places: Any shape, map pixels.
+        side: Side of the map, pixels.
+
+    Returns:
+        The shape of `places`, whole numbers as floats; not clipped to the map.
     """
     low = places < (side - 1) / 2
     return jnp.where(low, jnp.floor(places + 0.5), jnp.ceil(places - 0.5))
@@ -91,22 +135,34 @@ def vectors(
     tail: float = 0.0,
     tail_sigma: float = 2.0,
 ) -> tuple[Float[Array, "B w K"], Float[Array, "B h K"]]:
-    """Vector labels (Gaussian Vector, Eq. 2): points (B, K, 2) crop pixels -> x (B, w, K), y.
+    """Vector labels (Gaussian Vector, Eq. 2), one vector for each axis of a point.
 
-    1 + theta at the map pixel nearest to the point, exp(-d^exponent / (2 sigma^2)) at distance d
-    below 3 sigma, 0 beyond; sigma in map pixels. The paper prints d, its Eq. 6 inverts d^2.
+    1 + theta at the map pixel nearest to the point, exp(-d^exponent / (2 sigma^2)) at a distance d
+    below 3 sigma, 0 beyond. Each axis is independent: a point beside the map in x alone has the
+    usual y. If the nearest pixel is off the map on an axis, Eq. 2 leaves the tail that reaches into
+    the map, of amplitude 1.
 
-    Each axis for itself: a point beside the map in x alone has the usual y. On an axis where the
-    nearest pixel is off the map, Eq. 2 leaves the tail that reaches in, of amplitude 1. `tail` > 0
-    leaves there what decoding.vectors inverts (Eq. 6): tail exp(-d^2 / (2 tail_sigma^2)), not cut,
-    d to the point itself.
+    Args:
+        points: (B, K, 2), crop pixels.
+        stride: Crop pixels per map pixel.
+        size: Side of the crop, pixels.
+        sigma: Width of the label, map pixels.
+        theta: What the peak exceeds 1 by.
+        exponent: 1, as the paper prints Eq. 2, or 2, as its Eq. 6 inverts it.
+        tail: Above 0, the amplitude of the label of an axis off the map: tail exp(-d^2 / (2
+            tail_sigma^2)), not cut, at distance d from the point itself. `decoding.vectors` inverts
+            it (Eq. 6). 0 leaves Eq. 2's tail.
+        tail_sigma: Width of that tail, map pixels.
+
+    Returns:
+        x (B, w, K) and y (B, h, K), with w = h = size/stride.
     """
     place, side = geometry.to_map(points, stride), size // stride
     centre = nearest_pixels(place, side)
     grid = jnp.arange(side, dtype=points.dtype)[None, :, None, None]
     distance = abs(grid - centre[:, None])  # (B, w, K, 2)
     label = jnp.exp(-(distance**exponent) / (2 * sigma**2))
-    label = jnp.where(distance >= 3 * sigma, 0, label)  # so written, not-a-number stays
+    label = jnp.where(distance >= 3 * sigma, 0, label)  # this way round, not-a-number stays
     label = jnp.where(distance == 0, 1 + theta, label)
     if tail:
         off = (centre < 0) | (centre > side - 1)
@@ -116,9 +172,16 @@ def vectors(
 
 
 def whole_pixels(points: Float[Given, "B K 2"], stride: int) -> Float[Array, "B K 2"]:
-    """(B, K, 2) crop pixels -> the map pixel that holds each point, truncated towards 0.
+    """The map pixel that holds each point, truncated towards 0.
 
-    The labels of the released codes of HRNet for faces and TAB are centred on it.
+    The released codes of HRNet for faces and of TAB centre their labels on it.
+
+    Args:
+        points: (B, K, 2), crop pixels.
+        stride: Crop pixels per map pixel.
+
+    Returns:
+        (B, K, 2), whole map pixels as floats.
     """
     return jnp.trunc(geometry.to_map(points, stride) + 0.5)
 
@@ -134,18 +197,39 @@ def boundary_maps(
     form: str = "distance",
     union: Collection[str] = CURVES,
 ) -> Float[Array, "B h w 16"]:
-    """Boundary maps of the scheme's 15 curves, peak 1, and as the 16th the highest of those that
-    `union` names. points (B, K, 2) crop pixels -> (B, size/stride, size/stride, 16).
+    """Boundary maps of the scheme's 15 curves, and their highest as the 16th map.
 
-    `form` distance (LAB, Wu et al., CVPR 2018; TAB): exp(-D^2 / (2 sigma^2)) at the exact distance
-    D from the curve's polyline; `sigma` in map pixels; `cut` > 0 sets values beyond cut * sigma to
-    0. blurred (PropagationNet, Section 3.1): the polyline, of zero width, under a Gaussian filter,
-    by its closed form (_blurred): about half as high at a curve's ends, highest where it bends.
+    A curve of fewer than two points gives zeros. A curve with a point that is not a number is not a
+    number.
 
-    A curve of fewer than two points gives zeros. A point that is not a number makes its curves so.
-    `integer` as TAB's released code: corners are whole map pixels, and a segment counts only where
-    all four of its coordinates exceed 0 (the code then draws it with cv2.line, which is within 1/2
-    pixel). Errors: ValueError for a `cut` of the blurred form, which knows no distance.
+    Args:
+        points: (B, K, 2), crop pixels.
+        scheme: Has the curves.
+        stride: Crop pixels per map pixel.
+        size: Side of the crop, pixels.
+        sigma: Width of the lines, map pixels.
+        cut: Above 0, values farther than cut * sigma from a curve are 0 (form `distance` only).
+        integer: As TAB's released code: corners are whole map pixels, and a segment counts only if
+            all four of its coordinates exceed 0. (The code draws it with cv2.line, within 1/2
+            pixel.)
+        form: `distance`: exp(-D^2 / (2 sigma^2)) at the exact distance D from the curve's polyline
+            (LAB, Wu et al., CVPR 2018; TAB). `blurred`: the polyline, of zero width, under a
+            Gaussian filter, in closed form (PropagationNet, Section 3.1); it is about half as high
+            at a curve's ends and highest at bends.
+        union: Names of the curves in the 16th map.
+
+    Returns:
+        (B, size/stride, size/stride, 16), peak 1.
+
+    Raises:
+        ValueError: When `cut` is given with the form `blurred`, which has no distance.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxalign.schemes import SCHEMES
+        >>> points = np.random.default_rng(0).uniform(0, 255, (2, 98, 2)).astype(np.float32)
+        >>> boundary_maps(points, SCHEMES["wflw98"], stride=4, size=256).shape
+        (2, 64, 64, 16)
     """
     if form == "blurred" and cut:
         raise ValueError("cut is for form='distance'")
@@ -164,16 +248,16 @@ def boundary_maps(
 
 
 def _blurred(line, side, sigma, positive):
-    """Corners (n, B, 2) of a polyline, map pixels -> (B, side, side): the line, of zero width,
-    under a Gaussian filter, divided by its highest value.
+    """A polyline of zero width under a Gaussian filter, divided by its highest value.
 
-    Under it a segment of length L is, at `along` from its middle and `across` from its line,
+    Corners (n, B, 2), map pixels -> (B, side, side). The filter makes of a segment of length L, at
+    `along` from its middle and `across` from its line,
         exp(-across^2 / (2 sigma^2)) (erf((along + L/2) / s) - erf((along - L/2) / s)) / 2
-    with s = sqrt(2) sigma: 1 on a long line. Segments share no more than their ends, so that the
-    sum of theirs is the drawn line's. The highest value is looked for at all pixels and on the line
-    itself (_crests): a line off the map is not raised to 1 at its edge. Points at one place are a
-    dot. `positive` passes over segments with a coordinate of 0 or less. One segment at a time, as
-    in _squared_distance.
+    with s = sqrt(2) sigma: 1 on a long line. Segments share only their ends, so their sum is the
+    drawn line's value. The highest value is searched at all pixels and on the line itself
+    (_crests): a line off the map is not raised to 1 at the map's edge. Points at one place are a
+    dot. `positive` skips segments with a coordinate of 0 or less. One segment at a time, as in
+    _squared_distance.
     """
     faces, width = line.shape[1], 2**0.5 * sigma
     pixels = jnp.zeros((faces, side, side), line.dtype)
@@ -209,8 +293,11 @@ def _blurred(line, side, sigma, positive):
 
 
 def _crests(line, sigma):
-    """Where a blurred polyline (n, B, 2) may be highest, (m, B, 2): its corners, the middles of its
-    segments, and inside its bends, halfway between what lies sigma before and behind a corner."""
+    """Where a blurred polyline (n, B, 2) may be highest, (m, B, 2).
+
+    Its corners, the middles of its segments, and the insides of its bends: halfway between the
+    points that lie sigma before and behind a corner.
+    """
     before, corners, behind = line[:-2], line[1:-1], line[2:]
 
     def reached(end):
@@ -222,10 +309,11 @@ def _crests(line, sigma):
 
 
 def _squared_distance(line, side, positive):
-    """Corners (n, B, 2) of a polyline, map pixels -> (B, side, side): from every pixel to it.
+    """Squared distance of every pixel from a polyline.
 
-    `positive` passes over segments with a coordinate of 0 or less; infinite where none is left.
-    One segment at a time: all at once would hold (B, side, side, n - 1).
+    Corners (n, B, 2), map pixels -> (B, side, side). `positive` skips segments with a coordinate of
+    0 or less; the distance is infinite if none is left. One segment at a time: all at once would
+    hold (B, side, side, n - 1).
     """
     grid = jnp.arange(side, dtype=line.dtype)
 
@@ -247,8 +335,17 @@ def _squared_distance(line, side, positive):
 def curves_labelled(
     labelled: Bool[Given, "B K"], scheme: Scheme, union: Collection[str] = CURVES
 ) -> Float[Array, "B 16"]:
-    """(B, K) -> (B, 16): 1 for the boundary maps of whose curves every point is labelled, the 16th
-    where it is so of all that `union` names."""
+    """Which boundary maps can be trained on: those with every point labelled.
+
+    Args:
+        labelled: (B, K) bool.
+        scheme: Has the curves.
+        union: Names of the curves in the 16th map.
+
+    Returns:
+        (B, 16) float32: 1 for curves whose points are all labelled, else 0. The 16th is 1 if that
+            holds for all curves of `union`.
+    """
     curves = {
         name: labelled[:, np.array(curve, int)].all(-1) for name, curve in scheme.curves.items()
     }
@@ -257,8 +354,16 @@ def curves_labelled(
 
 
 def boundary_weights(scheme: Scheme, mask_duplicates: bool = False) -> Float[np.ndarray, "16"]:
-    """(16,) weights of the boundary maps in a loss: 0 for curves that the scheme cannot draw, and,
-    with `mask_duplicates`, for those that repeat an earlier one (the lower brows of 68 points)."""
+    """Weights of the boundary maps in a loss: 0 for curves that the scheme cannot draw.
+
+    Args:
+        scheme: Has the curves.
+        mask_duplicates: 0 also for curves that repeat an earlier one, as the lower brows of 68
+            points.
+
+    Returns:
+        (16,) float32, 0 or 1; the 16th is 1.
+    """
     weights, seen = [], set()
     for curve in scheme.curves.values():
         line = min(curve, curve[::-1])

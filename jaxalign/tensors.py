@@ -1,4 +1,4 @@
-"""Arrays by name, and texts about them, in one plain file, by the library safetensors."""
+"""Named arrays, and texts about them, in one plain file, by the library safetensors."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,21 +17,24 @@ SUFFIX = ".safetensors"
 
 
 def read(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """File -> its arrays by name, of the types stored, and the texts of its header.
+    """The arrays of a file by name, of the types stored, and the texts of its header.
 
-    Errors: InputError where the file is missing, of another kind, damaged or cut short.
+    Raises InputError where the file is missing, of another kind, damaged or cut short.
     """
     return _opened(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})
 
 
 def read_header(path: Path | str) -> dict[str, str]:
-    """File -> the texts of its header alone. Errors: as `read`."""
+    """The texts of a file's header alone. Raises as `read` does."""
     return _opened(path, lambda file: {})[1]
 
 
 def write(path: Path | str, arrays: dict[str, np.ndarray], texts: dict[str, str]):
-    """The inverse of `read`. Several texts are written in no fixed order, one gives the same bytes
-    each time. Errors: InputError where the file cannot be written."""
+    """Writes arrays and texts to a file that `read` reads.
+
+    One text gives the same bytes each time; several are written in no fixed order. Raises
+    InputError where the file cannot be written.
+    """
     data = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, texts)
     with readable_errors(path, ""), whole(path) as file:
         file.write(data)

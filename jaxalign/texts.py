@@ -1,4 +1,4 @@
-"""Files of text as people's tools write them: encodings, line ends, separators, numbers, JSON."""
+"""Text files as people's tools write them: encodings, line ends, separators, numbers, JSON."""
 
 import codecs
 import csv
@@ -13,17 +13,19 @@ from jaxalign.errors import InputError
 
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-SEPARATORS = ";\t,"  # of a table's cells: the one that its first line holds most of
-LONGEST_INTEGER = 300  # digits: what has more is no number of anything here, nor a float
+SEPARATORS = ";\t,"  # between cells: the most frequent one in the first line
+LONGEST_INTEGER = 300  # digits: a longer number is no number of anything here, nor a float
 DECIMAL = re.compile(r"[-+]?(\d+),(\d+)([eE][-+]?\d+)?")  # a number with a comma
 
 
 def stored(path: Path | str, most: int | None = None) -> bytes:
-    """What a file holds. Errors: InputError that says why it cannot be read, without its name: it
-    is missing, of more than `most` bytes, or a folder, a pipe or a device, which could be waited
-    for without end."""
+    """The bytes of a file.
+
+    Raises InputError that says, without the file's name, why it cannot be read: it is missing, of
+    more than `most` bytes, or a folder, a pipe or a device, for which one could wait without end.
+    """
     try:
-        about = Path(path).stat()  # before it is opened: that would wait for a pipe's writer
+        about = Path(path).stat()  # before it is opened: opening a pipe would wait for its writer
         if stat.S_ISREG(about.st_mode):
             if most is not None and about.st_size > most:
                 raise InputError(f"more than {most // 2**20} MB; reduce it")
@@ -38,7 +40,7 @@ def stored(path: Path | str, most: int | None = None) -> bytes:
 
 
 def file_bytes(path: Path, remedy: str = "") -> bytes:
-    """As `stored`, where the InputError names the file and the remedy."""
+    """The bytes of a file, as `stored` gives them. The InputError names the file and the remedy."""
     try:
         return stored(path)
     except InputError as error:
@@ -46,7 +48,7 @@ def file_bytes(path: Path, remedy: str = "") -> bytes:
 
 
 def read(path: Path, remedy: str = "") -> str:
-    """A file's text: UTF-8, or UTF-16 where the file begins with its mark. Errors: InputError."""
+    """A file's text: UTF-8, or UTF-16 where the file begins with its mark. Raises InputError."""
     raw = file_bytes(path, remedy)
     encoding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
     try:
@@ -59,7 +61,10 @@ def read(path: Path, remedy: str = "") -> str:
 
 
 def lines(text: str) -> list[str]:
-    """Its lines: str.splitlines would also part them at what JSON and names may hold (U+2028)."""
+    """The lines of a text.
+
+    str.splitlines would also split at U+2028, which JSON and names may hold.
+    """
     *whole, rest = re.split(r"\r\n|\r|\n", text)
     return [*whole, rest] if rest else whole
 
@@ -67,8 +72,8 @@ def lines(text: str) -> list[str]:
 def table(text: str, path: Path) -> list[tuple[int, list[str]]]:
     """The rows of a CSV file, each with the number of its last line; cells are stripped.
 
-    Commas, semicolons or tabs part them. Empty rows, and Excel's first line that names the
-    separator ("sep=;"), are passed over. Errors: InputError where it is not CSV.
+    Commas, semicolons or tabs separate them. Empty rows, and Excel's first line that names the
+    separator ("sep=;"), are passed over. Raises InputError where it is not CSV.
     """
     if mark := re.match(r"\s*sep=(.)[^\S\n\r]*(?=[\r\n])", text):
         separator, text = mark[1], " " * mark.end() + text[mark.end() :]
@@ -87,7 +92,7 @@ def table(text: str, path: Path) -> list[tuple[int, list[str]]]:
 def with_points(rows: list[list[str]], path: Path) -> list[list[str]]:
     """Cells of numbers, with points for decimal commas.
 
-    Errors: InputError where it cannot be told whether the commas are decimal.
+    Raises InputError where it is not clear whether the commas are decimal.
     """
     cells = [cell for row in rows for cell in row]
     commas = [found for cell in cells if (found := DECIMAL.fullmatch(cell))]
@@ -109,8 +114,11 @@ def repeated(names: list[str]) -> str | None:
 
 
 def from_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Errors: ValueError that says what is wrong with it, also where it
-    is nested too deep, a number has too many digits, or an object holds a key twice."""
+    """The value of a JSON text.
+
+    Raises ValueError that says what is wrong with it. That includes a text that is nested too deep,
+    a number with too many digits, and an object that holds a key twice.
+    """
 
     def unique(pairs):
         found = dict(pairs)
@@ -131,7 +139,7 @@ def from_json(text: str | bytes) -> Any:
 
 
 def json_of(text: str, path: Path, remedy: str = "") -> Any:
-    """The value of a JSON file's text. Errors: InputError naming the file, and the line."""
+    """The value of a JSON file's text. Raises InputError naming the file and the line."""
     try:
         return from_json(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Weights in PyTorch's file formats, read without PyTorch: .safetensors, and .pth old and new.
 
-A .pth file is a pickle, and unpickling runs what the file says. Nothing is let through here but
-the names that tensors are made of (`ALLOWED`), and even these lead to stand-ins of our own.
+A .pth file is a pickle, and unpickling runs code that the file names. Only the names that tensors
+are made of (`ALLOWED`) are let through, and even these lead to stand-ins of our own.
 """
 
 import collections
@@ -37,11 +37,11 @@ NESTED_UNDER = ("state_dict", "model", "model_state")
 
 
 def read_torch(path: Path | str) -> dict[str, np.ndarray]:
-    """File -> its tensors by name (read-only, possibly strided); bfloat16 comes as float32.
+    """The tensors of a file by name (read-only, possibly strided); bfloat16 comes as float32.
 
     State dicts nested under "state_dict", "model" or "model_state" are found, and the prefix
-    "module." (DataParallel's) is dropped. Errors: InputError where the file is missing, of
-    another kind, damaged, asks for a class that tensors do not need, or holds no tensors.
+    "module." (DataParallel's) is dropped. Raises InputError where the file is missing, of another
+    kind, damaged, asks for a class that tensors do not need, or holds no tensors.
     """
     path = Path(path)
     try:
@@ -155,8 +155,11 @@ def _read_zip(file, path):
 
 
 def _read_legacy(file, path):
-    """Before PyTorch 1.6: pickles of a magic number, the protocol, the machine, the object and the
-    storages' keys; then each storage, after its number of elements (int64)."""
+    """Reads a file from before PyTorch 1.6.
+
+    It holds pickles of a magic number, the protocol, the machine, the object and the storages'
+    keys; then each storage, after its number of elements (int64).
+    """
     _, _, machine = (_Unpickler(file, path).load() for _ in range(3))
     if not machine["little_endian"]:
         raise InputError(f"{path}: of a big-endian machine; save it again on another")
@@ -170,7 +173,7 @@ def _read_legacy(file, path):
 
 
 def _tensors(saved):
-    """What was pickled -> its tensors by name."""
+    """The tensors in a pickled object, by name."""
     for name in NESTED_UNDER:
         if isinstance(saved, dict) and isinstance(saved.get(name), dict):
             saved = saved[name]
@@ -180,7 +183,7 @@ def _tensors(saved):
 
 
 def _read(file, size):
-    """`size` bytes of the file. Errors: EOFError where it has fewer."""
+    """`size` bytes of the file. Raises EOFError where it has fewer."""
     if not 0 <= size <= os.fstat(file.fileno()).st_size - file.tell():
         raise EOFError("the file ends too early")
     return file.read(size)

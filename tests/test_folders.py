@@ -63,7 +63,10 @@ def test_what_a_kill_left_is_swept(tmp_path):
         left = tmp_path / os.path.basename(file.name)
     left.write_bytes(b"half")
     (tmp_path / ".theirs.partial").write_bytes(b"")
+    report = tmp_path / f".report.a{folders.PARTIAL}"
+    report.mkdir()  # one that another process writes
     folders.claim(tmp_path, "report", ["table.csv"])
     assert left.exists()  # of a process that may be at work
     folders.keep(tmp_path, "report", ["table.csv"])
+    report.rmdir()
     assert sorted(os.listdir(tmp_path)) == [".jaxalign-report", ".theirs.partial", "a.json"]

@@ -222,6 +222,33 @@ def test_a_missing_recipe_lists_the_shipped(name):
         recipes.load(name)
 
 
+RECIPE = """from jaxalign.recipe import Data, Recipe
+from jaxalign.systems import Integral
+def config():
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("return Recipe(Integral(), Data(trian='x'))", "line 4: TypeError: .*'trian'; mend the"),
+        ("return Recipe(Integral(), Data(limit=-5))", "line 4: data.limit=-5: must be 0 or more$"),
+        ("return Recipe(Integarl())", "line 4: NameError: .*Integarl"),
+        ("return Recipe(system=3)", r"line 4: .*system=3: must be of type System"),
+        ("return Integral()", r": config\(\) gives a Integral; it must give a Recipe"),
+        ("config = 3", r": config\(\) gives a NoneType"),
+        ("pass\nconfig = Recipe(Integral())", r": a recipe must define config\(\) -> Recipe"),
+    ],
+)
+def test_typos_inside_config_name_their_line(tmp_path, line, message):
+    path = tmp_path / "mine.py"
+    path.write_text(RECIPE.format(line))
+    with pytest.raises(InputError, match=message) as error:
+        recipes.load(str(path))
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
 def test_a_file_without_config_is_refused(tmp_path):
     path = tmp_path / "empty.py"
     path.write_text("answer = 42\n")

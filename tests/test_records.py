@@ -157,6 +157,7 @@ def test_extensions_of_photos_are_no_difference_where_names_stay_apart():
         ("a.jsonl", '{"id": "a", "x0": 1}', "line 1: lacks y0; aflw19 needs y18 too"),
         ("a.jsonl", '{"id": "a", "scheme": "wflw98", "points": []}', "of wflw98, not aflw19; give"),
         ("a.json", '[{"id": "a"},', "line 1: not JSON"),
+        ("a.json", '{\n"id": "a",\n"points": []}', "one JSON value over several lines; write a"),
         ("a.json", "[1]", "record 1: must be an object"),
     ],
 )

@@ -1,6 +1,6 @@
 """The layouts of a user's own annotations: one module each, and one entry of LAYOUTS.
 
-Which one a folder has is seen in its files' contents.
+The contents of its files show which layout a folder has.
 """
 
 import re
@@ -48,8 +48,11 @@ ENOUGH = 20  # files that tell the layout of a folder with one beside each photo
 
 
 def document(path: Path) -> Any:
-    """What a file holds, by its ending: a JSON value, the root of an XML tree, the rows of a CSV,
-    the text of JSON lines; None of others. Errors: InputError that names the file and the line."""
+    """What a file holds, by its ending.
+
+    That is a JSON value, the root of an XML tree, the rows of a CSV, or the text of JSON lines;
+    None for other files. Raises InputError that names the file and the line.
+    """
     ending = path.suffix.lower()
     if ending == ".json":
         return texts.json_of(texts.read(path), path)
@@ -73,9 +76,11 @@ def _tree(path):
 
 
 def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
-    """The layout of a folder, or of a single file, `name` or, where that is "auto", the one that
-    its files show, and the files of it, in order. Errors: InputError where there is none, or
-    several."""
+    """The layout of a folder or of a single file, and its files in order.
+
+    `name` is the layout's name; with "auto" the files show it. Raises InputError where there is no
+    layout, or several fit.
+    """
     if root.is_file():
         kinds = [LAYOUTS[name]] if name != "auto" else [*LAYOUTS.values()]
         held = document(root)
@@ -117,8 +122,8 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
         raise _unknown(other[0], document(other[0]))
     endings = _endings()
     raise InputError(
-        f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files; name the layout: "
-        f"{choice}"
+        f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files with annotations; put "
+        "them beside the photos, or name their file or folder with --labels"
     )
 
 
@@ -137,12 +142,12 @@ def _endings():
 
 
 def fits(layout: Layout, path: Path, held: Any) -> bool:
-    """Whether a file, of which this is the document, is one of the layout."""
+    """Whether a file with this document is one of the layout."""
     return path.suffix.lower() in layout.endings and layout.fits(held)
 
 
 def _told(held):
-    """What a document that no layout fits is, in a few words."""
+    """A document that no layout fits, in a few words."""
     if isinstance(held, ElementTree.Element):
         return f"XML of <{held.tag}>"
     if isinstance(held, dict):
@@ -151,8 +156,11 @@ def _told(held):
 
 
 def _stages(root) -> Iterator[list[Path]]:
-    """The files that may show the layout: right in the folder, or else in `annotations`, or else
-    some anywhere below. Hidden ones are passed over (macOS leaves such in archives)."""
+    """The files that may show the layout.
+
+    They lie right in the folder, or else in `annotations`, or else anywhere below. Hidden files are
+    passed over (macOS leaves some in archives).
+    """
     endings = {*_endings()} - {".pts"}
     for folder in (root, root / ANNOTATIONS):
         files = _inside(folder, endings) if folder.is_dir() else []
@@ -171,7 +179,7 @@ def _inside(folder, endings):
 
 
 def _files(root, layout):
-    """The files of a layout: beside each photo, or one, or, of COCO's, one a split."""
+    """The files of a layout: one beside each photo, or a single one, or one a split (COCO)."""
     if layout.beside:
         paths = [path for path in below(root) if path.suffix.lower() in layout.endings]
         return sorted(path for path in paths if path.name not in layout.aside)
@@ -193,7 +201,7 @@ def _files(root, layout):
 
 
 def split_of(path: Path) -> str:
-    """The split that a file's name tells, as "person_keypoints_val2017"; "" where it tells none."""
+    """The split in a file's name, as "person_keypoints_val2017"; "" where there is none."""
     words = re.split("[^a-z]+", path.stem.lower())
     told = {"train": "train", "val": "test", "valid": "test", "validation": "test", "test": "test"}
     return next((told[word] for word in words if word in told), "")

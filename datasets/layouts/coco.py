@@ -1,11 +1,13 @@
-"""COCO's keypoints (the data format of COCO 2014 and 2017, cocodataset.org), as MMPose, CVAT and
-others write them: one JSON file with images, annotations and categories, or COCO's own tree,
-`annotations/*.json`, those with val or test in their names the split test.
+"""COCO's keypoints (the data format of COCO 2014 and 2017, cocodataset.org).
+
+MMPose, CVAT and others write them too: one JSON file with images, annotations and categories, or
+COCO's own tree, `annotations/*.json`, where files with val or test in their names are the split
+test.
 
 Where a category names its keypoints as the scheme does, they are taken by name. The flag of a
-keypoint is 0 (not labelled, whatever its place), 1 (labelled, but hidden) or 2 (visible); a file
-without any 2 says 1 of all that is labelled. Boxes and masks without keypoints, annotations of
-categories with other points, and photos without any are no faces.
+keypoint is 0 (not labelled, whatever its place), 1 (labelled, but hidden) or 2 (visible); in a file
+without any 2, 1 stands for all labelled keypoints. Boxes and masks without keypoints, annotations
+of categories with other points, and photos without any are no faces.
 """
 
 from collections.abc import Mapping
@@ -92,10 +94,10 @@ def _names(category):
 
 
 def _orders(path, categories, scheme):
-    """Category id -> which keypoint each point of the scheme is, for those that name keypoints.
+    """The keypoint of each point of the scheme, by the id of each category that names keypoints.
 
-    Names are the scheme's, or numbers from 0 or 1; what has other names is in the scheme's order.
-    Errors: InputError where some names are the scheme's, and stand at other places than there.
+    Names are the scheme's, or numbers from 0 or 1; keypoints with other names are in the scheme's
+    order. Raises InputError where some names are the scheme's, but at other places.
     """
     orders, count = {}, scheme.num_points
     for key, category in categories.items():

@@ -1,10 +1,11 @@
 """CVAT for images 1.1 (docs.cvat.ai, "XML annotation format", version 1.1): `annotations.xml`.
 
-A face is a `skeleton`, whose `points` are named by their labels, with `outside` where a point is
-not labelled and `occluded` where it is hidden; or one `points` shape of as many points as the
-scheme has, in its order; or single points, named by their labels, of one `group_id` or of the
-photo. A `box` of the same group, or the only one around the points, is the face's box. Coordinates
-count from the photo's edge. CVAT for video, whose shapes are tracks, is refused.
+A face is one of three things: a `skeleton`, whose `points` are named by their labels, with
+`outside` where a point is not labelled and `occluded` where it is hidden; one `points` shape of as
+many points as the scheme has, in its order; or single points, named by their labels, of one
+`group_id` or of the photo. A `box` of the same group, or the only one around the points, is the
+face's box. Coordinates count from the photo's edge. CVAT for video, whose shapes are tracks, is
+refused.
 """
 
 from jaxalign.datasets.faces import Remark
@@ -75,7 +76,7 @@ def _count(shape):
 
 
 def _points(shape, count):
-    """The labelled points of a shape. Errors: ValueError."""
+    """The labelled points of a shape. Raises ValueError."""
     if shape.tag == "skeleton":
         for part in shape.iter("points"):
             if part.get("outside", "0") != "1":

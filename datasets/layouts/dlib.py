@@ -1,8 +1,8 @@
-"""dlib's imglab (dlib 19, dlib/data_io/image_dataset_metadata): one XML file of
-`dataset/images/image`, each with its `box`es, and their `part`s with name, x and y.
+"""The XML of dlib's imglab (dlib 19, dlib/data_io/image_dataset_metadata).
 
-A box is a face; parts have names as "00", numbers from 0, or the scheme's. A box that is to be
-ignored, and one without parts, is no face. Coordinates are pixels, counted from 0.
+One file of `dataset/images/image` holds each photo with its `box`es, and their `part`s with name, x
+and y. A box is a face; parts have names such as "00", numbers from 0, or the scheme's names. A box
+to be ignored, and one without parts, is no face. Coordinates are pixels, counted from 0.
 """
 
 import numpy as np

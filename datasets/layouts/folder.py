@@ -13,11 +13,13 @@ from jaxalign.photos import SUFFIXES
 
 
 class Folder:
-    """Photos are named from the folder on, from its `images`, from where their file of annotations
-    lies, or, in COCO's tree, from the folders that the file is named after (`train2017`). A name
-    that differs in upper and lower case alone finds its photo, too. One of folders that are not
-    there finds the single photo that is called so, if no other name of the `rows` ends like it;
-    `moved` are such names and their photos.
+    """Finds the photos below a folder by their names.
+
+    Names begin at the folder, at its `images`, at the place of the file of annotations, or, in
+    COCO's tree, at the folders that the file is named after (`train2017`). A name that differs only
+    in upper and lower case also finds its photo. A name with folders that are not there finds the
+    only photo that is called so, if no other name of the `rows` ends like it; `moved` holds such
+    names and their photos.
     """
 
     def __init__(self, root: Path):
@@ -32,7 +34,7 @@ class Folder:
                 self._given[_bare(name)].add(posixpath.join(row.folder, row.photo))
 
     def find(self, row: Row) -> tuple[Path | None, str]:
-        """The photo of a row, and, where there is none, why."""
+        """The photo of a row, or None and why there is none."""
         # "person_keypoints_train2017.json" is of the photos in "train2017".
         words = row.path.stem.split("_")
         starts = ["", *("_".join(words[place:]) for place in range(len(words)))]
@@ -72,16 +74,21 @@ class Folder:
         return posixpath.relpath(name, start) if start else name
 
     def start(self, path: Path) -> str:
-        """Where names in a file of annotations begin that count from where it lies: a folder of
-        the photos' own, or, where the file is not among them, an absolute one."""
+        """Where names begin that count from the place of their file of annotations.
+
+        That is a folder among the photos' own, or, where the file is not among them, an absolute
+        one.
+        """
         if not path.is_relative_to(self.root):
             return path.parent.absolute().as_posix()
         folder = path.parent.relative_to(self.root).as_posix()
         return "" if folder == "." else folder
 
     def beside(self, path: Path) -> list[Path]:
-        """The photos that differ from a file of annotations in their extension alone; where there
-        are none, also in upper and lower case."""
+        """The photos that differ from a file of annotations in their extension alone.
+
+        Where there are none, those that also differ in upper and lower case.
+        """
         stem = path.with_suffix("")
         return self._stems.get(stem) or self._folded_stems.get(_folded(stem.as_posix()), [])
 
@@ -123,8 +130,10 @@ class Folder:
         return _grouped(files, lambda path: _folded(path.name))
 
     def _in(self, folders, names):
-        """Files of these names in the first of these folders that has any: so written, else in
-        other cases."""
+        """The files of these names in the first of these folders that has any.
+
+        Names are taken as they are written, or else in other cases.
+        """
         for folder in folders:
             joined = [posixpath.normpath(posixpath.join(folder, name)) for name in names]
             if found := [path for name in joined if (path := inside(self.root, name))]:
@@ -159,5 +168,5 @@ def _grouped(paths, key):
 
 
 def _folded(name):
-    """A name as file systems compare it that do not tell cases, or forms of accents, apart."""
+    """A name as file systems compare it that ignore cases and forms of accents."""
     return unicodedata.normalize("NFC", name).casefold()

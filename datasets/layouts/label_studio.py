@@ -1,11 +1,11 @@
 """Label Studio (1.x, labelstud.io, "Label Studio JSON format of annotated tasks"): the export JSON.
 
-A list of tasks, each with its `data` (the photo) and `annotations`, whose `result` holds regions of
-the type `keypointlabels`: x and y in percent of the photo's sides. A point is of the face of its
-`parentID`, of the rectangle that a `relation` ties it to, or else all of the task's are one face.
-Photos were uploaded ("/data/upload/1/1a2b3c4d-me.jpg": the photo may lie in the folder with that
-prefix or without), local ("/data/local-files/?d=photos/me.jpg") or on the network. Cancelled
-annotations do not count; of several, that which is the ground truth.
+It is a list of tasks, each with its `data` (the photo) and `annotations`, whose `result` holds
+regions of the type `keypointlabels`: x and y in percent of the photo's sides. A point belongs to
+the face of its `parentID`, or of the rectangle that a `relation` ties it to; otherwise all points
+of the task are one face. Photos were uploaded ("/data/upload/1/1a2b3c4d-me.jpg": the photo may lie
+in the folder with that prefix or without), local ("/data/local-files/?d=photos/me.jpg") or on the
+network. Cancelled annotations do not count; of several, the ground truth counts.
 """
 
 import re
@@ -64,7 +64,7 @@ def _entries(path, tasks, asked):
 
 
 def _point(one):
-    """Errors: ValueError that names the region."""
+    """The point of a region. Raises ValueError that names the region."""
     value = one.get("value")
     value = value if isinstance(value, dict) else {}
     labels = value.get("keypointlabels")
@@ -85,7 +85,7 @@ def _rectangle(one):
 
 
 def _names(task):
-    """What the photo of a task may be called, in the order in which to try. Errors: ValueError."""
+    """The names that the photo of a task may have, in the order to try. Raises ValueError."""
     data = task["data"]
     texts = [value for value in data.values() if isinstance(value, str)]
     address = next((data[key] for key in ("image", "img") if isinstance(data.get(key), str)), None)

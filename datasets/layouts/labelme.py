@@ -64,7 +64,7 @@ def _entries(path, stored, asked):
 
 
 def _point(number, shape):
-    """Errors: ValueError that names the shape."""
+    """The point of a shape. Raises ValueError that names the shape."""
     try:
         ((x, y),) = numbers(shape.get("points"), (1, 2)).tolist()
     except ValueError as error:
@@ -75,7 +75,7 @@ def _point(number, shape):
 
 
 def _corners(shape):
-    """The box of a rectangle's two opposite corners. Errors: ValueError."""
+    """The box of a rectangle's two opposite corners. Raises ValueError."""
     points = numbers(shape.get("points"), (2, 2))
     return np.concatenate([points.min(0), points.max(0)])
 

@@ -1,6 +1,6 @@
-"""`faces.json` of `jaxalign predict`, as labels to be corrected or trained on.
+"""`faces.json` of `jaxalign predict`, as labels to correct or to train on.
 
-Faces of low confidence, and photos without a face or that could not be read, are left out.
+Faces of low confidence, photos without a face, and photos that could not be read are left out.
 """
 
 import os

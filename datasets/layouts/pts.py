@@ -1,7 +1,7 @@
-"""iBUG's `.pts` files (version 1), one beside each photo, as 300W has them: counted from 1.
+"""iBUG's `.pts` files (version 1), one beside each photo, as in 300W: counted from 1.
 
-A further face of a photo is `me.face2.pts`. Where the files lie in a folder of their own, which the
-option --labels names, or below the photos', they find the photos by their names.
+A further face of a photo is `me.face2.pts`. The files may also lie in a folder of their own, which
+the option --labels names, or below the photos'; they then find the photos by their names.
 """
 
 import re

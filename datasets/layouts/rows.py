@@ -1,7 +1,8 @@
 """What a layout of a user's own annotations says of a face, and how its points find their places.
 
 A layout reads documents: the JSON value, the XML tree, the table or the text of a file. It gives
-the entries of a document, each with its place in the file, and a function that makes a Row of one.
+the entries of a document, each with its place in the file, and a function that makes a Row of an
+entry.
 """
 
 import itertools
@@ -36,7 +37,7 @@ class Asked:
 
 
 class Point(NamedTuple):
-    """A labelled point as a tool names it; "" where it has no name."""
+    """A labelled point under the name that a tool gave it, "" where it has none."""
 
     name: str
     x: float
@@ -46,9 +47,9 @@ class Point(NamedTuple):
 
 @dataclass
 class Row:
-    """What one layout says of a face, numbers as they stand in the file.
+    """What one layout says of a face, with numbers as they stand in the file.
 
-    Either `points` in the scheme's order, or `named`: points that are labelled, by their names.
+    It has either `points` in the scheme's order, or `named`: the labelled points with their names.
     """
 
     path: Path
@@ -68,7 +69,7 @@ class Row:
     names: tuple[str, ...] = ()  # what else the photo may be called
 
     def resolve(self, names: "Names") -> None:
-        """Brings `named` into the scheme's order. Errors: ValueError that says what is wrong."""
+        """Brings `named` into the scheme's order. Raises ValueError that says what is wrong."""
         if self.named is None:
             return
         places = names.places([point.name for point in self.named])
@@ -85,13 +86,14 @@ class Layout:
     """How one tool lays out its annotations.
 
     `entries(path, document, asked)` gives (where, entry) of each face, and a function that makes a
-    Row, Bad or Remark of them. It raises InputError for the whole file, the function ValueError for
-    one entry. `beside`: a file beside each photo, anywhere below the folder, of which a wrong one
-    is one Bad; else one file in the folder. `aside`: files of the tool that hold no faces.
+    Row, Bad or Remark of an entry. It raises InputError where the whole file is wrong; the function
+    raises ValueError where one entry is. With `beside` there is a file beside each photo, anywhere
+    below the folder, and a wrong file is one Bad; otherwise there is one file in the folder.
+    `aside` names files of the tool that hold no faces.
     """
 
     name: str
-    what: str  # as a refusal calls it: "labelme's JSON"
+    what: str  # its name in messages: "labelme's JSON"
     endings: tuple[str, ...]
     entries: Callable[[Path, Any, Asked], tuple[Iterable[tuple[str, Any]], Callable]]
     fits: Callable[[Any], bool] = field(default=lambda document: True)
@@ -101,16 +103,16 @@ class Layout:
 
     @property
     def told(self) -> str:
-        """What a refusal says of how the file was understood."""
+        """How the file was understood, for a message."""
         return f"read as {self.what}"
 
 
 class Names:
-    """The names that annotations give to points -> their places in a scheme.
+    """The names that annotations give to points, and their places in a scheme.
 
-    Names are the scheme's, or numbers from 0 or from 1, perhaps after one word ("p12"): from 1
-    where the last number of all that are `seen` is that of the points. Points without names, or all
-    of one, are in the scheme's order if there is one for each.
+    Names are the scheme's, or numbers, perhaps after one word ("p12"). Numbers count from 0 where
+    0 is among all names that are `seen`, and from 1 where the number of points is. Points without
+    names, or all of one name, are in the scheme's order if there is one for each.
     """
 
     def __init__(self, scheme: Scheme, seen: Iterable[str], first: str = "auto"):
@@ -120,7 +122,7 @@ class Names:
 
     @cached_property
     def known(self) -> dict[str, int]:
-        """Name -> place. Errors: ValueError where it cannot be told from where they count."""
+        """Name -> place. Raises ValueError where it is not clear from where the numbers count."""
         if self.seen & self.own.keys():
             return self.own
         numbered = {name: re.fullmatch(r"(.*?)0*(\d+)", name) for name in self.seen}
@@ -141,7 +143,7 @@ class Names:
         return {name: place for name, place in places.items() if 0 <= place < count}
 
     def places(self, names: list[str]) -> list[int]:
-        """The places of the points of one face. Errors: ValueError that says what is wrong."""
+        """The places of the points of one face. Raises ValueError that says what is wrong."""
         names, count = [plain(name) for name in names], self.scheme.num_points
         if len(set(names)) == 1 and len(names) == count > 1:
             return list(range(count))
@@ -168,12 +170,12 @@ class Names:
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: without the white space around it, in small letters."""
+    """A name without the white space around it, in small letters, as names are compared."""
     return name.strip().lower()
 
 
 def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """`values` as float64 of that shape. Errors: ValueError that says what is wrong."""
+    """`values` as float64 of that shape. Raises ValueError that says what is wrong."""
     listed = values if isinstance(values, list) else []
     flat = itertools.chain.from_iterable(v if isinstance(v, list) else [v] for v in listed)
     try:
@@ -190,8 +192,11 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 def box_of(
     key: Any, boxes: list[tuple[Any, np.ndarray]], points: list[Point], keys: Container
 ) -> np.ndarray | None:
-    """The box of the face of one group: that of its group, or the only one of no face's group (of
-    `keys`) that holds most of its points."""
+    """The box of the face of one group.
+
+    That is the group's own box, or the only box of no face's group (of `keys`) that holds most of
+    the face's points.
+    """
     own = [box for group, box in boxes if group == key]
     own = own or [box for group, box in boxes if group not in keys and _inside(box, points)]
     return own[0] if len(own) == 1 else None
@@ -203,9 +208,9 @@ def _inside(box, points):
 
 
 def read(layout: Layout, path: Path, document: Any, asked: Asked) -> Iterable[Row | Bad | Remark]:
-    """What a layout finds in a file; what of it cannot be read is Bad.
+    """What a layout finds in a file; entries that cannot be read are Bad.
 
-    Errors: InputError where that is the whole file, or it holds no faces.
+    Raises InputError where the whole file cannot be read, or it holds no faces.
     """
     entries, parse = layout.entries(path, document, asked)
     found = False

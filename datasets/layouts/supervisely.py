@@ -1,10 +1,10 @@
-"""Supervisely (developer.supervisely.com, "Annotation JSON format", objects of the type "graph"):
-a JSON file for each photo, `ann/me.jpg.json` for `img/me.jpg`, and the project's `meta.json`.
+"""Supervisely (developer.supervisely.com, "Annotation JSON format", objects of the type "graph").
 
-Each object of `geometryType` "graph" is a face, its `nodes` are points. Their names are those that
-`meta.json` gives the nodes of the class, else the nodes' own keys. A disabled node is hidden. A
-rectangle around the points is the face's box. Coordinates count from the photo's edge; whole
-numbers are pixels, as the SDK rounds down.
+There is a JSON file for each photo, `ann/me.jpg.json` for `img/me.jpg`, and the project's
+`meta.json`. Each object of `geometryType` "graph" is a face, its `nodes` are points. Their names
+are those that `meta.json` gives the nodes of the class, else the nodes' own keys. A disabled node
+is hidden. A rectangle around the points is the face's box. Coordinates count from the photo's edge;
+whole numbers are pixels, as the SDK rounds down.
 """
 
 import numpy as np
@@ -63,7 +63,7 @@ def _entries(path, stored, asked):
 
 
 def _labels(path, root):
-    """Class -> node's key -> its name, of the nearest meta.json above; {} where there is none."""
+    """Class -> node's key -> its name, from the nearest meta.json above; {} where there is none."""
     folder = path.parent
     while not (folder / META).is_file():
         if folder in (root, folder.parent):

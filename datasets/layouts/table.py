@@ -1,11 +1,12 @@
 """One table of all faces: a CSV file with a header, or JSON lines.
 
-A CSV names the photo in a column `file` (or image_name, filename, path, ...), the face in `id`, and
-the points in pairs of columns: x0, y0; x_0, y_0; 0_x, 0_y; or with the scheme's names in place of
-the numbers, which may begin at 1. Their order does not matter. Where columns do not tell x from y,
-`columns=pairs` says that they are x, y, x, y, ..., and `columns=halves` all x, then all y. Further
-columns are box_x0, box_y0, box_x1, box_y1 (or xmin, ymin, xmax, ymax) and `split` (train or test);
-others are passed over. A line of JSON has the same keys, or `points` [[x, y], ...] and `box`.
+A CSV has the photo's name in a column `file` (or image_name, filename, path, ...), the face's in
+`id`, and the points in pairs of columns: x0, y0; x_0, y_0; 0_x, 0_y; or with the scheme's names in
+place of the numbers, which may begin at 1. Their order does not matter. Where columns do not tell x
+from y, `columns=pairs` says that they are x, y, x, y, ..., and `columns=halves` all x, then all y.
+Further columns are box_x0, box_y0, box_x1, box_y1 (or xmin, ymin, xmax, ymax) and `split` (train or
+test); others are passed over. A line of JSON has the same keys, or `points` [[x, y], ...] and
+`box`.
 """
 
 import itertools
@@ -56,9 +57,9 @@ def _csv(path, rows, asked):
 
 
 def _columns(header, asked):
-    """Name -> place: of file, id, split, the box and x0, y0, ... in the scheme's order.
+    """The places of the columns file, id, split, the box and x0, y0, ... in the scheme's order.
 
-    Errors: ValueError that says what is wrong with the header.
+    Raises ValueError that says what is wrong with the header.
     """
     count, found = asked.scheme.num_points, {}
     photo = next((name for name in PHOTO if name in header), "id")

@@ -1,11 +1,13 @@
-"""VGG Image Annotator (VIA 2.0.x, robots.ox.ac.uk/~vgg/software/via): its JSON export, its project
-file (`_via_img_metadata`), or its CSV export, one region a line.
+"""VGG Image Annotator (VIA 2.0.x, robots.ox.ac.uk/~vgg/software/via).
+
+Its JSON export, its project file (`_via_img_metadata`), and its CSV export, one region a line, are
+read.
 
 Regions of the shape "point" (cx, cy) are points. An attribute of the regions gives their names: the
-one called name, label, landmark, point, part or keypoint, or the only one there is; another, called
-face, face_id, group or person, tells the faces of a photo apart. Points without attributes are in
-the scheme's order. A polyline or polygon of as many points as the scheme has is a face in its
-order, a rect a face's box. Coordinates are whole pixels, counted from 0.
+one called name, label, landmark, point, part or keypoint, or the only one there is. Another one,
+called face, face_id, group or person, tells the faces of a photo apart. Points without attributes
+are in the scheme's order. A polyline or polygon of as many points as the scheme has is a face in
+its order, a rect a face's box. Coordinates are whole pixels, counted from 0.
 """
 
 import numpy as np
@@ -96,7 +98,7 @@ def _part(region, key):
 
 
 def _points(number, shape, attributes):
-    """The points of a region. Errors: ValueError that names it."""
+    """The points of a region. Raises ValueError that names the region."""
     try:
         if shape["name"] != "point":
             xs, ys = shape["all_points_x"], shape.get("all_points_y")
@@ -109,7 +111,7 @@ def _points(number, shape, attributes):
 
 
 def _name(attributes):
-    """The name of a point. Errors: ValueError where none of its attributes is known to be that."""
+    """The name of a point. Raises ValueError where none of its attributes is known to hold it."""
     rest = {plain(k): v for k, v in attributes.items() if plain(k) not in FACES}
     known = [rest[key] for key in NAMES if key in rest] or [*rest.values()]
     if len(rest) > 1 and not any(key in rest for key in NAMES):
@@ -139,7 +141,7 @@ def _is_json(value):
 
 
 def is_csv(rows) -> bool:
-    """Whether the rows of a CSV are VIA's: their header says so."""
+    """Whether the rows of a CSV are VIA's, as their header tells."""
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], tuple):
         return False
     return {*FIELDS} <= {name.lower().lstrip("#") for name in rows[0][1]}

@@ -1,12 +1,12 @@
 """Synthetic faces: drawings of a parametric 3-D head, with points for every scheme.
 
-A stand-in to learn and to test with: it needs no download, and its points are exact. It is not a
-benchmark, and a number measured on it says nothing about photographs.
+They are a stand-in to learn and to test with: they need no download, and their points are exact.
+They are not a benchmark, and a number measured on them says nothing about photographs.
 
 Every scheme's points (jaxalign.curves.INDICES) are read off one set of curves on the head. Where
-the head turns, the far half of the contour follows the outline that is seen, as annotators of
-photos place it; a point that the head itself or something opaque hides is not visible.
-The same options give the same bytes on any machine, as far as NumPy and OpenCV do.
+the head turns, the far half of the contour follows the visible outline, as annotators of photos
+place it; a point that the head itself or something opaque hides is not visible. The same options
+give the same bytes on any machine, as far as NumPy and OpenCV do.
 """
 
 from collections.abc import Iterator
@@ -33,11 +33,23 @@ QUALITY = 92  # of the JPEG
 
 
 def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator[Face]:
-    """Draw `train` and `test` faces on photos of `size` x `size` pixels.
+    """Draws faces on photos of `size` x `size` pixels, train first.
 
-    Face i of a split depends on `seed`, the split and i alone, and is the same face at any size:
-    its points scale as (x + 0.5) * s - 0.5. `root` is not used. Raises InputError where `size` is
-    not within 128 and 4096.
+    Face i of a split depends on `seed`, the split and i alone. It is the same face at any size: its
+    points scale as (x + 0.5) * s - 0.5.
+
+    Args:
+        root (None): Not used; there are no files.
+        size: The side of the photos in pixels, 128 to 4096.
+        train: How many faces to draw for the split train.
+        test: How many faces to draw for the split test.
+        seed: The seed.
+
+    Yields:
+        The faces.
+
+    Raises:
+        InputError: `size` is out of range.
     """
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"synthetic_faces: size {size} is not within {SMALLEST} and {LARGEST}")
@@ -47,7 +59,16 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
 
 
 def scene_of(split: str, index: int, seed: int) -> tuple[Scene, Head]:
-    """What face `index` of a split is drawn from, framed in its photo."""
+    """Makes what a face is drawn from, framed in its photo.
+
+    Args:
+        split: "train" or "test".
+        index: The face's place in the split.
+        seed: The seed.
+
+    Returns:
+        The scene and the head.
+    """
     found, middle = sample(np.random.default_rng([seed, SPLITS.index(split), index]))
     head = Head(found.shape)
     points = found.camera.project(found.camera.turn(landmarks(head, found.camera)))
@@ -57,7 +78,22 @@ def scene_of(split: str, index: int, seed: int) -> tuple[Scene, Head]:
 
 
 def face(split: str, index: int, size: int, seed: int) -> Face:
-    """Draw one face."""
+    """Draws one face.
+
+    Args:
+        split: "train" or "test".
+        index: The face's place in the split.
+        size: The side of the photo in pixels.
+        seed: The seed.
+
+    Returns:
+        The face, with a JPEG as its photo; points are pixels of the photo.
+
+    Examples:
+        >>> one = face("test", 0, size=256, seed=0)
+        >>> one.id, one.points["ibug68"].shape
+        ('test/00000', (68, 2))
+    """
     what, head = scene_of(split, index, seed)
     pixels = np.zeros((TOTAL, 2), np.float64)
     points = landmarks(head, what.camera)

@@ -1,4 +1,4 @@
-"""Beards: stubble and hair on the skin, and what hangs below the jaw."""
+"""Beards: stubble and hair on the skin, and hair that hangs below the jaw."""
 
 import cv2
 import numpy as np

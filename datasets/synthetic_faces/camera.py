@@ -56,12 +56,12 @@ class Camera:
 
 
 def landmarks(head: Head, camera: Camera) -> np.ndarray:
-    """The samples that schemes name, in 3-D (len(USED), 3), as annotators of photos place them.
+    """The samples that schemes name, in 3-D (len(USED), 3), where annotators of photos place them.
 
-    On the side that a turned head hides, the contour is marked on the outline that is seen: its
-    points slide forward along the head's section at their height, to where that ends for the
-    viewer ("landmark marching", Zhu et al., CVPR 2015). On each side they are then spread evenly
-    from the ear to the chin, as they are seen.
+    On the side that a turned head hides, the contour is marked on the visible outline: its points
+    slide forward along the head's section at their height, to where that ends for the viewer
+    ("landmark marching", Zhu et al., CVPR 2015). On each side they are then spread evenly from the
+    ear to the chin, as the viewer sees them.
     """
     line = head.points(LINE)
     width = np.abs(line[:, :1]) * SLIDE
@@ -119,7 +119,7 @@ def behind_nose(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
 
 
 def visible(head: Head, camera: Camera, points: np.ndarray) -> np.ndarray:
-    """Which of the `landmarks` the head itself does not hide."""
+    """Whether the head itself leaves each of the `landmarks` visible."""
     seen = facing(head, camera, points, USED < CONTOUR_SAMPLES)
     inward = np.abs(points[:EDGE, 0]) < 0.995 * head.section(points[:EDGE, 1])[0]
     seen[:EDGE] |= inward  # what slid lies on the outline

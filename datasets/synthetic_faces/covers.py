@@ -92,7 +92,7 @@ def _within(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def hidden(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
-    """Which of camera.landmarks' `points` something opaque covers: the lids, too."""
+    """Whether something opaque, lids included, covers each of camera.landmarks' `points`."""
     covers, camera, look = scene.covers, scene.camera, scene.look
     x, y = points[:, 0], points[:, 1]
     found = np.zeros(len(points), bool)

@@ -1,4 +1,4 @@
-"""Glasses: frames, tinted lenses, what mirrors in them and their shadow."""
+"""Glasses: frames, tinted lenses, reflections and their shadow."""
 
 import cv2
 import numpy as np
@@ -75,7 +75,7 @@ def _wire(image, scene, line, closed, weight):
 
 
 def _lens(image, scene, rim):
-    """The glass: its tint, darker at the top, and what mirrors in it."""
+    """The glass: its tint, darker at the top, and its reflections."""
     covers, style, scale = scene.covers, scene.covers.lenses, scene.camera.scale
     if covers.glasses == "sun" or style.tint:
         opaque = style.opacity if covers.glasses == "sun" else style.tint

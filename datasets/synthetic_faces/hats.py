@@ -98,7 +98,7 @@ def _ring(scene, head, turn):
 
 
 def behind(image: np.ndarray, scene: Scene, head: Head, rng) -> None:
-    """What of a hat lies behind the head: a brim's far half, a hood's or a scarf's folds."""
+    """The parts of a hat behind the head: a brim's far half, a hood's or a scarf's folds."""
     hat, camera, light = scene.covers.hat, scene.camera, scene.light
     if hat is None:
         return

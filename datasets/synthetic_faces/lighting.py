@@ -1,4 +1,4 @@
-"""Light on the head: lamps, what the surroundings add, cast shadows and gloss."""
+"""Light on the head: lamps, light from the surroundings, cast shadows and gloss."""
 
 import cv2
 import numpy as np

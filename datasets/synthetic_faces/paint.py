@@ -1,6 +1,6 @@
 """The skin's texture: everything that lies on the head, painted on its unrolled surface.
 
-Features are polygons of the dense curves themselves, so what is seen lies where the points are.
+Features are polygons of the dense curves themselves, so that the drawing lies where the points are.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Other people, behind the one whose points are given: heads of a few polygons, and shoulders.
+"""Other people, behind the annotated one: heads of a few polygons, and shoulders.
 
 They are no faces to learn from. They teach that the face in the middle is the one that is meant.
 """

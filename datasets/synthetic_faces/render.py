@@ -79,5 +79,5 @@ def _paste(image, texture, pixels, depth, grid):
 
 
 def seen(scene: Scene, head: Head, points: np.ndarray) -> np.ndarray:
-    """Which of camera.landmarks' `points` can be seen in the photo."""
+    """Whether each of camera.landmarks' `points` can be seen in the photo."""
     return visible(head, scene.camera, points) & ~covers.hidden(scene, head, points)

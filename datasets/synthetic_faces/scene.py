@@ -1,4 +1,4 @@
-"""What one face is drawn from: all that a random number generator decides, by name.
+"""All that a random number generator decides about one face, by name.
 
 Colours are (blue, green, red) from 0 to 255. The distributions are made up: wide enough to learn
 from, in no way a census.

@@ -1,4 +1,4 @@
-"""What lies behind the people: walls, skies, patterns, leaves, things, lights out of focus.
+"""The background of a photo: walls, skies, patterns, leaves, things, lights out of focus.
 
 The statistics are those of photos, not the places: amplitudes that fall with frequency (Field,
 1987), and things of all sizes that hide one another ("dead leaves": Lee, Mumford and Huang, 2001).

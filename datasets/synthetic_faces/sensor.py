@@ -68,7 +68,7 @@ def sample(rng: np.random.Generator, blurred: bool, harsh: bool) -> Sensor:
 
 
 def _blur(sensor, rng):
-    """Each strong enough that a label says blur."""
+    """Blurs, each strong enough for the label blur."""
     kind, strong = rng.random(), rng.uniform(0.03, 0.08)
     if kind < 0.3:
         return replace(sensor, motion=4 * strong, angle=rng.uniform(0, np.pi))
@@ -88,7 +88,7 @@ def _shrunk(sensor, rng, low, high):
 
 
 def _noise(sensor, rng, blurred):
-    """Low resolution, noise, earlier compression, sharpening: what the picture suffers."""
+    """Losses of the picture: low resolution, noise, earlier compression, sharpening."""
     if not blurred and rng.random() < 0.25:
         sensor = _shrunk(sensor, rng, 20, 75)
     if rng.random() < 0.3:
@@ -134,7 +134,7 @@ def _tone(sensor, rng, harsh):
 
 
 def _file(sensor, rng):
-    """Rare: a printing screen or scan lines, a frame, a text."""
+    """Rare marks on the picture: a printing screen or scan lines, a frame, a text."""
     chance = rng.random(3)
     if chance[0] < 0.04:
         both = 1 / rng.uniform(50, 110)
@@ -254,7 +254,7 @@ def _centre(image):
 
 
 def _curve(sensor, mean):
-    """(256,) uint8: what becomes of every level, if the mean level is `mean`, in 0..1."""
+    """(256,) uint8: the developed value of every level, if the mean level is `mean`, in 0..1."""
     black, white = mean * sensor.black, 1 - (1 - mean) * sensor.blown
     level = np.clip((np.linspace(0, 1, 256) - black) / (white - black), 0, 1)
     exposed = np.log(EXPOSED) / np.log(np.clip(mean, 0.05, 0.9))  # a power that meters fully

@@ -1,4 +1,4 @@
-"""What heads look like in detail: small records of numbers, and how they are drawn by chance.
+"""The details of heads: small records of numbers, and how they are drawn by chance.
 
 Every record's defaults are plain, so that a scene without chance stays exact. The distributions
 were widened until photographs lay inside them to the eye; they are no census.
@@ -17,7 +17,7 @@ def bright(rng: np.random.Generator) -> np.ndarray:
 
 
 def cloth_colour(rng: np.random.Generator) -> Colour:
-    """Of clothes: often black, white or grey, else any."""
+    """A colour of clothes: often black, white or grey, else any."""
     kind = rng.random()
     if kind < 0.25:
         found = rng.uniform(8, 50) + rng.normal(0, 4, 3)
@@ -225,7 +225,7 @@ def whiskers(rng: np.random.Generator, hair: np.ndarray, age: float) -> tuple[Wh
 
 @dataclass(frozen=True)
 class Lighting:
-    """What a light does beside shining from one direction."""
+    """The effects of a light besides shining from one direction."""
 
     wrap: float = 0.15  # how far it reaches around: 0 is a point, more a window
     sky: float = 0.12  # how much lighter the surroundings are above than below

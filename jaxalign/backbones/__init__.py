@@ -1,4 +1,4 @@
-"""The backbones, one file a family; a new one adds one line here."""
+"""The backbones, one file a family; a further one adds one line here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +12,13 @@ from jaxalign.backbones import hrnet, light, mobilenetv3, resnet, vgg
 
 @dataclass(frozen=True)
 class Backbone:
-    """`make(dtype)` -> a module from normalised images to features; see its file for which.
+    """A backbone and, if there are any, its published weights.
 
-    `torch_name` takes a module's path inside the backbone ("stage1_block1/conv1") to the layer's
-    name in the published file that `weights` describes, or to None where the file has none.
+    Attributes:
+        make: make(dtype) -> a module from normalised images to features; its file says which.
+        torch_name: Takes a module's path inside the backbone ("stage1_block1/conv1") to the layer's
+            name in the published file, or to None if the file has no such layer.
+        weights: The published file in words.
     """
 
     make: Callable[[jnp.dtype], nn.Module]
@@ -60,5 +63,9 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def encoders() -> list[str]:
-    """The names of whole encoders, of four features; vgg16_bn is a stem."""
+    """The names of whole encoders, which give four features; vgg16_bn is a stem.
+
+    Returns:
+        Keys of BACKBONES.
+    """
     return [name for name in BACKBONES if name != "vgg16_bn"]

@@ -1,5 +1,7 @@
-"""HRNetV2 (Sun et al., 2019; Wang et al., TPAMI 2020): branches at strides 4 to 32, kept in
-parallel and fused again and again. NHWC."""
+"""HRNetV2 (Sun et al., 2019; Wang et al., TPAMI 2020), NHWC.
+
+Branches at strides 4 to 32 run in parallel and are fused again and again.
+"""
 
 import re
 from functools import partial
@@ -21,11 +23,11 @@ def bilinear(x, like):
 
 
 class FusionModule(nn.Module):
-    """Four residual blocks on every branch; then each branch becomes the sum of all, brought to its
-    size: down by 3x3 convolutions of stride 2, up by a 1x1 convolution and bilinearly, as HRNet for
-    faces (its ImageNet training took the nearest neighbour).
+    """Four residual blocks on every branch; then each branch becomes the sum of all.
 
-    A list of branches, each of half the side of the one before -> the same, fused.
+    The others are brought to its size: down by 3x3 convolutions of stride 2, up by a 1x1
+    convolution and bilinearly, as in HRNet for faces (its ImageNet training took the nearest
+    neighbour). A list of branches, each of half the side of the one before -> the same, fused.
     """
 
     dtype: jnp.dtype = jnp.float32
@@ -62,8 +64,11 @@ class FusionModule(nn.Module):
 
 
 class HRNet(nn.Module):
-    """(B, S, S, 3) normalised images -> features at strides 4, 8, 16, 32 of `width` x (1, 2, 4, 8)
-    channels; S a multiple of 32. Widths 18 and 32 have 9,562,260 and 29,305,536 parameters."""
+    """(B, S, S, 3) normalised images -> features at strides 4, 8, 16, 32.
+
+    They have `width` x (1, 2, 4, 8) channels; S is a multiple of 32. Widths 18 and 32 have
+    9,562,260 and 29,305,536 parameters.
+    """
 
     width: int = 32
     dtype: jnp.dtype = jnp.float32
@@ -93,8 +98,10 @@ class HRNet(nn.Module):
 
 
 class HRNetHead(nn.Module):
-    """Features of HRNet -> maps (B, S/4, S/4, `points`): all of them brought to stride 4
-    (bilinear), concatenated, and two 1x1 convolutions."""
+    """Features of HRNet -> maps (B, S/4, S/4, `points`).
+
+    All features are brought to stride 4 (bilinear) and concatenated; two 1x1 convolutions follow.
+    """
 
     points: int
     dtype: jnp.dtype = jnp.float32
@@ -123,7 +130,7 @@ TORCH_NAMES = {  # our path -> the file's name, whose numbers count from 0
 
 
 def torch_name(path: str) -> str | None:
-    """The layer of HRNet in the authors' ImageNet files."""
+    """The name of a layer of HRNet in the authors' ImageNet files."""
 
     def translated(part):
         if part and part.isdigit():

@@ -1,4 +1,4 @@
-"""A small residual encoder for CPUs, NHWC; of none of the papers."""
+"""A small residual encoder for CPUs, NHWC; it is not from a paper."""
 
 from functools import partial
 
@@ -11,14 +11,28 @@ from jaxalign.layers.norm import batch_norm
 
 
 def patches(images, side: int):
-    """(B, H, W, C) -> (B, H/side, W/side, side^2 C): the pixels of each square as channels."""
+    """The pixels of each square as channels.
+
+    Args:
+        images: (B, H, W, C).
+        side: Side of the squares, pixels; it divides H and W.
+
+    Returns:
+        (B, H/side, W/side, side^2 C).
+    """
     batch, height, width, channels = images.shape
     x = images.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., 2016)."""
+    """Two 3x3 convolutions and a shortcut (He et al., 2016).
+
+    Attributes:
+        channels: Output channels.
+        stride: Input pixels per output pixel.
+        dtype: Type of the computations.
+    """
 
     channels: int
     stride: int = 1
@@ -41,8 +55,13 @@ class ResidualBlock(nn.Module):
 class Light(nn.Module):
     """(B, S, S, 3) -> features at strides 4, 8, 16, 32 of `width` x (1, 2, 4, 4) channels.
 
-    The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost
-    of strided convolutions at full resolution. So many `blocks` in each stage.
+    The stem is one 3x3 convolution over 4x4 patches (12x12 pixels): on CPUs a tenth of the cost of
+    strided convolutions at full resolution.
+
+    Attributes:
+        width: Channels of the first stage.
+        blocks: Blocks of each stage.
+        dtype: Type of the computations.
     """
 
     width: int = 64

@@ -11,8 +11,11 @@ from jaxalign.layers.norm import batch_norm
 
 @dataclass(frozen=True)
 class Row:
-    """A bottleneck as a row of the paper's Tables 1 and 2: kernel, channels in, expanded and out,
-    squeeze-and-excite, nonlinearity ("RE": ReLU, "HS": hard swish), stride."""
+    """A bottleneck as a row of the paper's Tables 1 and 2.
+
+    Kernel, channels in, expanded and out, squeeze-and-excite, nonlinearity ("RE": ReLU, "HS": hard
+    swish), stride.
+    """
 
     kernel: int
     inputs: int
@@ -91,8 +94,11 @@ class ConvNorm(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels weighted by 0..1 from their means (Hu et al., 2018), through a quarter as many:
-    the nearest multiple of 8 that is at least 90 % of it."""
+    """Channels weighted by 0..1 from their means (Hu et al., 2018).
+
+    The weights go through a quarter as many channels: the nearest multiple of 8 that is at least
+    90 % of it.
+    """
 
     dtype: jnp.dtype = jnp.float32
 
@@ -128,9 +134,11 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV3(nn.Module):
-    """(B, S, S, 3) normalised images -> the last features at strides 4, 8, 16, 32; S a multiple of
-    32. `kind` large: 24, 40, 112, 960 channels, 2,971,952 parameters; small: 16, 24, 48, 576
-    channels, 927,008 parameters."""
+    """(B, S, S, 3) normalised images -> the last features at strides 4, 8, 16, 32.
+
+    S is a multiple of 32. `kind` large: 24, 40, 112, 960 channels, 2,971,952 parameters; small: 16,
+    24, 48, 576 channels, 927,008 parameters.
+    """
 
     kind: str
     dtype: jnp.dtype = jnp.float32
@@ -149,7 +157,7 @@ class MobileNetV3(nn.Module):
 
 
 def torch_name(kind: str, path: str) -> str | None:
-    """The layer of MobileNetV3(`kind`) in torchvision's mobilenet_v3_<kind>."""
+    """The name of a layer of MobileNetV3(`kind`) in torchvision's mobilenet_v3_<kind>."""
     rows = ROWS[kind]
     places = {"stem": "0", "last": f"{len(rows) + 1}"}
     for i, row in enumerate(rows, 1):

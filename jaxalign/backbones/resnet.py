@@ -55,8 +55,10 @@ class Bottleneck(nn.Module):
 
 
 class PreActivation(nn.Module):
-    """The bottleneck with norm and ReLU before each convolution; a projection takes the input
-    after the first ReLU (ECCV 2016, Fig. 4e)."""
+    """The bottleneck with norm and ReLU before each convolution.
+
+    A projection takes the input after the first ReLU (ECCV 2016, Fig. 4e).
+    """
 
     channels: int
     stride: int = 1
@@ -90,8 +92,11 @@ def stem(images, train: bool, dtype):
 
 
 def stages(x, train: bool, block, channels, counts):
-    """The outputs of the stages of counts[i] blocks `block(channels[i], stride)`; all stages but
-    the first halve the side. Called inside a compact module, whose layers it names."""
+    """The outputs of stages of residual blocks; all stages but the first halve the side.
+
+    Stage i has counts[i] blocks `block(channels[i], stride)`. Called inside a compact module, whose
+    layers it names.
+    """
     features = []
     for stage, (width, count) in enumerate(zip(channels, counts, strict=True), 1):
         for i in range(1, count + 1):
@@ -105,9 +110,11 @@ WIDTHS = (64, 128, 256, 512)  # inner channels of the bottlenecks, by stage
 
 
 class ResNet(nn.Module):
-    """v1: (B, S, S, 3) -> the features (B, S/4, S/4, 256), (B, S/8, S/8, 512), ... of as many
-    stages as `blocks` names. torchvision's resnet50 without its classifier; 23,508,032 parameters.
-    With `block` Basic and two of them a stage its resnet18: 64, 128, ... channels; 11,176,512.
+    """v1: (B, S, S, 3) -> the features (B, S/4, S/4, 256), (B, S/8, S/8, 512), ....
+
+    There are as many stages as `blocks` names. This is torchvision's resnet50 without its
+    classifier; 23,508,032 parameters. With `block` Basic and two of them a stage it is its
+    resnet18: 64, 128, ... channels; 11,176,512.
     """
 
     blocks: tuple[int, ...] = (3, 4, 6, 3)
@@ -155,8 +162,10 @@ def torchvision_name(path: str) -> str | None:
 
 
 def timm_name(path: str) -> str | None:
-    """The layer of a ResNetV2 in timm's resnetv2_50, which knows no `data_bn` and no `stem_bn`:
-    its stem convolution goes to the max-pool directly. All other layers are the same."""
+    """The layer of a ResNetV2 in timm's resnetv2_50, which has no `data_bn` and no `stem_bn`.
+
+    Its stem convolution goes to the max-pool directly. All other layers are the same.
+    """
     if place := _in_block(path):
         stage, block, layer = place
         layer = "downsample.conv" if layer == "shortcut" else layer.replace("bn", "norm")

@@ -1,6 +1,7 @@
 """The commands, one module each, and what they share. They import JAX only when they work."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -20,7 +21,7 @@ CKPT = (
 
 
 def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
-    """An empty parser of the command of that name; `prog` where it is called by another."""
+    """An empty parser of the command of that name; `prog` is shown as its name."""
     parser = argparse.ArgumentParser(
         prog=prog or f"jaxalign {name}",
         description=description,
@@ -40,19 +41,22 @@ def add_import(parser: argparse.ArgumentParser):
 def add_data_dir(parser: argparse.ArgumentParser):
     parser.add_argument("--data-dir", "--data_dir", type=Path, metavar="D",
                         default=DEFAULT_DATA_DIR,
-                        help="that of jaxalign prepare (default: %(default)s)")  # fmt: skip
+                        help="where jaxalign prepare stored the data sets (default: "
+                        "%(default)s)")  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser):
     parser.add_argument("--require", "--device", default="", choices=["cpu", "gpu", "tpu"],
                         type=lambda name: "gpu" if name == "cuda" else name,
-                        help="refuse to run on anything else (cuda is gpu); cpu is taken even "
+                        help="refuse to run on anything else (cuda is gpu); cpu is used even "
                         "where there is an accelerator")  # fmt: skip
 
 
 def add_ckpt(parser: argparse.ArgumentParser, default: str = ""):
-    """--ckpt, needed unless there are the packaged weights `default` (then None stands for them),
-    and --which."""
+    """Adds --ckpt and --which.
+
+    --ckpt is required unless there are the packaged weights `default`, for which None then stands.
+    """
     told = f" (default: {default})" if default else ""
     parser.add_argument("--ckpt", required=not default, help=f"{CKPT}{told}")
     add_which(parser)
@@ -64,9 +68,11 @@ def add_which(parser: argparse.ArgumentParser):
 
 
 def import_files(arguments: argparse.Namespace):
-    """Runs the files of --import, on the device that is asked for. Errors: InputError where one
-    cannot be run."""
-    from jaxalign import parallel, recipe  # here, for they import JAX
+    """Runs the files of --import, on the device that is asked for.
+
+    Raises InputError where one cannot be run.
+    """
+    from jaxalign import parallel, recipe  # here, because they import JAX
 
     parallel.choose(getattr(arguments, "require", ""))
     for file in arguments.imports:
@@ -76,35 +82,64 @@ def import_files(arguments: argparse.Namespace):
 def run(command: Callable[[], int | None]) -> int:
     """Runs a command's work and turns the user's errors into one line on stderr.
 
-    Returns the exit code: the command's own (None counts as 0), 2 after an InputError, 130 after
-    Ctrl-C.
+    Returns the exit code: the command's own (None counts as 0), 2 after an InputError or where
+    standard output cannot be written, 130 after Ctrl-C.
     """
+    _open_streams()
     try:
         with _log_shown():
-            return command() or 0
+            code = command() or 0
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `| head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        try:
+            print(flush=True)  # whether it was standard output that could not be written
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        else:
+            raise
+        print(f"error: standard output: cannot be written ({error.strerror}); send it elsewhere",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
 
 
+def _open_streams():
+    """Sends closed standard streams to nowhere, else the next files would take their places.
+
+    Characters that the encoding of standard output lacks are escaped.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 class _AboveBars(logging.Handler):
-    """Lines of the log on stderr, above the bars of progress."""
+    """Lines of the log on stderr, above the progress bars."""
 
     def emit(self, record: logging.LogRecord):
-        from tqdm import tqdm  # here, for most calls log nothing
+        from tqdm import tqdm  # here, because most calls log nothing
 
         tqdm.write(record.getMessage(), file=sys.stderr)
 
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Shows what the library logs, such as that it compiles; once where commands call others."""
+    """Shows the library's log, such as that it compiles; once where commands call others."""
     log = logging.getLogger("jaxalign")
     if any(isinstance(handler, _AboveBars) for handler in log.handlers):
         yield

@@ -1,16 +1,18 @@
-"""The whole road once, on synthetic faces: prepare, train, evaluate, report.
+"""Prepare, train, evaluate and report once, on synthetic faces.
 
 examples:
   jaxalign demo
   jaxalign demo --config drawn
 
-needs: nothing; faces are drawn. Interrupted, it goes on when called again. The recipe demo takes
-minutes; drawn, which makes the weights that come with jaxalign, takes 75 on two CPU cores.
+needs: nothing; faces are drawn. An interrupted demo goes on when it is called again. The recipe
+demo takes minutes; drawn, which makes the weights that come with jaxalign, takes 75 on two CPU
+cores.
 leaves: the data set synthetic_faces, and the trained model and its report in the work directory.
 """
 
 import argparse
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +49,7 @@ def _demonstrate(config, workdir):
         asked = ["--set", *settings] if settings else []
         steps.insert(0, (prepare.main, "prepare", ["synthetic_faces", *asked]))
     for command, name, arguments in steps:
-        print(f"\n$ {typed(name)} {' '.join(arguments)}", flush=True)
+        print(f"\n$ {typed(name)} {shlex.join(arguments)}", flush=True)
         if code := command(arguments):
             return code
     summary = json.loads((report / "report.json").read_text(encoding="utf-8"))["summary"]
@@ -66,7 +68,7 @@ def _demonstrate(config, workdir):
 
 
 def _faces_of(config):
-    """A recipe -> the name under which its drawn faces are stored, the options that make them."""
+    """The name under which a recipe's drawn faces are stored, and the options that make them."""
     from jaxalign import recipe
     from jaxalign.datasets.synthetic_faces import BENCHMARK
 

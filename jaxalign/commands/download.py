@@ -5,13 +5,14 @@ examples:
   jaxalign download ibug_300w
   jaxalign download yunet --out models
 
-needs: for yunet, a way to github.com. Nothing is fetched that asks for a licence: benchmarks are
-downloaded by hand, from their owners, as their lines say.
-leaves: of yunet its ONNX file in the --out folder, its size and SHA-256 checked, for jaxalign
-predict --detector yunet; else nothing but the printed lines.
+needs: for yunet, access to github.com. Files whose owners ask for a licence are not fetched:
+benchmarks are downloaded by hand, from their owners, as the printed lines say.
+leaves: for yunet its ONNX file in the --out folder, its size and SHA-256 checked, for jaxalign
+predict --detector yunet; else only the printed lines.
 """
 
 import argparse
+import shlex
 
 from jaxalign.commands import new_parser, run
 from jaxalign.downloads import FILES, fetch
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def _download(what, folder):
     if what in FILES:
         path = fetch(FILES[what], folder)
-        option = f"--detector-model {path}" if folder else f"--detector {what}"
+        option = f"--detector-model {shlex.quote(str(path))}" if folder else f"--detector {what}"
         print(f"{path}\nnext: {typed('predict')} --ckpt W {option} PHOTO")
         return
 

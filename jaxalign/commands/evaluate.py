@@ -12,10 +12,10 @@ examples:
   jaxalign evaluate --ckpt runs/300w --box detector --refine 1
   jaxalign evaluate --ckpt runs/300w --set data.crop.landmarks.enlarge=1.1
 
-needs: a data set made by jaxalign prepare (or --truth), and one of --ckpt (of jaxalign train;
-drawn are the weights that come with jaxalign), --predictions (CSV, JSONL or a JSON list of records,
-points in pixels of the photo, counted from 0; or the faces.json of jaxalign predict, whose photos
-are found by name), --compare.
+needs: a data set made by jaxalign prepare (or --truth), and one of three: --ckpt, a checkpoint of
+jaxalign train (drawn names the weights that come with jaxalign); --predictions, a CSV, JSONL or
+JSON list of records with points in pixels of the photo, counted from 0, or the faces.json of
+jaxalign predict, whose photos are found by name; --compare.
 leaves: the printed table, and in the --report folder report.html, tables, curves, pictures and
 predictions.jsonl.
 """
@@ -48,18 +48,18 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     add_import(parser)
     parser.add_argument("--data", default="", help="NAME/SPLIT; default: the recipe's test data")
     add_data_dir(parser)
-    parser.add_argument("--truth", default="", help="true points in place of --data: a file such "
-                        "as --predictions takes, or a folder of annotated photos")  # fmt: skip
-    parser.add_argument("--scheme", default="", help="the points that are scored, e.g. ibug68, "
-                        "or a TOML file of one's own. With --ckpt: its own or some that they are "
-                        "converted to (default: what the data set has). With --predictions: "
-                        "their order (default: the data set's, if it has one)")  # fmt: skip
+    parser.add_argument("--truth", default="", help="true points in place of --data: a file in a "
+                        "format of --predictions, or a folder of annotated photos")  # fmt: skip
+    parser.add_argument("--scheme", default="", help="the scheme of the points to score, e.g. "
+                        "ibug68, or your TOML file. With --ckpt: the checkpoint's, or one that it "
+                        "converts to (default: the data set's). With --predictions: the one that "
+                        "their points are in (default: the data set's, if it has one)")  # fmt: skip
     parser.add_argument("--found-only", action="store_true", help="with --predictions: faces "
                         "without a line are left out and counted, as papers score tools that "
                         "detect faces first")  # fmt: skip
     parser.add_argument("--box", default="", choices=["landmarks", "dataset", "detector"],
                         help="which box is cropped (default: the recipe's)")  # fmt: skip
-    parser.add_argument("--boxes", metavar="KINDS", help="one checkpoint under several boxes, of "
+    parser.add_argument("--boxes", metavar="KINDS", help="evaluate with several boxes, a list of "
                         "landmarks,dataset,detector,jitter")  # fmt: skip
     parser.add_argument("--flip-test", action="store_true",
                         help="average with the prediction on the mirrored crop")  # fmt: skip
@@ -115,7 +115,7 @@ def _evaluate(arguments, command):
 
 
 def _check(arguments):
-    """Errors: InputError for options that do not go together."""
+    """Raises InputError for options that do not go together."""
     given = {"--import": arguments.imports, "--box": arguments.box, "--boxes": arguments.boxes,
              "--flip-test": arguments.flip_test, "--refine": arguments.refine}  # fmt: skip
     for name in (name for name, value in given.items() if value and not arguments.ckpt):

@@ -23,23 +23,24 @@ def parser() -> argparse.ArgumentParser:
     parser = new_parser("export", __doc__)
     add_ckpt(parser)
     add_import(parser)
-    parser.add_argument("--out", required=True, metavar="FILE", help="such as model.stablehlo, or "
-                        "weights.safetensors")  # fmt: skip
+    parser.add_argument("--out", required=True, metavar="FILE", help="the file to write, such as "
+                        "model.stablehlo or weights.safetensors")  # fmt: skip
     parser.add_argument("--size", type=int, metavar="S", help="side of the crops in pixels, where "
                         "the system takes several (default: the recipe's)")  # fmt: skip
     parser.add_argument("--half", action="store_true",
-                        help="kernels of weights in half precision: half the size")  # fmt: skip
+                        help="store kernels in half precision: half the size")  # fmt: skip
     parser.add_argument("--note", nargs="+", action="extend", default=[], metavar="NAME=TEXT",
                         dest="notes", help="texts kept in a file of weights, such as "
                         "commit=1a2b3c4")  # fmt: skip
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        dest="settings", help="fields of its recipe that leave the network as it "
-                        "is, such as data.crop.landmarks.enlarge=1.1")  # fmt: skip
+                        dest="settings", help="replace fields of the recipe that leave the "
+                        "network as it is, such as data.crop.landmarks.enlarge=1.1")  # fmt: skip
     parser.add_argument("--data", default="", help="NAME/SPLIT to compare on (default: "
                         "the recipe's test data; drawn faces if that is not prepared)")  # fmt: skip
     add_data_dir(parser)
     parser.add_argument("--faces", type=int, default=16, metavar="N",
-                        help="how many of them, the first (default: %(default)s)")  # fmt: skip
+                        help="how many faces to compare on, the first ones (default: "
+                        "%(default)s)")  # fmt: skip
     return parser
 
 

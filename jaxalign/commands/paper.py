@@ -1,6 +1,7 @@
 """Make a table or a figure of a paper: its numbers beside ours.
 
 examples:
+  jaxalign paper tab
   jaxalign paper tab --table 1
   jaxalign paper gaussian_vector --table 1 --ckpt runs/300w
   jaxalign paper gaussian_vector --table 3 --ckpt runs/wflw_resnet runs/wflw_hrnet
@@ -15,9 +16,10 @@ jaxalign train, reports of jaxalign evaluate, or the recipe of an ablation.
 leaves: the printed table; in the work directory models, reports, and a figure as PNG and CSV.
 
 An ablation trains each of its variants once, into WORKDIR/VARIANT (interrupted, it goes on there
-when called again); what differs only in the evaluation is not trained. The paper's own model can be
-trained so too: TAB's with the model before it whose part it takes. Every number of ours has its
-report in WORKDIR/reports. Models and reports that are given follow as further lines or curves.
+when called again). A variant that differs only in the evaluation is not trained. The paper's own
+model can be trained in the same way; for TAB, the model before it, of which it takes a part, is
+trained too. Every number of ours has its report in WORKDIR/reports. Models and reports that are
+given follow as further lines or curves.
 """
 
 import argparse
@@ -30,13 +32,14 @@ from jaxalign.papers import PAPERS
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("paper", __doc__)
     add = parser.add_argument
-    add("paper", choices=PAPERS, nargs="?", help="whose tables and figures")
-    what = parser.add_mutually_exclusive_group(required=True)
+    add("paper", choices=PAPERS, nargs="?",
+        help="the paper; alone, its tables and figures are listed")  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
     what.add_argument("--table", type=int, metavar="N",
-        help="by the paper's count; 0: numbers of its text, where there are any")  # fmt: skip
-    what.add_argument("--figure", type=int, metavar="N", help="by the paper's count")
+        help="a table's number in the paper; 0: numbers of its text, if any")  # fmt: skip
+    what.add_argument("--figure", type=int, metavar="N", help="a figure's number in the paper")
     what.add_argument("--recipes", action="store_true", help="how the paper's recipes are trained, "
-                       "beside what it says of it; without PAPER, of all papers")  # fmt: skip
+                       "beside what the paper says; without PAPER, for all papers")  # fmt: skip
     add("--config", default="", help="recipe of an ablation's variants, or of the paper's own "
         "model: a file, or the name of a recipe of the package")  # fmt: skip
     add("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
@@ -44,10 +47,10 @@ def parser() -> argparse.ArgumentParser:
     add("--init-from", nargs="+", default=[], metavar="PATH",
         help="as for training; a variant starts from the first that fits it")  # fmt: skip
     add("--trainings", type=int, default=1, metavar="N",
-        help="train each variant N times, by the recipe's seed and the next ones: the numbers are "
-        "means (default: %(default)s)")  # fmt: skip
+        help="train each variant N times, with the recipe's seed and the next ones: the numbers "
+        "are means (default: %(default)s)")  # fmt: skip
     add("--ckpt", nargs="+", default=[], help="trained models")
-    add("--report", nargs="+", default=[], help="the same by their reports: nothing is evaluated")
+    add("--report", nargs="+", default=[], help="reports of further models, taken as they are")
     add("--data", default="", help="NAME/SPLIT to evaluate (default: the recipe's, the table's)")
     add_data_dir(parser)
     add_import(parser)
@@ -59,18 +62,18 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--common",
         action="store_true",
-        help="for such a figure: at every size only the faces that reach the largest",
+        help="for such a figure: at every size only the faces that reach the largest size",
     )
     add(
         "--normaliser",
         default="",
-        help="for such a figure: what errors are shares of (default: inter_ocular)",
+        help="for such a figure: the normaliser of the errors (default: inter_ocular)",
     )
     add("--faces", type=int, default=None, metavar="N",
         help="for such a figure: how many faces it shows (default: 4)")  # fmt: skip
     add("--workdir", default="", help="folder of models and reports (default: runs/PAPER)")
     add("--csv", default="", metavar="FILE",
-        help="the printed numbers, with the ends of their intervals")  # fmt: skip
+        help="a file for the printed numbers, with the ends of their intervals")  # fmt: skip
     return parser
 
 
@@ -86,10 +89,14 @@ def _paper(arguments):
 
         print(text([arguments.paper] if arguments.paper else ()))
         return
-    if not arguments.paper:
+    asked = arguments.table is not None or arguments.figure is not None
+    if not arguments.paper and asked:
         raise InputError(f"whose table or figure? Name one of: {', '.join(PAPERS)}")
 
-    from jaxalign.papers.tables import make
+    from jaxalign.papers.tables import contents, make
 
+    if not asked:
+        print("\n\n".join(map(contents, [arguments.paper] if arguments.paper else PAPERS)))
+        return
     options = vars(arguments)
     make(**{name: value for name, value in options.items() if name not in ("imports", "recipes")})

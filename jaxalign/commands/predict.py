@@ -47,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
                         "landmarks, pixels of the photo counted from 0, in place of a detector: "
                         "CSV with photo,x0,y0,x1,y1, or a JSON list of "
                         "objects with photo (its path as given, or its name), box")  # fmt: skip
-    parser.add_argument("--detector", default="", metavar="NAME", help="what finds the faces: auto "
-                        "(OpenCV's cascades, what they find verified by the network), cascade "
+    parser.add_argument("--detector", default="", metavar="NAME", help="how faces are found: auto "
+                        "(OpenCV's cascades; the network verifies what they find), cascade "
                         "(OpenCV's frontal one alone), yunet (its file, 233 kB, is fetched on "
                         "first use), dlib (where it is installed) (default: auto; cascade where "
                         "the checkpoint notes no score to verify by)")  # fmt: skip
@@ -56,17 +56,16 @@ def parser() -> argparse.ArgumentParser:
                         help="yunet's ONNX file, in place of the one that jaxalign download yunet "
                         "fetches")  # fmt: skip
     parser.add_argument("--min-score", type=float, metavar="S", help="a face whose mean score is "
-                        "below has low confidence (default: what 99 %% of the faces reached that "
-                        "training validated on)")  # fmt: skip
-    parser.add_argument("--scheme", default="", metavar="NAME", help="the points of the faces: the "
-                        "checkpoint's own, or some that they are converted to, as union's are to "
-                        "those of every scheme, e.g. wflw98 (default: the checkpoint's own; of "
-                        "union ibug68)")  # fmt: skip
+                        "lower has low confidence (default: the score that 99 %% of the validation "
+                        "faces reached)")  # fmt: skip
+    parser.add_argument("--scheme", default="", metavar="NAME", help="the scheme of the points: "
+                        "the checkpoint's, or one that it converts to, e.g. wflw98; union converts "
+                        "to all (default: the checkpoint's; for union ibug68)")  # fmt: skip
     parser.add_argument("--refine", type=int, metavar="N",
                         help="second looks: crop again around the points found and predict once "
                         "more, N times (default: 1)")  # fmt: skip
-    parser.add_argument("--format", default="json", metavar="NAME", help="what annotation tools "
-                        "open, beside faces.json: csv, coco, pts or labelme")  # fmt: skip
+    parser.add_argument("--format", default="json", metavar="NAME", help="a format of annotation "
+                        "tools to write beside faces.json: csv, coco, pts or labelme")  # fmt: skip
     parser.add_argument("--aligned", type=int, default=0, metavar="SIDE", help="of each face an "
                         "aligned crop of SIDE x SIDE pixels, too: eyes, nose and mouth where "
                         "--template has them")  # fmt: skip
@@ -74,9 +73,9 @@ def parser() -> argparse.ArgumentParser:
                         "whole head; default), arcface (as face recognition takes it)")  # fmt: skip
     parser.add_argument("--no-pictures", action="store_true",
                         help="leave out the pictures, or the video, with points drawn")  # fmt: skip
-    parser.add_argument("--skip-existing", action="store_true", help="go on with a run that was "
-                        "broken off: photos that one with the same settings has done in --out are "
-                        "taken over, unless they have changed since")  # fmt: skip
+    parser.add_argument("--skip-existing", action="store_true", help="continue an interrupted run: "
+                        "photos that a run with the same settings has done in --out are kept, "
+                        "unless they have changed since")  # fmt: skip
     parser.add_argument("--batch", type=int, default=0, help="faces at a time (default: 1 a device "
                         "on CPUs, 32 on accelerators)")  # fmt: skip
     add_device(parser)
@@ -108,7 +107,7 @@ def _predict(arguments):
 
 
 def _check(arguments):
-    """Errors: InputError for options that do not go together."""
+    """Raises InputError for options that do not go together."""
     moving = bool(arguments.video) or arguments.webcam is not None
     if bool(arguments.photos) + bool(arguments.video) + (arguments.webcam is not None) != 1:
         raise InputError("give photos (files, folders, patterns), --video FILE, or --webcam")

@@ -25,6 +25,7 @@ this project needs neither. What is written is a TFDS data set in array_record f
 """
 
 import argparse
+import shlex
 from pathlib import Path
 
 from jaxalign.commands import new_parser, run
@@ -41,27 +42,27 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("prepare", __doc__)
     add = parser.add_argument
-    add("name", metavar="NAME", help="the benchmark; a wrong one lists those there are")
+    add("name", metavar="NAME", help="the benchmark; a wrong name lists all")
     add("--from", "--manual_dir", dest="root", type=Path, metavar="DIR",
         help="folder of its files, as downloaded")  # fmt: skip
     add("--data-dir", "--data_dir", type=Path, default=DEFAULT_DATA_DIR, metavar="D",
         help="where to store it (default: JAXALIGN_DATA of the environment, else "
         "./data)")  # fmt: skip
     add("--check", action="store_true",
-        help="build nothing, tell what is missing, broken, twice there or known to leak; the exit "
+        help="build nothing; tell what is missing, broken, duplicated or known to leak; the exit "
         "code is 2 where something FAILs")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="with --check: the same as JSON")
+    add("--json", type=Path, metavar="FILE", help="with --check: a file for the findings as JSON")
     add("--attributes", type=Path, metavar="FILE",
-        help="CSV of the faces' attributes, one line for each of them")  # fmt: skip
+        help="CSV of the faces' attributes, one line for each face")  # fmt: skip
     add("--max-face", nargs="+", action="extend", default=[], metavar="PX",
-        help="reduce larger faces of the training split to this longer side of their box, those of "
-        "another one by SPLIT=PX; 0: none (default: 512, other splits 0)")  # fmt: skip
+        help="reduce larger faces of the training split to this longer side of their box "
+        "(pixels); SPLIT=PX for another split; 0: none (default: 512, other splits 0)")  # fmt: skip
     add("--labels", type=Path, metavar="PATH", help="with image_folder: the file or folder of the "
         "annotations, where they are not in --from, the photos' folder")  # fmt: skip
-    add("--skip-bad", action="store_true", help="leave faces out that cannot be used")
+    add("--skip-bad", action="store_true", help="leave out faces that cannot be used")
     add("--overwrite", action="store_true", help="build again what is already prepared")
     add("--set", dest="settings", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-        help="options of the benchmark; a wrong key lists those it has")  # fmt: skip
+        help="options of the benchmark; a wrong key lists them")  # fmt: skip
     return parser
 
 
@@ -85,11 +86,13 @@ def _prepare(arguments):
         attributes=arguments.attributes, labels=arguments.labels, skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite, max_face=arguments.max_face,
     )  # fmt: skip
-    where = "" if arguments.data_dir == DEFAULT_DATA_DIR else f" --data-dir {arguments.data_dir}"
+    given = arguments.data_dir, DEFAULT_DATA_DIR
+    where = [] if given[0] == given[1] else ["--data-dir", str(given[0])]
     if "train" in built.found:
-        command = f"{typed('train')} --config RECIPE --workdir W{where}"
-        val = f" data.val={spec}/val" if "val" in built.found else ""
-        scheme = "".join(f" system.scheme={file}" for file in scheme_files.FILES.values())
-        print(f"next: {command} --set data.train={spec}/train{val}{scheme}")
+        name, options = "train", ["--config", "RECIPE", "--workdir", "W", *where]
+        options += ["--set", f"data.train={spec}/train"]
+        options += [f"data.val={spec}/val"] if "val" in built.found else []
+        options += [f"system.scheme={file}" for file in scheme_files.FILES.values()]
     else:
-        print(f"next: {typed('evaluate')} --ckpt W{where} --data {spec}/test")
+        name, options = "evaluate", ["--ckpt", "W", *where, "--data", f"{spec}/test"]
+    print(f"next: {typed(name)} {shlex.join(options)}")

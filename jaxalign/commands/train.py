@@ -28,15 +28,16 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     parser = new_parser("train", __doc__, prog)
     parser.add_argument("--config", required=True,
                         help="recipe file, or the name of a recipe of the package")  # fmt: skip
-    parser.add_argument("--workdir", help="where the run is kept (needed but for --dry-run)")
+    parser.add_argument("--workdir", help="where the run is kept (needed unless --dry-run)")
     add_data_dir(parser)
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",
         help="replace fields of the recipe, e.g. system.stacks=2 training.batch=32",
     )  # fmt: skip
     parser.add_argument("--init-from", metavar="PATH",
-                        help="start from PyTorch weights (.pth, .safetensors) or from what "
-                        "--ckpt of jaxalign evaluate takes (default: random values)")  # fmt: skip
+                        help="start from PyTorch weights (.pth, .safetensors) or from a "
+                        "checkpoint, as --ckpt of jaxalign evaluate takes it (default: random "
+                        "values)")  # fmt: skip
     add_import(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the latest "
                         "checkpoint of the work directory, if there is one")  # fmt: skip

@@ -1,8 +1,16 @@
 """Error bars: what the means of an evaluation would be on other faces of the same kind.
 
-NME and AUC are means of a number per face. A resample draws N faces from the N with repetition; the
+NME and AUC are means of a number per face. A resample draws N faces from the N with repetition. The
 interval holds 95 % of the resamples' means (Efron's percentile bootstrap). It measures the choice
-of the faces, not the chance in training. Failure rates have intervals of their own: wilson.py.
+of the faces, not the chance in training. Failure rates have other intervals: see wilson.py.
+
+Examples:
+    >>> import numpy as np
+    >>> from jaxalign.evaluation.bootstrap import intervals, resampled_means
+    >>> nme = np.random.default_rng(0).uniform(0.02, 0.06, (200, 1))
+    >>> means = resampled_means(nme, [str(face) for face in range(200)])
+    >>> intervals(means).shape
+    (1, 2)
 """
 
 import hashlib
@@ -24,12 +32,20 @@ def resampled_means(
     *,
     at_once: int = AT_ONCE,
 ) -> np.ndarray:
-    """(N, S) numbers of N faces -> (resamples, S) means of resamples of the faces.
+    """Means over resamples of the faces.
 
-    NaN is no number: a mean is over the drawn faces that have one, NaN where none has.
-    The draws depend on `seed` and on `ids`, whatever their order: two runs on the same faces are
-    resampled alike, so that the means of their differences are the differences of their means.
-    `at_once`: how many draws are held in memory.
+    The draws depend on `seed` and on `ids`, but not on their order. So two runs on the same faces
+    are resampled alike, and the means of their differences are the differences of their means.
+
+    Args:
+        values: (N, S), numbers of faces. A mean is over the drawn faces that are not NaN.
+        ids: The name of each face.
+        resamples: How many resamples are drawn.
+        seed: The seed of the draws.
+        at_once: How many draws are held in memory.
+
+    Returns:
+        The (resamples, S) means, NaN where no drawn face has a number.
     """
     order = sorted(range(len(ids)), key=ids.__getitem__)
     values = np.asarray(values, np.float64)[order]
@@ -43,7 +59,14 @@ def resampled_means(
 
 
 def intervals(means: np.ndarray) -> np.ndarray:
-    """(resamples, S) means -> (S, 2), the ends of their central 95 %; NaN is passed over."""
+    """The central 95 % of means.
+
+    Args:
+        means: (resamples, S). NaN is passed over.
+
+    Returns:
+        The (S, 2) ends.
+    """
     tail = 100 * (1 - LEVEL) / 2
     ends = np.percentile(means, (tail, 100 - tail), axis=0).T
     gaps = np.isnan(means)

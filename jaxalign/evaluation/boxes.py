@@ -1,4 +1,4 @@
-"""What the box is worth: one checkpoint under every kind of box, and under boxes gone astray."""
+"""The effect of the box: one checkpoint under every kind of box, and under displaced boxes."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -29,10 +29,16 @@ FILES = ("boxes.md", "boxes.csv", "boxes.json", "boxes.png")
 
 @dataclass(frozen=True)
 class Jittered(Sequence[Sample]):
-    """A source whose landmark boxes are shifted and scaled; its points stay as they are.
+    """A source whose landmark boxes are shifted and scaled. Its points stay as they are.
 
-    Each face's box moves by `shift` times its longer side in a direction drawn from `seed` and the
-    face's id, the same for every shift, and is scaled by `scale` about its centre.
+    Each face's box moves in a direction drawn from `seed` and the face's id, the same for every
+    shift.
+
+    Attributes:
+        source: The faces.
+        shift: How far a box moves, as a share of its longer side.
+        scale: Factor on a box's sides, about its centre.
+        seed: The seed of the directions.
     """
 
     source: Sequence[Sample]
@@ -57,7 +63,12 @@ class Jittered(Sequence[Sample]):
 
 @dataclass(frozen=True)
 class Chosen(Sequence[Sample]):
-    """Some faces of a source, by their places in it."""
+    """Some faces of a source.
+
+    Attributes:
+        source: The source.
+        places: The places of the faces in it.
+    """
 
     source: Sequence[Sample]
     places: tuple[int, ...]
@@ -70,7 +81,17 @@ class Chosen(Sequence[Sample]):
 
 
 def parse_kinds(text: str) -> tuple[str, ...]:
-    """ "landmarks,jitter" -> its kinds, in the order of KINDS. Errors: InputError."""
+    """Parse kinds of box, such as "landmarks,jitter".
+
+    Args:
+        text: The kinds, separated by commas.
+
+    Returns:
+        The kinds, in the order of KINDS.
+
+    Raises:
+        InputError: A kind is unknown.
+    """
     asked = {kind.strip() for kind in text.split(",")}
     if not asked <= set(KINDS):
         unknown = ", ".join(sorted(asked - set(KINDS)))
@@ -81,10 +102,20 @@ def parse_kinds(text: str) -> tuple[str, ...]:
 def comparable(
     source: Sequence[Sample], kinds: Sequence[str]
 ) -> tuple[Sequence[Sample], tuple[str, ...], list]:
-    """-> (the faces that have all kinds, the kinds, what was left out, in words).
+    """Choose the faces that have all kinds of box.
 
-    A kind that no face has is left out; then every face that lacks one of the others, from all
-    rows, for rows over other faces could not be compared. Errors: InputError where nothing is left.
+    A kind that no face has is left out. Then every face that lacks one of the others is left out of
+    all rows, because rows over other faces could not be compared.
+
+    Args:
+        source: The faces.
+        kinds: The kinds of box.
+
+    Returns:
+        The faces, the kinds, and what was left out, in words.
+
+    Raises:
+        InputError: No kind or no face is left.
     """
     wanted = [kind for kind in kinds if kind != "jitter"]
     known = [set(sample["boxes"]) for sample in source]
@@ -114,12 +145,21 @@ def sensitivity(
     protocol: Protocol,
     seed: int = 0,
 ) -> list[dict]:
-    """One row for every kind of box, and for every shift and scale where "jitter" is asked for.
+    """Score every kind of box, and every shift and scale if "jitter" is asked for.
 
-    `predict(source, kind)` scores a source cropped by its boxes of that kind. A row: {"kind",
-    "faces", "nme", "fr@8", ..., "interval": {statistic: [low, high]}, "change": NME less that of
-    the first row, "change_interval"}, by the headline normaliser; rows of jitter have "shift" or
-    "scale", and both curves hold the landmark box itself.
+    A row is {"kind", "faces", "nme", "fr@8", ..., "interval": {statistic: [low, high]}, "change",
+    "change_interval"}, by the headline normaliser. "change" is the NME less that of the first row.
+    Rows of jitter have "shift" or "scale" too; both curves hold the landmark box itself.
+
+    Args:
+        source: The faces.
+        kinds: Kinds of box, of KINDS.
+        predict: Scores a source that is cropped by its boxes of a kind: (source, kind) -> results.
+        protocol: The protocol.
+        seed: The seed of the jitter.
+
+    Returns:
+        The rows, in fractions.
     """
     runs: list[tuple[dict, Sequence[Sample], str]] = [
         ({"kind": kind}, source, kind) for kind in kinds if kind != "jitter"
@@ -146,9 +186,9 @@ def sensitivity(
 
 
 def sensitivity_table(rows: Sequence[dict], protocol: Protocol) -> Table:
-    """The rows of `sensitivity` in percent, the change of the NME with its paired interval.
+    """The rows of `sensitivity` in percent, with the change of the NME and its paired interval.
 
-    Of the protocol's limits the first.
+    Only the first of the protocol's limits is shown.
     """
     names = statistics(protocol.limits[:1])
     first, cells = label(rows[0]), []
@@ -162,7 +202,7 @@ def sensitivity_table(rows: Sequence[dict], protocol: Protocol) -> Table:
 
 
 def label(row: dict) -> str:
-    """The row's box in words: "detector", "jitter: shift 0.05"."""
+    """The row's box in words, such as "detector" or "jitter: shift 0.05"."""
     steps = [f"{key} {row[key]:g}" for key in ("shift", "scale") if key in row]
     return ": ".join([row["kind"], *steps])
 

@@ -43,7 +43,13 @@ FILES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A run to be compared: the name it goes by, its faces, the benchmark where it is known."""
+    """A run to be compared.
+
+    Attributes:
+        name: Its name.
+        results: Its faces.
+        benchmark: The name of the benchmark, if it is known.
+    """
 
     name: str
     results: Results
@@ -51,7 +57,17 @@ class Entry:
 
 
 def open_entry(path: Path | str) -> Entry:
-    """A report's folder, or a predictions.jsonl; the report beside it names the benchmark."""
+    """Open a run.
+
+    Args:
+        path: A report's folder, or a predictions.jsonl. The report beside it names the benchmark.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     path = Path(path)
     file = path / "predictions.jsonl" if path.is_dir() else path
     results = Results.load(file)
@@ -59,15 +75,22 @@ def open_entry(path: Path | str) -> Entry:
         report = texts.json_of(texts.read(name := file.with_name("report.json")), name)
         benchmark = str(report["about"].get("benchmark", ""))
     except (InputError, KeyError, TypeError, AttributeError):
-        benchmark = ""  # a file without a report: the default protocol, or --data, scores it
+        benchmark = ""  # no report beside it: it is scored by the default protocol, or by --data
     return Entry(str(path), results, benchmark)
 
 
 def aligned(entries: Sequence[Entry]) -> list[Entry]:
-    """The same entries, their faces all in the order of their ids.
+    """Bring runs to the same order of faces.
 
-    Raises InputError where faces, schemes or true points are not the same in all of them: a
-    difference of runs on different faces would say nothing.
+    Args:
+        entries: The runs.
+
+    Returns:
+        The runs, with their faces in the order of the ids.
+
+    Raises:
+        InputError: Faces, schemes or true points are not the same in all runs. A difference of runs
+            on different faces would say nothing.
     """
     first = entries[0]
     whole = [Entry(first.name, first.results.by_id(), first.benchmark)]
@@ -95,14 +118,20 @@ def aligned(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
-    """Aligned entries -> their numbers by the headline normaliser, ready for JSON; fractions.
+    """Compare aligned runs by the headline normaliser, over all faces and over the proper subsets.
 
-    For "all" faces and for the subsets that are not all of them.
+    The keys are "headline", "limits", "statistics", "runs" and "rows". A row is of a subset and a
+    run: {"subset", "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low,
+    high]}, "difference"}. "difference" holds the numbers and intervals of this run less the first,
+    or None for the first. Its intervals are paired: the resamples of the faces are the same for
+    both runs (failure rates have Newcombe's intervals, see `wilson.of_difference`).
 
-    {"headline", "limits", "statistics", "runs", "rows"}: a row for each subset and run, {"subset",
-    "faces", "run", "numbers": {statistic: value}, "intervals": {statistic: [low, high]},
-    "difference": the same two of this run less the first, by the same resamples of the faces (of
-    failure rates Newcombe's, see wilson.of_difference), or None for the first}.
+    Args:
+        entries: The runs, from `aligned`.
+        protocol: The protocol.
+
+    Returns:
+        The comparison, ready for JSON, in fractions.
     """
     headline, rows = protocol.normaliser, []
     names, ids = statistics(protocol.limits), entries[0].results.ids
@@ -132,9 +161,16 @@ def compare(entries: Sequence[Entry], protocol: Protocol) -> dict:
 
 
 def comparison_table(comparison: dict, subset: str = "all") -> Table:
-    """The runs on one subset by the protocol's first limit, and how they differ from the first run.
+    """The runs on one subset by the protocol's first limit, and their differences to the first run.
 
-    A difference is marked where 0 lies outside its interval.
+    A difference is marked if 0 lies outside its interval.
+
+    Args:
+        comparison: From `compare`.
+        subset: The subset.
+
+    Returns:
+        The table.
     """
     names, rows = statistics(comparison["limits"][:1]), []
     chosen = [row for row in comparison["rows"] if row["subset"] == subset]
@@ -160,7 +196,15 @@ def write_comparison(
     protocol: Protocol,
     about: dict,
 ) -> None:
-    """Write FILES into `folder`: the comparison of these aligned entries, and their curves."""
+    """Write FILES into a folder: the comparison and the curves of aligned runs.
+
+    Args:
+        folder: The folder.
+        entries: The runs, from `aligned`.
+        comparison: From `compare`.
+        protocol: The protocol.
+        about: Where the numbers come from.
+    """
     subsets = list(dict.fromkeys(row["subset"] for row in comparison["rows"]))
     ordered = ["all", *(name for name in subsets if name != "all")]
     tables = [comparison_table(comparison, subset) for subset in ordered]

@@ -1,8 +1,6 @@
-"""Evaluations from files to the printed table and the report: of a model, of any tool's
-predictions, of several runs, of several boxes.
+"""Evaluations from files to the printed table and the report.
 
-`report` is a folder for the report, none where it is empty; `command` is noted there.
-Errors of all of them: InputError for what the user can mend.
+They evaluate a model, the predictions of any tool, several runs, or several kinds of box.
 """
 
 import datetime
@@ -28,9 +26,26 @@ from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_folder, open_s
 
 
 def score(model: Model, *, box: str = "", report: Path | str = "", command: str = "") -> dict:
-    """A model on its faces, cropped by one kind of box (default: the recipe's).
+    """Score a model on its faces, print the table, and write a report if asked.
 
-    Returns the summary of evaluation.summary.summarise.
+    Args:
+        model: The model and its faces (`evaluation.model.open_model`).
+        box: The kind of box that is cropped. Default: the recipe's.
+        report: Folder for the report. Default: none is written.
+        command: The command that the report notes.
+
+    Returns:
+        The summary (`evaluation.summary.summarise`).
+
+    Raises:
+        InputError: The data or the checkpoint cannot be used, or the report cannot be written.
+
+    Examples:
+        >>> from jaxalign.evaluation.evaluate import score
+        >>> from jaxalign.evaluation.model import open_model
+        >>> model = open_model("runs/wflw", data="wflw/test")
+        >>> summary = score(model, report="report")
+        >>> nme = summary["rows"][-1]["inter_ocular"]["nme"]  # of all faces, a fraction
     """
     _check_report(report)
     noted = history.of_step(model.step) if report else []
@@ -59,12 +74,31 @@ def score_predictions(
     report: Path | str = "",
     command: str = "",
 ) -> dict:
-    """A file of points of any tool, or `jaxalign predict`'s faces.json, against the true points of
-    `data` (NAME/SPLIT), or of `truth`, a file or a folder; predictions.jsonl of a report holds its
-    own.
+    """Score the points of any tool, print the table, and write a report if asked.
 
-    `scheme` names the order of the points, where the data set has several. `found_only` leaves
-    faces out that have no prediction. Returns the summary.
+    A predictions.jsonl of a report holds its own true points; other files need `data` or `truth`.
+
+    Args:
+        predictions: A file of points (`records.read_records`), or the faces.json of `jaxalign
+            predict`.
+        data: Prepared data with the true points, as NAME/SPLIT.
+        truth: A file or a folder with the true points, in place of `data`.
+        scheme: The scheme of the points, if the data set has several.
+        found_only: Leaves faces out that have no prediction.
+        data_dir: Folder of the prepared data.
+        report: Folder for the report. Default: none is written.
+        command: The command that the report notes.
+
+    Returns:
+        The summary (`evaluation.summary.summarise`).
+
+    Raises:
+        InputError: No true points are named, or both `data` and `truth`; or a file cannot be read,
+            the faces do not match, or the report cannot be written.
+
+    Examples:
+        >>> from jaxalign.evaluation.evaluate import score_predictions
+        >>> summary = score_predictions("points.csv", data="wflw/test")
     """
     if data and truth:
         raise InputError("give --data or --truth, not both: they say where the true points are")
@@ -97,8 +131,21 @@ def score_predictions(
 def compare_runs(
     runs: Sequence[Path | str], *, data: str = "", report: Path | str = "", command: str = ""
 ) -> dict:
-    """Two reports or predictions.jsonl or more, face by face; `data` (NAME/SPLIT) names the
-    benchmark whose protocol counts. Returns the comparison of evaluation.compare.compare."""
+    """Compare two runs or more, face by face, print the tables, and write a report if asked.
+
+    Args:
+        runs: Folders of reports, or files predictions.jsonl, of the same faces.
+        data: NAME/SPLIT of the benchmark whose protocol is used. Default: that of the first report.
+        report: Folder for the report. Default: none is written.
+        command: The command that the report notes.
+
+    Returns:
+        The comparison (`evaluation.compare.compare`).
+
+    Raises:
+        InputError: There are fewer than two runs, a run comes twice, their faces are not the same,
+            or the report cannot be written.
+    """
     if len(runs) < 2:
         raise InputError("--compare needs two runs or more: folders of reports or predictions")
     if len(set(runs)) < len(runs):
@@ -122,7 +169,20 @@ def compare_runs(
 def try_boxes(
     model: Model, kinds: Sequence[str], *, report: Path | str = "", command: str = ""
 ) -> list[dict]:
-    """A model under several kinds of box, of boxes.KINDS. Returns the rows of boxes.sensitivity."""
+    """Score a model under several kinds of box, print the table, and write a report if asked.
+
+    Args:
+        model: The model and its faces (`evaluation.model.open_model`).
+        kinds: Kinds of box, of `evaluation.boxes.KINDS`.
+        report: Folder for the report. Default: none is written.
+        command: The command that the report notes.
+
+    Returns:
+        The rows of `evaluation.boxes.sensitivity`.
+
+    Raises:
+        InputError: No face has these boxes, or the report cannot be written.
+    """
     _check_report(report, boxes.KIND, boxes.FILES)
     faces, kinds, notes = boxes.comparable(model.source, kinds)
     told = f"on {len(faces)} faces of {model.source.name}{model.extras}{_converted(model)}"
@@ -142,13 +202,13 @@ def try_boxes(
 
 
 def _check_report(folder, kind=KIND, files=PATTERNS):
-    """Errors: InputError, before anything is computed, where no report can be written there."""
+    """Raise InputError, before anything is computed, if no report can be written there."""
     if folder:
         folders.check(Path(folder), kind, files)
 
 
 def _finish(results, protocol, about, *, report, **shown):
-    """Prints the protocol's rows; writes the report where one is asked for."""
+    """Print the protocol's rows, and write the report if one is asked for."""
     protocol = headed(protocol, results)
     summary = summarise(results, protocol)
     print(print_table(summary))
@@ -159,12 +219,12 @@ def _finish(results, protocol, about, *, report, **shown):
 
 
 def _converted(model):
-    """A line that says so where the model's points are converted to the data's."""
+    """A line that says that the model's points are converted to the data's, if they are."""
     return f"\nits points are converted, {model.converted}" if model.converted else ""
 
 
 def _reduced(source):
-    """A line that says so where the photos were reduced as they were prepared."""
+    """A line that says that the photos were reduced when they were prepared, if they were."""
     return f"\n{source.reduction.told}" if source.reduction else ""
 
 
@@ -193,7 +253,7 @@ def _only_scheme(spec):
 
 
 def _photos(source, crop, size):
-    """index -> the face's square crop of `size` pixels and its matrix."""
+    """A function: index of a face -> its square crop of `size` pixels, and the crop's matrix."""
 
     def cropped(index):
         row = crop_face(source[index], source.scheme, crop, size)

@@ -1,10 +1,11 @@
-"""The faces that `jaxalign predict` found, brought to the true ones by their photos' names.
+"""The faces that `jaxalign predict` found, brought to the true ones by the names of their photos.
 
-faces.json names photos, not faces, and may hold several faces of a photo, more faces than are
-annotated, and more photos. Two names are of one photo where one is the end of the other
-("a/1.jpg" and "photos/a/1.jpg"), if need be without their endings. In a photo, the found and the
-true face whose points are nearest belong together, then the next; one farther than REACH of the
-found face's box is another face. Faces of low confidence count, too: the file says where they are.
+faces.json names photos, not faces. It may hold several faces of a photo, more faces than are
+annotated, and more photos. Two names stand for one photo if one is the end of the other ("a/1.jpg"
+and "photos/a/1.jpg"), if need be without their endings. In a photo, the found and the true face
+whose points are nearest belong together, then the next. A face farther from the true one than REACH
+times its box's longer side is another face. Faces of low confidence count too, since the file says
+where they are.
 """
 
 import posixpath
@@ -21,18 +22,27 @@ from jaxalign.records import numbers, predicted_photos
 from jaxalign.schemes import Scheme
 
 
-REACH = 0.5  # of the longer side of a box: mean distance of the points of one face at most
+REACH = 0.5  # largest mean distance of one face's points, in longer sides of its box
 
 
 def by_photo(
     held: dict, path: Path, scheme: Scheme, wanted: Mapping[str, Mapping[int, np.ndarray]]
 ) -> dict[int, np.ndarray]:
-    """Rows of true faces -> (K, 2) points of the faces found; rows without one are left out.
+    """Find the predicted face of each true face.
 
-    `held` is what the file at `path` holds; `wanted` are the true faces of each photo's name:
-    row -> (K, 2) points, NaN where not labelled. Errors: InputError that names the file where it is
-    of a video or of another scheme, cannot be read, or shares no photo, or no face, with the true
-    ones.
+    Args:
+        held: The content of the file at `path`.
+        path: The faces.json, for messages.
+        scheme: The scheme of the points.
+        wanted: Name of a photo -> its true faces: row -> (K, 2) points in pixels of the photo, NaN
+            where not labelled.
+
+    Returns:
+        Row of a true face -> the (K, 2) points of the face found. Rows without one are left out.
+
+    Raises:
+        InputError: The file is of a video or of another scheme, cannot be read, or shares no photo,
+            or no face, with the true ones. The message names the file.
     """
     if held["scheme"] != scheme.name:
         raise InputError(
@@ -59,7 +69,7 @@ def by_photo(
 
 
 def _faces(records, path, scheme):
-    """Photo -> its faces: (K, 2) points and the longer side of the box."""
+    """Photo -> its faces: (K, 2) points, and the longer side of the box."""
     photos = {}
     for record in records:
         name = record["photo"]
@@ -77,9 +87,9 @@ def _faces(records, path, scheme):
 
 
 def _named(wanted: Iterable[str], photos: Iterable[str], path) -> dict[str, str]:
-    """Names of true faces' photos -> the photos of the file; those that are not there are left out.
+    """Name of a true face's photo -> the photo of the file. Names without one are left out.
 
-    The longest common end counts. Errors: InputError where a name may be of several photos, or a
+    The longest common end counts. Raises InputError where a name may be of several photos, or a
     photo of several names.
     """
     found: dict[str, str] = {}  # photo -> name
@@ -113,19 +123,19 @@ def _parts(name):
 
 
 def _common(one, other):
-    """How many parts the shorter name has, if the longer one ends in them, else 0."""
+    """How many parts the shorter name has if the longer one ends in them, else 0."""
     count = min(len(one), len(other))
     return count if one[-count:] == other[-count:] else 0
 
 
 def _bare(name):
-    """The same without the ending of a photo."""
+    """The parts of a name without the ending of a photo."""
     start, ending = posixpath.splitext(name)
     return _parts(start if ending.lower() in SUFFIXES else name)
 
 
 def _paired(true, faces):
-    """Row -> points of the face found there, of one photo."""
+    """Row -> points of the face found there, in one photo."""
     distances = []
     for row, points in true.items():
         for place, (found, side) in enumerate(faces):

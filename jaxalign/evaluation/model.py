@@ -31,10 +31,21 @@ def predict_source(
     scheme: Scheme | None = None,
     **options,
 ) -> Results:
-    """All faces of `source`, in its order. `options` are those of predict_faces.
+    """Predict all faces of a source, and put the true points beside.
 
-    Where the source's points are of another `scheme` than the system's, the predicted ones, flip
-    test done, and their scores are converted to it.
+    If the source has another scheme than the system, the predicted points (after the flip test) and
+    their scores are converted to it.
+
+    Args:
+        predictor: The system.
+        variables: Its variables.
+        source: The faces.
+        crop: Which square is cropped.
+        scheme: The scheme of the source's points. Default: the system's.
+        **options: Options of `predict_faces`.
+
+    Returns:
+        The results, in the order of the source.
     """
     own = predictor.system.points
     scheme = scheme or own
@@ -47,57 +58,87 @@ def predict_source(
 
 @dataclass(frozen=True)
 class Model:
-    """A trained checkpoint with the prepared faces that it is to be tried on.
+    """A trained checkpoint, and the prepared faces that it is evaluated on.
 
-    The source's scheme may be another than the system's, to which that converts wholly.
+    The source may have another scheme than the system, if the system's points convert to all of its
+    points.
+
+    Attributes:
+        recipe: The checkpoint's recipe.
+        variables: The system's variables.
+        step: The checkpoint's folder, or its file.
+        source: The faces.
+        device: The devices that it computes on, in words.
+        flip_test: Averages the prediction with that on the mirrored crop.
+        batch: Faces at a time.
+        refine: How often faces are looked at again.
     """
 
     recipe: Recipe
     variables: dict = field(repr=False)
-    step: Path  # the checkpoint's folder, or its file
+    step: Path
     source: Source
-    device: str  # what it computes on, in words
-    flip_test: bool = False  # average with the prediction on the mirrored crop
-    batch: int = 32  # faces at a time
-    refine: int = 0  # how often faces are looked at again
+    device: str
+    flip_test: bool = False
+    batch: int = 32
+    refine: int = 0
 
     @property
     def system(self) -> System:
+        """The recipe's system."""
         return self.recipe.system
 
     @property
     def benchmark(self) -> str:
+        """The name of the benchmark that the faces are of."""
         return benchmark_of(self.source.name)
 
     @property
     def protocol(self) -> Protocol:
+        """The protocol of the benchmark, for the scheme of the faces."""
         return protocol_for(self.benchmark, self.source.scheme)
 
     @property
     def converted(self) -> str:
-        """ "union to wflw98" where its points are converted to the data's, else ""."""
+        """The conversion to the scheme of the data, such as "union to wflw98", or ""."""
         own, wanted = self.system.points.name, self.source.scheme.name
         return "" if own == wanted else f"{own} to {wanted}"
 
     @property
     def extras(self) -> str:
-        """What it does beside one plain look at a face, to be said after its data."""
+        """What it does beside one plain look at a face, in words that follow the data's name."""
         looks = "second look" if self.refine == 1 else f"{self.refine} second looks"
         return ", flip test" * self.flip_test + f", {looks}" * bool(self.refine)
 
     @cached_property
     def predictor(self) -> Predictor:
+        """The system, compiled for this host's devices."""
         return Predictor(self.system, self.flip_test)
 
     def predict(self, source: Sequence[Sample], crop: Crop) -> Results:
-        """All faces of `source` under this crop, with a bar of progress."""
+        """Predict all faces of a source, with a progress bar.
+
+        Args:
+            source: The faces, in the scheme of the model's source.
+            crop: Which square is cropped.
+
+        Returns:
+            The results, in the order of the source.
+        """
         return predict_source(
             self.predictor, self.variables, source, crop, self.source.scheme, refine=self.refine,
             batch=self.batch, threads=self.recipe.data.threads, progress=True,
         )  # fmt: skip
 
     def about(self, **more) -> dict:
-        """Where its numbers come from, for a report."""
+        """Describe where the numbers come from, for a report.
+
+        Args:
+            **more: Further entries.
+
+        Returns:
+            Names and values.
+        """
         return {
             "checkpoint": weights.told(self.step),
             "note": self.system.note,
@@ -127,14 +168,38 @@ def open_model(
     require: str = "",
     refine: int = 0,
 ) -> Model:
-    """A checkpoint as checkpoints.find_step takes it, and NAME/SPLIT, by default the recipe's test
-    data -> Model. Prints the device, and what its system has to be noted.
+    """Open a checkpoint with the faces that it is evaluated on.
 
-    `scheme` names the points that are scored, those of the checkpoint or some that they give whole
-    (conversion.given). By default they are the checkpoint's own, or, where the data set has none
-    and `convert`, the first that they give and it has.
-    `settings`, "key=value" each, replace fields of its recipe that leave the network as it is.
-    Errors: InputError for what is not there, or does not fit the weights.
+    Prints the device and the system's note.
+
+    Args:
+        ckpt: The checkpoint, as `checkpoints.find_step` takes it.
+        which: The step of a work directory: "best" or "latest".
+        data: NAME/SPLIT. Default: the recipe's test data, or else its validation data.
+        data_dir: Folder of the prepared data.
+        scheme: The scheme of the points that are scored: the checkpoint's own, or one whose points
+            all come from those (`conversion.given`). Default: the checkpoint's own; if the data set
+            does not have it and `convert` is set, the first of these that it has.
+        convert: Whether points may be converted by default.
+        settings: "key=value" each. They replace fields of the recipe that leave the network as it
+            is.
+        flip_test: Averages the prediction with that on the mirrored crop.
+        batch: Faces at a time.
+        require: The kind of device that is needed, as `parallel.start` takes it. Default: any.
+        refine: How often faces are looked at again.
+
+    Returns:
+        The model.
+
+    Raises:
+        InputError: A value is out of its range, the checkpoint or the data is missing, or a setting
+            does not fit the weights.
+
+    Examples:
+        >>> from jaxalign.evaluation.model import open_model
+        >>> model = open_model("runs/wflw", data="wflw/test", flip_test=True)
+        >>> results = model.predict(model.source, model.recipe.data.crop)
+        >>> nme = results.nme("inter_ocular")  # (N,), fractions
     """
     device = parallel.start(require)
     print(f"device: {device}", flush=True)
@@ -170,7 +235,16 @@ def open_model(
 def shown_maps(
     system: System, variables: dict
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]] | None:
-    """crop -> the maps that the system shows over it, by name; None where it shows none."""
+    """The maps that a system shows over a crop, compiled.
+
+    Args:
+        system: The system.
+        variables: Its variables.
+
+    Returns:
+        A function from an (S, S, 3) uint8 crop to its (h, w, C) maps by name, or None if the system
+            shows none.
+    """
     crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), np.uint8)
     if not jax.eval_shape(system.shown, variables, crop):
         return None

@@ -1,4 +1,4 @@
-"""A report as one page: report.html, complete in itself, and the same as Markdown."""
+"""A report as one page: report.html, which needs no other file, and the same as Markdown."""
 
 import base64
 import html
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 
+from jaxalign.errors import printable
 from jaxalign.evaluation import tables
 from jaxalign.evaluation.tables import Table, interval_name, percent, to_markdown
 from jaxalign.records import json_text
@@ -58,7 +59,7 @@ pre { background: var(--tint); padding: .8rem 1rem; border-radius: 8px; white-sp
 @media print { details { display: block; } body { max-width: none; } }
 """
 ASIDE = ("recipe", "versions")  # of `about`: shown folded, not among the facts
-TRAINED = "Loss and validation error of the run that the checkpoint is of."
+TRAINED = "Loss and validation error of the checkpoint's run."
 HOW = (
     "NME: mean over all labelled landmarks, visible or not, of the distance to the true point, "
     "divided by a distance of the true face; then the mean over faces.",
@@ -73,7 +74,7 @@ HOW = (
 
 
 def write_page(folder: Path, summary: dict, about: dict, maps: Sequence[str] = ()) -> None:
-    """report.html and report.md from a summary and the pictures that lie in `folder`.
+    """Write report.html and report.md from a summary and the pictures in `folder`.
 
     `maps` are the names of its pictures of maps.
     """
@@ -83,7 +84,7 @@ def write_page(folder: Path, summary: dict, about: dict, maps: Sequence[str] = (
 
 
 def page(title: str, sections: Sequence[str]) -> str:
-    """A whole HTML document without anything outside it."""
+    """A whole HTML document that needs no other file."""
     body = "\n".join(sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -94,7 +95,7 @@ def page(title: str, sections: Sequence[str]) -> str:
 
 
 def to_html(table: Table, caption: bool = True) -> str:
-    """The table, its error bars in small print under the numbers."""
+    """The table as HTML, with error bars in small print under the numbers."""
 
     def cell(value):
         if isinstance(value, str):
@@ -127,7 +128,7 @@ def beside_in_markdown(*names: str) -> str:
 
 
 def figure(path: Path, caption: str) -> str:
-    """A picture inside the page; photographs as JPEG, for they are large."""
+    """A picture inside the page. Photographs are stored as JPEG, because they are large."""
     photos = path.name.startswith(("faces", "maps"))
     if photos:
         picture = cv2.imread(str(path))
@@ -144,7 +145,7 @@ def figure(path: Path, caption: str) -> str:
 
 
 def cards(numbers: Sequence[tuple[str, float, Sequence[float]]]) -> str:
-    """The few numbers that a reader looks for first: name, fraction, the ends of its interval."""
+    """The few numbers that readers look for first: name, fraction, and the ends of its interval."""
     inner = "".join(
         f'<div class="card"><span>{html.escape(name)}</span><b>{percent(value)} %</b>'
         f"<span>[{percent(low)}, {percent(high)}]</span></div>"
@@ -154,7 +155,7 @@ def cards(numbers: Sequence[tuple[str, float, Sequence[float]]]) -> str:
 
 
 def facts(about: dict) -> str:
-    """Names and values, those without a value left out."""
+    """Names and values as HTML. Those without a value are left out."""
     inner = "".join(
         f"<dt>{html.escape(key.replace('_', ' '))}</dt><dd>{html.escape(in_words(value))}</dd>"
         for key, value in about.items()
@@ -166,11 +167,12 @@ def facts(about: dict) -> str:
 def listed(about: dict) -> str:
     """The same as a Markdown list."""
     known = {key: value for key, value in about.items() if value not in ("", None, [], {})}
-    return "\n".join(f"* {key.replace('_', ' ')}: `{in_words(known[key])}`" for key in known)
+    texts = {key: printable(in_words(value)).replace("`", "'") for key, value in known.items()}
+    return "\n".join(f"* {key.replace('_', ' ')}: `{text}`" for key, text in texts.items())
 
 
 def in_words(value: object) -> str:
-    """A value of `about` for a reader."""
+    """A value of `about` in words."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {part}" for key, part in value.items())
     if isinstance(value, bool):
@@ -203,7 +205,7 @@ def _html_sections(folder, summary, about, maps):
         f'<p class="lead">{html.escape(lead)}</p>',
         cards(numbers),
         f'<p class="note">All faces; in brackets the {interval_name(summary)}.</p>',
-        "<h2>The papers' rows</h2>",
+        "<h2>Results as in the papers</h2>",
         to_html(tables.papers_table(summary)),
         beside("table.csv", "report.json"),
         *(f'<p class="note">{html.escape(line)}</p>' for line in remarks),
@@ -239,7 +241,7 @@ def _html_sections(folder, summary, about, maps):
 
 
 def _training(folder):
-    """The curves of the checkpoint's run, where they are there."""
+    """The curves of the checkpoint's run, if they are there."""
     path = folder / "training.png"
     if not path.exists():
         return []
@@ -255,12 +257,12 @@ def _markdown(folder, summary, about, maps):
         return f"![{caption}]({name})" if (folder / name).exists() else ""
 
     blocks = [
-        f"# {_title(about)}",
+        f"# {tables.in_markdown(_title(about))}",
         f"{summary['faces']} faces, {summary['scheme']}. In brackets the {interval_name(summary)}.",
         to_markdown(tables.papers_table(summary)),
         beside_in_markdown("table.csv", "report.json"),
         *tables.fractions(summary),
-        *summary["notes"],
+        *map(tables.in_markdown, summary["notes"]),
         picture("ced.png", "cumulative error distribution"),
         beside_in_markdown("ced.csv"),
         to_markdown(tables.region_table(summary)),

@@ -1,4 +1,4 @@
-"""The pictures of a report: CED and PCK curves, the face of errors, sheets of faces."""
+"""The pictures of a report: CED and PCK curves, errors on the mean face, sheets of faces."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -32,9 +32,9 @@ STYLES = ("solid", "dashed", "dotted")  # of the second and third round through 
 
 
 def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
-    """The CED of each subset, (M,) shares over (M,) levels, with NME and AUC in the legend.
+    """Draw the CED of each subset, with NME and AUC in the legend.
 
-    Subsets whose curves coincide share a line.
+    `curves` are (M,) shares over (M,) `levels`. Subsets whose curves coincide share a line.
     """
     sizes = {row["subset"]: row["faces"] for row in summary["rows"]}
     groups = _groups(curves, sizes)
@@ -50,7 +50,7 @@ def write_ced(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], sum
 
 
 def write_pck(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray], summary: dict) -> None:
-    """Share of landmarks with no larger error, for all of them and for each region."""
+    """Draw the share of landmarks with no larger error, for all landmarks and for each region."""
     lines = [(" = ".join(names), share, "all" in names) for names, share in _groups(curves, {})]
     write_curves(
         path,
@@ -70,7 +70,7 @@ def write_curves(
     across: str,
     up: str,
 ) -> None:
-    """A picture of draw_curves alone."""
+    """Write a picture of `draw_curves` alone."""
     figure = Figure(figsize=(7.5, 5.0), dpi=150, layout="constrained")
     draw_curves(figure.add_subplot(), levels, lines, limits, across, up)
     figure.savefig(path)
@@ -84,7 +84,10 @@ def draw_curves(
     across: str,
     up: str,
 ) -> None:
-    """Shares (M,) over levels (M,), both fractions, as (label, shares, whether it is in black)."""
+    """Draw curves of shares (M,) over levels (M,), both fractions.
+
+    Each of `lines` is a label, the shares, and whether it is black.
+    """
     for limit in limits:
         axes.axvline(limit, color="0.55", linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     for index, (label, share, black) in enumerate(lines):
@@ -109,7 +112,10 @@ def draw_curves(
 
 
 def curve_label(names: list[str], summary: dict) -> str:
-    """The legend of the curve that these subsets share; incomplete subsets give way to others."""
+    """The legend of the curve that these subsets share.
+
+    Incomplete subsets are left out if a complete one shares it.
+    """
     rows = {row["subset"]: row for row in summary["rows"] if row["subset"] in names}
     complete = [name for name in names if rows[name]["official"] in (0, rows[name]["faces"])]
     shown = complete or names[:1]
@@ -122,10 +128,10 @@ def curve_label(names: list[str], summary: dict) -> str:
 
 
 def write_training(path: Path, rows: Sequence[dict], step: int = 0) -> None:
-    """Loss and validation NME over the steps of a run, a panel each, those that there are.
+    """Draw loss and validation NME over the steps of a run, a panel each, if there are any.
 
-    `rows`: {"step", "phase", "loss" or "val_nme"}; `step` is the checkpoint that is evaluated, 0:
-    unknown. Where there are several phases, their beginnings are marked.
+    `rows` are {"step", "phase", "loss" or "val_nme"}. `step` is the checkpoint that is evaluated, 0
+    if unknown. If there are several phases, their starts are marked.
     """
     labels = {"loss": "training loss", "val_nme": "validation NME, %"}
     labels = {key: label for key, label in labels.items() if any(key in row for row in rows)}
@@ -162,7 +168,7 @@ def write_training(path: Path, rows: Sequence[dict], step: int = 0) -> None:
 
 
 def write_landmarks(path: Path, results: Results, summary: dict) -> None:
-    """The mean face, each landmark coloured by its NME and, where it is large, numbered."""
+    """Draw the mean face. Landmarks are coloured by their NME, and numbered if it is large."""
     boxes = geometry.landmark_box(results.truth).reshape(-1, 2, 2)
     centres, sizes = boxes.mean(1), np.ptp(boxes, axis=1).max(axis=1)
     mean = metrics.over_points(((results.truth - centres[:, None]) / sizes[:, None, None]).T).T
@@ -194,10 +200,10 @@ def write_faces(
     errors: np.ndarray,
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]] | None,
 ) -> None:
-    """A sheet of EVEN faces, evenly spaced from the smallest error to the largest, and the worst.
+    """Draw a sheet of faces: EVEN ones, evenly spaced from best to worst, and the worst.
 
-    `errors` (N,) are fractions; `crops(index)` gives the square RGB crop of a face and its matrix
-    image -> crop. Without crops the points stand on plain ground.
+    `errors` (N,) are fractions. `crops(index)` gives the square RGB crop of a face and its matrix
+    photo -> crop. Without crops the points stand on plain ground.
     """
     sections = [
         (heading, [_tile(results, errors, crops, index, marked) for index in faces])
@@ -213,8 +219,11 @@ def few_faces(
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
     count: int = 8,
 ) -> np.ndarray:
-    """A small sheet, (H, W, 3) RGB, of `count` faces evenly spaced in their order, so that sheets
-    of one run show the same ones. The rest as in write_faces."""
+    """A small sheet of `count` faces, (H, W, 3) RGB.
+
+    The faces are evenly spaced in their order, so that sheets of one run show the same ones. The
+    arguments are those of `write_faces`.
+    """
     places = np.unique(np.linspace(0, len(results) - 1, count).round().astype(int)).tolist()
     tiles = [_tile(results, errors, crops, index) for index in places]
     title = f"NME {_percent(errors.mean())}"
@@ -229,9 +238,10 @@ def write_maps(
     crops: Callable[[int], tuple[np.ndarray, np.ndarray]],
     maps: Callable[[np.ndarray], dict[str, np.ndarray]],
 ) -> None:
-    """The faces of write_faces, plain and under each kind of maps: maps_NAME.png, one a kind.
+    """Draw the faces of `write_faces`, plain and under maps: maps_NAME.png for each kind.
 
-    `maps(crop)` gives the (h, w, C) maps in 0..1 of each name; the rest as in write_faces.
+    `maps(crop)` gives the (h, w, C) maps in 0..1 of each name. The other arguments are those of
+    `write_faces`.
     """
     sheets = {}
     for heading, faces, marked in _chosen(results, errors):
@@ -254,9 +264,9 @@ def write_maps(
 
 
 def write_boxes(path: Path, rows: Sequence[dict], normaliser: str) -> None:
-    """What the box is worth: NME under each kind of box, and along shift and scale of one.
+    """Draw the NME under each kind of box, and over shift and scale of the landmark box.
 
-    `rows` are those of evaluation.boxes.sensitivity; the bars and bands are their intervals.
+    `rows` are those of `evaluation.boxes.sensitivity`. Bars and bands are their intervals.
     """
     parts = {
         "kind of box": [row for row in rows if row["kind"] != "jitter"],
@@ -308,7 +318,7 @@ def _tile(results, errors, crops, index, marked=False):
 
 
 def _chosen(results, errors):
-    """The faces worth a look: heading, indices and whether they are the worst ones."""
+    """The faces that are shown: heading, indices, and whether they are the worst ones."""
     order = sorted(range(len(results)), key=lambda index: (errors[index], results.ids[index]))
     worst = order[-WORST:][::-1] if len(order) > WORST else []
     rest = order[: len(order) - len(worst)]

@@ -1,8 +1,11 @@
-"""What an evaluation leaves behind: numbers, tables, curves, pictures, predictions, one page."""
+"""The files of a report: numbers, tables, curves, pictures, predictions, one page."""
 
+import contextlib
+import glob
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign import folders, metrics
+from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
 from jaxalign.evaluation.page import write_page
 from jaxalign.evaluation.results import Results
@@ -25,10 +29,10 @@ FILES = (
     "report.html", "report.md", "report.json", "table.csv", "regions.csv", "landmarks.csv",
     "ced.csv", "ced.png", "pck.csv", "pck.png", "landmarks.png", "faces.png", "predictions.jsonl",
 )  # fmt: skip
-MAPS = "maps_*.png"  # and these, a file for each kind of maps that the system shows
-TRAINING = ("training.csv", "training.png")  # of a checkpoint whose run left its numbers
+MAPS = "maps_*.png"  # a file for each kind of maps that the system shows
+TRAINING = ("training.csv", "training.png")  # if the checkpoint's run left its numbers
 PATTERNS = (*FILES, MAPS, *TRAINING)
-# Of the curves' levels: by 0.0005 to a fifth beyond the last threshold.
+# Levels of the curves: steps of 0.0005 to a fifth beyond the last threshold.
 LEVELS = np.arange(round(1.2 * max(THRESHOLDS) / 0.0005) + 1) * 5 / 10_000
 
 
@@ -43,15 +47,27 @@ def write_report(
     history: Sequence[dict] = (),
     step: int = 0,
 ) -> dict:
-    """Write FILES (and MAPS, TRAINING) into `folder`, and return the summary.
+    """Write a report into a folder. If it fails, the folder stays as it was.
 
-    If it fails, nothing changes. `about` says where the numbers come from (checkpoint, recipe,
-    command, data, box, versions, device, date) and goes into report.json as it is. `crops(index)`
-    gives a face's square RGB crop and its 2x3 matrix image -> crop; without it faces.png has points
-    but no photos.
-    `summary` is summarise's, where it is there already. `maps(crop)`, with crops only, gives the
-    maps in 0..1 to be shown over a crop, as System.shown: name -> (h, w, C). `history` are the
-    lines of metrics.jsonl of the checkpoint's run, of which `step` is evaluated.
+    Args:
+        folder: The folder. FILES are written, and MAPS and TRAINING if there is something to show.
+        results: The faces.
+        protocol: The protocol.
+        about: Where the numbers come from (checkpoint, recipe, command, data, box, versions,
+            device, date). It goes into report.json as it is.
+        crops: Index of a face -> its (S, S, 3) uint8 RGB crop, and the (2, 3) matrix photo -> crop.
+            Without it faces.png shows points but no photos.
+        summary: The summary, if it is already made.
+        maps: Crop -> its (h, w, C) maps in 0..1 by name, as `System.shown` gives them. Needs
+            `crops`.
+        history: The lines of metrics.jsonl of the checkpoint's run.
+        step: The step of that run that is evaluated.
+
+    Returns:
+        The summary.
+
+    Raises:
+        InputError: The folder cannot be written, or holds other files of these names.
     """
     summary = summary or summarise(results, protocol)
     with replaced(folder, KIND, PATTERNS) as partial:
@@ -74,31 +90,54 @@ def write_report(
 
 @contextmanager
 def replaced(folder: Path | str, kind: str, files: Sequence[str]) -> Iterator[Path]:
-    """A folder to write `files` in, which then take the place of those in `folder`.
+    """Write files in a temporary folder, which then replace those in `folder`.
 
-    What an earlier work of that kind made in `folder` and this one did not is removed; other files
-    stay. Where writing fails, `folder` is as it was. Raises InputError where it cannot be written,
-    or holds files of these names (or patterns) that no such work made.
+    Files that earlier work of this kind made in `folder`, and this did not, are removed. Other
+    files stay. If writing fails, `folder` stays as it was. What killed processes left beside it is
+    removed.
+
+    Args:
+        folder: The folder.
+        kind: The kind of work.
+        files: Names, or patterns, of the files that it writes.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        InputError: The folder cannot be written, or holds files of these names that no such work
+            made.
     """
     folder = Path(folder).resolve()
     folders.check(folder, kind, files)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    begun = f".{folder.name[-40:]}."
     with folders.readable_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(f"{glob.escape(begun)}*{folders.PARTIAL}"):
+            with contextlib.suppress(InputError), Lock(left, "", HIDDEN):  # else in use
+                shutil.rmtree(left)
+        partial = Path(tempfile.mkdtemp(folders.PARTIAL, begun, folder.parent))
         try:
-            partial.mkdir(parents=True)
-            yield partial
-            written = [path.name for path in partial.iterdir()]
-            with Lock(folder, "name another folder", HIDDEN):
-                folders.claim(folder, kind, written)
-                for name in written:
-                    os.replace(partial / name, folder / name)
-                folders.keep(folder, kind, written)
+            with Lock(partial, "name another folder", HIDDEN):
+                yield partial
+                written = [path.name for path in partial.iterdir() if path.name != HIDDEN]
+                with Lock(folder, "name another folder", HIDDEN):
+                    folders.claim(folder, kind, written)
+                    for name in written:
+                        os.replace(partial / name, folder / name)
+                    folders.keep(folder, kind, written)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_columns(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray]) -> None:
-    """Levels (M,) and named shares (M,) as a CSV, a column each."""
+    """Write curves as a CSV, a column each.
+
+    Args:
+        path: The file.
+        levels: (M,), the first column.
+        curves: Name -> (M,) shares.
+    """
     shares = np.round(np.stack(list(curves.values()), axis=1), 6).tolist()
     rows = ([f"{level:.4f}", *row] for level, row in zip(levels, shares, strict=True))
     write_rows(path, [["error", *curves], *rows])
@@ -107,7 +146,7 @@ def write_columns(path: Path, levels: np.ndarray, curves: dict[str, np.ndarray])
 def _write_curves(folder, results, protocol, summary):
     errors = results.normalised(protocol.normaliser)
     faces = results.nme(protocol.normaliser)
-    # A mean of subsets has no curve: it is no set of faces.
+    # A mean of subsets has no curve, because it is no set of faces.
     subsets = [row["subset"] for row in summary["rows"] if "percentiles" in row]
     curves = {name: metrics.ced(faces[results.subset(name)], LEVELS) for name in subsets}
     write_columns(folder / "ced.csv", LEVELS, curves)
@@ -120,7 +159,7 @@ def _write_curves(folder, results, protocol, summary):
 
 
 def _write_training(folder, history, step):
-    """TRAINING of the lines that hold a loss or a validation; nothing where there is none."""
+    """Write TRAINING from the lines that hold a loss or a validation, if there are any."""
     names = ("loss", "val_nme")
     known = [
         {"step": row["step"], "phase": str(row.get("phase", ""))}

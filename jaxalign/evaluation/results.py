@@ -18,29 +18,39 @@ from jaxalign.records import json_text, numbers, places
 from jaxalign.schemes import SCHEMES, Scheme
 
 
-DECIMALS = 3  # of a coordinate, in pixels: in memory as in the file, so both give equal numbers
+DECIMALS = 3  # of coordinates in pixels, in memory as in the file: both give equal numbers
 
 
 @dataclass(frozen=True)
 class Results:
-    """N faces of one scheme, points in photo pixels (0-based, x first), rounded to 0.001 px.
+    """Predicted and true points of N faces of one scheme.
 
-    Any floating type may be given; points and scores are kept as float64. `subsets` names the
-    evaluation subsets that each face counts to. Predictions of other tools have no score (None).
-    True points are NaN exactly where they are not `labelled` (by default all are): not scored.
-    Raises InputError where there is no face, shapes disagree, an id comes twice, or another number
-    is not finite.
+    Points are in photo pixels (counted from 0, x first), rounded to 0.001 px. They may be given in
+    any floating type; points and scores are kept as float64. InputError is raised if there is no
+    face, shapes disagree, an id comes twice, or a number that is needed is not finite.
+
+    Attributes:
+        ids: The name of each face.
+        predicted: (N, K, 2), the predicted points.
+        truth: (N, K, 2), the true points, NaN exactly where not labelled. These are not scored.
+        score: (N, K), the system's confidence in each point, or None (predictions of other tools).
+        visible: (N, K) bool.
+        subsets: The evaluation subsets that each face belongs to.
+        scheme: The scheme of the points.
+        norm_box: (N, 4), boxes that errors may be divided by, NaN where a face has none. Default:
+            none.
+        labelled: (N, K) bool. Default: all.
     """
 
     ids: tuple[str, ...]
-    predicted: np.ndarray  # (N, K, 2)
-    truth: np.ndarray  # (N, K, 2)
-    score: np.ndarray | None  # (N, K), the system's confidence in each point
-    visible: np.ndarray  # (N, K) bool
+    predicted: np.ndarray
+    truth: np.ndarray
+    score: np.ndarray | None
+    visible: np.ndarray
     subsets: tuple[tuple[str, ...], ...]
     scheme: Scheme
-    norm_box: np.ndarray | None = None  # (N, 4), NaN where a face has none
-    labelled: np.ndarray = field(default_factory=lambda: np.array(True))  # (N, K) bool
+    norm_box: np.ndarray | None = None
+    labelled: np.ndarray = field(default_factory=lambda: np.array(True))
 
     def __post_init__(self):
         for name in ("predicted", "truth"):
@@ -64,29 +74,60 @@ class Results:
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """Distance of each predicted point from its true one, (N, K), pixels; NaN where there is
-        no true place."""
+        """Distances of predicted from true points, (N, K), pixels. NaN where not labelled."""
         return metrics.point_errors(self.predicted, self.truth)
 
     def normalised(self, normaliser: str) -> np.ndarray:
-        """Error of each point, (N, K), a fraction of the face's distance."""
+        """The normalised error of each point.
+
+        Args:
+            normaliser: A name of `metrics.NORMALISERS`, or "norm_box".
+
+        Returns:
+            The (N, K) fractions of the face's distance, NaN where not labelled.
+        """
         distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
         return self.errors / distances[:, None]
 
     def nme(self, normaliser: str) -> np.ndarray:
-        """NME of each face over its labelled points, (N,), a fraction."""
+        """The NME of each face over its labelled points.
+
+        Args:
+            normaliser: A name of `metrics.NORMALISERS`, or "norm_box".
+
+        Returns:
+            The (N,) fractions.
+        """
         return metrics.over_points(self.normalised(normaliser))
 
     def subset(self, name: str) -> np.ndarray:
-        """Which faces count to the subset, (N,) bool; "all" is every face."""
+        """Which faces belong to a subset.
+
+        Args:
+            name: The subset, or "all" for every face.
+
+        Returns:
+            The (N,) bool answers.
+        """
         return np.array([name == "all" or name in names for names in self.subsets])
 
     def by_id(self) -> "Results":
-        """The same faces in the order of their ids."""
+        """Sort the faces by their ids.
+
+        Returns:
+            The sorted results.
+        """
         return self.take(sorted(range(len(self)), key=self.ids.__getitem__))
 
     def take(self, indices: Sequence[int]) -> "Results":
-        """The faces of these indices, in that order."""
+        """Take some of the faces.
+
+        Args:
+            indices: The faces, in the new order.
+
+        Returns:
+            Their results.
+        """
         indices = list(indices)
         return Results(
             ids=tuple(self.ids[i] for i in indices),
@@ -101,10 +142,12 @@ class Results:
         )
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the list of faces and of their true points, whatever the faces' order.
+        """SHA-256 of the list of faces and of their true points, whatever the order of the faces.
 
-        "ids": the sorted ids, each followed by a line feed, in UTF-8. "annotations": a line for
-        each, "id x0 y0 x1 y1 ...", in photo pixels with three decimals, nan without a place.
+        Returns:
+            "ids": the hash of the sorted ids, each followed by a line feed, in UTF-8.
+                "annotations": the hash of a line for each, "id x0 y0 x1 y1 ...", in photo pixels
+                with three decimals, nan where not labelled.
         """
         ids, annotations = hashlib.sha256(), hashlib.sha256()
         for index in sorted(range(len(self)), key=self.ids.__getitem__):
@@ -116,9 +159,14 @@ class Results:
     def save(self, path: Path | str, normaliser: str) -> None:
         """Write predictions.jsonl: one face a line, in the order of the faces.
 
-        Keys: id, scheme, subsets, nme (by `normaliser`), points, truth (null, null without a place)
-        and, where a face has them, score, hidden (the indices of invisible points) and norm_box.
-        The file appears whole or not at all.
+        Keys: id, scheme, subsets, nme, points, truth ([null, null] where not labelled) and, where a
+            face
+        has them, score, hidden (the indices of invisible points) and norm_box. The file appears
+        whole or not at all.
+
+        Args:
+            path: The file.
+            normaliser: The normaliser of its "nme".
         """
         with whole(path) as file:
             for index, error in enumerate(self.nme(normaliser)):
@@ -127,7 +175,17 @@ class Results:
 
     @classmethod
     def load(cls, path: Path | str) -> "Results":
-        """Read what `save` wrote. Raises InputError naming the file and the line."""
+        """Read a file that `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            Its results.
+
+        Raises:
+            InputError: The file cannot be read. The message names the file and the line.
+        """
         path = Path(path)
         lines = texts.lines(texts.read(path, "name a predictions.jsonl"))
         numbered = [(n, line) for n, line in enumerate(lines, 1) if line.strip()]
@@ -206,7 +264,7 @@ class Results:
 
 
 def _parse(line, where):
-    """One line of predictions.jsonl -> the fields of one face, by the names of Results."""
+    """Parse a line of predictions.jsonl: the fields of one face, by the names of Results."""
     try:
         record = texts.from_json(line)
     except ValueError as error:

@@ -14,31 +14,52 @@ from jaxalign.protocols import THRESHOLDS, Protocol
 from jaxalign.schemes import Scheme
 
 
-# Of every NME, AUC and interval: fine enough not to be rounded twice where two decimals of a
-# percent are printed, and coarser than what the order of sums can move.
+# Of every NME, AUC and interval. It is fine enough that two decimals of a percent are not rounded
+# twice, and too coarse for the order of sums to matter.
 DECIMALS = 6
 
 
 def summarise(results: Results, protocol: Protocol) -> dict:
-    """Everything that a report says of the faces, ready for JSON; fractions, not percent.
+    """Compute all the numbers of a report, ready for JSON. They are fractions, not percent.
 
-    {"scheme", "faces", "headline", "normalisers", "thresholds", "limits", "bootstrap", "rows",
-    "regions", "landmarks", "notes", "sha256"}. "thresholds" are those of the failure rates and
-    AUCs, "limits" the ones that the benchmark's papers print. "notes" say which normalisers are
-    left out because a face has no such distance, and which are of fewer faces, because nobody
-    labelled the points that they need in the others (of the headline both are errors).
-    * rows: {"subset", "faces", "official", normaliser: {"nme", "fr@5", ..., "auc@5", ...}, ...,
+    The keys are "scheme", "faces", "headline", "normalisers", "thresholds", "limits", "bootstrap",
+    "rows", "regions", "landmarks", "notes" and "sha256".
+
+    * "thresholds" are those of the failure rates and AUCs. "limits" are the ones that the
+      benchmark's papers print.
+    * "rows": {"subset", "faces", "official", normaliser: {"nme", "fr@5", ..., "auc@5", ...}, ...,
       "intervals": {normaliser: {"nme": [low, high], ...}}, "percentiles": {normaliser: {"50":
-      ...}}}: one for each subset that some face counts to, in the protocol's order and then by
-      name; the protocol's means behind their last subset (no percentiles); "all" faces last.
-      "official" is the subset's size in the complete benchmark, 0 where none is fixed. A normaliser
-      that some of its faces lack has their number in "measured", one that all lack is not there.
-    * regions: {"region", "points", "own", "nme", "interval", "subsets": {subset: nme}}, by the
-      headline; "own" where the protocol, not the scheme, names the points.
-    * landmarks: {"index", "name", "regions", "nme", "interval", "median", "hidden", "labelled"}, by
-      the headline but for "median", in pixels; "hidden" is the share of faces where it is
-      invisible, "labelled" of those where it has a place.
-    Regions and landmarks are of the faces that have them labelled; None where none has.
+      ...}}}. There is one for each subset that has faces, in the protocol's order and then by name.
+      The protocol's means follow their last subset, without percentiles. "all" faces come last.
+      "official" is the subset's size in the complete benchmark, 0 where none is fixed. If some of a
+      subset's faces lack a normaliser, the number of the others is in "measured". If all lack it,
+      it is left out.
+    * "regions": {"region", "points", "own", "nme", "interval", "subsets": {subset: nme}}, by the
+      headline. "own" is true if the protocol, not the scheme, names the points.
+    * "landmarks": {"index", "name", "regions", "nme", "interval", "median", "hidden", "labelled"},
+      by the headline, except "median", which is in pixels. "hidden" is the share of faces where the
+      point is invisible, "labelled" the share where it has a place.
+    * "notes" say which normalisers are left out, because a face has no such distance, and which are
+      of fewer faces, because nobody labelled the points that they need in the others. For the
+      headline both are errors.
+
+    Regions and landmarks are averaged over the faces that have them labelled; None if no face has.
+
+    Args:
+        results: The faces.
+        protocol: The protocol.
+
+    Returns:
+        The summary.
+
+    Examples:
+        >>> from jaxalign.evaluation.results import Results
+        >>> from jaxalign.evaluation.summary import summarise
+        >>> from jaxalign.protocols import protocol_for
+        >>> results = Results.load("report/predictions.jsonl")
+        >>> summary = summarise(results, protocol_for("wflw", results.scheme))
+        >>> summary["rows"][-1]["subset"]
+        'all'
     """
     results = results.by_id()  # so that the order of the faces cannot move a sum
     errors, notes = _errors(results, protocol)
@@ -59,8 +80,17 @@ def summarise(results: Results, protocol: Protocol) -> dict:
 
 
 def headed(protocol: Protocol, results: Results) -> Protocol:
-    """The protocol, headed by the first of its normalisers that the labelled points of every face
-    give: the box where a face of one's own lacks an eye corner."""
+    """Choose the headline: the first normaliser that the labelled points of every face give.
+
+    It is the box if a user's own faces lack an eye corner.
+
+    Args:
+        protocol: The protocol.
+        results: The faces.
+
+    Returns:
+        The protocol with this headline, or with its own if all faces together give no normaliser.
+    """
     names = protocol.normalisers
     truth, scheme = results.truth, results.scheme
     given = (name for name in names if metrics.measurable(truth, scheme, name).all())
@@ -70,13 +100,28 @@ def headed(protocol: Protocol, results: Results) -> Protocol:
 
 
 def statistics(thresholds: Sequence[float] = THRESHOLDS) -> list[str]:
-    """Names of the columns of `per_face`: nme, fr@5, ..., auc@5, ..."""
+    """Names of the columns of `per_face`.
+
+    Args:
+        thresholds: Thresholds of the failure rates and AUCs, fractions.
+
+    Returns:
+        The names: "nme", "fr@5", ..., "auc@5", ...
+    """
     names = [f"{100 * threshold:g}" for threshold in thresholds]
     return ["nme", *(f"fr@{name}" for name in names), *(f"auc@{name}" for name in names)]
 
 
 def per_face(errors: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> np.ndarray:
-    """(N,) NMEs -> (N, S), the numbers whose means over faces are `statistics`; NaN for NaN."""
+    """Numbers of each face whose means over faces are the statistics.
+
+    Args:
+        errors: (N,), NME of each face, a fraction.
+        thresholds: Thresholds of the failure rates and AUCs, fractions.
+
+    Returns:
+        The (N, S) numbers, with a column for each of `statistics`; NaN for a NaN error.
+    """
     failed = [errors > threshold for threshold in thresholds]
     areas = [np.maximum(0, 1 - errors / threshold) for threshold in thresholds]
     numbers = np.stack([errors, *failed, *areas], axis=1)
@@ -85,13 +130,28 @@ def per_face(errors: np.ndarray, thresholds: Sequence[float] = THRESHOLDS) -> np
 
 
 def is_share(statistic: str) -> bool:
-    """Whether a statistic is a share of faces, a failure rate, and has an interval of such."""
+    """Whether a statistic is a share of faces (a failure rate), and has the interval of a share.
+
+    Args:
+        statistic: A name of `statistics`.
+
+    Returns:
+        The answer.
+    """
     return statistic.startswith("fr@")
 
 
 def mean_intervals(values: np.ndarray, names: Sequence[str], means: np.ndarray) -> np.ndarray:
-    """(N, S) numbers of faces, the statistics in their columns, and the (R, S) means of resamples
-    -> (S, 2), the intervals of the means: Wilson's of failure rates, of others the bootstrap's."""
+    """The 95 % intervals of means: Wilson's for failure rates, the bootstrap's for others.
+
+    Args:
+        values: (N, S), numbers of faces, as from `per_face`.
+        names: The statistic of each column.
+        means: (R, S), the means of resamples of the faces.
+
+    Returns:
+        The (S, 2) ends of the intervals.
+    """
     ends = intervals(means)
     for column, name in enumerate(names):
         if is_share(name):
@@ -101,13 +161,29 @@ def mean_intervals(values: np.ndarray, names: Sequence[str], means: np.ndarray) 
 
 
 def point_sets(scheme: Scheme, protocol: Protocol) -> dict[str, tuple[int, ...]]:
-    """The scheme's regions and the protocol's own sets of points, those without points left out."""
+    """The scheme's regions, and the protocol's own sets of points. Empty ones are left out.
+
+    Args:
+        scheme: The scheme.
+        protocol: The protocol.
+
+    Returns:
+        Name -> indices of the points.
+    """
     sets = {**scheme.regions, **protocol.point_sets}
     return {name: points for name, points in sets.items() if points}
 
 
 def subset_names(results: Results, protocol: Protocol) -> list[str]:
-    """Subsets that some face counts to: in the protocol's order, then by name; "all" last."""
+    """The subsets that have faces.
+
+    Args:
+        results: The faces.
+        protocol: The protocol.
+
+    Returns:
+        Their names, in the protocol's order, then by name. "all" comes last.
+    """
     present = {name for names in results.subsets for name in names} - {"all"}
     ordered = [name for name in protocol.subsets if name in present]
     return [*ordered, *sorted(present - set(ordered)), "all"]
@@ -167,14 +243,14 @@ def _rows(results, protocol, errors):
 
 
 def _numbers(values, ends, errors):
-    """Means (S,) and their intervals (S, 2), of all normalisers side by side -> their dicts."""
+    """Means (S,) and intervals (S, 2) of all normalisers side by side -> their dicts."""
     names, row, bars = statistics(), {}, {}
     for index, normaliser in enumerate(errors):
         part = slice(index * len(names), (index + 1) * len(names))
         if np.isnan(values[part]).any():
             continue
         numbers = zip(names, values[part], strict=True)
-        row[normaliser] = {  # a failure rate stays exact: times the faces it is a whole number
+        row[normaliser] = {  # a failure rate stays exact: times the faces, it is a whole number
             key: float(value) if is_share(key) else round(float(value), DECIMALS)
             for key, value in numbers
         }
@@ -224,7 +300,7 @@ def _landmarks(results, normaliser):
 
 
 def _mean(values):
-    """Mean of the faces that have a number; None where none has."""
+    """Mean over the faces that have a number, or None if no face has."""
     mean = float(metrics.over_points(values))
     return None if np.isnan(mean) else round(mean, DECIMALS)
 

@@ -1,16 +1,17 @@
-"""A summary as tables: for the console, CSV and Markdown. Numbers in percent, but for CSV."""
+"""A summary as tables for the console, CSV and Markdown. Numbers are in percent, except in CSV."""
 
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxalign.errors import printable
 from jaxalign.evaluation.summary import is_share, statistics
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells of text under their heads; (value, interval) where a cell has an error bar."""
+    """A table of text. A cell with an error bar is a pair (value, interval)."""
 
     title: str
     heads: tuple[str, ...]
@@ -22,7 +23,7 @@ def percent(value: float | None) -> str:
 
 
 def with_interval(value: float | None, ends: Sequence[float] | None) -> str | tuple[str, str]:
-    """A fraction and the ends of its interval, in percent; "-" where there is none."""
+    """A fraction and the ends of its interval, in percent, or "-" if there is none."""
     return "-" if ends is None else (percent(value), f"[{percent(ends[0])}, {percent(ends[1])}]")
 
 
@@ -33,8 +34,10 @@ def heading(statistic: str) -> str:
 
 
 def size_of(row: dict, normaliser: str = "") -> str:
-    """How many faces a row of the summary stands for, "224 of 554" where some are missing, or lack
-    the points that the normaliser needs."""
+    """How many faces a row of the summary stands for, such as "224" or "224 of 554".
+
+    The second form is for rows where faces are missing, or lack the points of the normaliser.
+    """
     if normaliser in row.get("measured", {}):
         return f"{row['measured'][normaliser]} of {row['faces']}"
     incomplete = row["official"] not in (0, row["faces"])
@@ -42,10 +45,10 @@ def size_of(row: dict, normaliser: str = "") -> str:
 
 
 def print_table(summary: dict) -> str:
-    """The papers' rows as aligned text, a block for each normaliser, the headline first.
+    """The results as aligned text: a block for each normaliser, the headline first.
 
-    Each number stands with half the width of its interval, a failure rate with the ends: its
-    interval lies to both sides of it unequally.
+    Each number stands with half the width of its interval. A failure rate stands with the ends,
+    because its interval is not symmetric about it.
     """
     columns = statistics(summary["limits"])
     names = [row["subset"] for row in summary["rows"]]
@@ -66,7 +69,7 @@ def print_table(summary: dict) -> str:
 
 
 def _having(summary, normaliser):
-    """The rows of which some face has the normaliser's distance."""
+    """The rows in which some face has the normaliser's distance."""
     return [row for row in summary["rows"] if normaliser in row]
 
 
@@ -77,7 +80,7 @@ def interval_name(summary: dict) -> str:
 
 
 def fractions(summary: dict) -> list[str]:
-    """A line with Hsu et al.'s NMSE where the protocol has point sets of its own, else none."""
+    """A line with the NMSE of Hsu et al., if the protocol has point sets of its own."""
     sets = [row for row in summary["regions"] if row["own"]]
     if not sets or summary["headline"] != "inter_ocular":
         return []
@@ -87,13 +90,13 @@ def fractions(summary: dict) -> list[str]:
 
 
 def papers_table(summary: dict) -> Table:
-    """Rows and columns of the benchmark's papers, by the headline normaliser."""
+    """The rows and columns that the benchmark's papers print, by the headline normaliser."""
     columns = statistics(summary["limits"])
     return _subset_table(summary, summary["headline"], columns, f"By {summary['headline']}, %")
 
 
 def normaliser_tables(summary: dict) -> list[Table]:
-    """One table a normaliser, with every threshold."""
+    """One table for each normaliser, with every threshold."""
     columns = statistics(summary["thresholds"])
     return [_subset_table(summary, name, columns, f"{name}, %") for name in summary["normalisers"]]
 
@@ -114,7 +117,7 @@ def percentile_table(summary: dict) -> Table:
 
 
 def region_table(summary: dict) -> Table:
-    """NME of each region of the face: all faces with interval, then the subsets."""
+    """NME of each region of the face: over all faces, with its interval, and over the subsets."""
     regions = summary["regions"]
     subsets = [name for name in regions[0]["subsets"] if name != "all"]
     return Table(
@@ -152,15 +155,20 @@ def landmark_table(summary: dict) -> Table:
 
 
 def to_markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its title above."""
+    """The table in GitHub's Markdown, with its title above."""
 
     def line(cells):
         texts = (cell if isinstance(cell, str) else " ".join(cell) for cell in cells)
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+        return "| " + " | ".join(in_markdown(text).replace("|", "\\|") for text in texts) + " |"
 
     rule = "|---|" + "---:|" * (len(table.heads) - 1)
     lines = [line(table.heads), rule, *(line(row) for row in table.rows)]
-    return f"**{table.title}**\n\n" + "\n".join(lines)
+    return f"**{in_markdown(table.title)}**\n\n" + "\n".join(lines)
+
+
+def in_markdown(text: str) -> str:
+    """A text as one line of Markdown without HTML, which names of others may hold."""
+    return printable(text).replace("<", "&lt;")
 
 
 def to_text(table: Table) -> str:
@@ -176,7 +184,7 @@ def to_text(table: Table) -> str:
 
 
 def write_tables(folder: Path, summary: dict) -> None:
-    """table.csv, regions.csv and landmarks.csv, in fractions."""
+    """Write table.csv, regions.csv and landmarks.csv, in fractions."""
     columns = statistics(summary["thresholds"])
     shares = list(summary["rows"][-1]["percentiles"][summary["headline"]])
     heads = [name for key in columns for name in (key, f"{key}_low", f"{key}_high")]

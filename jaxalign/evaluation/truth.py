@@ -23,20 +23,40 @@ SHOWN = 10  # ids that a message lists
 
 @dataclass(frozen=True)
 class Truth:
-    """N annotated faces of one scheme, image frame; fields as in Results."""
+    """The annotations of N faces of one scheme, in pixels of the photo.
 
-    name: str  # the source or file they come from
+    Attributes:
+        name: The source or the file that they come from.
+        scheme: The scheme of the points.
+        ids: The name of each face.
+        photos: The name of each face's photo, as far as it is known.
+        points: (N, K, 2), NaN where not labelled.
+        labelled: (N, K) bool.
+        visible: (N, K) bool.
+        subsets: The evaluation subsets that each face belongs to.
+        norm_box: (N, 4), NaN where a face has none.
+    """
+
+    name: str
     scheme: Scheme
     ids: tuple[str, ...]
-    photos: tuple[str, ...]  # the names of their photos, as far as they are known
-    points: np.ndarray  # (N, K, 2)
-    labelled: np.ndarray  # (N, K) bool
-    visible: np.ndarray  # (N, K) bool
+    photos: tuple[str, ...]
+    points: np.ndarray
+    labelled: np.ndarray
+    visible: np.ndarray
     subsets: tuple[tuple[str, ...], ...]
-    norm_box: np.ndarray  # (N, 4), NaN where a face has none
+    norm_box: np.ndarray
 
     def with_predictions(self, predicted: np.ndarray, score: np.ndarray | None = None) -> Results:
-        """Results of (N, K, 2) points in this order, photo pixels, and (N, K) scores if any."""
+        """Put predicted points beside the true ones.
+
+        Args:
+            predicted: (N, K, 2), in the order of the faces, pixels of the photo.
+            score: (N, K), if there are scores.
+
+        Returns:
+            The results.
+        """
         return Results(
             ids=self.ids,
             predicted=predicted,
@@ -51,12 +71,24 @@ class Truth:
 
 
 def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
-    """The annotations of a source's samples (see samples.Sample); its photos are passed over."""
-    keys = ("id", "group", "points", "labelled", "visible", "subsets", "norm_box")
-    rows = [[sample[key] for key in keys] for sample in source]
+    """The annotations of a source. Its photos are not decoded.
+
+    Args:
+        source: Samples, as in `samples.Sample`.
+        name: Name of the source, for messages.
+        scheme: The scheme of the points.
+
+    Returns:
+        The annotations, in the order of the source.
+
+    Raises:
+        InputError: The source holds no faces.
+    """
+    keys = ("id", "points", "labelled", "visible", "subsets", "norm_box")
+    rows = [[*(sample[key] for key in keys), sample.get("group", "")] for sample in source]
     if not rows:
         raise InputError(f"{name} holds no faces; choose a split or subset that has some")
-    ids, groups, points, labelled, visible, subsets, norm_box = zip(*rows, strict=True)
+    ids, points, labelled, visible, subsets, norm_box, groups = zip(*rows, strict=True)
     return Truth(
         name=name,
         scheme=scheme,
@@ -71,7 +103,18 @@ def truth_of(source: Sequence[Sample], name: str, scheme: Scheme) -> Truth:
 
 
 def read_truth(path: Path | str, scheme: Scheme) -> Truth:
-    """Annotations from a file of records.read_records; of predictions.jsonl its true points."""
+    """Read annotations from a file.
+
+    Args:
+        path: A file of `records.read_records`. A predictions.jsonl gives its true points.
+        scheme: The scheme of the points.
+
+    Returns:
+        The annotations, in the order of the file.
+
+    Raises:
+        InputError: The file cannot be read. The message names the file and the line.
+    """
     records = read_records(path, scheme, ("truth", "points", "landmarks"), partial=True)
     points = np.stack([record.points for record in records])
     labelled = placed(points)
@@ -95,11 +138,19 @@ def read_truth(path: Path | str, scheme: Scheme) -> Truth:
 
 
 def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Results:
-    """Predictions of a file of records.read_records, or the faces.json of `jaxalign predict`,
-    scored against `truth`; with `found_only` of the faces alone that the file has.
+    """Read predictions from a file, and put the true points beside.
 
-    Raises InputError that lists the ids of either side which the other lacks; of faces.json the
-    true faces that it lacks.
+    Args:
+        path: A file of `records.read_records`, or the faces.json of `jaxalign predict`.
+        truth: The annotations.
+        found_only: Leaves faces out that have no prediction.
+
+    Returns:
+        The results, in the order of the annotations.
+
+    Raises:
+        InputError: The file cannot be read, or the faces do not match. The message lists the ids
+            that either side lacks; for faces.json the true faces that it lacks.
     """
     if held := read_predicted(path):
         return _found(held, Path(path), truth, found_only)
@@ -132,10 +183,22 @@ def _found(held, path, truth, found_only):
 
 
 def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
-    """The values of `found` in the order of the ids `wanted`.
+    """Bring values to the order of wanted ids.
 
-    Where the ids differ, they are compared without the extension of a photo (tools name faces by
-    their files). `truth` and `path` say in the message where the two come from.
+    Where the ids differ, they are compared without the extension of a photo, since tools name faces
+    by their files.
+
+    Args:
+        wanted: The ids in the wanted order.
+        found: Id -> value.
+        truth: Where the wanted ids come from, for the message.
+        path: Where the values come from, for the message.
+
+    Returns:
+        The values.
+
+    Raises:
+        InputError: Ids are missing on either side.
     """
     if set(wanted) != set(found):
         stems = {_stem(name): value for name, value in found.items()}
@@ -157,8 +220,10 @@ def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
 
 
 def _photo(name, group=""):
-    """The name of a face's photo: its group where that is one, or its own name, without the number
-    that image_folder gives to further faces of a photo."""
+    """The name of a face's photo: its group if that names a photo, else the face's own name.
+
+    The number that image_folder gives to further faces of a photo is taken off.
+    """
     is_photo = group.lower().endswith(SUFFIXES)
     return group if is_photo else re.sub(r"#\d+$", "", name)
 

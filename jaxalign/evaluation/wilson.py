@@ -1,7 +1,7 @@
-"""Intervals of failure rates: Wilson's score interval, and what is built of it.
+"""Intervals of failure rates: Wilson's score interval, and intervals that follow from it.
 
-A failure rate is a share of faces. A bootstrap, or a normal interval, of a share of 0 is [0, 0],
-as if no face could ever fail; Wilson's of 0 of 121 is [0, 3.08 %].
+A failure rate is a share of faces. The bootstrap interval, or a normal one, of a share of 0 is
+[0, 0], as if no face could ever fail. Wilson's interval of 0 of 121 is [0, 3.08 %].
 
 * Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference.
   Journal of the American Statistical Association 22, 209-212.
@@ -24,9 +24,22 @@ Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 
 def interval(failed: float, faces: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share: 0 of 10 -> (0, 0.2775). NaN of no faces.
+    """Wilson's 95 % interval of a share.
 
-    The shares p from which the found one is at most Z standard errors of p away.
+    It holds the shares p that lie at most Z standard errors, of p, from the share found.
+
+    Args:
+        failed: How many faces failed.
+        faces: How many faces there are.
+
+    Returns:
+        The ends, in 0..1, or NaN if there are no faces.
+
+    Examples:
+        >>> from jaxalign.evaluation import wilson
+        >>> low, high = wilson.interval(0, 10)
+        >>> low, round(high, 4)
+        (0.0, 0.2775)
     """
     if not faces:
         return math.nan, math.nan
@@ -40,9 +53,16 @@ def interval(failed: float, faces: int) -> tuple[float, float]:
 
 
 def of_mean(shares: Sequence[float], ends: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The interval of the unweighted mean of shares of different faces, from those of the shares.
+    """The interval of the unweighted mean of shares of different faces (Zou and Donner).
 
-    Their distances to the shares are added as errors are, in squares (Zou and Donner).
+    The distances of the ends to the shares are added as errors are, in squares.
+
+    Args:
+        shares: The shares.
+        ends: The ends of the interval of each.
+
+    Returns:
+        The ends, in 0..1.
     """
     mean = float(np.mean(shares))
     lows, highs = np.array(ends, np.float64).T
@@ -51,9 +71,16 @@ def of_mean(shares: Sequence[float], ends: Sequence[Sequence[float]]) -> tuple[f
 
 
 def of_difference(failed: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """The interval of how much greater the first share is, both of the same faces, (N,) of 0 and 1.
+    """The interval of the first share less the second, both of the same faces (Newcombe).
 
-    Newcombe's: as of_mean, less what the two have in common.
+    It is like that of `of_mean`, less what the two shares have in common.
+
+    Args:
+        failed: (N,), 0 or 1: whether each face failed.
+        other: (N,), the same in the other run.
+
+    Returns:
+        The ends, in -1..1.
     """
     faces, a = len(failed), float(np.sum((failed > 0) & (other > 0)))
     one, two = float(np.sum(failed)), float(np.sum(other))
@@ -62,7 +89,7 @@ def of_difference(failed: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     spread = one * (faces - one) * two * (faces - two)
     together = a * faces - one * two  # ad - bc of the fourfold table
     if together > 0:
-        together = max(0.0, together - faces / 2)  # his correction for continuity
+        together = max(0.0, together - faces / 2)  # Newcombe's correction for continuity
     shared = together / math.sqrt(spread) if spread else 0.0
 
     def distance(below, above):

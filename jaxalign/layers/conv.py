@@ -1,5 +1,7 @@
-"""Convolutions, NHWC, in forms that are quick on CPUs: of one pixel as matrix products, and the
-gradients of 3x3 kernels."""
+"""Convolutions, NHWC, in forms that are quick on CPUs.
+
+Those of one pixel are matrix products; 3x3 kernels have gradients of their own.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +13,14 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 
-LECUN = nn.initializers.lecun_normal()  # what linen's convolutions start from
+LECUN = nn.initializers.lecun_normal()  # the start of linen's convolutions
 
 
 class Pointwise(nn.Module):
-    """(B, h, w, C) -> (B, ceil(h / strides), ceil(w / strides), features): a 1x1 convolution as one
-    matrix product, which XLA computes two to four times faster on CPUs.
+    """A 1x1 convolution as one matrix product, which XLA computes two to four times faster on CPUs.
 
-    Its parameters are those of nn.Conv: kernel (1, 1, C, features), bias (features,).
+    (B, h, w, C) -> (B, ceil(h / strides), ceil(w / strides), features). Its parameters are those of
+    nn.Conv: kernel (1, 1, C, features), bias (features,).
     """
 
     features: int
@@ -40,19 +42,25 @@ class Pointwise(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
-LARGE = 24 * 24  # pixels of maps from which on kernel_gradient is quicker than XLA's on CPUs
+LARGE = 24 * 24  # pixels of a map from which kernel_gradient is quicker than XLA's on CPUs
 
 
 def convolve(x, kernel):
-    """(B, h, w, C), (3, 3, C, D) -> (B, h, w, D): the convolution with stride 1 and a border of
-    zeros. On CPUs the gradient of the kernel of large maps is kernel_gradient."""
+    """The convolution by a 3x3 kernel with stride 1 and a border of zeros.
+
+    (B, h, w, C), (3, 3, C, D) -> (B, h, w, D). On CPUs, kernel_gradient is the gradient of the
+    kernel for large maps.
+    """
     return _convolve(x, kernel) if x.shape[1] * x.shape[2] >= LARGE else _plain(x, kernel)
 
 
 def kernel_gradient(x, gradient):
-    """The gradient of `convolve`'s kernel, (3, 3, C, D), from its input (B, h, w, C) and the
-    gradient of its output (B, h, w, D): for each image three matrix products, one for each row of
-    the kernel. XLA's own takes up to three times as long on CPUs."""
+    """The gradient of `convolve`'s kernel, (3, 3, C, D).
+
+    From its input (B, h, w, C) and the gradient of its output (B, h, w, D): for each image three
+    matrix products, one for each row of the kernel. XLA's own takes up to three times as long on
+    CPUs.
+    """
     _, height, width, channels = x.shape
     outputs = gradient.shape[-1]
 
@@ -99,13 +107,16 @@ _convolve.defvjp(_forward, _backward)
 
 
 def _as_linen(x, kernel, *_, **settings):
-    """convolve, with the arguments that linen gives: all of them say what it does anyway."""
+    """`convolve` with linen's arguments, which only confirm what it does anyway."""
     return convolve(x, kernel)
 
 
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
-    """nn.Conv with its settings, Pointwise where the kernel is a single pixel, and `convolve` where
-    it is 3x3 and keeps the size. Strides are whole numbers, the same for both axes."""
+    """nn.Conv with its settings, in the quickest form.
+
+    Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 and keeps the size.
+    Strides are whole numbers, the same for both axes.
+    """
     plain = settings.get("feature_group_count", 1) == 1
     if plain and kernel_size == (1, 1):
         settings.pop("feature_group_count", None)

@@ -1,8 +1,8 @@
-"""Square crops out of large pictures, differentiable in where they lie: a spatial transformer
-(Jaderberg et al., NIPS 2015) on a mip map (Williams, SIGGRAPH 1983), NHWC.
+"""Square crops out of large pictures, differentiable in their places, NHWC.
 
-A square is its centre x, y and its side, in pixels of the picture, as in geometry; its sample i of
-R lies at centre + (i + 1/2 - R/2) side / R.
+A spatial transformer (Jaderberg et al., NIPS 2015) on a mip map (Williams, SIGGRAPH 1983). A square
+is its centre x, y and its side, in pixels of the picture, as in geometry; its sample i of R lies at
+centre + (i + 1/2 - R/2) side / R.
 """
 
 from functools import reduce
@@ -30,9 +30,9 @@ def pyramid(images, least: int):
 def sample_squares(levels, squares, size: int):
     """Squares (B, n, 3) of each picture -> (B, n, size, size, C), float32.
 
-    `levels`: (B, S, S, C), (B, S/2, S/2, C), .... That one is read, bilinearly, whose pixels are as
-    large as the sample's; between two, a blend of both by log2(side / size). Zeros outside the
-    picture. Gradients reach the squares and, where they are floats, the levels.
+    `levels`: (B, S, S, C), (B, S/2, S/2, C), .... The level whose pixels are as large as the
+    sample's is read, bilinearly; between two levels, a blend of both by log2(side / size). Zeros
+    outside the picture. Gradients reach the squares and, if they are floats, the levels.
     """
     centre, side = squares[..., :2], squares[..., 2]
     wanted = jnp.clip(jnp.log2(side / size), 0, len(levels) - 1)
@@ -48,7 +48,7 @@ def sample_squares(levels, squares, size: int):
 
 
 def from_square(points, square, size: int):
-    """(B, K, 2) pixels of what was sampled of the square (B, 3) -> pixels of the picture."""
+    """(B, K, 2) pixels of the sample of a square (B, 3) -> pixels of the picture."""
     centre, side = square[:, None, :2], square[:, None, 2:]
     return centre + ((points + 0.5) / size - 0.5) * side
 

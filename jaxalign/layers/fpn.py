@@ -20,10 +20,10 @@ class FPN(nn.Module):
     """Features at strides 4, 8, 16, ... -> (B, S/4, S/4, width) of all of them.
 
     Lateral 1x1 convolutions to `width` channels, from the coarsest down upsampled and added; 3x3
-    smoothing of the finest level alone, the only one that is read. `rectifier` is what follows,
-    one of RECTIFIERS; "none" as published. The leaky ReLU is ours: between linear layers coarse
-    features could shift fine ones, but not gate them; and a plain ReLU dies where the target is
-    mostly zero, as heatmaps are (docs/results/gaussian_vector.md).
+    smoothing of the finest level, the only one that is read. `rectifier`, one of RECTIFIERS,
+    follows; "none" as published. The leaky ReLU is ours: between linear layers coarse features
+    could shift fine ones, but not gate them; and a plain ReLU dies on targets that are mostly zero,
+    such as heatmaps (docs/results/gaussian_vector.md).
     """
 
     width: int = 256

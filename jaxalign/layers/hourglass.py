@@ -17,8 +17,11 @@ def upsample(x):
 
 
 class HPM(nn.Module):
-    """Hierarchical, parallel, multi-scale block: three 3x3 convolutions of C/2, C/4, C/4 channels,
-    each on the one before, concatenated, plus the shortcut. Pre-activation, no biases."""
+    """Hierarchical, parallel, multi-scale block.
+
+    Three 3x3 convolutions of C/2, C/4, C/4 channels, each on the one before, concatenated, plus the
+    shortcut. Pre-activation, no biases.
+    """
 
     channels: int
     dtype: jnp.dtype = jnp.float32
@@ -45,8 +48,10 @@ class HPM(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """ResNet's block as Newell et al. (2016) have it, pre-activated: convolutions 1x1, 3x3 and 1x1
-    of C/2, C/2, C channels, plus the shortcut. No biases."""
+    """ResNet's block as Newell et al. (2016) have it, pre-activated.
+
+    Convolutions 1x1, 3x3 and 1x1 of C/2, C/2, C channels, plus the shortcut. No biases.
+    """
 
     channels: int
     dtype: jnp.dtype = jnp.float32
@@ -68,8 +73,8 @@ class Bottleneck(nn.Module):
 class Hourglass(nn.Module):
     """Depth-n hourglass: 3n + 1 blocks; the input's side must divide by 2^n.
 
-    `levels` returns the outputs of all n levels, (B, h, w, C), (B, h/2, w/2, C), ..., the first
-    of which is what is returned without it. `pool` halves the sides.
+    With `levels` it returns the outputs of all n levels, (B, h, w, C), (B, h/2, w/2, C), ...;
+    without, only the first. `pool` halves the sides.
     """
 
     depth: int = 4
@@ -111,13 +116,20 @@ def stem(images, train: bool, width: int, dtype, block=HPM, pool=average_pool, b
     return block(width, name="stem_block3")(x, train)
 
 
-def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=average_pool):
-    """The i-th hourglass of a stack on x (B, h, w, C): its levels, the features (B, h, w, C) that
-    its maps are read off, and the maps (B, h, w, maps). Called inside a compact module."""
+def one_stack(
+    i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=average_pool, remat=False
+):
+    """The i-th hourglass of a stack on x (B, h, w, C).
+
+    Gives its levels, the features (B, h, w, C) that its maps are read off, and the maps (B, h, w,
+    maps). With `remat`, the gradients compute the hourglass once more instead of keeping what is
+    inside it. Called inside a compact module.
+    """
     width = x.shape[-1]
     conv = partial(convolution, kernel_size=(1, 1), dtype=dtype, kernel_init=kernel_init)
     settings = width, dtype, kernel_init, True, block, pool
-    levels = Hourglass(4, *settings, name=f"hourglass{i}")(x, train)
+    hourglass = nn.remat(Hourglass, static_argnums=(2,)) if remat else Hourglass
+    levels = hourglass(4, *settings, name=f"hourglass{i}")(x, train)
     y = block(width, dtype, kernel_init, name=f"block{i}")(levels[0], train)
     y = conv(width, name=f"merge{i}")(y)
     y = nn.relu(batch_norm(train, f"merge{i}_bn", dtype=dtype)(y))
@@ -126,23 +138,26 @@ def one_stack(i, x, train, maps, dtype, kernel_init=LECUN, block=HPM, pool=avera
 
 def fed_back(i, x, features, maps, dtype, kernel_init=LECUN, reuse=True):
     """The next hourglass's input: what the i-th one gave and, with `reuse`, its own input x.
-    Called as one_stack."""
+
+    Called inside a compact module, as one_stack.
+    """
     conv = partial(convolution, x.shape[-1], (1, 1), dtype=dtype, kernel_init=kernel_init)
     given = conv(name=f"features_back{i}")(features)
     return (x + given if reuse else given) + conv(name=f"maps_back{i}")(maps)
 
 
-def stacked(x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True):
-    """`stacks` hourglasses; maps are read off each one's features and both are added back (FAN),
-    to its own input or, without `reuse`, in its place.
+def stacked(
+    x, train: bool, stacks: int, maps: int, dtype, kernel_init=LECUN, reuse=True, remat=False
+):
+    """Stacked hourglasses: maps are read off each one's features, and both are added back (FAN).
 
-    (B, h, w, C) -> the maps of every stack (B, h, w, maps), the levels of the last hourglass, and
-    the features (B, h, w, C) that the last maps are read off. Called inside a compact module,
-    whose layers it names.
+    They are added to its own input or, without `reuse`, replace it. (B, h, w, C) -> the maps of
+    every stack (B, h, w, maps), the levels of the last hourglass, and the features (B, h, w, C)
+    that the last maps are read off. Called inside a compact module, whose layers it names.
     """
     found = []
     for i in range(1, stacks + 1):
-        levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init)
+        levels, y, last = one_stack(i, x, train, maps, dtype, kernel_init, remat=remat)
         found.append(last)
         if i < stacks:
             x = fed_back(i, x, y, last, dtype, kernel_init, reuse)

@@ -14,8 +14,11 @@ def batch_norm(
     affine: bool = True,
     momentum: float = 0.1,
 ) -> nn.BatchNorm:
-    """BatchNorm; synchronised over devices. `affine`: with a trained scale and offset. `momentum`
-    as PyTorch counts it, the share of the new batch's statistics: its 0.1 is Flax's 0.9."""
+    """BatchNorm, synchronised over devices.
+
+    `affine`: with a trained scale and offset. `momentum` as PyTorch counts it, the share of the new
+    batch's statistics: its 0.1 is Flax's 0.9.
+    """
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=1 - momentum,

@@ -1,5 +1,7 @@
-"""Pooling by halves, plain or without aliasing (Zhang, "Making convolutional networks
-shift-invariant again", ICML 2019), NHWC."""
+"""Pooling by halves, plain or without aliasing, NHWC.
+
+Zhang, "Making convolutional networks shift-invariant again", ICML 2019.
+"""
 
 from functools import partial, reduce
 from math import comb
@@ -20,10 +22,11 @@ def max_pool(x):
 
 
 def blur_pool(x, size: int):
-    """(B, h, w, C) -> (B, ceil(h/2), ceil(w/2), C): blurred by the binomial filter of `size` taps
-    on both axes, [1 1]/2, [1 2 1]/4, [1 4 6 4 1]/16, and every second pixel. No parameters.
+    """(B, h, w, C) -> (B, ceil(h/2), ceil(w/2), C), blurred; no parameters.
 
-    Reflects at the border, (size - 1) // 2 pixels on the left and size // 2 on the right.
+    Every second pixel, after the binomial filter of `size` taps on both axes: [1 1]/2, [1 2 1]/4 or
+    [1 4 6 4 1]/16. The border is reflected, (size - 1) // 2 pixels on the left and size // 2 on the
+    right.
     """
     taps = [comb(size - 1, i) / 2 ** (size - 1) for i in range(size)]
     for axis in (1, 2):
@@ -45,9 +48,10 @@ def anti_aliased_max_pool(x, size: int):
 
 
 def down_sampling(pool: str, blur: int):
-    """What halves the sides: `pool` average or max, plain or anti-aliased by `blur` taps (0: not).
+    """The function that halves the sides, plain or anti-aliased by `blur` taps (0: plain).
 
-    As Zhang's recipe: blur_pool takes average pooling's place, and follows maxima of stride 1.
+    `pool` is average or max. As in Zhang's recipe, blur_pool replaces average pooling, and follows
+    maxima of stride 1.
     """
     if not blur:
         return {"average": average_pool, "max": max_pool}[pool]

@@ -1,4 +1,4 @@
-"""Points corrected by where the others were found."""
+"""Points corrected by the places of the others."""
 
 import jax
 import jax.numpy as jnp
@@ -8,21 +8,21 @@ from jaxalign import decoding
 from jaxalign.layers.norm import batch_norm
 
 
-REST = 0.05  # what the modes leave of a shape is measured in these; RMS radius is 1
-NOISE = 0.01  # of a point, where its shape's amounts of the modes are read
+REST = 0.05  # unit of the remainder of a shape, in RMS radii
+NOISE = 0.01  # error of a point assumed when the amounts are read, in RMS radii
 STEP = 0.1  # unit of the corrections, in RMS radii
-FARTHEST = 5.0  # standard deviations that a shape is taken to be from the mean, at most
+FARTHEST = 5.0  # most standard deviations of a shape from the mean
 
 
 class Relations(nn.Module):
-    """(B, K, 2) points that were found each for itself, and (B, C) features of the whole face ->
-    (B, K, 2): what the shape that they make says of each, added.
+    """Points (B, K, 2), each found alone, corrected by the shape that they make.
 
-    Maps find points one by one: neighbours differ in their errors, and a contour's even spread is
-    seen from its ends alone. The shape, turned and scaled onto the mean (decoding.onto), enters as
+    Maps find points one by one: neighbours differ in their errors, and only its ends show the even
+    spread of a contour. The shape, turned and scaled onto the mean (decoding.onto), enters as
     coefficients of the `modes` of the training faces (layers.facts.shape_modes), all of one size,
-    and what these leave; a linear map and one hidden layer, which sees the features too, give the
-    correction, at first none. No gradient passes through the shape: each map is to find its point.
+    and the remainder. A linear map and one hidden layer, which also sees the features (B, C) of the
+    whole face, give the correction, at first none. No gradient passes through the shape: each map
+    must find its point itself.
     """
 
     hidden: int
@@ -30,7 +30,7 @@ class Relations(nn.Module):
     @nn.compact
     def __call__(self, points, features, modes, train: bool):
         mean, ways = modes[:1], modes[1:]
-        found = jax.lax.stop_gradient(points) + 1e-4 * mean  # of equal points there is no shape
+        found = jax.lax.stop_gradient(points) + 1e-4 * mean  # equal points have no shape
         shape, _, turn = decoding.onto(found, mean[0])
         seen = shape - mean
         amounts = decoding.amounts(seen, ways, NOISE)

@@ -10,10 +10,10 @@ from flax.linen.dtypes import promote_dtype
 class TransposedConv(nn.Module):
     """(B, h, w, C) -> (B, s h, s w, channels), s the stride; kernel 2s x 2s, with bias.
 
-    PyTorch's ConvTranspose2d with padding s/2, TensorFlow's with "SAME"; the kernel is
-    (2s, 2s, C, channels), entry [0, 0] that of the output's upper left pixel. Computed as one
-    matrix product, from the four pixels around each corner to the s x s outputs there: XLA's own
-    multiplies zeros on CPUs, at stride 8 for many times as long.
+    PyTorch's ConvTranspose2d with padding s/2, TensorFlow's with "SAME". The kernel is (2s, 2s, C,
+    channels); its entry [0, 0] belongs to the output's upper left pixel. Computed as one matrix
+    product, from the four pixels around each corner to the s x s outputs there: XLA's own
+    multiplies zeros on CPUs, and takes many times as long at stride 8.
     """
 
     channels: int
@@ -26,7 +26,7 @@ class TransposedConv(nn.Module):
         s, (batch, height, width, inputs) = self.stride, x.shape
         init = nn.initializers.variance_scaling(
             s**2, "fan_in", "truncated_normal", in_axis=(0, 1, 2)
-        )  # LeCun's: of the kernel's 4 s^2 C weights an output is made of 4 C
+        )  # LeCun's: an output is made of 4 C of the kernel's 4 s^2 C weights
         kernel = self.param("kernel", init, (2 * s, 2 * s, inputs, self.channels))
         bias = self.param("bias", self.bias_init, (self.channels,))
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)

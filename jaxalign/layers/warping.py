@@ -7,8 +7,10 @@ import jax.numpy as jnp
 
 
 def similarity(source, target):
-    """Points (B, K, 2), (K, 2) -> the turn, zoom and shift that takes source nearest to target in
-    the least squares."""
+    """The turn, zoom and shift that takes source points nearest to the target in the least squares.
+
+    Points (B, K, 2), (K, 2) -> (B, 2, 3).
+    """
     centre, aim = source.mean(1), target.mean(0)
     x, y = jnp.moveaxis(source - centre[:, None], -1, 0)
     u, v = (target - aim[None]).T[:, None]
@@ -19,7 +21,7 @@ def similarity(source, target):
 
 
 def invert(matrix):
-    """The way back of a similarity transform; one of no extent gives zeros."""
+    """The inverse of a similarity transform; one of no extent gives zeros."""
     a, b = matrix[:, 0, 0], matrix[:, 1, 0]
     scale = jnp.maximum(a**2 + b**2, 1e-12)[:, None, None]
     linear = matrix[..., :2].swapaxes(1, 2) / scale
@@ -34,14 +36,18 @@ def transform(matrix, points):
 
 
 def _rotate(linear, vectors):
-    """(..., 2, 2), (..., 2) -> (..., 2); by elements, for accelerators round the factors of
-    matrix products."""
+    """(..., 2, 2), (..., 2) -> (..., 2), by elements.
+
+    Accelerators round the factors of matrix products.
+    """
     return (linear * vectors[..., None, :]).sum(-1)
 
 
 def warp(maps, matrix):
-    """(B, h, w, C) maps, matrix from the new frame to theirs -> (B, h, w, C) in the new frame,
-    bilinear, zeros outside."""
+    """Maps in another frame, bilinear, zeros outside.
+
+    (B, h, w, C) maps, matrix from the new frame to theirs -> (B, h, w, C) in the new frame.
+    """
     batch, height, width, _ = maps.shape
     y, x = jnp.mgrid[:height, :width]
     grid = jnp.broadcast_to(jnp.stack([x, y], -1).astype(jnp.float32), (batch, height, width, 2))
@@ -50,8 +56,10 @@ def warp(maps, matrix):
 
 
 def bilinear(maps, x, y):
-    """maps (B, h, w, C) at places x and y, of shapes (B, ...) that broadcast -> (B, ..., C),
-    float32; zeros outside."""
+    """Maps (B, h, w, C) at places x and y, bilinear, zeros outside.
+
+    The places have shapes (B, ...) that broadcast -> (B, ..., C), float32.
+    """
     batch, height, width, _ = maps.shape
     face, sampled = jnp.arange(batch).reshape(batch, *[1] * (x.ndim - 1)), jnp.float32(0)
     for row, of_row in _neighbours(y, height):

@@ -1,7 +1,8 @@
-"""Papers' tables as data. A paper is one module here, with NAME, TABLES and FIGURES.
+"""Tables and figures of papers as data.
 
-`TABLES[n]` is a tuple of blocks (Table), printed one below the other; `FIGURES[n]` a Figure. Every
-number stands as the paper prints it, slips too: these are named in `notes`.
+Each paper is one module here, with NAME, TABLES and FIGURES. `TABLES[n]` is a tuple of blocks
+(Table), which are printed one below the other. `FIGURES[n]` is a Figure. Every number is as the
+paper prints it, also where the paper has a slip: `notes` name these.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +18,13 @@ LISTED = ("listed", "unlisted")  # faces that the user's `--ids` names, and all 
 
 @dataclass(frozen=True)
 class Column:
-    """What is printed under `head`: a statistic of a subset's faces.
+    """A statistic of a subset's faces, printed under `head`.
 
-    `statistic`: a key of evaluation.summary.statistics ("nme", "fr@10", "auc@8"), or the name of a
-    system's method(variables, batch) -> (B,), whose mean over the faces it is. `unit` is what
-    fractions are multiplied by. `region`: the NME of a region's points alone, by the benchmark's
-    headline. `faces`: how many make the subset complete, where the protocol fixes no number.
-    `subset` of a figure's column may be one of LISTED.
+    `statistic` is a key of evaluation.summary.statistics ("nme", "fr@10", "auc@8"), or the name of
+    a method of the system, (variables, batch) -> (B,), whose mean over the faces is printed. `unit`
+    multiplies fractions. `region` restricts the NME to a region's points, by the benchmark's
+    headline. `faces` is the size of the complete subset, if the protocol fixes no number. `subset`
+    may be one of LISTED in a figure.
     """
 
     head: str
@@ -38,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: the paper's numbers, one a column, "-" where it prints none."""
+    """A line of a table: the paper's numbers, one for each column, "-" where it prints none."""
 
     label: str
     paper: tuple[str, ...]
@@ -46,13 +47,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Variant(Row):
-    """A line that can be run: settings of the recipe as `--set` takes them.
+    """A line that can be run. Its settings are as `--set` takes them.
 
-    `train` by which training differs, `test` by which only the evaluation does; `shrink` multiplies
-    the side of the evaluated crop. `folder` of the model that is the recipe as it is, others are
-    named after their settings: {} is the recipe's name. `after`: a setting, and the shipped recipe
-    whose model it names; that model is trained first, in a folder of the recipe's name, unless the
-    user gives the setting.
+    `train` holds the settings of its training, `test` those of its evaluation alone. `shrink`
+    multiplies the side of the evaluated crop. `folder` names the model that is the recipe as it is;
+    {} stands for the recipe's name. Other models are named after their settings. `after` is a
+    setting, and the shipped recipe whose model it names. That model is trained first, in a folder
+    of the recipe's name, unless the user gives the setting.
     """
 
     train: tuple[str, ...] = ()
@@ -64,12 +65,13 @@ class Variant(Row):
 
 @dataclass(frozen=True)
 class Table:
-    """A block of a table. `grid` = (corner, *heads) prints rows "row | column" as a grid.
+    """A block of a table.
 
-    `measure()` -> {label: numbers or texts, one a column}, where ours are no scores of a model; for
-    as many of the rows as there are ours of. Labels of no row are further lines. `count(data_dir)`
-    the same, of prepared data. `fixed`: models are scored on `data`, whatever faces their recipe is
-    tested on.
+    With `grid` = (corner, *heads), rows "row | column" are printed as a grid. `measure()` ->
+    {label: numbers or texts, one for each column} is for values of ours that are no scores of a
+    model. It need not have all rows; further labels become further lines. `count(data_dir)` is the
+    same for prepared data. With `fixed`, models are scored on `data`, whatever test data their
+    recipe has.
     """
 
     title: str
@@ -89,16 +91,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """Curves of variants: "convergence", validation over steps, or "ced", a panel for each column;
-    "vectors", bars of a point's vectors by the only variant or the first model given; "features",
-    maps of faces that the columns' methods of the system give; "shares", bars of the attributes in
-    train and test of a data set, without a model; or a study of faces brought to several sizes, one
-    of resolution_figures.KINDS.
+    """Curves of variants, or another kind of figure.
 
-    `data`: whose faces, where not of the recipe's test data; of "shares" the data set. `listed`:
-    what the user's list of faces must name, where a column is of LISTED ones. `limit` > 0: a CED's
-    legend tells the failure rate at it, `area` > 0: the AUC up to it. `page` of `pages`: which of
-    the shown faces, where several figures share them.
+    The kinds are:
+    * "convergence": the validation error over steps.
+    * "ced": a panel for each column.
+    * "vectors": bars of a point's vectors, by the only variant or the first given model.
+    * "features": maps of faces, which the columns' methods of the system give.
+    * "shares": bars of the attributes in train and test of a data set, without a model.
+    * one of resolution_figures.KINDS: a study of faces brought to several sizes.
+
+    `data` names the faces, if they are not the recipe's test data; for "shares" the data set.
+    `listed` says what the user's list of faces must name, if a column is of LISTED ones. With
+    `limit` > 0 the legend of a CED shows the failure rate at it, with `area` > 0 the AUC up to it.
+    `page` of `pages` says which of the shown faces are here, if several figures share them.
     """
 
     title: str
@@ -117,13 +123,13 @@ WFLW = {"Testset": "all"} | {name.capitalize(): name for name in ATTRIBUTES}
 
 
 def lines(text: str, numbers: int) -> tuple[Row, ...]:
-    """Lines "method number number ..." -> rows of so many numbers."""
+    """Parse lines "method number number ..." to rows of so many numbers."""
     parts = (line.strip().rsplit(maxsplit=numbers) for line in text.strip().splitlines())
     return tuple(Row(label, tuple(values)) for label, *values in parts)
 
 
 def wflw(nme: str, failures: str, areas: str, notes: tuple[str, ...] = ()) -> tuple[Table, ...]:
-    """The three blocks in which papers print WFLW: test set and subsets, AUC as a fraction."""
+    """The three blocks of WFLW, as papers print it: test set and subsets, AUC as a fraction."""
 
     def block(title, text, statistic, notes=(), **more):
         columns = [Column(head, statistic, name, **more) for head, name in WFLW.items()]
@@ -137,7 +143,7 @@ def wflw(nme: str, failures: str, areas: str, notes: tuple[str, ...] = ()) -> tu
 
 
 def three_of_300w(text: str, normaliser: str, notes: tuple[str, ...] = ()) -> Table:
-    """300W's common, challenging and full NME by one distance."""
+    """The NME on 300W's common, challenging and full sets, by one distance."""
     heads = {"Common": "common", "Challenging": "challenging", "Fullset": "full"}
     columns = [Column(head, subset=name, normaliser=normaliser) for head, name in heads.items()]
     title = f"NME, %, {normaliser.replace('_', '-')}"

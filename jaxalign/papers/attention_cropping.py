@@ -1,7 +1,7 @@
 """Attention-Driven Cropping for Very High Resolution Facial Landmark Detection (CVPR 2020).
 
-Of the supplement, whose figures print no number that could be copied. The main paper is not at
-hand: of its tables one is known by what the supplement says of it.
+Only the supplement is used. Its figures print no numbers that could be copied. The main paper is
+not at hand: one of its tables is known from what the supplement says of it.
 """
 
 from jaxalign.papers import Column, Figure, Table, Variant

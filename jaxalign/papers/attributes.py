@@ -14,8 +14,10 @@ from jaxalign.sources import benchmark_of, open_source
 
 
 def draw(figure: Figure, work, path: Path) -> None:
-    """Of train and test of the figure's data set, or of what the user names: leaves the picture and
-    the same as CSV. Errors: InputError."""
+    """Draw the bars as PNG, and write the same as CSV. Raises InputError for missing data.
+
+    The faces are train and test of the figure's data set, or what the user names.
+    """
     specs = [work.data] if work.data else [f"{figure.data}/{split}" for split in ("train", "test")]
     having = {spec: attributes_of(spec, work.data_dir) for spec in specs}
     lines = [
@@ -39,7 +41,7 @@ def draw(figure: Figure, work, path: Path) -> None:
 
 
 def attributes_of(spec: str, data_dir: Path | str) -> np.ndarray:
-    """NAME/SPLIT -> (N, 6) flags of its faces, in the order of ATTRIBUTES. Errors: InputError."""
+    """NAME/SPLIT -> (N, 6) flags of its faces, in the order of ATTRIBUTES, or InputError."""
     benchmark = BENCHMARKS.get(benchmark_of(spec))
     scheme = benchmark.schemes[0] if benchmark else next(iter(SCHEMES))  # open_source complains
     source = open_source(spec, SCHEMES[scheme], data_dir)

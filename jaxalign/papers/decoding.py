@@ -1,8 +1,9 @@
-"""What decoding costs, heatmaps against vectors: ours of Gaussian Vector's Table 9.
+"""The cost of decoding, heatmaps against vectors: our numbers for Gaussian Vector's Table 9.
 
-Times in milliseconds, over runs of all variants in turn in one process, each waited for; compiled
-before. 68 points, maps of 64 x 64, float32. A transfer is timed on an array that the host has not
-seen yet. All ways give the same points, and the fastest stands for its method in the table:
+Times are in milliseconds. All variants are compiled first, then run in turn in one process, and
+each run is waited for. There are 68 points, maps of 64 x 64, float32. A transfer is timed on an
+array that the host has not read yet. All ways give the same points, and the fastest stands for its
+method in the table:
   library     decoding.argmax and decoding.vectors, as systems use them
   argmax      over the flattened map, points last, as the network leaves it; over each vector
   points 1st  the same over contiguous maps (B, K, h w), were the network to leave them so
@@ -106,7 +107,7 @@ def timed_system(size: int, backbone: str) -> GaussianVector:
 
 
 def networks(size: int, backbone: str = "mobilenetv3_small"):
-    """images -> maps, images -> vectors, of one network (MobileNetV3-small, FPN of 64)."""
+    """Two functions of one network (MobileNetV3-small, FPN of 64): to maps, and to vectors."""
     system = timed_system(size, backbone)
     variables = jax.jit(system.init)(jax.random.key(0))
 
@@ -121,7 +122,7 @@ def networks(size: int, backbone: str = "mobilenetv3_small"):
 
 
 def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_small"):
-    """(part, method, way) -> a pair: what is prepared before the clock starts, what is timed."""
+    """(part, method, way) -> a pair: the preparation, which is not timed, and the timed work."""
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (batch, size, size, 3), np.uint8))
     host_maps = rng.random((batch, SIDE, SIDE, POINTS), np.float32)
@@ -165,11 +166,11 @@ def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_smal
 
 
 def timed(pairs: dict[tuple, tuple[Callable, Callable]], repeats: int) -> dict[tuple, np.ndarray]:
-    """The milliseconds of each, all in turn `repeats` times, after two runs to compile and warm."""
+    """The milliseconds of each pair, in turn `repeats` times, after two runs that are not timed."""
     times = {key: [] for key in pairs}
     for turn in range(-2, repeats):
         for key, (prepare, work) in pairs.items():
-            work(prepare())  # not timed: caches as this variant leaves them, not the one before
+            work(prepare())  # not timed: so the caches are as this variant leaves them
             given = prepare()
             started = time.perf_counter()
             work(given)
@@ -179,7 +180,7 @@ def timed(pairs: dict[tuple, tuple[Callable, Callable]], repeats: int) -> dict[t
 
 
 def tensor_sizes(size: int = 4 * SIDE, backbone: str = "mobilenetv3_small") -> dict[str, str]:
-    """Method -> what the network hands on of a face, as the paper writes it, points first."""
+    """Method -> shape of the network's output for a face, as the paper writes it, points first."""
     system = timed_system(size, backbone)
 
     def pair(variables, images):
@@ -193,8 +194,11 @@ def tensor_sizes(size: int = 4 * SIDE, backbone: str = "mobilenetv3_small") -> d
 
 
 def paper_table(repeats: int = 200, **options) -> dict[str, tuple[str | float, ...]]:
-    """Table 9's cells: output tensor size, and the milliseconds of forward, post-processing on the
-    host (the fastest way), transmission."""
+    """The cells of Table 9: size of the output tensor, and three times in milliseconds.
+
+    They are the times of forward, of post-processing on the host (the fastest way), and of
+    transmission.
+    """
     medians = {key: np.median(ms) for key, ms in timed(variants(1, **options), repeats).items()}
 
     def fastest(part, method):

@@ -16,12 +16,14 @@ FACES, CHANNELS = 4, 4
 
 
 def draw(figure: Figure, work, path: Path) -> None:
-    """Draws the first FACES faces of the figure's data, a row each: the crop, the mean over the
-    channels of the features' absolute values, and the CHANNELS channels that vary most over these
-    faces. Leaves a CSV beside it: each map's least and greatest value.
+    """Draw feature maps of the first FACES faces of the figure's data, a row each.
 
-    The features are (B, h, w, C), what the system's method of the column's name gives. Errors:
-    InputError for a system without it.
+    A row has the crop, the mean over the channels of the features' absolute values, and the
+    CHANNELS channels that vary most over these faces. A CSV beside it holds each map's least and
+    greatest value.
+
+    The features are (B, h, w, C). The system's method of the column's name gives them; InputError
+    is raised if the system has no such method.
     """
     model, name = work.opened(figure.rows[0], figure), figure.columns[0].statistic
     system, source = model.system, model.source

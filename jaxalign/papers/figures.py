@@ -1,6 +1,6 @@
-"""A paper's figure: curves of its variants as PNG and CSV.
+"""The figures of papers: curves of their variants as PNG and CSV.
 
-`work` is work.Work: what trains and evaluates a figure's variants.
+`work` is a work.Work, which trains and evaluates the variants of a figure.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from jaxalign.papers import LISTED, Column, Figure, attributes, feature_maps, ve
 
 
 def draw(figure: Figure, work, name: str) -> None:
-    """Leaves NAME.png and NAME.csv in the work's folder."""
+    """Write NAME.png and NAME.csv into the work's folder."""
     if figure.kind == "shares":
         if work.base or work.given:
             raise InputError("the figure is of data alone: no --config, --ckpt, --report")
@@ -51,7 +51,7 @@ def _convergence(figure, work, path):
     draw_convergence(path, figure.title, curves)
 
 
-# A figure's kind -> (figure, work, the PNG's path), which leaves the PNG and a CSV beside it.
+# Kind of a figure -> a function of (figure, work, path) that writes the PNG and a CSV beside it.
 DRAWERS = {
     "ced": _ced,
     "convergence": _convergence,
@@ -62,8 +62,11 @@ DRAWERS = {
 
 
 def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draws the columns' panels side by side; -> (levels, "panel: model" -> shares over them). The
-    levels go as far as 98 % of the faces of every model."""
+    """Draw the panels of the columns side by side.
+
+    Returns the levels, which go as far as 98 % of the faces of every model, and the shares over
+    them, by "panel: model".
+    """
     models = {
         row.label: [work.evaluate(row, figure, seed).results for seed in work.seeds]
         for row in figure.rows
@@ -106,7 +109,7 @@ def draw_ced(figure: Figure, work, path: Path) -> tuple[np.ndarray, dict[str, np
 
 
 def _errors(results: Results, column: Column, work) -> np.ndarray:
-    """NME of each of the column's faces, of all where none is of its subset."""
+    """NME of each face of the column, or of all faces if none is in its subset."""
     errors = results.normalised(column.normaliser)
     if column.region:
         errors = errors[:, list(results.scheme.regions[column.region])]
@@ -120,8 +123,10 @@ def _errors(results: Results, column: Column, work) -> np.ndarray:
 
 
 def validations(workdir: Path) -> list[tuple[int, float]]:
-    """Step and validation NME, a fraction, of a run's metrics. Errors: InputError, if there are
-    none."""
+    """Step and validation NME, a fraction, of a run's metrics.
+
+    Raises InputError if there are none.
+    """
     found = [(row["step"], row["val_nme"]) for row in history.rows(workdir) if "val_nme" in row]
     if not found:
         raise InputError(f"{workdir}: was not validated; set data.val or data.holdout")
@@ -129,7 +134,7 @@ def validations(workdir: Path) -> list[tuple[int, float]]:
 
 
 def draw_convergence(path: Path, title: str, curves: dict[str, list[tuple[int, float]]]) -> None:
-    """Validation NME over steps, a line for each model."""
+    """Draw the validation NME over steps, a line for each model."""
     picture = Picture(figsize=(7.5, 5.0), dpi=150, layout="constrained")
     axes = picture.add_subplot(
         title=title, xlabel="training step", ylabel="validation NME, %", yscale="log"

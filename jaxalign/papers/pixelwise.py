@@ -35,7 +35,7 @@ EYES = Column("eyes", subset="all", region="eyes")
 
 
 def parameters() -> dict[str, tuple[float]]:
-    """Millions of trained numbers: of a model, then of the discriminator in it."""
+    """Millions of parameters of each model, and of the discriminator of "hybrid+disc"."""
     found = {}
     for row in MODELS:
         system = recipes.override(recipes.Recipe(PixelWise()), row.train).system
@@ -44,7 +44,7 @@ def parameters() -> dict[str, tuple[float]]:
     return {label: (costs.count(tree) / 1e6,) for label, tree in found.items()}
 
 
-IMAGES = {  # Table 1: set -> where its training and its validation faces lie, "" where it has none
+IMAGES = {  # Table 1: set -> data of its training and validation faces, "" if it has none
     "AFW": ("ibug_300w/afw", ""),
     "Helen": ("ibug_300w/helen_train", "ibug_300w/helen_test"),
     "LFPW": ("ibug_300w/lfpw_train", "ibug_300w/lfpw_test"),
@@ -56,7 +56,7 @@ IMAGES = {  # Table 1: set -> where its training and its validation faces lie, "
 
 
 def images(data_dir) -> dict[str, tuple[int | str, ...]]:
-    """Prepared faces of each set, to train and to validate on; "-" where it is not prepared."""
+    """How many faces of each set are for training and for validation; "-" if it is not prepared."""
 
     def faces(spec):
         try:

@@ -26,7 +26,7 @@ ONE_RUN = "slip: MHM (Table 5) and BL+AC-3 (Table 6) are the same three numbers,
 
 
 def _without(*fields: str) -> tuple[str, ...]:
-    """The baseline's settings but for these fields, which the recipe has."""
+    """The baseline's settings without these fields, which the recipe has."""
     return tuple(s for s in BASELINE if s.removeprefix("system.").partition("=")[0] not in fields)
 
 
@@ -49,8 +49,10 @@ def _cofw(text, normaliser, *notes):
 
 
 def complexity() -> dict[str, tuple[float, float]]:
-    """Millions of parameters and thousand millions of multiply-adds, 98 points; of the paper's
-    network also as other readings of its text have it, whose counts are nearer."""
+    """Millions of parameters and billions of multiply-adds, for 98 points.
+
+    The paper's network is also counted in other readings of its text, whose numbers are nearer.
+    """
     net = partial(PropagationNet, "wflw98")
     systems = {
         "AWing": net(propagation=False, boundary_channel=True, pool="average", blur=0),

@@ -1,6 +1,6 @@
-"""The training of the papers' recipes beside what the papers say of it: `jaxalign paper --recipes`.
+"""The training of the papers' recipes beside the papers' own words: `jaxalign paper --recipes`.
 
-A recipe of a paper is one entry of STATED.
+Each recipe of a paper is one entry of STATED.
 """
 
 import dataclasses
@@ -20,9 +20,11 @@ COLOUR = ("brightness", "gain", "contrast", "saturation")
 
 @dataclass(frozen=True)
 class Stated:
-    """What a paper, or its released code, says of the training of a recipe: row -> value, in the
-    form in which `training` gives ours; what it does not say is left out. `why`: row -> why ours
-    is another, or, of what is unstated, where ours is from."""
+    """The training of a recipe, as a paper or its released code states it.
+
+    `says`: row -> value, in the form that `training` gives for ours. Unstated values are left out.
+    `why`: row -> why ours differs, or, for an unstated value, where ours is from.
+    """
 
     says: dict[str, str]
     why: dict[str, str] = field(default_factory=dict)
@@ -145,8 +147,11 @@ STATED: dict[str, dict[str, Stated]] = {
 
 
 def training(recipe: Recipe) -> dict[str, str]:
-    """Row -> what a recipe's training is: input, optimiser, batch, epochs, faces, validation, crop,
-    augmentation. Of turns of several objectives each is told."""
+    """The training of a recipe, row -> value.
+
+    The rows are input, optimiser, batch, epochs, faces, validation, crop and augmentation. If
+    several objectives take turns, each is named.
+    """
     data, phases = recipe.data, recipe.system.phases
     rates = dict.fromkeys(_rate(o.optimizer) for phase in phases for o in phase.cycle)
     return {
@@ -162,7 +167,7 @@ def training(recipe: Recipe) -> dict[str, str]:
 
 
 def faces(recipe: Recipe) -> int:
-    """How many faces the recipe trains on where its benchmark is complete."""
+    """How many faces the recipe trains on if its benchmark is complete."""
     from jaxalign.datasets import BENCHMARKS
 
     dataset, _, split = recipe.data.train.partition("/")
@@ -173,8 +178,10 @@ def faces(recipe: Recipe) -> int:
 
 
 def text(papers: Iterable[str] = ()) -> str:
-    """Of these papers' recipes, of all where none is named, every row of ours, and below it the
-    paper's where it is another, with the reason."""
+    """Describe the recipes of these papers, by default of all papers.
+
+    It has each row of ours, and below it the paper's if that differs, with the reason.
+    """
     blocks = []
     for paper in papers or STATED:
         for name, stated in STATED[paper].items():
@@ -223,7 +230,7 @@ def _crop(crop: Crop):
 
 
 def _augmentation(augment: Augment) -> Iterator[str]:
-    """Every augmentation that is on: its strength, and its probability where that is below 1."""
+    """Each augmentation that is on: its strength, and its probability if that is below 1."""
     chances = {"rotation": "rotation_p"} | dict.fromkeys(COLOUR, "colour_p")
     for one in dataclasses.fields(augment):
         value = getattr(augment, one.name)

@@ -1,6 +1,7 @@
 """The figures of the study of resolutions (see resolutions.py): curves and sheets of faces.
 
-`work` is work.Work: what trains a figure's variants, and which models and reports are given.
+`work` is a work.Work. It trains the variants of a figure, and knows the models and reports that are
+given.
 """
 
 from collections.abc import Sequence
@@ -45,9 +46,9 @@ TILE = 464  # pixels: twice what a sheet shows
 
 
 def draw(figure: Figure, work, name: str, study: Study) -> None:
-    """Leaves NAME.png and NAME.csv in the work's folder, and prints the numbers.
+    """Write NAME.png and NAME.csv into the work's folder, and print the numbers.
 
-    Gains are of the first model: the figure's first variant, else the first that is given.
+    Gains are those of the first model: the figure's first variant, or else the first that is given.
     """
     models, source, note = _opened(figure, work)
     crop = models[0].crop
@@ -76,7 +77,7 @@ def draw(figure: Figure, work, name: str, study: Study) -> None:
 
 
 def _opened(figure, work):
-    """The models of the figure's variants and those given, their faces, and what is to be noted."""
+    """The models of the figure's variants and the given ones, their faces, and a note."""
     paths = {}
     if work.base:
         several = len(work.seeds) > 1
@@ -114,7 +115,7 @@ def _table(numbers, normaliser) -> Table:
 
 
 def draw_gains(path: Path, numbers: dict, normaliser: str, note: str) -> list[list]:
-    """The supplement's Fig. 1: what the first tool gains in AUC over each other one."""
+    """Draw the supplement's Fig. 1: the gain in AUC of the first tool over each other one."""
     (first, *others), sides = (list(dict.fromkeys(key)) for key in zip(*numbers, strict=True))
     if not others:
         raise InputError("a gain is over others: name another model or report beside the first")
@@ -140,8 +141,10 @@ def draw_gains(path: Path, numbers: dict, normaliser: str, note: str) -> list[li
 
 
 def draw_regions(path: Path, numbers: dict, normaliser: str, note: str) -> list[list]:
-    """The supplement's Fig. 2: a row of PCK curves for each size, a column for each region; below
-    them the NME of each region over the size."""
+    """Draw the supplement's Fig. 2: PCK curves, a row for each size and a column for each region.
+
+    Below them is the NME of each region over the size.
+    """
     names, sides = (list(dict.fromkeys(key)) for key in zip(*numbers, strict=True))
     heads = [f"pck@{100 * level:.1f}" for level in LEVELS]
     rows = [["model", "resolution", "region", "faces", "left_out", "nme", "auc", *heads]]
@@ -186,7 +189,7 @@ def _over_sides(axes, sides):
 
 
 def _shown(figure, work, study, level) -> list[int]:
-    """The figure's page of the faces that the user lists, else of those of its kind, even ones."""
+    """The faces on the figure's page: those that the user lists, or evenly spaced ones."""
     first, most = figure.page * study.faces, study.faces
     if work.listed:
         places = {face["id"]: index for index, face in enumerate(level.faces)}
@@ -209,7 +212,7 @@ def _shown(figure, work, study, level) -> list[int]:
 
 
 def _by_yaw(faces):
-    """From one profile to the other. Errors: InputError where no yaw is known."""
+    """Sort faces from one profile to the other. Raises InputError if no yaw is known."""
     yaw = np.array([face["yaw"] for face in faces], np.float64)
     known = np.flatnonzero(np.isfinite(yaw))
     if not len(known):
@@ -231,8 +234,11 @@ def _by_expression(faces):
 
 
 def draw_methods(models: Sequence[Model], level: Level, shown: Sequence[int]):
-    """The supplement's Fig. 5 to 11: a row for each tool, a column for each face, with the mean
-    squared error of its points. -> the sheet, and the rows of its CSV."""
+    """Draw the supplement's Fig. 5 to 11: a row for each tool, a column for each face.
+
+    Each tile shows the mean squared error of its points. Returns the sheet, and the rows of its
+    CSV.
+    """
     squares = {name: squared_errors(results) for name, results in level.found.items()}
     least = np.min(list(squares.values()), axis=0)
     rows: list[list] = [["model", "face", "yaw", "resolution", "mse_px2", "lowest"]]
@@ -256,8 +262,10 @@ def draw_methods(models: Sequence[Model], level: Level, shown: Sequence[int]):
 
 
 def draw_corrections(models: Sequence[Model], level: Level, shown: Sequence[int]):
-    """The supplement's Fig. 3 and 4: faces and their regions, with the global points and what the
-    second stage makes of them. -> the sheet, and the rows of its CSV."""
+    """Draw the supplement's Fig. 3 and 4: faces and regions with their points in both stages.
+
+    Returns the sheet, and the rows of its CSV.
+    """
     model = next((one for one in models if two_stages(one.predictor.system)), None)
     if model is None:
         raise InputError("global and regional points are of a system of two stages; name one")
@@ -308,7 +316,7 @@ def _outline(picture, matrix, squares):
 
 
 def _by_groups(level) -> Table:
-    """The mean squared errors of all the level's faces, a column for each group that has some."""
+    """The mean squared errors of all faces of the level, a column for each group that has faces."""
     own = {name: by_group(results, level.faces) for name, results in level.found.items()}
     groups = [group for group in GROUPS if any(group in found for found in own.values())]
     sizes = next(iter(own.values()))

@@ -1,11 +1,11 @@
-"""Faces brought to several sizes, and what models and reports find on them.
+"""Faces brought to several sizes, and the points that models and reports find on them.
 
-The study of the supplement to attention-driven cropping (Chandran et al., CVPR 2020), whose system
-here is a reconstruction and whose numbers are known from pictures alone. Each face is brought to a
-crop of 256, 512, ... pixels; one that is smaller is not enlarged but left out, and counted: a line
-for a larger resolution is of fewer faces, unless those smaller than the largest are left out from
-all. Compare models within a resolution. Of a system of two stages the global one is scored beside
-the whole.
+This is the study of the supplement to attention-driven cropping (Chandran et al., CVPR 2020). The
+system here is a reconstruction, and the paper's numbers are known from pictures alone. Each face is
+brought to a crop of 256, 512, ... pixels. A smaller face is not enlarged but left out, and counted.
+So a line for a larger resolution has fewer faces, unless the faces that are smaller than the
+largest size are left out from all lines. Compare models within a resolution. If a system has two
+stages, the global one is scored beside the whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,8 +39,12 @@ GROUPS = ("all", *YAWS, "expression")
 
 @dataclass(frozen=True)
 class Study:
-    """`sizes`: sides of the faces' crops, pixels. `common`: at every size only the faces that reach
-    the largest. `normaliser`: what errors are shares of. `faces`: how many a figure shows."""
+    """The settings of the study.
+
+    `sizes` are sides of the faces' crops in pixels. With `common`, every size has only the faces
+    that reach the largest. Errors are divided by the distance of `normaliser`. A figure shows
+    `faces` faces.
+    """
 
     sizes: Sequence[int] = (256, 512, 1024, 2048)
     common: bool = False
@@ -68,13 +72,13 @@ class GlobalStage:
 
 
 def two_stages(system: System) -> bool:
-    """Whether it has regions that a second stage looks at (`stages` may be a number elsewhere)."""
+    """Whether it has regions for a second stage (`stages` may be a number in other systems)."""
     return hasattr(system, "regions") and callable(getattr(system, "stages", None))
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is scored under a name: a system, or its global stage alone."""
+    """A system, or its global stage alone, that is scored under a name."""
 
     name: str
     predictor: Predictor
@@ -82,12 +86,12 @@ class Model:
     crop: Crop
 
     def results(self, faces: Sequence, side: int) -> Results:
-        """Its points on the faces that were brought to a size."""
+        """The results on faces that were brought to a size."""
         return predict_source(self.predictor, self.variables, faces, self.crop, progress=True)
 
 
 def models_of(name: str, system: System, variables: dict, crop: Crop) -> list[Model]:
-    """The system, and its global stage where it has two."""
+    """The system, and its global stage if it has two."""
     parts: dict[str, Any] = {name: system}
     if two_stages(system):
         parts[f"{name}, global stage"] = GlobalStage(system)
@@ -97,8 +101,11 @@ def models_of(name: str, system: System, variables: dict, crop: Crop) -> list[Mo
 
 @dataclass(frozen=True)
 class Report:
-    """Points of any tool, such as dlib, by its reports: one for each size, of the faces brought to
-    it, or one of the photos as they are, which stands for every size."""
+    """Points of any tool, such as dlib, from its reports.
+
+    There is a report for each size, of the faces brought to it, or one of the photos as they are,
+    which stands for every size.
+    """
 
     name: str
     sized: dict[int, Entry]
@@ -106,7 +113,7 @@ class Report:
 
     @classmethod
     def open(cls, path: Path | str, scheme: Scheme) -> "Report":
-        """A report's folder or predictions.jsonl, or a folder of reports named by their sizes."""
+        """Open a report, or a folder of reports that are named by their sizes."""
         folders = [one for one in Path(path).glob("*") if one.name.isdecimal()]
         sized = {int(one.name): open_entry(one) for one in folders}
         whole = None if sized else open_entry(path)
@@ -117,9 +124,9 @@ class Report:
         return cls(str(path), sized, whole)
 
     def results(self, faces: Sequence, side: int) -> Results | None:
-        """As Model's; None where there is no report of that size.
+        """The results on faces that were brought to a size, or None if there is no such report.
 
-        Errors: InputError where it lacks a face, or its true points are others.
+        Raises InputError if the report lacks a face, or has other true points.
         """
         entry = self.sized.get(side, self.whole)
         if entry is None:
@@ -143,9 +150,11 @@ class Report:
 
 
 def brought_to(source: Sequence, crop: Crop, side: int, least: int = 0) -> list[Any]:
-    """The faces whose square is at least `side` and `least` photo pixels wide, reduced so that it
-    is `side`: samples of a source, their photos cut to WIDER times the square, with the matrix
-    `brought` (2, 3) from the photo to it."""
+    """The faces whose square is at least `side` and `least` photo pixels wide, reduced to `side`.
+
+    They are samples of a source. Their photos are cut to WIDER times the square, and `brought` (2,
+    3) is the matrix from the original photo.
+    """
     faces, wide = [], round(WIDER * side)
     for sample in source:
         centre, own = crop.square(sample)
@@ -171,7 +180,7 @@ def brought_to(source: Sequence, crop: Crop, side: int, least: int = 0) -> list[
 
 @dataclass(frozen=True)
 class Level:
-    """The faces of one size, how many were smaller, and what each tool finds on them, by name."""
+    """The faces of one size, the number of smaller ones, and the results of each tool, by name."""
 
     side: int
     faces: list[Any] = field(repr=False)
@@ -186,7 +195,10 @@ def levels(
     study: Study,
     largest_first: bool = False,
 ) -> Iterator[Level]:
-    """Each size that some face reaches, by `crop`. Errors: InputError where none reaches any."""
+    """Each size that some face reaches, cropped by `crop`.
+
+    Raises InputError if no face reaches any.
+    """
     sides, least = sorted(set(study.sizes), reverse=largest_first), 0
     if study.common:
         least = max(sides)
@@ -205,8 +217,10 @@ def levels(
 
 
 def measures(results: Results, normaliser: str) -> dict[str, dict]:
-    """Region -> its NME, AUC up to LIMIT (both of the faces that have a labelled point there) and
-    PCK at LEVELS (of points)."""
+    """Region -> its NME, AUC up to LIMIT and PCK at LEVELS.
+
+    NME and AUC are over the faces that have a labelled point there, PCK is over points.
+    """
     errors, found = results.normalised(normaliser), {}
     for region in REGIONS:
         points = list(results.scheme.regions.get(region, range(results.scheme.num_points)))
@@ -227,8 +241,10 @@ def squared_errors(results: Results) -> np.ndarray:
 
 
 def by_group(results: Results, faces: Sequence) -> dict[str, tuple[int, float]]:
-    """Group of faces -> how many there are, and their mean squared error: GROUPS, where faces tell
-    of their yaw and expression."""
+    """Group of faces -> how many there are, and their mean squared error.
+
+    The groups are those of GROUPS, as far as the faces tell their yaw and expression.
+    """
     yaw = abs(np.array([face["yaw"] for face in faces], np.float64))
     groups = {name: results.subset(name) for name in ("all", "expression")}
     groups |= {name: (low < yaw) & (yaw <= high) for name, (low, high) in YAWS.items()}

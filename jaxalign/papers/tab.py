@@ -1,8 +1,8 @@
 """TAB: Think about boundary, fusing multi-level boundary information (Xie et al., 2020).
 
-With `--config` of the benchmark's recipe the paper's own rows are trained: those of COFW, AFLW,
-AFLW2000-3D and 300W on the SCBE of a model of tab_wflw, which is trained first and is Table 1's.
-Table 0 is what the text prints in Section 5.
+With `--config` of a benchmark's recipe, the paper's own rows are trained. Those of COFW, AFLW,
+AFLW2000-3D and 300W are trained on the SCBE of a model of tab_wflw, which is trained first and is
+the model of Table 1. Table 0 has the numbers that the text prints in Section 5.
 """
 
 import time
@@ -31,7 +31,7 @@ SHARED = "one SCBE for all variants: --set system.scbe_from=W, W a model of this
 
 
 def _at(limit, text, data, normaliser, title, subset="all"):
-    """A block NME, AUC, failure rate at `limit` percent."""
+    """A block with NME, AUC, and failure rate at `limit` percent."""
     columns = (
         Column("NME", "nme", subset, normaliser),
         Column(f"AUC{limit}%", f"auc@{limit}", subset, normaliser),
@@ -41,12 +41,12 @@ def _at(limit, text, data, normaliser, title, subset="all"):
 
 
 def _variant(label, numbers, setting):
-    """A row of an ablation; of the recipe's own setting it is the model of TAB*."""
+    """A row of an ablation. If it has the recipe's own setting, its model is that of TAB*."""
     return replace(ALONE, label=label, paper=tuple(numbers.split()), train=(setting,))
 
 
 def _own(config, *tables, **own):
-    """The same with their rows of these labels as models: label -> one without numbers."""
+    """The same tables, with models for the rows of some labels: label -> model without numbers."""
     for table in tables:
         rows = (
             replace(own[row.label], label=row.label, paper=row.paper) if row.label in own else row
@@ -77,8 +77,11 @@ def _cofw68(normaliser, whose, *notes):
 
 
 def size_and_time(repeats: int = 10, **settings) -> dict[str, tuple[float, float]]:
-    """MiB of float32 parameters and statistics, and the median milliseconds of one crop, compiled
-    before, on the first device: of TAB with 2 stacks and with 1. `settings` are of TAB."""
+    """The size in MiB and the time in milliseconds of TAB with 2 stacks and with 1.
+
+    The size counts float32 parameters and statistics. The time is the median for one crop on the
+    first device, after compilation. `settings` are fields of TAB.
+    """
     found = {}
     for stacks in (2, 1):
         system = TAB(**{"scheme": "wflw98", **settings}, stacks=stacks)

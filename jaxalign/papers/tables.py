@@ -1,7 +1,7 @@
-"""A paper's tables and figures, its numbers beside ours: `jaxalign paper`.
+"""Print a paper's tables and draw its figures, its numbers beside ours: `jaxalign paper`.
 
-An ablation trains each of its variants once, what differs only in the evaluation is not trained;
-models and reports that are given follow as further lines or curves (see work.Work).
+For an ablation each of its variants is trained once; variants that differ only in the evaluation
+share a training. Given models and reports become further lines or curves (see work.Work).
 """
 
 import dataclasses
@@ -23,6 +23,17 @@ from jaxalign.protocols import protocol_for
 from jaxalign.sources import benchmark_of
 
 
+def contents(paper: str) -> str:
+    """The tables and figures of a paper, one of PAPERS: a line each, with its title."""
+    module = importlib.import_module(f"jaxalign.papers.{paper}")
+    lines = [f"{module.NAME}: jaxalign paper {paper} --table N, or --figure N"]
+    for number, blocks in sorted(module.TABLES.items()):
+        lines.append(f"  --table {number:<3} {'; '.join(block.title for block in blocks)}")
+    for number, figure in sorted(module.FIGURES.items()):
+        lines.append(f"  --figure {number:<2} {figure.title}")
+    return "\n".join(lines)
+
+
 def make(
     paper: str,
     *,
@@ -37,12 +48,12 @@ def make(
     faces: int | None = None,
     **options,
 ) -> None:
-    """Prints a table of the paper, one of PAPERS, or draws a figure into `workdir`, by default
-    runs/PAPER; `table` or `figure` is its number in the paper.
+    """Print a table of a paper, one of PAPERS, or draw a figure into `workdir`.
 
-    `csv`: a file for the printed numbers. `ids`: a file of faces, one id a line, for a figure that
-    parts the faces by a list, or shows some. `sizes`, `common`, `normaliser` and `faces` are those
-    of resolutions.Study, for a figure over resolutions. `options` are those of Work. Errors:
+    `table` or `figure` is its number in the paper. `workdir` is runs/PAPER by default. `csv` is a
+    file for the printed numbers. `ids` is a file of faces, one id a line, for a figure that divides
+    the faces by a list, or shows some. `sizes`, `common`, `normaliser` and `faces` are those of
+    resolutions.Study, for a figure over resolutions. `options` are those of Work. Raises
     InputError.
     """
     module = importlib.import_module(f"jaxalign.papers.{paper}")
@@ -93,7 +104,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Line:
-    """A printed line: the paper's texts or our numbers, one a column, None where there is none."""
+    """A printed line: texts of the paper or numbers of ours, one for each column, or None."""
 
     label: str
     by: str
@@ -111,7 +122,7 @@ class Line:
 
 
 def _lines(table: Table, work: Work) -> list[Line]:
-    """The paper's lines, those of our variants behind each of them, of given models behind all."""
+    """The paper's lines, each followed by ours. Lines of given models come last."""
     measured, lines = table.measure() if table.measure else {}, []
     if table.count:
         measured = table.count(work.data_dir)
@@ -140,7 +151,7 @@ def _measured(label, measured):
 
 
 def _averaged(trainings: list[Line]) -> Line:
-    """One line of a variant's trainings: the means of values and intervals, and the deviations."""
+    """One line for the trainings of a variant: means of values and intervals, and deviations."""
     if len(trainings) == 1:
         return trainings[0]
     numbers = []
@@ -173,7 +184,7 @@ def _scored(label, entry, table, per_face=None):
 
 
 def _number(column, entry, summary, own, per_face):
-    """The column's statistic; of another benchmark's faces that of all, by its own normaliser."""
+    """The column's statistic. On another benchmark: of all faces, by its own normaliser."""
     subset, normaliser = column.subset, column.normaliser
     if not own:
         subset, normaliser = "all", summary["headline"]

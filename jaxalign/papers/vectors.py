@@ -1,8 +1,9 @@
 """Gaussian Vector's Fig. 4 (b): the vectors of a point beside the crop, and where it is found.
 
-Of the figure's faces that point is shown whose true place is nearest to three map pixels beyond an
-end of one vector, as in the paper (66, behind the last pixel 63), among those whose maximum there
-is at that end: the Beyond Box Strategy is for them. Its error has no part in the choice.
+The shown point is the one whose true place is nearest to three map pixels beyond an end of one
+vector, as in the paper (66, behind the last pixel 63). It is chosen from the points whose vector
+has its maximum at that end, because the Beyond Box Strategy is for these. Its error has no
+influence on the choice.
 """
 
 from dataclasses import dataclass, replace
@@ -30,14 +31,14 @@ class Outsider:
 
     face: str
     point: str
-    axis: int  # 0, x, or 1, y: the one beyond whose end it lies
+    axis: int  # 0 (x) or 1 (y): it lies beyond an end of this axis
     vectors: np.ndarray  # (2, n): x and y
     true: np.ndarray  # (2,)
     found: np.ndarray  # (2,), by the Beyond Box Strategy
 
 
 def draw(figure: Figure, work, path: Path) -> None:
-    """Leaves the bars as PNG, and as CSV the vectors with Eq. 6's curve."""
+    """Draw the bars as PNG, and write the vectors with the curve of Eq. 6 as CSV."""
     (row,) = figure.rows
     model = work.opened(row, figure)
     system = model.system
@@ -64,7 +65,7 @@ def shrunk(crop: Crop, share: float) -> Crop:
 
 
 def find(model: Model, crop: Crop) -> Outsider:
-    """The point that is shown. Errors: InputError where no point is beside the crop."""
+    """The point that is shown. Raises InputError if no point is beside the crop."""
     system, source = model.system, model.source
     assert isinstance(system, GaussianVector)
 

@@ -1,4 +1,4 @@
-"""What a paper's tables and figures have trained and evaluated, each variant once."""
+"""The trainings and evaluations of a paper's tables and figures. Each variant is done once."""
 
 import contextlib
 import re
@@ -31,15 +31,15 @@ OF_ONE = ("system.scheme", "data.train", "data.val", "data.test", "data.crop.box
 
 
 class Work:
-    """One recipe's variants, each trained once by every seed, and their evaluations, made once.
+    """The variants of one recipe, each trained once with every seed, and their evaluations.
 
-    `folder`: where models and reports are left. `config`: a recipe's file or name, "" where only
-    finished models are asked for; `settings` ("key=value") replace fields of every variant's
-    recipe, or, without `config`, of the models in `ckpt`. `init_from`: files or work directories; a
-    variant starts from the first that fits it. `trainings`: of each variant, by the recipe's seed
-    and the next ones. `ckpt`, `report`: finished models, and the same by their reports. `data`:
-    NAME/SPLIT to evaluate, by default the recipe's or the table's. `ids`: a file of faces, one id a
-    line. Errors: InputError.
+    `folder` is where models and reports are left. `config` is a recipe's file or name, "" if only
+    finished models are asked for. `settings` ("key=value") replace fields of every variant's
+    recipe, or, without `config`, of the models in `ckpt`. `init_from` are files or work
+    directories; a variant starts from the first that fits it. `trainings` is how many there are of
+    each variant, with the recipe's seed and the next ones. `ckpt` are finished models, `report`
+    their reports. `data` is NAME/SPLIT to evaluate, by default the recipe's or the table's. `ids`
+    is a file of faces, one id a line. Raises InputError.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Work:
 
     @property
     def recipe(self) -> Recipe:
-        """What variants are made of; only with `config`."""
+        """The recipe that variants are made of; only with `config`."""
         assert self.base is not None
         return self.base
 
@@ -87,7 +87,7 @@ class Work:
         return [*self.ckpt, *self.report]
 
     def train(self, row: Variant, seed: int) -> Path:
-        """The work directory of the row's model; trains it, or what is left of its training."""
+        """Train the row's model, or continue its training. Returns its work directory."""
         varied, paths = recipes.override(self.recipe, row.train), [_path(s) for s in row.train]
         values = [[recipes.value_at(one, path) for path in paths] for one in (varied, self.recipe)]
         own = [s for s, new, old in zip(row.train, *values, strict=True) if new != old]
@@ -101,8 +101,10 @@ class Work:
         return self.folder / name
 
     def _after(self, row):
-        """The setting that names the model which `row.after` has trained first: now, if it is not
-        yet. None where there is none, or the user's settings have it."""
+        """The setting that names the model of `row.after`, which is trained first if it is not yet.
+
+        There is none if the row has no such model, or if the user's settings have it.
+        """
         setting, config = row.after or ("", "")
         if not config or recipes.value_at(self.recipe, setting):
             return []
@@ -115,7 +117,7 @@ class Work:
         return own
 
     def _train(self, config, recipe, settings, own, name):
-        """Trains the recipe, which `config` and `settings` made, with settings of its `own`."""
+        """Train the recipe made by `config` and `settings`, with settings of its `own`."""
         start = _fitting(recipes.override(recipe, own).system, self.init_from)
         own = [*own, *([f"training.init_from={start!r}"] if start else [])]
         workdir = self.folder / name
@@ -125,7 +127,7 @@ class Work:
         self.trained.add(workdir)
 
     def evaluate(self, row: Variant, table: Table | Figure, seed: int) -> Entry:
-        """The row's model under the row's settings of evaluation."""
+        """Evaluate the row's model under the row's settings of evaluation."""
         crop, settings = self.recipe.data.crop, list(row.test)
         if row.shrink != 1:
             side = getattr(crop, crop.box).enlarge * row.shrink
@@ -133,13 +135,13 @@ class Work:
         return self.score(self.train(row, seed), self._data(table), settings)
 
     def score_given(self, table: Table | Figure) -> list[Entry]:
-        """Of `given`, in order. Beside variants the settings are theirs, else of the models."""
+        """Evaluate `given`, in order. `settings` apply to them only if there are no variants."""
         settings = [] if self.base else self.settings
         made = [self.score(path, self._data(table), settings) for path in self.ckpt]
         return made + [open_entry(path) for path in self.report]
 
     def score(self, ckpt: Path | str, data: str, settings: list[str]) -> Entry:
-        """The evaluation of a checkpoint, whose report is left in the folder's reports."""
+        """Evaluate a checkpoint, and leave its report in the folder's reports."""
         path = Path(ckpt)
         name = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
         folder = self.folder / "reports" / _slug([str(name), data, *settings])
@@ -152,15 +154,17 @@ class Work:
         return self.entries[folder]
 
     def opened(self, row: Variant, figure: Figure) -> Model:
-        """The row's model, of the first seed, or else the first of `ckpt`, with the figure's faces;
-        under the row's settings of evaluation."""
+        """The row's model with the figure's faces, under the row's settings of evaluation.
+
+        The model is that of the first seed, or else the first of `ckpt`.
+        """
         path = self.train(row, self.seeds[0]) if self.base else self.ckpt[0]
         settings = [*row.test, *([] if self.base else self.settings)]
         data = self._data(figure)
         return open_model(path, data=data, data_dir=self.data_dir, convert=False, settings=settings)
 
     def per_face(self, row: Variant, table: Table, seed: int) -> dict[str, np.ndarray]:
-        """For columns that are methods of the system: name -> a number of each face."""
+        """For columns that are methods of the system: name -> a number for each face."""
         named = {column.statistic for column in table.columns} - set(statistics())
         if not named:
             return {}
@@ -184,8 +188,10 @@ class Work:
 
     @contextlib.contextmanager
     def _told(self, command, *arguments):
-        """Gives, and tells, the command that would do the same; what is printed inside goes to
-        stderr, to keep stdout for the tables."""
+        """Print the command that would do the same, and give it.
+
+        What is printed inside goes to stderr, because stdout is for the tables.
+        """
         line = shlex.join(map(str, [*arguments, "--data-dir", self.data_dir]))
         line = f"{typed(command)} {line}"
         with contextlib.redirect_stdout(sys.stderr):
@@ -198,8 +204,10 @@ def _set(settings):
 
 
 def _check_fits(system, first, config, setting):
-    """InputError where a network that the system takes is not as that of `first`, before days are
-    spent on training it."""
+    """Raise InputError if a network that the system takes differs from that of `first`.
+
+    This comes before days are spent on training it.
+    """
     own, theirs = (
         initial.arrays_of(jax.eval_shape(one.init, jax.random.key(0))) for one in (system, first)
     )
@@ -211,7 +219,7 @@ def _check_fits(system, first, config, setting):
 
 
 def _fitting(system, paths):
-    """The first of the paths that the system can start from, "" where it can from none."""
+    """The first of the paths that the system can start from, or "" if there is none."""
     if not paths:
         return ""
     shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))

@@ -18,35 +18,31 @@ from jaxalign.schemes import IBUG68, SCHEMES, UNION
 from jaxalign.systems.interface import System
 
 
-REFINE = 1  # how often an Aligner looks again, unless told
+REFINE = 1  # how often an Aligner looks again by default
 
 
 class Aligner:
-    """Finds the points of faces: `aligner(image)`, or `aligner(images)` for several photos.
+    """Finds the faces of images and their points.
 
-    The network always takes `batch` faces at a time (rounded up to the devices; fewer of a crop
-    size above system.size), padded where there are fewer: it is compiled once for each crop size,
-    and a face's points do not depend on what else is in the call. Of a `batch` above 32 no more are
-    padded than there are faces. Default: 1 a device on CPUs, 32
-    on accelerators.
+    The network always takes `batch` crops at a time, padded if there are fewer. So it is compiled
+    once for each crop size, and a face's points do not depend on the other faces of the call.
 
-    Boxes, a detector's or given ones, are taken for rectangles around the landmarks, and cropped
-    by the recipe's rule for landmark boxes. Where the recipe centres crops on the mean of the true
-    points, the box's centre stands for it (on 300W 3.5 % of the face's side below).
+    Boxes, found or given, are taken for rectangles around the landmarks, and are cropped by the
+    recipe's rule for landmark boxes. If the recipe centres crops on the mean of the true points,
+    the centre of the box stands for it (on 300W it lies 3.5 % of the face's side below).
 
-    A detector that offers `stages` (search.Search) finds candidates: those whose score is below
-    `least_score` are dropped, and of overlapping ones the best is kept.
+    If the detector offers `stages` (`search.Search`), it finds candidates. Those whose score is
+    below `least_score` are dropped, and the best of overlapping ones is kept.
 
-    Several threads may use one Aligner, with any of our detectors.
+    Several threads may use one Aligner, with any of the detectors of this package.
 
-    `refine`: how often a face is cropped again around the points found, by the same rule, and
-    predicted once more. That mends a box that is off, and costs the network's time again. Points
-    and scores are of the last look, `Face.box` is the first one's. A face whose second square would
-    run away keeps its points (see predictor.next_squares).
-
-    `scheme` names the points that faces come with: the network's own, or some that they give whole
-    (conversion.given). Default: the network's own, but ibug68 of a network of union.
-    Errors: InputError that lists the schemes there are.
+    Examples:
+        >>> import jaxalign
+        >>> aligner = jaxalign.load(min_score=0.3)
+        >>> image = jaxalign.photos.read("photo.jpg")
+        >>> faces = aligner(image)  # the largest first
+        >>> both = aligner([image, image])  # a list of faces for each image
+        >>> given = aligner(image, boxes=[faces[0].box])
     """
 
     def __init__(
@@ -62,6 +58,32 @@ class Aligner:
         scheme: str = "",
         refine: int = REFINE,
     ):
+        """Bind a system to its trained variables.
+
+        Args:
+            system: The system.
+            variables: Its variables, as `System.init` gives them.
+            crop: The recipe's crop. Its rule for landmark boxes is used.
+            detector: What finds faces: a Detector, or a name of `search.DETECTORS`. Default:
+                "auto", or "cascade" if `least_score` is 0, since nothing can be verified then.
+            batch: Crops at a time, rounded up to the devices. Crops larger than `system.size` are
+                fewer at a time. Batches above 32 are padded no further than their faces need.
+                Default: 1 a device on CPUs, 32 on accelerators.
+            min_score: Score below which a face has the status "low_confidence".
+            least_score: Score that a candidate must have to be a face.
+            scheme: Scheme of the points of the faces: the network's own, or one whose points all
+                come from those (`conversion.given`). Default: the network's own, or ibug68 for a
+                network of union.
+            refine: How often a face is cropped again around the points found, by the same rule, and
+                predicted once more. It corrects a box that is off, and takes the network's time
+                again. Points and scores are those of the last look, `Face.box` is that of the
+                first. A face whose next square would run away keeps its points
+                (`predictor.next_squares`).
+
+        Raises:
+            InputError: `refine` is below 0, the detector cannot be had, or the network does not
+                give the scheme. The message lists the schemes that there are.
+        """
         if refine < 0:
             raise InputError(f"refine={refine}: must be 0 or more")
         self.system, self.crop, self.rule = system, crop, crop.landmarks
@@ -87,25 +109,43 @@ class Aligner:
 
     @property
     def compilations(self) -> int:
-        """How often the network has been compiled: once for every shape of a batch."""
+        """How often the network has been compiled: once for each shape of a batch."""
         return len(self._shapes)
 
     def __call__(self, images, boxes=None) -> list[Face] | list[list[Face]]:
-        """One image -> its faces, the largest first; several -> a list of such lists.
+        """Find the faces of one image, or of several.
 
-        An image is a photo's file, an image of Pillow, or a uint8 array, (H, W, 3) RGB, (H, W, 4)
-        RGBA or (H, W) grey, upright as a viewer shows it (photos.as_rgb); several are a list of
-        them or (B, H, W, 3). `boxes`: (N, 4) for one
-        image, a list of such for several (None: to be found), x0, y0, x1, y1 in its pixels; faces
-        then come in their order. No face gives an empty list.
-        Errors: InputError for what is no image, or a box without extent or outside its image.
+        Args:
+            images: A photo's file, an image of Pillow, or a uint8 array, (H, W, 3) RGB, (H, W, 4)
+                RGBA or (H, W) grey, upright as a viewer shows it (`photos.as_rgb`). Or several: a
+                list of them, or (B, H, W, 3).
+            boxes: (N, 4), x0, y0, x1, y1 in pixels of the image; for several images a list of them,
+                with None for images whose faces are to be found. Default: faces are found.
+
+        Returns:
+            The faces of the image, the largest first, or in the order of given boxes. The list is
+                empty if there is no face. For several images a list of such lists.
+
+        Raises:
+            InputError: An image cannot be read, or a box has no extent or lies outside its image.
         """
         if isinstance(images, list | tuple) or np.ndim(images) == 4:
             return self.align(images, boxes)
         return self.align([images], None if boxes is None else [boxes])[0]
 
     def align(self, images: Sequence, boxes: Sequence | None = None) -> list[list[Face]]:
-        """As a call with several images."""
+        """Find the faces of several images, as a call does.
+
+        Args:
+            images: Images, as in a call.
+            boxes: The boxes of each, (N, 4), or None. Default: None for all.
+
+        Returns:
+            The faces of each image.
+
+        Raises:
+            InputError: As in a call.
+        """
         boxes = [None] * len(images) if boxes is None else boxes
         if len(boxes) != len(images):
             raise InputError(f"boxes for {len(boxes)} images, but there are {len(images)}")
@@ -134,7 +174,7 @@ class Aligner:
         return faces
 
     def _faces(self, squares) -> list[tuple[int, Face, np.ndarray]]:
-        """[(image, its place, box, origin)] -> place, face of each, its points' landmark box."""
+        """[(image, its place, box, origin)] -> the place, the face and the box of its points."""
         faces, framed = [], list(self.system.points.framed or range(self.system.points.num_points))
         for (_, place, box, origin), points, scores in zip(
             squares, *self._points([(image, box) for image, _, box, _ in squares]), strict=True
@@ -151,7 +191,7 @@ class Aligner:
         return faces
 
     def _points(self, faces):
-        """[(image, box)] -> points (F, K, 2) in pixels of its image, scores (F, K), float32."""
+        """[(image, box)] -> float32 points (F, K, 2) in pixels of the images, scores (F, K)."""
         count = self.system.points.num_points
         points = np.zeros((len(faces), count, 2), np.float32)
         scores = np.zeros((len(faces), count), np.float32)
@@ -182,14 +222,25 @@ def _matrix(square, size):
 
 
 def checked(boxes, image: np.ndarray) -> np.ndarray:
-    """Boxes in pixels of the image -> (N, 4) float32. Errors: InputError."""
+    """Check boxes against their image.
+
+    Args:
+        boxes: Rows of x0, y0, x1, y1 in pixels of the image.
+        image: The image.
+
+    Returns:
+        The (N, 4) float32 boxes.
+
+    Raises:
+        InputError: They are no such rows, or a box has no extent or lies outside the image.
+    """
     try:
         boxes = np.array(boxes, np.float32, ndmin=2)
     except (ValueError, TypeError):
         boxes = None
     if boxes is None or boxes.size and boxes.shape[1:] != (4,):
         raise InputError("boxes must be rows of four numbers, x0, y0, x1, y1")
-    boxes = boxes.reshape(-1, 4)  # of no box too
+    boxes = boxes.reshape(-1, 4)  # no box: (0, 4)
     height, width = image.shape[:2]
     for box in boxes:
         x0, y0, x1, y1 = box
@@ -210,15 +261,30 @@ def load(
     scheme: str = "",
     refine: int = REFINE,
 ) -> Aligner:
-    """Checkpoint -> Aligner; without a path, that of the weights that come with jaxalign.
+    """Load a checkpoint as an Aligner.
 
-    `path`: a run's work directory (its `which` step: "best" or "latest"), a step's folder, a file
-    of jaxalign export (.safetensors), or the name of packaged weights (jaxalign.weights).
-    `detector` finds faces: any object with a Detector's call, or a name of search.DETECTORS.
-    Default: "auto" where the checkpoint notes the score that 99 % of the faces reached on which the
-    run validated, else "cascade". `batch`, `min_score`, `scheme` and `refine` are the Aligner's;
-    `min_score` is by default that score. Errors: InputError where there is no checkpoint, or it is
-    damaged or of another program, or does not give that scheme, and where a detector cannot be had.
+    Args:
+        path: A run's work directory, a step's folder, a file of `jaxalign export` (.safetensors),
+            or the name of packaged weights (`jaxalign.weights`). Default: the packaged weights.
+        which: The step of a work directory: "best" or "latest".
+        detector: What finds faces: a Detector, or a name of `search.DETECTORS`. Default: "auto" if
+            the checkpoint notes a score to verify faces by, else "cascade".
+        batch: Crops at a time, as in `Aligner`.
+        min_score: Score below which a face has the status "low_confidence". Default: the score that
+            the checkpoint notes, which 99 % of the validation faces of its run reached.
+        scheme: Scheme of the points, as in `Aligner`.
+        refine: How often a face is looked at again, as in `Aligner`.
+
+    Returns:
+        The Aligner.
+
+    Raises:
+        InputError: There is no checkpoint, it is damaged or of another program, it does not give
+            the scheme, or the detector cannot be had.
+
+    Examples:
+        >>> import jaxalign
+        >>> aligner = jaxalign.load("runs/wflw", scheme="ibug68")
     """
     recipe, variables, step = checkpoints.load(path, which)
     low_score = checkpoints.low_score(step)

@@ -1,9 +1,9 @@
 """Where the faces of a photo are: detectors, and boxes from a file.
 
 Boxes are (x0, y0, x1, y1) in pixels of the photo as a viewer shows it. Each detector frames a face
-in its own way, some with the forehead, some with the ears; here all of them return the square that
-the rectangle of the landmarks (brows to chin, ear to ear) would span, so that the crop of a
-checkpoint trained on landmark boxes fits. Two constants of a detector lead there, as in
+in its own way, some with the forehead, some with the ears. All detectors here return the square
+that the rectangle of the landmarks (brows to chin, ear to ear) would span, so that it fits the crop
+of a checkpoint that was trained on landmark boxes. Two constants of a detector give it, as in
 `geometry.square`: how far the centre moves down, and how the side changes.
 """
 
@@ -29,39 +29,73 @@ CORNERS = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True)
 class Detection:
-    """A face: `box` (4,) float32, the square about its landmarks; `score`, the detector's own."""
+    """A face that a detector found.
+
+    Attributes:
+        box: (4,) float32, the square about its landmarks, in pixels of the photo.
+        score: The detector's own score.
+    """
 
     box: np.ndarray
     score: float
 
 
 class Detector(Protocol):
-    """What finds faces: a name, and a call from a (H, W, 3) uint8 RGB photo, largest face first."""
+    """Anything that finds faces. A fork may bring its own.
+
+    Attributes:
+        name: Its name, which the faces carry as their origin.
+    """
 
     name: str
 
-    def __call__(self, image: np.ndarray) -> list[Detection]: ...
+    def __call__(self, image: np.ndarray) -> list[Detection]:
+        """Find the faces of a photo.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            The faces, the largest first.
+        """
+        ...
 
 
 class EachThread(threading.local):
-    """`own`: what only one thread may use at a time, made by `make` for each thread that asks."""
+    """Gives each thread its own object, `own`, since only one thread may use it at a time."""
 
     def __init__(self, make: Callable[[], Any]):
+        """Make the object of this thread.
+
+        Args:
+            make: Makes an object.
+        """
         self.own = make()
 
 
 def haar(name: str) -> cv2.CascadeClassifier:
-    """One of the cascades that come with OpenCV: "frontalface_alt", "profileface"."""
+    """Open a cascade that comes with OpenCV.
+
+    Args:
+        name: Such as "frontalface_alt" or "profileface".
+
+    Returns:
+        The cascade.
+    """
     return cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / f"haarcascade_{name}.xml"))
 
 
 class Cascade:
-    """OpenCV's frontal-face cascade (Viola and Jones, CVPR 2001; Lienhart's `alt`): no download.
+    """OpenCV's frontal-face cascade (Viola and Jones, CVPR 2001; Lienhart's `alt`).
 
-    It finds upright faces seen from the front, and takes some patterns for faces. The photo is
-    reduced to 960 pixels first; faces below 30 of those pixels are not looked for. Where it finds
-    none, it looks again with a black frame around the photo, for its windows are wider than a
-    close-up. The score is the number of neighbouring windows that agreed, at least 5.
+    It needs no download. It finds upright faces seen from the front, and takes some patterns for
+    faces. The photo is first reduced to 960 pixels; faces below 30 of those pixels are not looked
+    for. If it finds none, it looks again with a black frame around the photo, because its windows
+    are wider than a close-up. The score is the number of neighbouring windows that agreed, at least
+    5.
+
+    Attributes:
+        name: "cascade".
     """
 
     name: str = "cascade"
@@ -100,10 +134,11 @@ class Cascade:
 class YuNet:
     """OpenCV's YuNet (Wu et al., 2023), from its ONNX file (opencv_zoo: face_detection_yunet).
 
-    `model` is that file; by default the one that `downloads.fetch` keeps in its cache, fetched on
-    first use. The photo is reduced to 640 pixels first, where its faces are 10 to 300 pixels wide.
-    The score is a probability, at least 0.9 (OpenCV's default). Errors: InputError naming the file,
-    or the URL where it cannot be fetched.
+    The photo is first reduced to 640 pixels, where its faces are 10 to 300 pixels wide. The score
+    is a probability, at least 0.9 (OpenCV's default).
+
+    Attributes:
+        name: "yunet".
     """
 
     name: str = "yunet"
@@ -112,6 +147,16 @@ class YuNet:
     longest: ClassVar[int] = 640
 
     def __init__(self, model: Path | str = ""):
+        """Open the network.
+
+        Args:
+            model: The ONNX file. Default: the file in the cache of `downloads.fetch`, which is
+                downloaded on first use.
+
+        Raises:
+            InputError: The file is missing or another one, or it cannot be downloaded. The message
+                names the file or the URL.
+        """
         file = str(model or downloads.fetch(downloads.FILES[self.name]))
         size = self.longest, self.longest
         try:
@@ -133,10 +178,13 @@ class YuNet:
 
 
 class Dlib:
-    """dlib's frontal face detector (HOG and a linear SVM; King, 2015), where dlib is installed.
+    """dlib's frontal face detector (HOG and a linear SVM; King, 2015), if dlib is installed.
 
-    The photo is reduced to 960 pixels first, and looked at twice as large: its windows are 80
-    pixels wide. The score is the SVM's, 0 or more. Errors: InputError where dlib is missing.
+    The photo is first reduced to 960 pixels, and searched at twice that size, because the
+    detector's windows are 80 pixels wide. The score is the SVM's, 0 or more.
+
+    Attributes:
+        name: "dlib".
     """
 
     name: str = "dlib"
@@ -145,6 +193,11 @@ class Dlib:
     longest: ClassVar[int] = 960
 
     def __init__(self):
+        """Open the detector.
+
+        Raises:
+            InputError: dlib is not installed.
+        """
         try:
             dlib = importlib.import_module("dlib")
         except ImportError:
@@ -175,11 +228,21 @@ def _detections(boxes, scores, image, small, rule):
 
 
 def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
-    """A file of boxes -> photo, as it is named there, -> its boxes (N, 4) float32, in file order.
+    """Read a file of boxes.
 
-    Boxes are rectangles around the landmarks, in pixels of the photo as a viewer shows it, counted
-    from 0. CSV whose first line names the columns photo, x0, y0, x1, y1; or a JSON list of objects
-    {"photo": name, "box": [x0, y0, x1, y1]}. Errors: InputError naming the file and the place.
+    It is a CSV whose first line names the columns photo, x0, y0, x1, y1, or a JSON list of objects
+    {"photo": name, "box": [x0, y0, x1, y1]}. Boxes are rectangles around the landmarks, in pixels
+    of the photo as a viewer shows it, counted from 0.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Name of a photo, as in the file -> its boxes, (N, 4) float32, in the order of the file.
+
+    Raises:
+        InputError: The file cannot be read, holds no box, or a box has no extent. The message names
+            the file and the place.
     """
     path = Path(path)
     text, boxes = texts.read(path, "name a CSV or JSON file of boxes"), {}

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, folders, parallel, photos, weights
+from jaxalign import checkpoints, folders, parallel, photos, signals, weights
 from jaxalign.errors import InputError
 from jaxalign.locks import HIDDEN, Lock
 from jaxalign.prediction import alignment, formats, videos
@@ -37,7 +35,7 @@ KIND = "predictions"
 FILE = "faces.json"
 MOVIE = "faces.mp4"
 LONGEST = 1600  # pixels of a picture's side
-JOURNAL = ".faces.jsonl"  # the records while they are made: a killed run leaves them
+JOURNAL = ".faces.jsonl"  # the records until FILE is written; a killed run leaves them
 AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
 
@@ -64,19 +62,39 @@ def predict(
     aligned: int = 0,
     template: str = "",
 ) -> Counter:
-    """The faces of the photos that `patterns` name (as photos.find takes them), or of the frames of
-    a `video` or a `webcam`, by a checkpoint as checkpoints.find_step takes it (None: weights that
-    come with jaxalign): FILE in the folder `out`, and pictures, or the video MOVIE.
+    """Predict the faces of photos, a video or a webcam, and write FILE and pictures into a folder.
 
-    `boxes`: a file of read_boxes, in place of a detector; `detector`: a name of search.DETECTORS,
-    as load takes it; `detector_model`: YuNet's file. `smooth` is of a video's points, `min_score`,
-    `batch`, `scheme` and `refine` are the Aligner's. `skip_existing` takes photos over that a run
-    with the same settings has done in `out`, unless they have changed since. `form`: of FORMATS,
-    further files for annotation tools. `aligned`: the side of an aligned crop of each face, by
-    the `template` of alignment.TEMPLATES (default: ffhq); 0: none. Prints what it does.
-    Returns how many photos or frames have which status: ok, low_confidence, no_face, unreadable.
-    One process at a time writes into `out`. Errors: InputError, before anything is computed where
-    possible.
+    Prints its progress. One process at a time writes into `out`.
+
+    Args:
+        ckpt: The checkpoint, as `checkpoints.find_step` takes it. None: the packaged weights.
+        out: The folder.
+        patterns: The photos, as `photos.find` takes them.
+        which: The step of a work directory: "best" or "latest".
+        video: A video, in place of photos.
+        webcam: A camera by its number from 0, in place of photos, until the user ends it.
+        smooth: Smooths the points of a video or a webcam.
+        boxes: A file of `read_boxes`, in place of a detector.
+        detector: A name of `search.DETECTORS`, as `load` takes it.
+        detector_model: YuNet's file.
+        min_score: As in `load`.
+        pictures: Draws the faces of each photo, or into the video MOVIE.
+        batch: As in `load`.
+        scheme: As in `load`.
+        require: The kind of device that is needed, as `parallel.start` takes it. Default: any.
+        refine: As in `load`.
+        skip_existing: Keeps the results of photos that a run with the same settings left in `out`,
+            unless the photos have changed since.
+        form: A name of `formats.FORMATS`: further files, for annotation tools.
+        aligned: The side of an aligned crop of each face, in pixels. 0: none.
+        template: Of these crops, a name of `alignment.TEMPLATES`. Default: "ffhq".
+
+    Returns:
+        How many photos or frames have which status: ok, low_confidence, no_face, unreadable.
+
+    Raises:
+        InputError: A setting or a file cannot be used. It is raised before anything is computed,
+            where possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
     moving, template = bool(video) or webcam is not None, template or alignment.TEMPLATE
@@ -135,10 +153,13 @@ def predict(
 
 
 def _boxes_of(paths, boxes, file):
-    """The boxes of each photo, named by its path or its bare name; none for those that the file
-    does not name. Errors: InputError where a bare name is of several photos."""
+    """The boxes of each photo, which is named by its path or its bare name.
+
+    A photo that the file does not name has none. Raises InputError where a bare name stands for
+    several photos.
+    """
     boxes, given = {Path(name): those for name, those in boxes.items()}, set(paths)
-    # A photo goes by its bare name where that is no photo's path.
+    # A photo is named by its bare name if that is no photo's path.
     names = [p if p in boxes or Path(p.name) in given else Path(p.name) for p in paths]
     for name, count in Counter(names).items():
         if count > 1 and name in boxes:
@@ -160,7 +181,7 @@ def _boxes_of(paths, boxes, file):
 
 
 def _check_out(out, paths, pictures, moving, video):
-    """Errors: InputError where files would be overwritten that no prediction made."""
+    """Raise InputError if files would be overwritten that no prediction made."""
     there = out.resolve()
     if video and Path(video).resolve() == there / MOVIE:
         raise InputError(f"--out {out}: {video} would be overwritten; name another folder")
@@ -178,8 +199,10 @@ def _made(names, pictures, moving):
 
 
 def _pictures(paths, kept) -> dict[Path, str]:
-    """The names of the photos' pictures; `kept` are those of some. Photos of two folders may share
-    a name, and file systems end at 255 bytes."""
+    """The names of the photos' pictures. `kept` holds those of some.
+
+    Photos of two folders may share a name, and file systems limit names to 255 bytes.
+    """
     names, taken = dict(kept), set(kept.values())
     for path in paths:
         if path not in names:
@@ -194,7 +217,7 @@ def _pictures(paths, kept) -> dict[Path, str]:
 
 @dataclass(frozen=True)
 class _Done:
-    """The record of a photo that an earlier run left: where it stands, and the picture's name."""
+    """The record of a photo in an earlier run's file: its place, and its picture's name."""
 
     file: BinaryIO
     place: int
@@ -206,8 +229,11 @@ class _Done:
 
 
 def _done(out, about, paths, pictures) -> dict[Path, _Done]:
-    """The photos that need not be looked at again, by the records that earlier runs left in FILE
-    or, where one was killed, in JOURNAL. Errors: InputError where settings differ."""
+    """The photos that need not be predicted again.
+
+    Their records are those that earlier runs left in FILE or, if a run was killed, in JOURNAL.
+    Raises InputError if settings differ.
+    """
     found, names = {}, {os.fspath(path): path for path in paths}
     about = json.loads(json_text({key: about[key] for key in about if key != "names"}))
     for name in (FILE, JOURNAL):
@@ -242,7 +268,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line that a run wrote, or None where it is cut or of something else."""
+    """A line that a run wrote, or None if it is cut or something else."""
     try:
         record = from_json(line)
     except ValueError:
@@ -251,7 +277,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _readings(paths, boxes, file) -> Iterator[tuple]:
-    """(path, its image or None, why it is unreadable or its boxes) of each photo."""
+    """For each photo: its path, its image or None, and its boxes or why it is unreadable."""
     for place, path in paths:
         try:
             image = photos.read(path)
@@ -262,7 +288,7 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
         if boxes is not None:
             try:
                 known = checked(boxes[place], image)
-            except InputError as error:  # of the aligner it would name a place in its batch
+            except InputError as error:  # the aligner's would name a place in its batch
                 raise InputError(f"{file}: {path}: {error}") from None
         yield path, image, known
 
@@ -388,7 +414,7 @@ def _of_frames(aligner, frames, write, tracks, said, movie, window):
 
 
 def _parts(items: Iterable[tuple], count: int) -> Iterator[list[tuple]]:
-    """Lists, up to `count` items and AT_ONCE pixels; an item's second part is an image or None."""
+    """Lists of up to `count` items and AT_ONCE pixels. An item has an image or None second."""
     part, pixels = [], 0
     for item in items:
         part.append(item)
@@ -412,8 +438,8 @@ def _save(path: Path, picture: np.ndarray):
 class _Journal:
     """Records that are written as they are made, and at the end as FILE.
 
-    `earlier` are lines to begin with; the journal of a killed run stays until they are written.
-    `beside` are names of other files that stay.
+    `earlier` are the lines that come first. The journal of a killed run stays until they are
+    written. `beside` are the names of other files that stay.
     """
 
     def __init__(self, folder, about, name, earlier, order, beside):
@@ -438,7 +464,7 @@ class _Journal:
         self.counts[record["status"]] += 1
 
     def finish(self):
-        """Writes FILE, in the order of the photos, and deletes pictures of earlier runs."""
+        """Write FILE, in the order of the photos, and delete pictures of earlier runs."""
         keys = list(self.places) if self.order is None else self.order
         places = [self.places[key] for key in keys if key in self.places]
         begun, pictures = b"\n", set(self.beside)
@@ -458,35 +484,33 @@ class _Journal:
 
 
 def _line(record):
-    """A record as one line; what is not UTF-8 in a file's name is escaped."""
+    """A record as one line. Bytes of a file's name that are not UTF-8 are escaped."""
     return json_text(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 @contextmanager
 def _writer(folder, about, name, earlier=(), order=None, beside=()) -> Iterator[_Journal]:
-    """Takes records, and leaves FILE: `about` and a list `name`, a record a line; whole JSON even
-    where the work is broken off, by SIGTERM too, unless nothing was done by then. After an error
-    FILE is as it was, and what is done is in JOURNAL."""
+    """Take records, and leave FILE: `about` and a list `name`, with a line for each record.
+
+    FILE is whole JSON even if the work is interrupted, by SIGTERM or SIGHUP too, unless nothing was
+    done by then. After an error FILE is as it was, and JOURNAL holds what is done.
+    """
     with folders.readable_errors(folder):
         journal = _Journal(folder, about, name, earlier, order, beside)
-    main = threading.current_thread() is threading.main_thread()  # which alone can take signals
-    if main:
-        before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     whole = False
-    try:
-        yield journal
-        whole = True
-    except (KeyboardInterrupt, SystemExit):
-        whole = bool(journal.counts)
-        raise
-    finally:
+    with signals.caught(signals.END, lambda number, frame: sys.exit(128 + number)):
         try:
-            with folders.readable_errors(folder):
-                if whole:
-                    journal.finish()
-                elif not journal.counts:
-                    (folder / JOURNAL).unlink(missing_ok=True)
+            yield journal
+            whole = True
+        except (KeyboardInterrupt, SystemExit):
+            whole = bool(journal.counts)
+            raise
         finally:
-            journal.file.close()
-            if main:
-                signal.signal(signal.SIGTERM, before)
+            try:
+                with folders.readable_errors(folder):
+                    if whole:
+                        journal.finish()
+                    elif not journal.counts:
+                        (folder / JOURNAL).unlink(missing_ok=True)
+            finally:
+                journal.file.close()

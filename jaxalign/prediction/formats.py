@@ -1,7 +1,7 @@
-"""Predictions in the forms that annotation tools open, to be corrected there and trained on.
+"""Predictions in the formats of annotation tools, to be corrected there and trained on.
 
-They hold the faces of status ok, after faces.json is whole. What they write is a user's from then
-on: a file that is there is never overwritten, for it may have been corrected.
+The files hold the faces of status ok, and are written after faces.json is whole. From then on they
+are the user's: an existing file is never overwritten, because it may have been corrected.
 """
 
 import json
@@ -18,13 +18,13 @@ from jaxalign.records import json_text
 from jaxalign.schemes import SCHEMES, Scheme
 
 
-LABELME = "5.5.0"  # the version whose form is written
+LABELME = "5.5.0"  # the version whose format is written
 BOX = ("box_x0", "box_y0", "box_x1", "box_y1")
 
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo, its faces of status ok, and where the files of labels are to lie."""
+    """A photo, its faces of status ok, and the folder for the files of labels."""
 
     path: str
     width: int
@@ -34,7 +34,11 @@ class Photo:
 
 
 def check(name: str, out: Path, paths: Sequence[Path]) -> None:
-    """Errors: InputError for a format that there is not, or whose files are there already."""
+    """Check a format before anything is computed.
+
+    Raises:
+        InputError: There is no such format, or its files exist already.
+    """
     if name not in FORMATS:
         raise InputError(f"--format {name}: choose one of {', '.join(FORMATS)}")
     wanted = [FORMATS[name].single] if FORMATS[name].single else _names(paths, name).values()
@@ -47,7 +51,14 @@ def check(name: str, out: Path, paths: Sequence[Path]) -> None:
 
 
 def write(name: str, out: Path, file: Path) -> list[Path]:
-    """Writes the faces of a whole faces.json in this format; the files. Errors: InputError."""
+    """Write the faces of a whole faces.json in a format.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: A file exists already, or cannot be written.
+    """
     held = json.loads(file.read_bytes())
     scheme, left = SCHEMES[held["scheme"]], 0
     photos = []
@@ -73,7 +84,7 @@ def write(name: str, out: Path, file: Path) -> list[Path]:
 
 
 def _names(paths, name) -> dict[str, str]:
-    """Photo -> the name of its file of labels, which labelme wants to be the photo's own."""
+    """Photo -> the name of its file of labels. labelme needs the photo's own name."""
     names, taken = {}, {"faces.json"}
     for path in paths:
         file, number = f"{path.stem}{ENDINGS.get(name, '')}", 2
@@ -150,7 +161,7 @@ def _labelme(photos, scheme, names):
 
 
 def _shape(label, points, kind, group):
-    """A shape in labelme's coordinates, which count from the photo's edge."""
+    """A shape in labelme's coordinates, which count from the edge of the photo."""
     return {
         "label": label,
         "points": (np.asarray(points) + 0.5).round(3).tolist(),
@@ -163,7 +174,7 @@ def _shape(label, points, kind, group):
 
 @dataclass(frozen=True)
 class Format:
-    """How one form is written: (name, text) of each file; `single`: the name of its only one."""
+    """How a format is written: (name, text) of each file. `single` is the name of its only file."""
 
     texts: Callable[[Iterable[Photo], Scheme, dict[str, str]], Iterator[tuple[str, str]]]
     single: str = ""

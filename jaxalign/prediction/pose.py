@@ -79,8 +79,11 @@ def head_pose(points: np.ndarray, scheme: Scheme) -> Pose | None:
 
 
 def _fitted(head, seen, camera) -> tuple[np.ndarray, np.ndarray] | None:
-    """(N, 3) points of a head, (N, 2) where a camera sees them -> how it is turned, (3, 3), and
-    where its middle is, (3,); None where there is no telling."""
+    """(N, 3) points of a head, (N, 2) where a camera sees them -> how and where the head is.
+
+    That is its rotation, (3, 3), and its middle in the camera's frame, (3,); None where there is
+    no telling.
+    """
     head = np.ascontiguousarray(head @ TOWARDS)
     try:
         found, turn, shift = cv2.solvePnP(head, seen, camera, None, flags=cv2.SOLVEPNP_SQPNP)

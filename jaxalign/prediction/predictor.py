@@ -1,4 +1,4 @@
-"""A system at work: crops in, points out; of every face of a source, or as the Aligner needs."""
+"""A system at work: crops in, points out, for the faces of a source or of an Aligner."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,22 +17,33 @@ LEAST = 32  # faces: batches up to this are padded to their full size
 
 
 class Predictor:
-    """A system's `predict` compiled for this host's devices.
-
-    `flip_test` averages the points with those of the mirrored crop, mirrored back.
-    """
+    """A system's `predict`, compiled for the devices of this host."""
 
     def __init__(self, system: System, flip_test: bool = False):
+        """Compile on the first call.
+
+        Args:
+            system: The system.
+            flip_test: Averages the points with those of the mirrored crop, mirrored back.
+        """
         self.system = system
         self.call = parallel.prediction(_with_flip(system) if flip_test else system.predict)
 
     def __call__(
         self, variables: dict, images: np.ndarray, real: np.ndarray | slice = slice(None)
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(B, S, S, 3) uint8 crops, B a multiple of the devices -> points (B, K, 2), scores (B, K).
+        """Predict the points of crops.
 
-        Points in crop pixels, numpy. `real`: which rows are faces; the others fill the batch.
-        Errors: InputError where a number of a face is not finite.
+        Args:
+            variables: The system's variables.
+            images: (B, S, S, 3) uint8 RGB. B is a multiple of the devices.
+            real: The rows that are faces. The others fill the batch.
+
+        Returns:
+            Points (B, K, 2) in pixels of the crops, and scores (B, K), both numpy arrays.
+
+        Raises:
+            InputError: A number of a face is not finite.
         """
         points, scores = self.call(variables, images)
         if not (np.isfinite(points[real]).all() and np.isfinite(scores[real]).all()):
@@ -66,13 +77,24 @@ def predict_faces(
     progress: bool = False,
     refine: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All faces of `source`, in its order: points (N, K, 2) in pixels of the photos, scores (N, K).
+    """Predict the points of all faces of a source.
 
-    Every host predicts all that it is given, so that none waits for another; a face's result does
-    not depend on the batch it stands in.
+    Each host predicts all faces that it is given, so that none waits for another. The result for a
+    face does not depend on its batch. If the system takes crops of several sizes, each face is
+    cropped at the size that fits it, and batched with faces of that size.
 
-    Where the system takes crops of several sizes, each face is cropped at the one that fits it, and
-    batched with those of its size. `refine`: how often faces are looked at again, see next_squares.
+    Args:
+        predictor: The system.
+        variables: Its variables.
+        source: The N faces.
+        crop: Which square is cropped.
+        batch: Crops at a time, as in `fitting_batch`.
+        threads: Threads that read ahead.
+        progress: Shows a progress bar.
+        refine: How often faces are looked at again (see `next_squares`).
+
+    Returns:
+        Points (N, K, 2) in pixels of the photos, and scores (N, K), in the order of the source.
     """
     system = predictor.system
     predicted = np.zeros((len(source), system.points.num_points, 2))
@@ -106,11 +128,19 @@ def predict_faces(
 def next_squares(
     points: np.ndarray, first: Sequence[tuple[np.ndarray, float]], crop: Crop, scheme: Scheme
 ) -> dict[int, Square]:
-    """(N, K, 2) points found, centres and sides of the first look -> the squares of the next one,
-    by the place of the face: about the points, by the crop's rule for landmark boxes, upright.
+    """The squares of the next look, upright about the points found, by the rule for landmark boxes.
 
-    A face is left out, and keeps its points, where its square ran away: it does not meet its first
-    one, or its side is below a third or above three times that one's.
+    A face is left out, and keeps its points, if its square ran away: it does not meet the first
+    square, or its side is below a third or above three times that one's.
+
+    Args:
+        points: (N, K, 2), the points found, in pixels of the photos.
+        first: Centre (2,) and side of each face's first square, in pixels of the photo.
+        crop: The rule.
+        scheme: The scheme of the points.
+
+    Returns:
+        Place of a face -> its next square.
     """
     found, framed = {}, list(scheme.framed or range(scheme.num_points))
     for place, (centre, side) in enumerate(first):
@@ -122,10 +152,16 @@ def next_squares(
 
 
 def roll(points: np.ndarray, scheme: Scheme) -> float:
-    """(K, 2) points -> by how many degrees the line of the eyes falls to the image's right.
+    """By how many degrees the line of the eyes falls to the image's right.
 
-    0 for a face seen from the side, whose eyes are less than 0.3 of its box's longer side apart:
-    there that line says more of the nod than of the roll. 0 for a scheme without eyes too.
+    Args:
+        points: (K, 2), pixels.
+        scheme: The scheme of the points.
+
+    Returns:
+        The degrees. 0 for a scheme without eyes, and for a face seen from the side, whose eyes are
+            less than 0.3 of its box's longer side apart: its line of the eyes says more of the nod
+            than of the roll.
     """
     eyes = [[*scheme.curves[f"{eye}_up"], *scheme.curves[f"{eye}_lo"]] for eye in ("leye", "reye")]
     if not all(eyes):
@@ -136,17 +172,32 @@ def roll(points: np.ndarray, scheme: Scheme) -> float:
 
 
 def fitting_size(sizes: Sequence[int], side: float) -> int:
-    """The smallest of `sizes` that loses nothing of a square with this side, in photo pixels; else
-    the largest. Half a pixel is nothing."""
+    """The smallest size of a crop that loses no pixels of a square.
+
+    Args:
+        sizes: Sides of the crops that a system takes, ascending.
+        side: Side of the square in pixels of the photo. Half a pixel may be lost.
+
+    Returns:
+        The size, or the largest one if none is large enough.
+    """
     return next((size for size in sizes if size >= side - 0.5), sizes[-1])
 
 
 def fitting_batch(system: System, size: int, batch: int, faces: int) -> int:
-    """How many crops of `size` go together where of system.size `batch` do: fewer of larger ones,
-    so that the bytes stay. A multiple of this host's devices.
+    """How many crops of a size go together, so that they take about as much memory as usual ones.
 
-    Never more than twice as many as there are `faces`, or LEAST: a batch that is not full is
-    padded, and one of each number of faces would be compiled anew.
+    There are never more than twice as many as `faces`, or LEAST if that is more. A batch that is
+    not full is padded, since one for each number of faces would be compiled anew.
+
+    Args:
+        system: The system.
+        size: Side of the crops in pixels.
+        batch: How many go together at `system.size`.
+        faces: How many faces there are.
+
+    Returns:
+        A multiple of this host's devices.
     """
     most = max(1, int(batch * min(1, system.size / size) ** 2))
     most = min(most, max(LEAST, 1 << (faces - 1).bit_length()))
@@ -155,7 +206,15 @@ def fitting_batch(system: System, size: int, batch: int, faces: int) -> int:
 
 
 def by_size(sizes: Sequence[int], squares: Mapping[int, Square]) -> dict[int, dict[int, Square]]:
-    """Size of the crop, ascending -> the squares that are cropped so, in their order."""
+    """Sort squares by the size of the crop that fits them.
+
+    Args:
+        sizes: Sides of the crops that a system takes, ascending.
+        squares: Place of a face -> its square.
+
+    Returns:
+        Size of the crop, ascending -> its squares, in their order.
+    """
     fitting = {face: fitting_size(sizes, side) for face, (_, side, _) in squares.items()}
     return {
         size: {face: squares[face] for face, own in fitting.items() if own == size}

@@ -1,9 +1,9 @@
-"""The default way to find faces: candidates of several cheap detectors, verified by the network.
+"""The default way to find faces: cheap detectors propose them, the network verifies them.
 
-Cascades with low thresholds find nearly every face, and many patterns beside them; the scores of a
-landmark network tell the two apart. Where a network says of its checkpoint how sure it is of faces
-(checkpoints.low_score), the Aligner predicts all candidates in its usual batches, drops those that
-score lower, and of overlapping faces keeps the best.
+Cascades with low thresholds find nearly every face, and many patterns besides. The scores of a
+landmark network tell the two apart. If a checkpoint notes how sure its network is of faces
+(`checkpoints.low_score`), the Aligner predicts all candidates in its usual batches, drops those
+with a lower score, and keeps the best of overlapping faces.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,18 +29,36 @@ from jaxalign.prediction.detection import (
 
 @dataclass(frozen=True)
 class View:
-    """A cascade, and how the photo is laid before it: `degrees` clockwise, `mirrored`, or in a
-    black `frame` (of the longer side), for its windows are wider than a close-up's face."""
+    """A cascade, and how the photo is laid before it.
+
+    Attributes:
+        cascade: Name of the cascade, as `detection.haar` takes it.
+        rule: How one of its windows becomes the square of the landmarks.
+        right: How far the centre of the landmarks lies right of the window's, in sides of the
+            window.
+        degrees: Turn of the photo, clockwise.
+        mirrored: Whether the photo is mirrored.
+        frame: Width of a black frame around the photo, as a share of its longer side. Windows are
+            wider than the face of a close-up.
+    """
 
     cascade: str
     rule: BoxRule
-    right: float = 0.0  # how far the landmarks' centre lies right of the window's, in its sides
+    right: float = 0.0
     degrees: float = 0.0
     mirrored: bool = False
     frame: float = 0.0
 
     def matrix(self, height: int, width: int) -> tuple[np.ndarray, tuple[int, int]]:
-        """Photo -> view, (2, 3), and the view's width and height, which hold the whole photo."""
+        """The matrix from a photo to this view, which holds the whole photo.
+
+        Args:
+            height: Height of the photo.
+            width: Width of the photo.
+
+        Returns:
+            The (2, 3) matrix, and the width and height of the view.
+        """
         angle = np.deg2rad(self.degrees)
         across, along = abs(np.cos(angle)), abs(np.sin(angle))
         border = 2 * round(self.frame * max(height, width))
@@ -53,8 +71,8 @@ class View:
         return matrix, (int(size[0]), int(size[1]))
 
 
-# Rules as 400 training photos of 300W give them, of windows of a quarter of the photo and more. A
-# face found tilted is tilted less, so that its centre lies to one side.
+# Rules from 400 training photos of 300W, for windows of a quarter of the photo and more. A face
+# that is found tilted is tilted less than the view, so its centre lies to one side.
 ALT2 = View("frontalface_alt2", BoxRule(0.89, 0.155))
 DEFAULT = View("frontalface_default", BoxRule(0.865, 0.148))
 TILTED = (
@@ -69,8 +87,13 @@ PROFILES = (
 
 @dataclass(frozen=True)
 class Look:
-    """A stage of the search: the photo reduced to `longest` pixels, windows of `least` of those
-    and more, in each of the views."""
+    """A stage of the search.
+
+    Attributes:
+        longest: Pixels of the longer side to which the photo is reduced.
+        least: Least side of a window, in those pixels.
+        views: The views that are searched.
+    """
 
     longest: int
     least: int
@@ -82,22 +105,40 @@ class Search(Detector, Protocol):
     """A detector whose candidates the Aligner verifies."""
 
     def stages(self, image: np.ndarray) -> Iterator[list[Detection]]:
-        """The candidates of a photo, (H, W, 3) uint8 RGB, in stages, the cheapest first."""
+        """Propose candidates in stages, the cheapest first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, the photo.
+
+        Returns:
+            An iterator over the candidates of each stage.
+        """
         ...
 
     def enough(self, boxes: Sequence[np.ndarray], image: np.ndarray) -> bool:
-        """Whether these verified faces (4,) of a photo end the search before its last stage."""
+        """Whether the verified faces of a photo end the search before its last stage.
+
+        Args:
+            boxes: (4,) of each face, pixels of the photo.
+            image: (H, W, 3) uint8 RGB, the photo.
+
+        Returns:
+            The answer.
+        """
         ...
 
 
 class Auto:
-    """OpenCV's cascades, frontal (Lienhart's `alt2` and `default`) and profile, upright, mirrored
-    and tilted: no download.
+    """OpenCV's cascades, frontal (Lienhart's `alt2` and `default`) and profile: no download.
 
-    A portrait is found in a photo of 256 pixels, first by the frontal ones, then by all; smaller
-    faces are looked for in one of 960 pixels, in profile of 640. One face alone whose landmarks
-    span a quarter of the photo's longer side ends the search. A call gives the candidates of the
-    first stage that has any, not verified.
+    The photo is searched upright, mirrored and tilted. A portrait is found in a photo of 256
+    pixels, first by the frontal cascades, then by all. Smaller faces are looked for in a photo of
+    960 pixels, and in profile in one of 640. The search ends early if it has one face alone whose
+    landmarks span a quarter of the photo's longer side. A call returns the candidates of the first
+    stage that has any; they are not verified.
+
+    Attributes:
+        name: "auto".
     """
 
     name: str = "auto"
@@ -115,6 +156,14 @@ class Auto:
         self._cascades = EachThread(lambda: {name: haar(name) for name in names})
 
     def stages(self, image: np.ndarray) -> Iterator[list[Detection]]:
+        """Propose candidates in stages, as `Search` says.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, the photo.
+
+        Yields:
+            The candidates of each stage.
+        """
         for look in self.looks:
             small = photos.reduced(image, look.longest)
             grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
@@ -128,7 +177,7 @@ class Auto:
             yield merged(found)
 
     def _seen(self, grey, view, least):
-        """(h, w) uint8 -> of each window the landmarks' square, centre and side, and the score."""
+        """(h, w) uint8 -> centre and side of each window's landmark square, and its score."""
         matrix, size = view.matrix(*grey.shape)
         laid = cv2.warpAffine(grey, matrix, size)
         boxes, scores = self._cascades.own[view.cascade].detectMultiScale2(
@@ -146,11 +195,20 @@ class Auto:
         return next((found for found in self.stages(image) if found), [])
 
     def enough(self, boxes: Sequence[np.ndarray], image: np.ndarray) -> bool:
+        """Whether the verified faces of a photo end the search, as `Search` says.
+
+        Args:
+            boxes: (4,) of each face, pixels of the photo.
+            image: (H, W, 3) uint8 RGB, the photo.
+
+        Returns:
+            True for one face alone that is large enough.
+        """
         sides = [geometry.square(box, 1.0)[1] for box in boxes]
         return len(sides) == 1 and sides[0] >= self.portrait * max(image.shape[:2])
 
 
-# Detectors by name: what --detector and jaxalign.load(detector=...) choose from.
+# Detectors by name, for --detector and jaxalign.load(detector=...).
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "auto": Auto,
     "cascade": Cascade,
@@ -160,19 +218,30 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 
 
 def named(name: str) -> Detector:
-    """One of DETECTORS. Errors: InputError that lists them, or where it cannot be had."""
+    """Make a detector by its name.
+
+    Args:
+        name: A name of DETECTORS.
+
+    Returns:
+        The detector.
+
+    Raises:
+        InputError: There is no such name, or the detector cannot be had. The message lists the
+            names.
+    """
     if name not in DETECTORS:
         raise InputError(f"detector {name!r}: one of {', '.join(DETECTORS)}")
     return DETECTORS[name]()
 
 
-# Of a checkpoint's low_score, what a candidate must score to be a face; and the IoU of its square
-# with the points' from which on the points are of it. As measured by
+# A face must score this share of the checkpoint's low_score, and its square must have this IoU with
+# the square of its points. Measured by
 # `python -m benchmarks.detectors --data ibug_300w/train --limit 400 --ckpt W --detector auto
 # --share 0.93 1 1.05 1.1 1.15` (drawn: found 397, 395, 391, 390, 386 of 400; false 9, 5, 4, 4, 4).
 SHARE = 1.0
 FITS = 0.4
-SAME = 0.5  # how much of the smaller of two squares the other covers where both are of one face
+SAME = 0.5  # share of the smaller of two squares that the other covers if both are of one face
 
 
 Candidate = tuple[np.ndarray, int, np.ndarray, str]  # photo, its place, box, the detector's name
@@ -184,11 +253,20 @@ def search(
     predict: Callable[[list[Candidate]], list[tuple[int, Any, np.ndarray]]],
     least: float,
 ) -> dict[int, list[Any]]:
-    """The verified faces of several photos, by the places these go by, largest first.
+    """Find and verify the faces of several photos.
 
-    `predict` takes candidates, gives places, faces and the landmark boxes of the points found, in
-    that order. A face must score `least`, and lie where the detector said; its box is that of its
-    points. All photos go through a stage together, less those that have enough.
+    All photos go through a stage together, without those that have enough faces. A face must score
+    `least`, and lie where the detector said. Its box becomes that of its points.
+
+    Args:
+        detector: Proposes the candidates.
+        images: Place of a photo -> (H, W, 3) uint8 RGB.
+        predict: Takes candidates, and returns for each, in order, the place of its photo, its face,
+            and the landmark box (4,) of its points.
+        least: The least score of a face.
+
+    Returns:
+        Place of a photo -> its faces, the largest first.
     """
     going = {place: detector.stages(image) for place, image in images.items()}
     faces: dict[int, list[Any]] = {place: [] for place in images}
@@ -215,13 +293,28 @@ def search(
 
 
 def squared(box: np.ndarray) -> np.ndarray:
-    """A box (4,) -> the square about it, (4,) float32."""
+    """The square about a box.
+
+    Args:
+        box: (4,).
+
+    Returns:
+        The (4,) float32 square.
+    """
     centre, side = geometry.square(box, 1.0)
     return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """The squares about two boxes (4,) -> the area of their overlap over that of the smaller."""
+    """Overlap of the squares about two boxes.
+
+    Args:
+        one: (4,).
+        other: (4,).
+
+    Returns:
+        The area of the overlap over that of the smaller square.
+    """
     one, other = squared(one), squared(other)
     sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
     smaller = min(np.prod(one[2:] - one[:2]), np.prod(other[2:] - other[:2]))
@@ -229,13 +322,28 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def fits(box: np.ndarray, seen: np.ndarray) -> bool:
-    """Whether the box of points found in a box lies about where that says that it would."""
+    """Whether points found in a box lie about where the box is.
+
+    Args:
+        box: (4,), the box that was given.
+        seen: (4,), the box of the points.
+
+    Returns:
+        The answer.
+    """
     found = squared(seen)
     return bool(found[0] < found[2] and geometry.iou(squared(box), found) >= FITS)
 
 
 def best_of_each(faces: Iterable[Any]) -> list[Any]:
-    """Of faces (a box and a score) that overlap by SAME or more the best; largest first."""
+    """Keep the best of faces that overlap by SAME or more.
+
+    Args:
+        faces: Objects with a `box` (4,) and a `score`.
+
+    Returns:
+        The faces kept, the largest first.
+    """
     kept = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(overlap(face.box, other.box) < SAME for other in kept):
@@ -244,8 +352,15 @@ def best_of_each(faces: Iterable[Any]) -> list[Any]:
 
 
 def merged(found: Iterable[Detection]) -> list[Detection]:
-    """Detections of one stage, those of one face (IoU of 0.5) made one: their mean box, weighted
-    by the scores, and the sum of those. Largest first."""
+    """Merge the detections of one face in a stage (IoU of 0.5 or more).
+
+    Args:
+        found: The detections of the stage.
+
+    Returns:
+        A detection for each face, the largest first: the mean box, weighted by the scores, and the
+            sum of the scores.
+    """
     groups: list[list[Detection]] = []
     for face in sorted(found, key=lambda face: -face.score):
         same = (group for group in groups if geometry.iou(group[0].box, face.box) >= 0.5)

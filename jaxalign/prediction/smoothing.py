@@ -14,17 +14,30 @@ from jaxalign import geometry
 class OneEuro:
     """Low-pass filter whose cutoff grows with speed: steady at rest, prompt in motion.
 
-    `cutoff` (Hz) at rest; `slope` (Hz per unit and second) is how it grows with the smoothed speed
-    ("beta"); `speed_cutoff` (Hz) smooths that speed. Every number of an array is filtered by
-    itself, in whatever unit it is.
+    It filters each number of an array by itself, in whatever unit it is.
     """
 
     def __init__(self, cutoff: float = 1.0, slope: float = 0.0, speed_cutoff: float = 1.0):
+        """Set the filter.
+
+        Args:
+            cutoff: Cutoff at rest, in Hz.
+            slope: How the cutoff grows with the smoothed speed ("beta"), in Hz per unit and second.
+            speed_cutoff: Cutoff of the filter that smooths the speed, in Hz.
+        """
         self.cutoff, self.slope, self.speed_cutoff = cutoff, slope, speed_cutoff
         self._time, self._value, self._speed = None, None, 0.0
 
     def __call__(self, seconds: float, values: np.ndarray) -> np.ndarray:
-        """The values at that time, smoothed; a time not after the last one returns the last."""
+        """Filter the next values.
+
+        Args:
+            seconds: Their time.
+            values: An array of the same shape in every call.
+
+        Returns:
+            The smoothed values, or the last ones if the time is not after the last one.
+        """
         if self._time is None or self._value is None:
             self._time, self._value = seconds, np.asarray(values, np.float64)
         step = seconds - self._time
@@ -38,7 +51,7 @@ class OneEuro:
 
 
 def _share(cutoff, step):
-    """The weight of a new value in a low-pass filter of that cutoff (Hz), `step` seconds on."""
+    """The weight of a new value in a low-pass filter of this cutoff (Hz), `step` seconds on."""
     turn = 2 * np.pi * cutoff * step
     return turn / (turn + 1)
 
@@ -49,16 +62,33 @@ class _Track:
     box: np.ndarray
     seen: float
     filter: OneEuro
-    unit: float  # pixels of the photo to a side of the face
+    unit: float  # side of the face, in pixels of the photo
 
 
 @dataclass
 class Tracks:
-    """Gives the faces of a video's frames, taken in turn, lasting ids, and smooths their points.
+    """Gives the faces of a video lasting ids, and smooths their points. Frames are given in order.
 
-    A face is the one whose last box overlaps its own most, by at least `overlap` of their union;
-    one not seen for `patience` seconds is forgotten. `cutoff` and `slope` are OneEuro's, with
-    speeds in sides of the face's first box, so that they fit any resolution.
+    A face is the one of the last frames whose last box overlaps its box most.
+
+    Attributes:
+        smooth: Whether points are smoothed.
+        cutoff: As in `OneEuro`, in Hz.
+        slope: As in `OneEuro`, with speeds in sides of the face's first box, so that it fits any
+            resolution.
+        overlap: Least overlap of two boxes of a face, as a share of their union.
+        patience: A face that was not seen for this many seconds is forgotten.
+
+    Examples:
+        >>> import numpy as np
+        >>> import jaxalign
+        >>> from jaxalign.prediction.smoothing import Tracks
+        >>> aligner, tracks = jaxalign.load(), Tracks()
+        >>> for seconds, image in jaxalign.photos.frames("video.mp4"):
+        ...     if faces := aligner(image):
+        ...         boxes = np.array([face.box for face in faces])
+        ...         points = np.array([face.points for face in faces])
+        ...         ids, points = tracks(seconds, boxes, points)
     """
 
     smooth: bool = True
@@ -72,7 +102,16 @@ class Tracks:
     def __call__(
         self, seconds: float, boxes: np.ndarray, points: np.ndarray
     ) -> tuple[list[int], np.ndarray]:
-        """Boxes (F, 4) and points (F, K, 2) of a frame -> ids, points (F, K, 2)."""
+        """Follow the faces of the next frame.
+
+        Args:
+            seconds: The time of the frame.
+            boxes: (F, 4), pixels of the photo.
+            points: (F, K, 2), pixels of the photo.
+
+        Returns:
+            The ids of the faces, and their points (F, K, 2), smoothed if asked.
+        """
         self._tracks = [t for t in self._tracks if seconds - t.seen <= self.patience]
         mine = self._matched(boxes)
         ids, smoothed = [], []
@@ -86,7 +125,7 @@ class Tracks:
         return ids, np.array(smoothed).reshape(np.shape(points))
 
     def _matched(self, boxes):
-        """Place of a box -> its track: the greatest overlaps first, each once."""
+        """Place of a box -> its track. Greatest overlaps first, each track once."""
         pairs = [
             (geometry.iou(box, track.box), place, track)
             for place, box in enumerate(boxes)

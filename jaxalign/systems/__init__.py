@@ -1,4 +1,4 @@
-"""The systems, one file each; a new one adds one line here."""
+"""The systems, one file each; a further one adds one line here."""
 
 from jaxalign.systems.attention_cropping import AttentionCropping
 from jaxalign.systems.gaussian_vector import GaussianVector

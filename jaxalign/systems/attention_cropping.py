@@ -1,11 +1,11 @@
 """Attention-driven cropping for large photos (Chandran et al., CVPR 2020): a reconstruction.
 
 A global stage looks at the whole face, reduced. Its landmark maps say where the eyes, the nose and
-the mouth are; each of them is cut out of the photo at full resolution and looked at by an hourglass
-of its own, whose points replace the global ones. The contour stays global.
+the mouth are. Each of them is cut out of the photo at full resolution and read by an hourglass of
+its own, whose points replace the global ones. The contour stays global.
 
-Only the paper's supplement was at hand. From it are the two stages, the regional hourglasses that
-see crops of the large photo alone, and stacking as an option. The rest is ours: the networks, the
+Only the paper's supplement was at hand. It gives the two stages, the regional hourglasses that see
+crops of the large photo alone, and stacking as an option. The rest is ours: the networks, the
 regions, how maps make a crop, losses and schedule. Its numbers do not stand for the paper's.
 """
 
@@ -25,51 +25,81 @@ from jaxalign.systems.hourglass import STRIDE, HourglassNetwork
 from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks, normalise
 
 
-TIMES = (1, 2, 4, 8, 16)  # sides of the crops it takes, in sides of the global stage's input
+TIMES = (1, 2, 4, 8, 16)  # sides of the crops, in sides of the global stage's input
 
 
 class Seen(NamedTuple):
-    """What a network sees on B faces: k points, in pixels of the crop."""
+    """What a network sees on B faces: k points, in pixels of the crop.
 
-    maps: list[jax.Array]  # (B, h, h, k) of each stack, last best
-    points: jax.Array  # (B, k, 2)
-    scores: jax.Array  # (B, k)
+    Attributes:
+        maps: (B, h, h, k) of each stack, last best.
+        points: (B, k, 2).
+        scores: (B, k).
+    """
+
+    maps: list[jax.Array]
+    points: jax.Array
+    scores: jax.Array
 
 
 class Stages(NamedTuple):
-    """What the two stages find on B crops, in pixels of the crop."""
+    """What the two stages find on B crops, in pixels of the crop.
 
-    global_points: jax.Array  # (B, K, 2)
-    global_scores: jax.Array  # (B, K)
-    points: jax.Array  # (B, K, 2), the regional ones in their places
-    scores: jax.Array  # (B, K)
-    squares: jax.Array  # (B, regions, 3), what each region's network saw: centre x, y and side
+    Attributes:
+        global_points: (B, K, 2), of the global stage.
+        global_scores: (B, K), of the global stage.
+        points: (B, K, 2), the regional ones in their places.
+        scores: (B, K).
+        squares: (B, regions, 3), what each region's network saw: centre x, y and side.
+    """
+
+    global_points: jax.Array
+    global_scores: jax.Array
+    points: jax.Array
+    scores: jax.Array
+    squares: jax.Array
 
 
 @dataclass(frozen=True)
 class AttentionCropping(System):
     """A reconstruction. With 68 points and the defaults it has 31,191,543 parameters.
 
-    Crops of faces are `size` pixels wide in training, whatever the photo has; prediction takes
-    each face at the one of `sizes` that loses nothing of it.
-
-    Both stages are FAN's hourglasses, `global_stacks` and `regional_stacks` of them, on
-    `global_size` and `regional_size` pixels. A point is the mean position under softmax(temperature
-    x map); below a temperature of 12 the ground of a 64 x 64 map draws it visibly to the middle.
-    `crop`: extent, the rectangle around the region's points, its longer side times `enlarge`; or
-    moments, the mean of the region's maps, and four deviations along the longer axis times
-    `enlarge`. Its side is at least `least` of the face's; in training it is moved and scaled by up
-    to `crop_jitter` of it. `stacking`: the regional networks see the global maps of their points
-    too. `stop_gradient`: regional errors do not train the global stage. `share_eyes`: one network
-    for both eyes, the right one mirrored.
+    Crops of faces are `size` pixels wide in training, whatever the photo has; prediction takes each
+    face at the smallest of `sizes` that loses nothing of it. Both stages are FAN's hourglasses. A
+    point is the mean position under softmax(temperature x map).
 
     The loss of a stage is the distance of its points, in pixels of the global stage's input, plus
-    `map_weight` times the `criterion` of their maps, one of losses.LOSSES: heights summed over the
-    map, to Gaussians of `sigma` map pixels; logits as they are read, times the temperature. The
-    global stage is trained alone first, then all of them together. There the first errors of the
-    regional networks shake it: hence the optimiser's warm-up and clip. `outside` is masked unless
-    told: a mean place under a map never leaves it. A point that its region does not show does not
-    count there.
+    `map_weight` times the loss of their maps: heights summed over the map, to Gaussians; logits as
+    they are read, times the temperature. The global stage is trained alone first, then all networks
+    together. The first errors of the regional networks then shake it: hence the optimiser's warm-up
+    and clip. A point that its region does not show does not count there. By default points outside
+    the crop are not trained on: a mean place under a map never leaves it.
+
+    Attributes:
+        size: Side of training crops, pixels, one of `sizes`.
+        outside: Points outside the crop: "masked" or "kept".
+        global_size: Side of the global stage's input, pixels.
+        regional_size: Side of the regional networks' input, pixels.
+        channels: Channels of the hourglasses, a multiple of 8.
+        global_stacks: Hourglasses of the global stage.
+        regional_stacks: Hourglasses of each regional network.
+        temperature: Factor of the maps. Below 12 the ground of a 64 x 64 map visibly draws points
+            to the middle.
+        crop: What makes the crop of a region. "extent": the longer side of the rectangle around its
+            points, times `enlarge`. "moments": the mean of its maps, and four deviations along the
+            longer axis, times `enlarge`.
+        enlarge: Factor of the crop's side.
+        least: Least side of a crop, as a share of the face's.
+        crop_jitter: In training, crops move and scale by up to this share of their side.
+        stacking: The regional networks see the global maps of their points too.
+        stop_gradient: Regional errors do not train the global stage.
+        share_eyes: One network for both eyes, the right one mirrored.
+        criterion: Loss of the maps, one of losses.LOSSES.
+        sigma: Width of the target Gaussians, map pixels.
+        map_weight: Weight of the loss of the maps.
+        global_epochs: Length of the global stage's training alone.
+        joint_epochs: Length of the training of all networks.
+        optimizer: The optimiser of both phases.
     """
 
     size: int = 1024
@@ -132,6 +162,7 @@ class AttentionCropping(System):
 
     @property
     def networks(self) -> dict[str, HourglassNetwork]:
+        """All networks by name, "global" first."""
         network = partial(HourglassNetwork, channels=self.channels, dtype=jnp.dtype(self.dtype))
         whole = network(points=self.points.num_points, stacks=self.global_stacks)
         return {"global": whole} | {
@@ -161,14 +192,22 @@ class AttentionCropping(System):
         return init_networks(self.networks, key, inputs)
 
     def maps(self, variables: dict, images: jax.Array) -> Stages:
-        """Points already: what the first stage decodes says what the second sees."""
+        """Points already: those of the first stage place the crops of the second."""
         return self.stages(variables, images)
 
     def decode(self, maps: Stages):
         return maps.points, maps.scores
 
     def stages(self, variables: dict, images: jax.Array) -> Stages:
-        """(B, S, S, 3) uint8 crops, S one of `sizes` -> what both stages find."""
+        """What both stages find.
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops, S one of `sizes`.
+
+        Returns:
+            The points of both stages, and the regional squares.
+        """
         levels, whole, _ = self._look(variables, images)
         squares, regional, _ = self._look_closer(variables, levels, whole)
         points, scores = whole.points, whole.scores
@@ -184,11 +223,33 @@ class AttentionCropping(System):
         )
 
     def global_loss(self, params, batch_stats, batch, key):
+        """The loss of a step of the global stage alone, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         _, whole, stats = self._look(variables, batch["image"], train=True)
         return *self._loss({"global": [self._global_errors(whole, batch)]}), stats
 
     def joint_loss(self, params, batch_stats, batch, key):
+        """The loss of a step of all networks, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key, for the jitter of the crops.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         truth, counted = batch["points"], self.counted(batch)
         levels, whole, stats = self._look(variables, batch["image"], train=True)
@@ -214,9 +275,12 @@ class AttentionCropping(System):
         return levels, Seen(maps, points, scores), stats
 
     def _look_closer(self, variables, levels, whole, key=None):
-        """Pyramid and what the global stage sees -> the squares (B, regions, 3) cut out, what the
-        networks see there, by region, and their new statistics. With a key, which jitters the
-        squares, it is training."""
+        """Cuts the regions out and reads them.
+
+        Takes the pyramid and what the global stage sees. Gives the squares (B, regions, 3), what
+        the networks see there, by region, and their new statistics. A key, which jitters the
+        squares, means training.
+        """
         if self.stop_gradient:
             whole = jax.lax.stop_gradient(whole)
         squares = self._squares(whole, levels[0].shape[1], key)
@@ -251,8 +315,10 @@ class AttentionCropping(System):
         return squares + moves * squares[..., 2:]
 
     def _pictures(self, levels, whole, squares):
-        """What the networks are shown of each region: its square, normalised, and, if stacked, the
-        global maps of its points on the same square."""
+        """The input of the networks for each region: its square, normalised.
+
+        If stacked, with the global maps of its points on the same square.
+        """
         cut, pictures = sample_squares(levels, squares, self.regional_size), {}
         for number, (region, own) in enumerate(self.regions.items()):
             picture = normalise(cut[:, number], self.dtype)
@@ -266,7 +332,7 @@ class AttentionCropping(System):
         return pictures
 
     def _as_seen(self, pictures, region):
-        """Pictures or maps of a region, mirrored if its network is the other eye's: and back."""
+        """Pictures or maps of a region, mirrored (or back) if its network is the other eye's."""
         mirrored = self.share_eyes and region == "right_eye"
         return pictures[:, :, ::-1] if mirrored else pictures
 
@@ -281,8 +347,8 @@ class AttentionCropping(System):
     def _errors(self, seen, truth, placed, size, counted):
         """Distance and loss of the maps of each point, and whether it counts; all (B, k).
 
-        `truth` (B, k, 2) in pixels of the crop; `placed` the same in pixels of what the network
-        was shown, `size` wide.
+        `truth` (B, k, 2) is in pixels of the crop, `placed` the same in pixels of the network's
+        input, `size` wide.
         """
         shift = (seen.points - truth) * self.global_size / self.size
         distance = jnp.sqrt(jnp.square(shift).sum(-1) + 1e-6)  # the gradient at 0 is 0
@@ -308,16 +374,31 @@ class AttentionCropping(System):
 
 
 def extent(points, logits, stride):
-    """Centre (B, 2) and longer side (B,) of the rectangle around points (B, k, 2)."""
+    """The rectangle around the points of a region.
+
+    Args:
+        points: (B, k, 2), crop pixels.
+        logits: Unused.
+        stride: Unused.
+
+    Returns:
+        Its centre (B, 2) and its longer side (B,), crop pixels.
+    """
     low, high = points.min(1), points.max(1)
     return (low + high) / 2, (high - low).max(-1)
 
 
 def moments(points, logits, stride):
-    """Mean place (B, 2) under the softmaxes of logits (B, h, h, k) together, and four deviations
-    along the longer axis (B,), in pixels of which `stride` make one of the map.
+    """The mean place and the spread of the maps of a region.
 
-    Of a bar of even light that is 1.15 times its length.
+    Args:
+        points: Unused.
+        logits: (B, h, h, k); their softmaxes are averaged.
+        stride: Crop pixels per map pixel.
+
+    Returns:
+        The mean place (B, 2) and four deviations along the longer axis (B,), crop pixels. For a bar
+            of even light the latter is 1.15 times its length.
     """
     light = jax.nn.softmax(logits, axis=(1, 2)).mean(-1)
     along = jnp.stack([light.sum(1), light.sum(2)], -1)  # (B, h, 2): over x, over y

@@ -1,9 +1,9 @@
 """Gaussian Vector (Xiong et al., ACCV 2020): landmarks as pairs of vectors, not heatmaps.
 
-Encoder, FPN, landmark maps at a quarter of the input's side, Band Pooling Module, two vectors a
-landmark; the mean squared error to vector labels (Eq. 2); decoding by two argmaxes, with the
-Beyond Box Strategy for landmarks outside the crop (Eq. 7). No code of it was published; where the
-paper is silent the choices are named below.
+Encoder, FPN, landmark maps at a quarter of the input's side, Band Pooling Module, two vectors per
+landmark. The loss is the mean squared error to vector labels (Eq. 2). Decoding takes two argmaxes,
+with the Beyond Box Strategy for landmarks outside the crop (Eq. 7). Its code was not published;
+choices that the paper leaves open are named below.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,22 @@ HEADS = ("fpn", "hrnet")
 
 
 class GaussianVectorNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K), unconstrained."""
+    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K), unconstrained.
+
+    Attributes:
+        points: K.
+        backbone: A key of BACKBONES.
+        fpn_width: Channels of the FPN.
+        rectifier: A key of layers.fpn.RECTIFIERS, the FPN's.
+        own_head: HRNet's own head in place of the FPN.
+        dtype: Type of the computations.
+    """
 
     points: int
     backbone: str
     fpn_width: int = 256
     rectifier: str = "leaky"
-    own_head: bool = False  # HRNet's, in place of the FPN
+    own_head: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -48,22 +57,32 @@ class GaussianVectorNetwork(nn.Module):
 class GaussianVector(SingleNetwork):
     """GV(ResNet50), GV(HRNet) and smaller ones, by `backbone`.
 
-    `head`: "fpn", which Section 3.1 adopts for every encoder, or "hrnet", HRNet's own for faces;
-    `fpn_width` channels and `rectifier`, one of layers.fpn.RECTIFIERS, are the FPN's.
-    `bands`: one or two bandwidths of the Band Pooling Module, `alpha` the first one's share; ()
-    leaves the module out and trains Gaussian heatmaps (Table 5's baseline) under `criterion`, one
-    of losses.LOSSES, with `weight_map` under AWing's weight map at Fig. 6's weights, 1.0 and 0.1;
-    heatmaps are centred as vectors are, on the nearest map pixel, or, without `integer_centre`, on
-    the point. `sigma` (map pixels), `theta`, `exponent` make the label.
-    `beyond_box`, `tau`, `beyond_sigma`: the Beyond Box Strategy (Eq. 7); changing them needs no
-    training, unless the labels are `scaled`.
-    `outside`, points outside the crop: "tail", their label is Eq. 2's tail of amplitude 1, as
-    printed, which Eq. 7 takes for one of amplitude tau: it decodes to up to 6 crop pixels too far
-    out; "scaled", the tail that Eq. 7 inverts, so that it decodes to the point; "masked", they are
-    not trained on. Heatmaps keep the tail that reaches in, unless "masked".
-
     Choices: labels are centred on the nearest map pixel; the FPN smooths P2 only; the heatmap
-    baseline has the label's sigma and peak 1; schedule as HRNet's for faces.
+    baseline has the label's sigma and peak 1; the schedule is HRNet's for faces.
+
+    Attributes:
+        backbone: One of backbones.encoders().
+        head: "fpn", which Section 3.1 adopts for every encoder, or "hrnet", HRNet's own for faces.
+        fpn_width: Channels of the FPN.
+        rectifier: One of layers.fpn.RECTIFIERS, the FPN's.
+        bands: One or two odd bandwidths of the Band Pooling Module. () leaves the module out and
+            trains Gaussian heatmaps (Table 5's baseline).
+        alpha: Share of the first band.
+        sigma: Width of the label, map pixels.
+        theta: What the label's peak exceeds 1 by.
+        exponent: Of the distance in the label: 2, or 1 as the paper prints it.
+        beyond_box: Decode by the Beyond Box Strategy (Eq. 7). Changing it, `tau` or `beyond_sigma`
+            needs no training, unless `outside` is "scaled".
+        tau: Amplitude of the tails of points outside the crop.
+        beyond_sigma: Width of those tails, map pixels.
+        criterion: Loss of heatmaps, one of losses.LOSSES.
+        weight_map: Weigh heatmaps by AWing's weight map, with Fig. 6's weights 1.0 and 0.1.
+        integer_centre: Centre heatmaps on the nearest map pixel, as vectors are; False: on the
+            point.
+        outside: Points outside the crop. "tail": their label is Eq. 2's tail of amplitude 1, as
+            printed. Eq. 7 reads it as one of amplitude tau, so it decodes to up to 6 crop pixels
+            too far out. "scaled": the tail that Eq. 7 inverts, so that it decodes to the point.
+            "masked": not trained on. Heatmaps keep the tail that reaches in, unless "masked".
     """
 
     outsides: ClassVar[tuple[str, ...]] = ("tail", "scaled", "masked")
@@ -125,8 +144,11 @@ class GaussianVector(SingleNetwork):
 
     @classmethod
     def from_older(cls, values):
-        """Before there was `head`, HRNet had its own head, heatmaps were centred on the point
-        itself, and points outside were labelled as printed."""
+        """Fills in what was built before there was `head`.
+
+        HRNet had its own head, heatmaps were centred on the point itself, and points outside were
+        labelled as printed.
+        """
         then = {"integer_centre": False, "outside": "tail"}
         if values.get("backbone", "").startswith("hrnet"):
             then["head"] = "hrnet"
@@ -149,11 +171,25 @@ class GaussianVector(SingleNetwork):
         return {"network/backbone": self.backbone} if published else {}
 
     def vectors(self, maps):
-        """Landmark maps (B, h, w, K) -> x (B, w, K), y (B, h, K), by the Band Pooling Module."""
+        """The vectors of landmark maps, by the Band Pooling Module.
+
+        Args:
+            maps: (B, h, w, K).
+
+        Returns:
+            x (B, w, K) and y (B, h, K), float32.
+        """
         return band_pool(maps, self.bands, self.alpha)
 
     def label(self, points):
-        """(B, K, 2) crop pixels -> what `vectors` is trained to give."""
+        """The label that `vectors` is trained to give.
+
+        Args:
+            points: (B, K, 2), crop pixels.
+
+        Returns:
+            x (B, w, K) and y (B, h, K).
+        """
         return targets.vectors(
             points,
             STRIDE,
@@ -166,7 +202,15 @@ class GaussianVector(SingleNetwork):
         )
 
     def read(self, x, y):
-        """What `vectors` gives -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        """Points from vectors.
+
+        Args:
+            x: (B, w, K).
+            y: (B, h, K).
+
+        Returns:
+            Points (B, K, 2), crop pixels, and scores (B, K).
+        """
         tau = self.tau if self.beyond_box else 0.0
         found = decoding.vectors(x, y, peak=1 + self.theta, tau=tau, sigma=self.beyond_sigma)
         return geometry.from_map(found[0], STRIDE), found[1]

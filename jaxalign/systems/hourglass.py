@@ -1,8 +1,8 @@
 """Stacked hourglasses on landmark heatmaps: FAN (Bulat and Tzimiropoulos, ICCV 2017).
 
-Stem to a quarter of the input's side, then `stacks` times: hourglass of HPM blocks, landmark
-maps, and both added back to the features. Every stack is supervised, by the mean squared error to
-Gaussian maps unless another loss is chosen; the last one is decoded.
+The stem reduces images to a quarter of their side. Then come `stacks` times: an hourglass of HPM
+blocks, landmark maps, and both added back to the features. Every stack is supervised, by the mean
+squared error to Gaussian maps unless another loss is chosen; the last one is decoded.
 """
 
 from dataclasses import dataclass
@@ -19,26 +19,42 @@ STRIDE = 4  # crop pixels per map pixel
 
 
 class HourglassNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K) of each stack, last best."""
+    """(B, S, S, 3) normalised images -> landmark maps (B, S/4, S/4, K) of each stack, last best.
+
+    Attributes:
+        points: K.
+        stacks: Number of hourglasses.
+        channels: Channels of the features.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
+        dtype: Type of the computations.
+    """
 
     points: int
     stacks: int
     channels: int = 256
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images, train: bool):
         x = stem(images, train, self.channels, self.dtype)
-        return stacked(x, train, self.stacks, self.points, self.dtype)[0]
+        return stacked(x, train, self.stacks, self.points, self.dtype, remat=self.remat)[0]
 
 
 @dataclass(frozen=True)
 class StackedHourglass(SingleNetwork):
     """FAN; `stacks` 1, 2 or 4 with 68 points have 6,249,668 / 12,106,504 / 23,820,176 parameters.
 
-    `criterion`: one of losses.LOSSES. `sigma` of the target Gaussian in map pixels; `decoder`:
-    quarter (argmax with the quarter shift), argmax, or soft (centre of mass around the argmax).
-    `outside` kept: a point outside the crop leaves the part of its Gaussian that reaches in.
+    With `outside` "kept", a point outside the crop leaves the part of its Gaussian that reaches in.
+
+    Attributes:
+        stacks: Number of hourglasses, 1 to 32.
+        channels: Channels of the features, a multiple of 8.
+        criterion: Loss of the maps, one of losses.LOSSES.
+        sigma: Width of the target Gaussian, map pixels.
+        decoder: "quarter" (argmax with the quarter shift), "argmax", or "soft" (centre of mass
+            around the argmax).
+        remat: Train with less memory, in more time: the gradients compute each hourglass again.
     """
 
     stacks: int = 4
@@ -46,6 +62,7 @@ class StackedHourglass(SingleNetwork):
     criterion: str = "mse"
     sigma: float = 1.5
     decoder: str = "quarter"
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -65,6 +82,7 @@ class StackedHourglass(SingleNetwork):
             points=self.points.num_points,
             stacks=self.stacks,
             channels=self.channels,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 

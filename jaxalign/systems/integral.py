@@ -1,10 +1,10 @@
 """A light residual encoder-decoder read by soft-argmax: the model for CPUs and first experiments.
 
-Not one of the five papers' systems. Landmark logits at a quarter of the input's side; points are
-the mean position under each map's softmax ("integral regression", Sun et al., ECCV 2018). The loss
-is the Wing loss on the points (Feng et al., CVPR 2018) plus one of the maps: the cross-entropy of
-each softmax map with a Gaussian around the point, which keeps it single-peaked (Nibali et al.,
-2018), unless another is chosen.
+It is not one of the five papers' systems. Landmark logits come at a quarter of the input's side;
+points are the mean position under each map's softmax ("integral regression", Sun et al., ECCV
+2018). The loss is the Wing loss of the points (Feng et al., CVPR 2018) plus one of the maps: unless
+another is chosen, the cross-entropy of each softmax map with a Gaussian around the point, which
+keeps it single-peaked (Nibali et al., 2018).
 """
 
 from dataclasses import dataclass, field
@@ -28,11 +28,19 @@ STRIDE = 4  # crop pixels per map pixel
 
 
 class IntegralNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K), points (B, K, 2) in map
-    pixels, their scores (B, K).
+    """Encoder Light, and a decoder back to stride 4 with lateral connections.
 
-    Encoder Light(width, blocks); decoder back to stride 4 with `decoder_width` channels, added to
-    laterals. The points are the means under the maps, corrected by `relations` hidden units.
+    (B, S, S, 3) normalised images -> landmark logits (B, S/4, S/4, K), points (B, K, 2) in map
+    pixels, and their scores (B, K). The points are the means under the maps.
+
+    Attributes:
+        points: K.
+        width: Channels of the encoder's first stage.
+        blocks: Blocks of each stage of the encoder.
+        decoder_width: Channels of the decoder.
+        relations: Hidden units that correct the points (layers.relations); 0: none.
+        modes: Keep the training faces' shape_modes.
+        dtype: Type of the computations.
     """
 
     points: int
@@ -40,7 +48,7 @@ class IntegralNetwork(nn.Module):
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder_width: int = 96
     relations: int = 0
-    modes: bool = False  # whether it keeps the training faces' shape_modes
+    modes: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -69,14 +77,30 @@ class IntegralNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Integral(SingleNetwork):
-    """`criterion` of the maps: one of losses.LOSSES that takes logits; `map_weight`: its weight.
-    `prior` > 0: points are read as the most probable shape (decoding.likely) where each has an
-    error of this standard deviation, in units of the face's root mean square radius: for networks
-    that are to see other photos than they were trained on. It takes no part in training.
-    `relations` > 0: points are corrected by the shape they make, by so many hidden units
-    (layers.relations).
-    `sigma` of the target Gaussian in map pixels; `wing_width`, `wing_curvature` of the Wing loss in
-    map pixels. `outside` is masked unless told: a mean place under a map never leaves it."""
+    """The light model.
+
+    By default points outside the crop are not trained on: a mean place under a map never leaves the
+    map.
+
+    Attributes:
+        size: Side of the crop, pixels, a multiple of 32.
+        outside: Points outside the crop: "masked" or "kept".
+        width: Channels of the encoder's first stage.
+        blocks: Blocks of the encoder's four stages.
+        decoder_width: Channels of the decoder.
+        criterion: Loss of the maps, one of losses.LOSSES that takes logits.
+        sigma: Width of the target Gaussian, map pixels.
+        wing_width: `width` of the Wing loss, map pixels.
+        wing_curvature: `curvature` of the Wing loss, map pixels.
+        map_weight: Weight of the maps' loss; the points' loss has 1.
+        prior: Above 0, points are read as the most probable shape (decoding.likely) for errors of
+            this standard deviation, in units of the face's root mean square radius. It suits
+            networks that see other photos than they were trained on, and takes no part in training.
+        relations: Above 0, the hidden units that correct points by the shape they make
+            (layers.relations).
+        epochs: Length of the training.
+        optimizer: The optimiser.
+    """
 
     size: int = 128
     outside: str = "masked"

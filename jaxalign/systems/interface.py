@@ -1,4 +1,4 @@
-"""What the trainer, the evaluator and predictions know of a system: this, and nothing else."""
+"""The interface of a system: all that training, evaluation and prediction know about it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -21,7 +21,15 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 def normalise(images, dtype):
-    """(B, H, W, 3) uint8 RGB -> the same, zero mean and unit deviation by ImageNet's figures."""
+    """Images with zero mean and unit deviation by ImageNet's figures.
+
+    Args:
+        images: (B, H, W, 3) uint8 RGB.
+        dtype: Type of the result.
+
+    Returns:
+        (B, H, W, 3).
+    """
     images = images.astype(jnp.float32) / 255
     mean, deviation = (jnp.array(c).reshape(1, 1, 1, 3) for c in (IMAGE_MEAN, IMAGE_STD))
     return ((images - mean) / deviation).astype(dtype)
@@ -31,10 +39,14 @@ def normalise(images, dtype):
 class Objective:
     """One kind of training step: what is minimised, over which networks, by which optimiser.
 
-    `loss(params, batch_stats, batch, key)` returns (values, parts, batch_stats): the loss of each
-    face (B,), its named parts (B,) for the log, and the statistics after the step. It runs inside
-    pmap, where the axis `layers.norm.AXIS` is bound. `trains` are networks, the top-level names of
-    `params`, or paths to parts of them, such as "network/stage2".
+    Attributes:
+        name: Its name; the state of its optimiser is kept under it.
+        loss: loss(params, batch_stats, batch, key) -> (values, parts, batch_stats): the loss of
+            each face (B,), its named parts (B,) for the log, and the new statistics. It runs inside
+            pmap, where the axis `layers.norm.AXIS` is bound.
+        optimizer: Its optimiser.
+        trains: Networks, the top-level names of `params`, or paths to parts of them, such as
+            "network/stage2".
     """
 
     name: str
@@ -47,7 +59,11 @@ class Objective:
 class Phase:
     """A stretch of training; its steps take the objectives of `cycle` in turn.
 
-    `predicts`: points can be validated during it; not while only a part is trained that gives none.
+    Attributes:
+        name: Its name in the log.
+        epochs: Its length.
+        cycle: Its objectives.
+        predicts: Points can be validated during it. False while the trained part gives no points.
     """
 
     name: str
@@ -60,17 +76,32 @@ class Phase:
 class System(Settings):
     """A landmark detector bound to a scheme. Subclasses are frozen dataclasses of its settings.
 
-    Variables are {"params": {network: ...}, "batch_stats": {network: ...}}: the top-level names
-    are the system's networks, and all names below are the checkpoint format.
+    Variables are {"params": {network: ...}, "batch_stats": {network: ...}}: the top-level names are
+    the system's networks, and all names below are the checkpoint format. The class variable
+    `outsides` lists the choices of `outside`.
+
+    Attributes:
+        scheme: A name in SCHEMES, or a TOML file of a scheme (scheme_files), which adds it.
+        size: Side of the square crop that it takes, pixels.
+        dtype: Type of the computations, one of DTYPES. Parameters and statistics stay float32.
+        outside: Points outside the crop: "kept", trained on as the system says, or "masked".
+
+    Example:
+        >>> from jaxalign.systems import SYSTEMS
+        >>> system = SYSTEMS["Integral"](scheme="wflw98", blocks=(1, 1, 1, 1))
+        >>> variables = system.init(jax.random.key(0))
+        >>> points, scores = system.predict(variables, jnp.zeros((2, 128, 128, 3), jnp.uint8))
+        >>> points.shape, scores.shape
+        ((2, 98, 2), (2, 98))
     """
 
     where: ClassVar[str] = "system."
     outsides: ClassVar[tuple[str, ...]] = ("kept", "masked")  # choices of `outside`
 
-    scheme: str = "ibug68"  # of SCHEMES, or a TOML file of one (scheme_files), which adds it
-    size: int = 256  # side of the square crop it takes, pixels
-    dtype: str = "float32"  # of the computations; parameters and statistics stay float32
-    outside: str = "kept"  # points outside the crop: trained on as the system says, or masked
+    scheme: str = "ibug68"
+    size: int = 256
+    dtype: str = "float32"
+    outside: str = "kept"
 
     def __post_init__(self):
         super().__post_init__()
@@ -81,11 +112,19 @@ class System(Settings):
 
     @property
     def points(self) -> Scheme:
+        """The scheme itself."""
         return SCHEMES[self.scheme]
 
     def counted(self, batch: DeviceBatch[jax.Array]) -> jax.Array:
-        """(B, K) float32: 1 for the points that losses count, 0 for those that are not labelled
-        and, masked, for those outside the crop."""
+        """The points that losses count.
+
+        Args:
+            batch: A training batch.
+
+        Returns:
+            (B, K) float32: 0 for points that are not labelled and, if `outside` is "masked", for
+                those outside the crop; else 1.
+        """
         counted = batch["labelled"]
         if self.outside == "masked":
             counted = counted & targets.inside(batch["points"], self.size)
@@ -93,7 +132,7 @@ class System(Settings):
 
     @property
     def note(self) -> str:
-        """What everybody must know who reads its numbers; the commands print it."""
+        """What every reader of its numbers must know; the commands print it."""
         return ""
 
     @property
@@ -108,8 +147,10 @@ class System(Settings):
 
     @property
     def pretrained(self) -> dict[str, str]:
-        """Subtree of the variables, as "network/backbone" -> the backbone (backbones.BACKBONES)
-        whose published weights fit it."""
+        """Subtrees of the variables that published weights fit.
+
+        Such as "network/backbone" -> the name of the backbone in backbones.BACKBONES.
+        """
         return {}
 
     @property
@@ -118,40 +159,104 @@ class System(Settings):
         return {}
 
     def unlike(self, network: str, other: "System") -> list[str]:
-        """What makes a network that is `taken` of a checkpoint of `other` another than one's own
-        would be, though its arrays fit: in words, for a warning."""
+        """Differences that make a network taken from a checkpoint unlike one trained here.
+
+        The arrays fit, but other settings changed what the network learned.
+
+        Args:
+            network: A key of `taken`.
+            other: The checkpoint's system.
+
+        Returns:
+            Words for a warning; empty if there is no difference.
+        """
         return []
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The phases of training, in order."""
         raise NotImplementedError
 
     def init(self, key: jax.Array) -> dict:
-        """Random key -> variables. `jax.eval_shape(system.init, key)` runs nothing."""
+        """Initial variables. `jax.eval_shape(system.init, key)` runs nothing.
+
+        Args:
+            key: A random key.
+
+        Returns:
+            {"params": {network: ...}, "batch_stats": {network: ...}}.
+
+        Raises:
+            NotImplementedError: In this base class.
+        """
         raise NotImplementedError
 
     def maps(self, variables: dict, images: jax.Array) -> Any:
-        """(B, S, S, 3) uint8 RGB crops, S one of `sizes` -> what `decode` reads: the networks'
-        landmark maps, or whatever tree of arrays they give."""
+        """What the networks give for crops, for `decode` to read.
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops, S one of `sizes`.
+
+        Returns:
+            Landmark maps, or any other tree of arrays.
+
+        Raises:
+            NotImplementedError: In this base class.
+        """
         raise NotImplementedError
 
     def decode(self, maps: Any) -> tuple[jax.Array, jax.Array]:
-        """What `maps` gave -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        """Points from maps.
+
+        Args:
+            maps: What `maps` returned.
+
+        Returns:
+            Points (B, K, 2), crop pixels, and scores (B, K).
+
+        Raises:
+            NotImplementedError: In this base class.
+        """
         raise NotImplementedError
 
     def predict(self, variables: dict, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Crops as `maps` takes them -> points (B, K, 2) in crop pixels, scores (B, K)."""
+        """Points from crops: `maps`, then `decode`.
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops, S one of `sizes`.
+
+        Returns:
+            Points (B, K, 2), crop pixels, and scores (B, K).
+        """
         return self.decode(self.maps(variables, images))
 
     def shown(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
-        """Crops as above -> maps a report shows over the face: name -> (B, h, w, C) in 0..1. Those
-        named schemes.BOUNDARIES have a channel a curve, and may have the curves' union last.
+        """Maps that a report shows over the face.
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops, S one of `sizes`.
+
+        Returns:
+            Name -> (B, h, w, C), 0 to 1. The maps named schemes.BOUNDARIES have one channel per
+                curve, and may have the union of the curves last.
         """
         return {}
 
 
 def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
-    """Named linen modules and the inputs of each -> the variables of all; keys split by order."""
+    """Initial variables of several networks; each has its own part of the key, by order.
+
+    Args:
+        networks: Name -> linen module.
+        key: A random key.
+        inputs: Name -> the module's inputs.
+
+    Returns:
+        {"params": {network: ...}, "batch_stats": {network: ...}}.
+    """
     variables = {"params": {}, "batch_stats": {}}
     keys = jax.random.split(key, len(networks))
     for (name, module), own_key in zip(networks.items(), keys, strict=True):
@@ -162,15 +267,33 @@ def init_networks(networks: dict, key: jax.Array, inputs: dict) -> dict:
 
 
 def select(variables: dict, network: str) -> dict:
-    """The variables of one network, as linen takes them."""
+    """The variables of one network, as linen takes them.
+
+    Args:
+        variables: As `System.init` returns them.
+        network: Its name.
+
+    Returns:
+        {"params": ..., "batch_stats": ...}.
+    """
     return {kind: tree[network] for kind, tree in variables.items()}
 
 
 def forward(
     module: nn.Module, network: str, variables: dict, *inputs, train: bool = False
 ) -> tuple[Any, dict]:
-    """A network of the system on its inputs -> its outputs, and {network: its new statistics}, {}
-    where it is not training."""
+    """Runs one network of a system.
+
+    Args:
+        module: The network.
+        network: Its name in the variables.
+        variables: As `System.init` returns them.
+        *inputs: Its inputs.
+        train: Whether it is training.
+
+    Returns:
+        Its outputs, and {network: its new statistics} if it is training, else {}.
+    """
     own = select(variables, network)
     with jax.named_scope(network):
         if not train:
@@ -183,8 +306,11 @@ def forward(
 class SingleNetwork(System):
     """A system of one network, trained in one phase.
 
-    Subclasses give `network`, a linen module from normalised images; `decode`, which reads what it
-    returns; and `errors(outputs, batch)`, the loss of each face (B,) and its named parts.
+    Subclasses give `network`, `decode`, which reads what the network returns, and `errors`.
+
+    Attributes:
+        epochs: Length of the training.
+        optimizer: The optimiser.
     """
 
     epochs: float = 60
@@ -194,9 +320,22 @@ class SingleNetwork(System):
 
     @property
     def network(self) -> nn.Module:
+        """The network, a linen module that takes normalised images."""
         raise NotImplementedError
 
     def errors(self, outputs, batch: DeviceBatch[jax.Array]) -> tuple[jax.Array, dict]:
+        """The loss of a batch.
+
+        Args:
+            outputs: What the network returned.
+            batch: A training batch.
+
+        Returns:
+            The loss of each face (B,), and its named parts (B,) for the log.
+
+        Raises:
+            NotImplementedError: In this base class.
+        """
         raise NotImplementedError
 
     @property
@@ -213,6 +352,17 @@ class SingleNetwork(System):
         return forward(self.network, "network", variables, images)[0]
 
     def loss(self, params, batch_stats, batch: DeviceBatch[jax.Array], key):
+        """The loss of a training step, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         images = normalise(batch["image"], self.dtype)
         outputs, stats = forward(self.network, "network", variables, images, train=True)

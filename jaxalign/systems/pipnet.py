@@ -1,10 +1,10 @@
 """PIPNet (Jin, Liao and Shao, "Pixel-in-Pixel Net", IJCV 2021): landmarks on maps of few cells.
 
 A backbone without a decoder says for each cell of its last, small maps whether a landmark lies in
-it, where in the cell, and where its nearest neighbours lie from there. A landmark is the mean of
-what its own cell says and what the cells of those whose neighbour it is say. Neighbours are those
-of the mean face. The choices are those of the authors' released code, but that the mean counts
-every neighbour once, where the code repeats some to fill its arrays.
+it, where in the cell, and where the landmark's nearest neighbours lie from there. A landmark is the
+mean of several predictions: its own cell's, and those of landmarks that have it as a neighbour.
+Neighbours are taken from the mean face. The choices are those of the authors' released code, with
+one exception: the mean counts every neighbour once; the code repeats some to fill its arrays.
 """
 
 from dataclasses import dataclass
@@ -26,18 +26,33 @@ SMALL = nn.initializers.normal(0.001)  # of the heads, as released
 
 
 class Cells(NamedTuple):
-    """What is said for every cell of maps (B, h, w); places are counted in cells, from the cell's
-    upper left corner."""
+    """What is said for every cell of maps (B, h, w).
 
-    heights: jax.Array  # (B, h, w, K): the landmark lies in it, trained to 1 and 0
-    places: jax.Array  # (B, h, w, K, 2): where
-    neighbours: jax.Array  # (B, h, w, K, N, 2): where its nearest neighbours lie
-    mean_shape: jax.Array  # (K, 2) of the training faces
+    Places are counted in cells, from the cell's upper left corner.
+
+    Attributes:
+        heights: (B, h, w, K), whether the landmark lies in the cell, trained to 1 and 0.
+        places: (B, h, w, K, 2), where it lies.
+        neighbours: (B, h, w, K, N, 2), where its nearest neighbours lie.
+        mean_shape: (K, 2), of the training faces.
+    """
+
+    heights: jax.Array
+    places: jax.Array
+    neighbours: jax.Array
+    mean_shape: jax.Array
 
 
 class PIPNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> Cells of S/32, or, doubled by a transposed convolution,
-    S/16 a side."""
+    """(B, S, S, 3) normalised images -> Cells, S/32 a side, or S/16 if `doubled`.
+
+    Attributes:
+        points: K.
+        neighbours: N.
+        backbone: A key of BACKBONES.
+        doubled: Double the sides by a transposed convolution.
+        dtype: Type of the computations.
+    """
 
     points: int
     neighbours: int
@@ -70,12 +85,15 @@ class PIPNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class PIPNet(SingleNetwork):
-    """With 68 points and ResNet-18 it has 11,978,844 parameters.
+    """PIPNet; with 68 points and ResNet-18 it has 11,978,844 parameters.
 
-    `backbone`: one of BACKBONES; `stride`: crop pixels a cell, 32, or 16 by a transposed
-    convolution. `neighbours` of each landmark, 10 in the paper. `map_weight` of the squared error
-    of the cells; that of the absolute errors of the places is 1. `outside` kept: a point outside
-    the crop belongs to the nearest cell.
+    With `outside` "kept", a point outside the crop belongs to the nearest cell.
+
+    Attributes:
+        backbone: One of backbones.encoders().
+        stride: Crop pixels per cell: 32, or 16 by a transposed convolution.
+        neighbours: Neighbours of each landmark; 10 in the paper.
+        map_weight: Weight of the squared error of the cells; the absolute errors of places have 1.
     """
 
     backbone: str = "resnet18"
@@ -143,14 +161,22 @@ class PIPNet(SingleNetwork):
 
 
 def nearest(shape: jax.Array, count: int) -> jax.Array:
-    """(K, 2) -> (K, count): the nearest of the other points to each, the nearest first."""
+    """The nearest other points to each point of a shape, the nearest first.
+
+    Args:
+        shape: (K, 2).
+        count: Number of neighbours.
+
+    Returns:
+        (K, count) integers.
+    """
     squared = jnp.square(shape[:, None] - shape[None]).sum(-1)
     squared = jnp.where(jnp.eye(len(shape), dtype=bool), jnp.inf, squared)
     return jnp.argsort(squared, -1)[:, :count]
 
 
 def _at(said, cell):
-    """(B, h, w, K, ...) and the cell (B, K) of each landmark -> what is said there, (B, K, ...)."""
+    """Values (B, h, w, K, ...) at the cell (B, K) of each landmark, (B, K, ...)."""
     faces, height, width, points, *rest = said.shape
     flat = said.reshape(faces, height * width, points, -1)
     return jnp.take_along_axis(flat, cell[:, None, :, None], 1)[:, 0].reshape(-1, points, *rest)

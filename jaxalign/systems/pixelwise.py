@@ -1,19 +1,19 @@
-"""Pixel-wise classification and what it is compared with (Hsu et al., "A detailed look at CNN-based
-approaches in facial landmark detection", arXiv 2005.08649).
+"""Pixel-wise classification and the methods that it is compared with.
 
-One VGG19-like network on grey images, read in five ways: `direct` regression of the points, a
-softmax over each landmark's map (`distribution`), regression of heatmaps, and a class for every
-pixel, the landmark on it or background (`pwc`), to which `hybrid` adds the distance of the points.
-`dan` is the sixth, a cascade of small networks (Kowalski et al., 2017). A discriminator may judge
-whether the points look like a face, and the detector then tries to please it.
+Hsu et al., "A detailed look at CNN-based approaches in facial landmark detection", arXiv
+2005.08649. One VGG19-like network on grey images is read in five ways: `direct` regression of the
+points, a softmax over each landmark's map (`distribution`), regression of heatmaps, and a class for
+every pixel, the landmark on it or background (`pwc`), to which `hybrid` adds the distance of the
+points. `dan` is the sixth, a cascade of small networks (Kowalski et al., 2017). A discriminator may
+judge whether the points look like a face; the detector then tries to please it.
 
-The points of the hybrid and of the discriminator are printed, and released, as the argmax of their
+The paper and its code take the points of the hybrid and of the discriminator by the argmax of their
 maps, through which no gradient passes: such a hybrid is trained exactly as pixel-wise
 classification is, with a discriminator or without. `coordinates=soft` makes them means under their
-maps. With the printed weights the distance's gradient is then tens of times the cross-entropy's, a
-mean over pixels that are nearly all background, and hundreds of times where maps are sharp: no
-fixed weight fits, and `balance=gradients` weighs the losses by their gradients. The released
-discriminator ascends its own loss; here the sign is the paper's, and `sign` gives the other.
+maps. With the printed weights the distance's gradient is then tens of times the cross-entropy's (a
+mean over pixels, nearly all background), and hundreds of times on sharp maps. No fixed weight fits;
+`balance=gradients` weighs the losses by their gradients. The released discriminator ascends its own
+loss; here the sign is the paper's, and `sign` gives the other.
 """
 
 from dataclasses import dataclass, field
@@ -37,35 +37,48 @@ NEVER = -1e9  # the logit of a class that no pixel takes
 
 @dataclass(frozen=True)
 class PixelWise(System):
-    """`method`: direct, dan, distribution, heatmap_regression, pwc or hybrid; `discriminator`: with
-    the adversarial loss. `width`, `top`: channels of the first stage and of the last.
+    """The six methods of the comparison, with or without the adversarial loss.
 
-    `output` of direct: pixels, as released, or eighths of the crop's side from its centre. `stages`
-    of dan, and their `supervision`: last (the loss is the last stage's, as released), stages (each
-    is trained in turn for its share of the epochs, those before it fixed, as Kowalski et al. do) or
-    sum (of all stages' losses).
+    The discriminator is trained one step, then the detector two. With `outside` "kept", direct, dan
+    and the distances of hybrid take points outside the crop as they are, maps take the part of the
+    Gaussian that reaches in, and pixels have no such class. Points of direct and dan have the score
+    1.
 
-    `alpha`, `beta`, `gamma`: weights of the mean cross-entropy of the pixels, also in `pwc`, of the
-    distance in `hybrid` (Eq. 3), and of loss_face, the adversarial loss. `balance`: losses (the
-    weights are the losses', as printed) or gradients: distance and loss_face are first scaled, face
-    by face, until their gradient at the network's outputs is as long as that of the method's own
-    loss, as Esser et al. (2021) weigh an adversarial loss; `beta` and `gamma` are then how long
-    their gradients are beside it. `coordinates` in losses: argmax (no gradient passes) or soft
-    (mean place under a landmark's map, of what is decoded).
-
-    `sign` of the discriminator's loss: paper or released. `discriminator_norm`: separate (true and
-    found points are normalised each by their own batch, in all steps, as released) or together (by
-    both as one batch, and by its running statistics in the detector's steps). The discriminator is
-    trained one step, then the detector two; `epochs` are the detector's.
-
-    `sigma` of the Gaussians, crop pixels; `peak`: they sum to 1 (sum1) or are 1 at the point
-    (peak1; of heatmap_regression only: a softmax is compared with sums of 1); `criterion` of
-    distribution: one of losses.LOSSES that takes logits; `integer_labels`: around whole pixels, as
-    released. Classes and the `decoder` know whole pixels only. Points of direct and dan have the
-    score 1.
-
-    `outside` kept: direct, dan and the distances of hybrid take points outside the crop as they
-    are, maps the part of the Gaussian that reaches in, and pixels have no such class.
+    Attributes:
+        size: Side of the crop, pixels, a multiple of 32.
+        method: direct, dan, distribution, heatmap_regression, pwc or hybrid.
+        discriminator: Add the adversarial loss.
+        width: Channels of the first stage.
+        top: Channels of the last stage.
+        output: Unit of direct's last layer: "pixels", as released, or "eighths" of the crop's side
+            from its centre.
+        stages: Stages of dan.
+        supervision: Loss of dan: "last" (the last stage's, as released), "stages" (each is
+            trained in turn for its share of the epochs, with those before it fixed, as Kowalski et
+            al. do) or "sum" (of all stages' losses).
+        alpha: Weight of the mean cross-entropy of the pixels, in pwc and hybrid.
+        beta: Weight of the distance in hybrid (Eq. 3).
+        gamma: Weight of loss_face, the adversarial loss.
+        balance: "losses": the weights are the losses', as printed. "gradients": distance and
+            loss_face are first scaled, face by face, until their gradient at the network's outputs
+            is as long as that of the method's own loss, as Esser et al. (2021) weigh an adversarial
+            loss. `beta` and `gamma` are then the lengths of their gradients relative to it.
+        coordinates: Points in losses: "argmax" (no gradient passes) or "soft" (the mean place under
+            a landmark's map, of what is decoded).
+        sign: Sign of the discriminator's loss: "paper" or "released".
+        discriminator_norm: "separate": true and found points are normalised each by their own
+            batch, in all steps, as released. "together": by both as one batch, and by its running
+            statistics in the detector's steps.
+        criterion: Loss of distribution, one of losses.LOSSES that takes logits.
+        sigma: Width of the Gaussians, crop pixels.
+        peak: Gaussians of heatmap_regression sum to 1 ("sum1") or are 1 at the point ("peak1"). A
+            softmax is always compared with sums of 1.
+        integer_labels: Centre Gaussians on whole pixels, as released.
+        decoder: One of decoding.DECODERS. Classes know whole pixels only.
+        epochs: Epochs of the detector.
+        optimizer: The optimiser of the detector, except for direct and dan.
+        regression_optimizer: The optimiser of direct and dan.
+        discriminator_optimizer: The optimiser of the discriminator.
     """
 
     size: int = 224
@@ -165,6 +178,7 @@ class PixelWise(System):
 
     @property
     def network(self):
+        """The network of the method."""
         points, build = (
             self.points.num_points,
             {"width": self.width, "dtype": jnp.dtype(self.dtype)},
@@ -222,7 +236,7 @@ class PixelWise(System):
         return decoding.read(shares, self.decoder)
 
     def shown(self, variables, images):
-        """Of heatmaps the highest over the landmarks, its peak 1."""
+        """The highest heatmap over the landmarks, its peak 1."""
         if self.method in REGRESSION:
             return {}
         outputs, _ = self._detect(variables, images)
@@ -230,7 +244,18 @@ class PixelWise(System):
         return {"landmarks": highest / highest.max((1, 2, 3), keepdims=True)}
 
     def detector_loss(self, params, batch_stats, batch, key, stage=0):
-        """`stage`: of dan the one that is trained, 0 for all of them."""
+        """The loss of a step of the detector, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+            stage: The stage of dan that is trained; 0 for all of them.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         outputs, stats = self._detect(variables, batch["image"], train=True, stage=stage)
 
@@ -242,6 +267,18 @@ class PixelWise(System):
         return *self._errors(outputs, batch, judge), stats
 
     def discriminator_loss(self, params, batch_stats, batch, key, stage=0):
+        """The loss of a step of the discriminator, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+            stage: The stage of dan that gives the points; 0 for the last.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         outputs, _ = self._detect(variables, batch["image"], train=True, stage=stage)
         found = jax.lax.stop_gradient(self._coordinates(outputs))
@@ -258,7 +295,7 @@ class PixelWise(System):
         return values if self.sign == "paper" else -values, parts, stats
 
     def _detect(self, variables, images, train=False, stage=0):
-        """(B, S, S, 3) uint8 crops -> the network's outputs, its new statistics where training."""
+        """(B, S, S, 3) uint8 crops -> the network's outputs, and its new statistics in training."""
         grey = (images.astype(jnp.float32) / 255).mean(-1, keepdims=True).astype(self.dtype)
         network = self.network
         if stage:
@@ -266,7 +303,7 @@ class PixelWise(System):
         return forward(network, "network", variables, grey, train=train)
 
     def _whole(self, points, batch):
-        """Points with the crop's centre for those that are not labelled: found or true, alike."""
+        """Points, true or found, with the crop's centre in place of those that are not labelled."""
         return jnp.where(batch["labelled"][..., None], points, (self.size - 1) / 2)
 
     def _judge(self, variables, points, train=False):
@@ -290,8 +327,10 @@ class PixelWise(System):
         return decoding.soft_argmax(outputs)[0][:, :points]
 
     def _errors(self, outputs, batch, looks=None):
-        """Outputs, batch -> loss (B,), its parts. `looks`: points -> the discriminator's logits
-        (B,), where there is one."""
+        """Outputs, batch -> loss (B,), its parts.
+
+        `looks` takes points to the discriminator's logits (B,), if there is one.
+        """
         losses_of = partial(self._parts, batch=batch, looks=looks)
         parts, added = losses_of(outputs), {}
         if self.method == "hybrid":
@@ -319,7 +358,7 @@ class PixelWise(System):
             logits = _without(outputs, counted)
             classes = targets.class_map(points, self.size, counted > 0)
             pixels = losses.cross_entropy_pixels(logits, classes)
-            pixels += 0 * points.sum((1, 2))  # else a point that is not a number went unseen
+            pixels += 0 * points.sum((1, 2))  # else a point that is not a number goes unseen
             parts = {"pixels": pixels}
             if self.method == "hybrid":
                 parts["points"] = distance_to(self._coordinates(logits))
@@ -344,17 +383,16 @@ class PixelWise(System):
 
 
 def _without(logits, counted):
-    """Logits of the classes (B, S, S, K + 1), of which no pixel takes that of a point that does not
-    count."""
+    """Logits of the classes (B, S, S, K + 1), very low for points that do not count."""
     absent = jnp.pad(counted == 0, ((0, 0), (0, 1)))[:, None, None]
     return jnp.where(absent, NEVER, logits)
 
 
 def _scales(losses_of, outputs, added):
-    """By how much each of the `added` losses is to be multiplied, (B,), so that its gradient at a
-    face's outputs is as long as that of the other losses' sum; 0 where it has none.
+    """Factors (B,) that balance the gradients of the `added` losses.
 
-    `losses_of(outputs)` gives the losses (B,) by name.
+    Each makes the gradient at a face's outputs as long as that of the other losses' sum; 0 for a
+    loss without a gradient. `losses_of(outputs)` gives the losses (B,) by name.
     """
     parts, pull = jax.vjp(losses_of, jax.lax.stop_gradient(outputs))
 
@@ -369,8 +407,10 @@ def _scales(losses_of, outputs, added):
 
 
 def _distance(found, points, counted):
-    """(B,) mean Euclidean distance of the points that count (Eq. 1); its gradient is finite at
-    0."""
+    """(B,) mean Euclidean distance of the points that count (Eq. 1).
+
+    Its gradient is finite at 0.
+    """
     squared = jnp.square(found - points).sum(-1)
     distance = jnp.sqrt(jnp.maximum(squared, 1e-12))
     return losses.weighted_mean(distance, counted, axis=-1)

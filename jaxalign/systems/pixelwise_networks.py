@@ -1,5 +1,6 @@
-"""The networks of pixel-wise classification and of what it is compared with (Hsu et al., arXiv
-2005.08649; DAN: Kowalski et al., 2017). NHWC.
+"""The networks of pixel-wise classification and of the methods that it is compared with, NHWC.
+
+Hsu et al., arXiv 2005.08649; DAN: Kowalski et al., 2017.
 """
 
 from functools import partial
@@ -32,9 +33,11 @@ class DenseBlock(nn.Module):
 
 
 class Direct(nn.Module):
-    """(B, S, S, 1) -> points (B, K, 2) in crop pixels: what the last layer says, or with `eighths`
-    that in eighths of the crop's side from its centre (in pixels, short trainings do not leave the
-    mean shape)."""
+    """(B, S, S, 1) -> points (B, K, 2) in crop pixels.
+
+    The last layer gives pixels, or with `eighths` eighths of the crop's side from its centre (in
+    pixels, short trainings do not leave the mean shape).
+    """
 
     points: int
     eighths: bool = False
@@ -109,7 +112,7 @@ class DAN(nn.Module):
     image brought into the mean shape's pose, 1 / (1 + distance to the nearest point) and an image
     made of the features before it. The mean shape is that of the training faces. Between stages
     gradients pass through the points and the features, not through the pose. The first `fixed`
-    stages are in training what they are in use: their batch norm takes its running statistics.
+    stages run in training as they do in use: their batch norm takes its running statistics.
     """
 
     points: int

@@ -1,9 +1,9 @@
 """PropagationNet (Huang et al., CVPR 2020): stacked hourglasses that attend to facial boundaries.
 
-Behind each hourglass a Propagation Module turns the landmark maps into 15 boundary maps and these,
-with the features, into an attention on what goes on to the next one. Blocks are HPM, down-sampling
-is anti-aliased, hourglasses see coordinates, and the Adaptive Wing loss is weighted by the faces'
-attributes (Focal Wing). No code of it was published; where the paper is silent the choices are
+Behind each hourglass a Propagation Module turns the landmark maps into 15 boundary maps, and these,
+with the features, into an attention on the input of the next one. Blocks are HPM, down-sampling is
+anti-aliased, hourglasses see coordinates, and the Adaptive Wing loss is weighted by the faces'
+attributes (Focal Wing). Its code was not published; the choices that the paper leaves open are
 AWing's (Wang et al., ICCV 2019), on which it builds, or named below.
 """
 
@@ -29,20 +29,26 @@ from jaxalign.systems.interface import SingleNetwork, forward, normalise
 STRIDE = 4  # crop pixels per map pixel
 BLOCKS = {"hpm": HPM, "bottleneck": Bottleneck}
 AWING = ("alpha", "omega", "epsilon", "theta")  # the shape of the Adaptive Wing loss
-# What AWing's released code leaves out of its union of curves, of which 13 are drawn then: of 29
-# points the bridge, of 68 and 98 (and here of others) the lower brows.
+# Curves that AWing's released code leaves out of its union, so that 13 are drawn: the bridge of 29
+# points, the lower brows of 68 and 98 points (here also of others).
 NOT_AWINGS = {"cofw29": ("bridge",)}
 LOWER_BROWS = ("lbrow_lo", "rbrow_lo")
 
 
 class Propagation(nn.Module):
-    """The Propagation Module (Section 3.1): landmark maps (B, h, w, K) and features (B, h, w, C)
-    -> boundary maps (B, h, w, 15) and the attention (B, h, w, C), 0 to 1.
+    """The Propagation Module (Section 3.1).
 
-    Boundaries are made by `convolutions` of 7x7, one behind the other with ReLU between: K -> 15
-    -> 15 ... ("a few consecutive convolution operations", Section 4.4). One or two come nearest to
-    Table 8, and so does a "two-stage hourglass" that is one of depth 2. The attention starts at 1/2
-    everywhere: what it is made of is not normalised, and would drive the sigmoid to its ends.
+    Landmark maps (B, h, w, K) and features (B, h, w, C) -> boundary maps (B, h, w, 15) and the
+    attention (B, h, w, C), 0 to 1. The attention starts at 1/2 everywhere: its inputs are not
+    normalised, and would drive the sigmoid to its ends.
+
+    Attributes:
+        convolutions: Number of 7x7 convolutions that make the boundaries, K -> 15 -> 15 ..., with
+            ReLU between ("a few consecutive convolution operations", Section 4.4). One or two come
+            nearest to Table 8, and so does a "two-stage hourglass" that is one of depth 2.
+        block: The block of the hourglass.
+        pool: Halves the sides.
+        dtype: Type of the computations.
     """
 
     convolutions: int = 2
@@ -66,12 +72,27 @@ class Propagation(nn.Module):
 
 
 class PropagationNetwork(nn.Module):
-    """(B, S, S, 3) normalised images -> of each stack, last best: landmark maps (B, S/4, S/4, K),
-    boundary maps (15 by propagation, 1 by boundary_channel, else none) and attentions (C or none).
+    """The whole network, with Propagation Modules or AWing's boundary channel.
 
-    An attention multiplies what the next hourglass is given: the features that it was made of, or,
-    where `attends` is "sum", their sum with the landmark maps' and the hourglass's own input. The
-    last one reaches nothing: no hourglass follows.
+    (B, S, S, 3) normalised images -> for each stack, last best: landmark maps (B, S/4, S/4, K),
+    boundary maps (15 by propagation, 1 by boundary_channel, else none) and attentions (C or none).
+    An attention multiplies the input of the next hourglass; the last one reaches nothing.
+
+    Attributes:
+        points: K.
+        stacks: Number of hourglasses.
+        channels: C, the channels of the features.
+        block: The block of the hourglasses.
+        pool: Halves the sides.
+        coordconv: Hourglasses see coordinates.
+        stem_blur: Taps of the stem's blur; 0: none.
+        propagation: Use the Propagation Module.
+        convolutions: Convolutions of the module that make the boundaries.
+        attends: The attention multiplies the features that it was made of ("features"), or their
+            sum with the landmark maps' and the hourglass's own input ("sum").
+        boundary_channel: AWing's network: the union of the boundaries as one more map.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
+        dtype: Type of the computations.
     """
 
     points: int
@@ -85,6 +106,7 @@ class PropagationNetwork(nn.Module):
     convolutions: int = 2
     attends: str = "features"
     boundary_channel: bool = False
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -99,7 +121,8 @@ class PropagationNetwork(nn.Module):
             if self.coordconv:
                 conv = convolution(self.channels, (1, 1), dtype=self.dtype, name=f"coordconv{i}")
                 y = conv(with_coordinates(x, union))
-            _, y, maps = one_stack(i, y, train, self.points + self.boundary_channel, **build)
+            count = self.points + self.boundary_channel
+            _, y, maps = one_stack(i, y, train, count, **build, remat=self.remat)
             landmarks.append(maps[..., : self.points])
             if self.propagation:
                 module = Propagation(self.convolutions, **build, name=f"propagation{i}")
@@ -121,25 +144,49 @@ class PropagationNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class PropagationNet(SingleNetwork):
-    """`block`: hpm or bottleneck; `pool`: max or average, anti-aliased by `blur` 2, 3 or 5 taps (0:
-    not), and with `stem_blur` the stem's strided convolution too ("before every downsampling
-    operation, such as pooling and strided convolution", Section 1); `coordconv`: hourglasses see
-    coordinates; `propagation`: the Propagation Module, of `convolutions` for the boundaries, whose
-    attention is imposed on the hourglass's own features or on the sum that goes on (`attends`:
-    features or sum; "the feature maps from its anterior hourglass module", Section 3.1).
+    """PropagationNet, and AWing's network by `boundary_channel`.
 
-    `criterion`: awing (`alpha`, `omega`, `epsilon`, `theta`), mse, or another of losses.LOSSES,
-    with AWing's `weight_map` or without; boundary maps are heights, under mse where the landmarks'
-    loss makes logits. `focal`: per_sample, literal or masked (losses.focal_factor), "" for none.
-    `beta`: the weight of the boundary maps. `sigma`, `cut` and `boundary_sigma` make the targets,
-    in map pixels (cut in sigmas). `boundary_labels`: blurred lines, as printed, or a Gaussian of
-    the distance (targets.boundary_maps); `mask_duplicates` leaves out curves that repeat another.
-    `boundary_channel` is AWing's network instead of propagation: the union of the boundaries as one
-    more map, and coordinates on it and in the stem; `union` of AWing's 13 curves (awing), or all.
+    Choices: landmarks are AWing's 7x7 windows, centred on the exact point; boundaries are lines of
+    zero width, sigma 1, peak 1; losses are means over pixels, summed over maps (as printed) and
+    over stacks.
 
-    Choices: landmarks as AWing's 7x7 windows, centred on the exact point; boundaries lines of zero
-    width, sigma 1, peak 1; losses are means over pixels, summed over maps (as printed) and over
-    stacks.
+    Attributes:
+        stacks: Number of hourglasses, 1 to 32.
+        channels: Channels of the features, a multiple of 8.
+        block: "hpm" or "bottleneck".
+        pool: "max" or "average".
+        blur: Taps that make down-sampling anti-aliased: 2, 3 or 5; 0: plain.
+        stem_blur: Blur the stem's strided convolution too ("before every downsampling operation,
+            such as pooling and strided convolution", Section 1).
+        coordconv: Hourglasses see coordinates.
+        propagation: Use the Propagation Module.
+        convolutions: Convolutions of the module that make the boundaries.
+        attends: The attention is imposed on the hourglass's own features ("features"; "the feature
+            maps from its anterior hourglass module", Section 3.1) or on the sum that goes on
+            ("sum").
+        boundary_channel: AWing's network instead of propagation: the union of the boundaries as one
+            more map, and coordinates on it and in the stem.
+        union: Curves of the union: AWing's 13 ("awing") or "all".
+        criterion: "awing", "mse", or another of losses.LOSSES. Boundary maps are heights; they are
+            under mse if the landmarks' loss makes logits.
+        alpha: Of the Adaptive Wing loss (losses.adaptive_wing), above 1.
+        omega: Of the Adaptive Wing loss.
+        epsilon: Of the Adaptive Wing loss.
+        theta: Of the Adaptive Wing loss.
+        weight_map: Weigh pixels by AWing's weight map.
+        focal: Reading of the focal factor (losses.focal_factor): "per_sample", "literal" or
+            "masked"; "": none.
+        beta: Weight of the boundary maps.
+        sigma: Width of the landmarks' Gaussians, map pixels.
+        cut: Sigmas from a point at which its Gaussian ends.
+        boundary_sigma: Width of the boundaries, map pixels.
+        boundary_labels: "blurred" lines, as printed, or a Gaussian of the "distance"
+            (targets.boundary_maps).
+        mask_duplicates: Leave out curves that repeat another.
+        decoder: One of decoding.DECODERS.
+        remat: Train with less memory, in more time: the gradients compute each hourglass again.
+        epochs: Length of the training.
+        optimizer: The optimiser.
     """
 
     stacks: int = 4
@@ -168,6 +215,7 @@ class PropagationNet(SingleNetwork):
     boundary_labels: str = "blurred"
     mask_duplicates: bool = False
     decoder: str = "quarter"
+    remat: bool = False
     epochs: float = 240
     optimizer: Optimizer = field(
         default_factory=lambda: Optimizer(schedule="step", boundaries=(160, 210))
@@ -197,7 +245,7 @@ class PropagationNet(SingleNetwork):
 
     @classmethod
     def from_older(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fields of before the readings could be chosen lack: what was built then."""
+        """Fills in what was built before the readings of the paper could be chosen."""
         then = {
             "stem_blur": False,
             "convolutions": 1,
@@ -245,6 +293,7 @@ class PropagationNet(SingleNetwork):
             convolutions=self.convolutions,
             attends=self.attends,
             boundary_channel=self.boundary_channel,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 
@@ -261,8 +310,10 @@ class PropagationNet(SingleNetwork):
         return geometry.from_map(points, STRIDE), score
 
     def shown(self, variables, images):
-        """The last boundary maps (by `boundary_channel` their union alone), and the attention that
-        the last hourglass is given."""
+        """The last boundary maps, and the attention on the last hourglass's input.
+
+        With `boundary_channel` the union of the boundaries alone.
+        """
         images = normalise(images, self.dtype)
         (_, boundaries, attentions), _ = forward(self.network, "network", variables, images)
         found = {}

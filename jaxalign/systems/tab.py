@@ -1,12 +1,13 @@
 """TAB (Xie et al., "Think about boundary", 2020): landmark maps out of facial boundaries.
 
-SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and their union; BALT,
+SCBE, stacked hourglasses on a pre-trained stem, predicts 15 boundary curves and their union. BALT,
 a U-Net, turns these maps into landmark maps, with SCBE's features added at four scales. SCBE is
 trained first, then BALT on the frozen SCBE; both with the mean squared error. Where the paper is
-silent or garbled (Eq. 4), the choices are those of the first author's released code, but that
-labels keep the sub-pixel place unless `integer_labels` is set, and that SCBE is that of its phase's
-end: the release keeps the epoch whose boundaries of the test faces are best. For fusions other than
-2, features of a single scale and the lower brows of 68 points no code was released: they are ours.
+silent or garbled (Eq. 4), the choices are those of the first author's released code, with two
+exceptions. Labels keep the sub-pixel place unless `integer_labels` is set. SCBE is taken at the
+end of its phase; the release keeps the epoch with the best boundaries on the test faces. Fusions
+other than 2, features of a single scale and the lower brows of 68 points have no released code:
+they are ours.
 """
 
 from collections.abc import Callable
@@ -44,8 +45,14 @@ SCHEDULE = partial(Optimizer, schedule="step", boundaries=(80, 120))
 
 
 class BaseStem(nn.Module):
-    """(B, S, S, 3) -> [(B, S/4, S/4, 4 width)]: FAN's stem as TAB has it, without its first ReLU
-    and with max-pooling."""
+    """FAN's stem as TAB has it, without its first ReLU and with max-pooling.
+
+    (B, S, S, 3) -> [(B, S/4, S/4, 4 width)].
+
+    Attributes:
+        width: A quarter of the output's channels.
+        dtype: Type of the computations.
+    """
 
     width: int = 64
     dtype: jnp.dtype = jnp.float32
@@ -61,12 +68,22 @@ class BaseStem(nn.Module):
 
 
 class SCBE(nn.Module):
-    """Self-calibrated boundary estimation (Section 3.1): (B, S, S, 3) normalised images -> maps
-    (B, S/4, S/4, 16) of each stack, last best, and the boundary-aware features B_1, B_2, ....
+    """Self-calibrated boundary estimation (Section 3.1).
 
-    Those are the four levels of the last hourglass, or, where `multi_scale` is off, only what the
-    last maps are read off (Section 4.9). `reuse` adds the stem's features to the second
-    hourglass's input (the upper purple line of Fig. 4).
+    (B, S, S, 3) normalised images -> maps (B, S/4, S/4, 16) of each stack, last best, and the
+    boundary-aware features B_1, B_2, ....
+
+    Attributes:
+        stem: "vgg", "resnet" or "base".
+        stacks: Number of hourglasses.
+        channels: Channels of the features.
+        multi_scale: The features are the four levels of the last hourglass; False: only those that
+            the last maps are read off (Section 4.9).
+        reuse: Add the stem's features to the second hourglass's input (the upper purple line of
+            Fig. 4).
+        kernel_init: Start of the convolutions after the stem.
+        remat: Keep less for the gradients, see layers.hourglass.one_stack.
+        dtype: Type of the computations.
     """
 
     stem: str
@@ -75,6 +92,7 @@ class SCBE(nn.Module):
     multi_scale: bool = True
     reuse: bool = True
     kernel_init: Callable = LECUN
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -87,21 +105,29 @@ class SCBE(nn.Module):
         }[self.stem]
         (x,) = stem(dtype=self.dtype, name="stem")(images, train)
         maps, levels, last = stacked(
-            x, train, self.stacks, MAPS, self.dtype, self.kernel_init, self.reuse
+            x, train, self.stacks, MAPS, self.dtype, self.kernel_init, self.reuse, self.remat
         )
         return maps, levels if self.multi_scale else [last]
 
 
 class BALT(nn.Module):
-    """Boundary-aware landmark transform (Section 3.2): boundary maps (B, h, w, 16) and features
-    B_1, ... at strides 1, 2, 4, 8 of the maps -> landmark maps (B, h, w, K).
+    """Boundary-aware landmark transform (Section 3.2).
 
-    Level i of the encoder is fused with the features B_j, i - fusion < j <= i (Eq. 3, 4). A
-    transition T is a convolution to the level's width, norm and ReLU, 1x1 where j = i. From above,
-    j < i, `bridge` strided makes it 3x3 with the stride between the levels, as the released code
-    for fusion 2 and by the size that the paper prints; pooled is MP(T(B_j)) as Eq. 4 prints it.
-    Without `shape_constraint` the decoder is not given the fused features (Eq. 5). `momentum` is
-    the U-Net's, as PyTorch counts it.
+    Boundary maps (B, h, w, 16) and features B_1, ... at strides 1, 2, 4, 8 of the maps -> landmark
+    maps (B, h, w, K). Level i of the encoder is fused with the features B_j, i - fusion < j <= i
+    (Eq. 3, 4). A transition T is a convolution to the level's width, norm and ReLU, 1x1 if j = i.
+
+    Attributes:
+        points: K.
+        width: Channels of the U-Net's first level.
+        fusion: Number of levels whose features are fused.
+        bridge: The transition from above, j < i. "strided": 3x3 with the stride between the levels,
+            as the released code has it for fusion 2 and by the size that the paper prints.
+            "pooled": MP(T(B_j)), as Eq. 4 prints it.
+        shape_constraint: Give the decoder the fused features too (Eq. 5).
+        momentum: The U-Net's batch norm's, as PyTorch counts it.
+        kernel_init: Start of the convolutions.
+        dtype: Type of the computations.
     """
 
     points: int
@@ -153,19 +179,39 @@ class BALT(nn.Module):
 
 @dataclass(frozen=True)
 class TAB(System):
-    """`stem`: vgg, resnet or base; `features`: ms (multi-scale) or ss (single-scale); `fusion`
-    0 to 3, across levels by `bridge` strided or pooled (BALT). Of two stacks, `feature_reuse`: the
-    second is given the stem's features too; `intermediate`: the first one's boundary maps are
-    supervised too (Section 3.1, (1) and (2)). `criterion` of the landmark maps: one of
-    losses.LOSSES; boundary maps are under the squared error.
+    """SCBE and BALT, trained one after the other.
 
-    `boundary_sigma`, `boundary_cut`, `sigma` (of the landmarks; map pixels) make the targets, with
-    `integer_labels` on whole map pixels as released. `mask_duplicates` leaves out curves that
-    repeat another. `scbe_from`: a checkpoint of this system to take SCBE from, which then is not
-    trained. `scbe_statistics` of batch norm while BALT is trained: moving (as released) or frozen.
-    `unet_momentum` of the U-Net's batch norm, the share of the new batch as PyTorch counts it: 0.01
-    as released; all other norms have 0.1. `conv_deviation` of the normal that convolutions after
-    the stem start from; 0: LeCun's.
+    Attributes:
+        stem: "vgg", "resnet" or "base".
+        stacks: Hourglasses of SCBE, 1 or 2.
+        channels: Channels of SCBE's features, a multiple of 8.
+        features: "ms" (multi-scale) or "ss" (single-scale).
+        base_width: Channels of the U-Net's first level.
+        fusion: 0 to 3, the levels whose features BALT fuses.
+        bridge: Fusion across levels: "strided" or "pooled" (BALT).
+        shape_constraint: Give the U-Net's decoder the fused features too.
+        unet_momentum: Of the U-Net's batch norm, the share of the new batch as PyTorch counts it:
+            0.01 as released; all other norms have 0.1.
+        feature_reuse: Of two stacks, give the second the stem's features too (Section 3.1, (1)).
+        intermediate: Of two stacks, supervise the first one's boundary maps too (Section 3.1, (2)).
+        conv_deviation: Standard deviation of the normal that convolutions after the stem start
+            from; 0: LeCun's.
+        criterion: Loss of the landmark maps, one of losses.LOSSES; boundary maps are under the
+            squared error.
+        boundary_sigma: Width of the boundaries, map pixels.
+        boundary_cut: Above 0, sigmas from a boundary at which its map ends.
+        mask_duplicates: Leave out curves that repeat another.
+        sigma: Width of the landmarks' Gaussians, map pixels.
+        integer_labels: Labels on whole map pixels, as released.
+        decoder: One of decoding.DECODERS.
+        remat: Train SCBE with less memory, in more time: gradients compute each hourglass again.
+        scbe_from: A checkpoint of this system to take SCBE from, which then is not trained.
+        scbe_statistics: Of SCBE's batch norm while BALT is trained: "moving" (as released) or
+            "frozen".
+        scbe_epochs: Length of SCBE's training.
+        balt_epochs: Length of BALT's training.
+        scbe_optimizer: The optimiser of SCBE.
+        optimizer: The optimiser of BALT.
     """
 
     stem: str = "vgg"
@@ -187,6 +233,7 @@ class TAB(System):
     sigma: float = 1.5
     integer_labels: bool = False
     decoder: str = "quarter"
+    remat: bool = False
     scbe_from: str = ""
     scbe_statistics: str = "moving"
     scbe_epochs: float = 140
@@ -244,7 +291,7 @@ class TAB(System):
         return {"scbe": self.scbe_from} if self.scbe_from else {}
 
     def unlike(self, network, other):
-        """Of SCBE: what its maps were made of, and curves that none of its labels had."""
+        """How SCBE was trained differently, and the curves that none of its labels had."""
         if not isinstance(other, TAB):
             return []
         names = "size", "feature_reuse", "boundary_sigma", "boundary_cut", "integer_labels"
@@ -257,10 +304,12 @@ class TAB(System):
 
     @property
     def kernel_init(self):
+        """Start of the convolutions after the stem."""
         return nn.initializers.normal(self.conv_deviation) if self.conv_deviation else LECUN
 
     @property
     def scbe(self):
+        """The boundary network."""
         return SCBE(
             stem=self.stem,
             stacks=self.stacks,
@@ -268,11 +317,13 @@ class TAB(System):
             multi_scale=self.features == "ms",
             reuse=self.feature_reuse,
             kernel_init=self.kernel_init,
+            remat=self.remat,
             dtype=jnp.dtype(self.dtype),
         )
 
     @property
     def balt(self):
+        """The landmark network."""
         return BALT(
             points=self.points.num_points,
             width=self.base_width,
@@ -302,8 +353,17 @@ class TAB(System):
         return init_networks(networks, key, {"scbe": (images,), "balt": (boundaries, features)})
 
     def estimate(self, variables, images, train=False):
-        """Crops -> SCBE's outputs (boundary maps of each stack, features), and its new statistics
-        where it is training."""
+        """Runs SCBE.
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops.
+            train: Whether it is training.
+
+        Returns:
+            Its outputs (boundary maps of each stack, features), and its new statistics if it is
+                training.
+        """
         return forward(self.scbe, "scbe", variables, normalise(images, self.dtype), train=train)
 
     def maps(self, variables, images):
@@ -320,13 +380,28 @@ class TAB(System):
         return {BOUNDARIES: jnp.clip(boundaries[-1].astype(jnp.float32), 0, 1)}
 
     def boundary_features(self, variables, images):
-        """(B, h, w, C): the finest boundary-aware features that BALT is given, the last
-        hourglass's output (Fig. 5)."""
+        """The finest boundary-aware features: the last hourglass's output (Fig. 5).
+
+        Args:
+            variables: As `init` returns them.
+            images: (B, S, S, 3) uint8 RGB crops.
+
+        Returns:
+            (B, h, w, C).
+        """
         (_, features), _ = self.estimate(variables, images)
         return features[0]
 
     def boundary_mse(self, variables, batch):
-        """(B,) mean squared error of the last stack's boundary maps (Table 8)."""
+        """Mean squared error of the last stack's boundary maps (Table 8).
+
+        Args:
+            variables: As `init` returns them.
+            batch: A batch.
+
+        Returns:
+            (B,).
+        """
         (boundaries, _), _ = self.estimate(variables, batch["image"])
         return self._boundary_errors(boundaries[-1:], batch)[0]
 
@@ -347,6 +422,17 @@ class TAB(System):
         return [losses.weighted_mean(error, weights, axis=-1) for error in errors]
 
     def scbe_loss(self, params, batch_stats, batch, key):
+        """The loss of a step of SCBE, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         (boundaries, _), changed = self.estimate(variables, batch["image"], train=True)
         per_stack = self._boundary_errors(boundaries, batch)
@@ -354,6 +440,17 @@ class TAB(System):
         return sum(per_stack if self.intermediate else per_stack[-1:]), parts, changed
 
     def balt_loss(self, params, batch_stats, batch, key):
+        """The loss of a step of BALT, as Objective takes it.
+
+        Args:
+            params: {network: parameters}.
+            batch_stats: {network: statistics}.
+            batch: A training batch.
+            key: A random key; unused.
+
+        Returns:
+            The loss of each face (B,), its named parts (B,), and the new statistics.
+        """
         variables = {"params": params, "batch_stats": batch_stats}
         moving = self.scbe_statistics == "moving"
         (boundaries, features), stats = self.estimate(variables, batch["image"], train=moving)

@@ -1,10 +1,10 @@
-"""What a run saves with Orbax: its latest and its best step, each whole in itself.
+"""What a run saves with Orbax: its latest and its best step, each complete in itself.
 
 A step holds `variables` (what predicts), `training` (what only resuming needs: optimiser states,
-and the weights themselves where averaged ones predict), and as JSON `recipe`, `metrics`, and
-`record`: the step, what it was made of and with, and checksums of all the rest; beside them lies
-SUMS, the checksums of the files. Saved asynchronously; an unfinished save is not a checkpoint. The
-data position is the step: training_batches takes it.
+and the weights themselves where averaged ones predict), and as JSON `recipe`, `metrics` and
+`record`. The record holds the step, what it was made of and with, and checksums of all the rest.
+The file SUMS beside them holds the checksums of the files. Steps are saved asynchronously; an
+unfinished save is not a checkpoint. The data position is the step: training_batches takes it.
 """
 
 import logging
@@ -31,8 +31,10 @@ OLD = ".old"  # behind the name of one that is about to be deleted
 
 
 def _own(record):
-    """Whether a line of the log is no traceback of Orbax's threads and tasks: what they log so is
-    raised, too."""
+    """Whether a line of the log is our own.
+
+    Orbax's threads and tasks log the tracebacks of errors that they also raise.
+    """
     return not (record.exc_info and "orbax" in f"{record.pathname} {record.getMessage()}")
 
 
@@ -41,13 +43,21 @@ for _name in ("absl", "asyncio"):
 
 
 class Checkpoints:
-    """The checkpoints of one work directory; `val` of a save (smaller is better) picks the best.
+    """The checkpoints of one work directory; the smallest `val` of a save is the best.
 
-    `about` is what each whole step said as they were opened. Only the process that has the work
-    directory's lock may open them. Errors: InputError where the folder cannot be written into.
+    `about` is what each whole step said when the folder was opened. Only the process that holds the
+    lock of the work directory may open it.
     """
 
     def __init__(self, workdir: Path | str):
+        """Opens the folder of the checkpoints, and makes it where it is missing.
+
+        Args:
+            workdir: The work directory.
+
+        Raises:
+            InputError: The folder cannot be written into.
+        """
         self.folder = Path(workdir).absolute() / FOLDER
         with readable_errors(self.folder, "name another --workdir"):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +95,20 @@ class Checkpoints:
         low_score: float = 0.0,
         about: dict | None = None,
     ):
-        """Start saving; `state` may be donated as soon as this returns. `low_score`: see there;
-        `about`: JSON that the record keeps besides."""
+        """Starts saving a step; `state` may be donated as soon as this returns.
+
+        Args:
+            state: The replicated state, whose step names the checkpoint. A step that is there is
+                not saved again.
+            recipe: The run's recipe.
+            val: What the best step is chosen by, smaller is better; infinite where it was not
+                validated.
+            low_score: The mean score below which a face is doubtful (checkpoints.low_score).
+            about: JSON values that the record also keeps.
+
+        Raises:
+            InputError: A step could not be saved.
+        """
         step = int(state.step)
         if step in self.vals:
             return
@@ -118,14 +140,27 @@ class Checkpoints:
         self.vals[step] = val
 
     def latest(self) -> int | None:
+        """Gives the number of the latest step.
+
+        Returns:
+            The step, None where there is none.
+        """
         return max(self.vals, default=None)
 
     def resume(self, like_at: Callable[[int], TrainState]) -> tuple[TrainState | None, list[str]]:
-        """The latest sound state, as numpy arrays, None where there is no step; and what is to be
-        said of those that are not sound, which are set aside.
+        """Reads the latest sound state, and sets the damaged steps aside.
 
-        `like_at` gives the state that a step should be like, arrays or their shapes. All steps are
-        read, for one of them is the best. Errors: InputError where none of them is sound.
+        All steps are read, because one of them is the best.
+
+        Args:
+            like_at: Gives the state that a step should be like: arrays or their shapes.
+
+        Returns:
+            The state as NumPy arrays, None where there is no step; and lines about the steps that
+            were set aside.
+
+        Raises:
+            InputError: There are steps, and none of them is sound.
         """
         state = None
         for step in sorted(self.about, reverse=True):
@@ -141,7 +176,7 @@ class Checkpoints:
                 f"{_reason(self.damaged[max(self.damaged)])}; start anew in another --workdir"
             )
         lines = []
-        parallel.meet("read")  # what another host reads is not renamed
+        parallel.meet("read")  # nothing is renamed while another host reads it
         for step, error in sorted(self.damaged.items()):
             path = self.folder / str(step)
             lines.append(f"{_reason(error)}: set aside as {path.name}{DAMAGED}")
@@ -178,14 +213,18 @@ class Checkpoints:
         return TrainState(batch_stats=variables["batch_stats"], **rest)
 
     def close(self):
+        """Waits for the last save, then closes the folder.
+
+        Raises:
+            InputError: The last step could not be saved.
+        """
         try:
             self._finish()
         finally:
             self.saver.close()
 
     def _finish(self):
-        """Waits for the save that is under way; then the steps that are neither the latest nor the
-        best may go."""
+        """Waits for the save under way, then removes all steps but the latest and the best."""
         self._calmly(self.saver.wait_until_finished)
         kept = {self.latest(), self.best_step}
         for step in set(self.vals) - kept:
@@ -196,7 +235,7 @@ class Checkpoints:
         self._sweep()
 
     def _sum(self):
-        """Called once all files are written, before their folder gets its step's name."""
+        """Writes SUMS once all files are written, before their folder gets its step's name."""
         if jax.process_index() == 0:
             (step,) = self._unfinished()
             text = json_text(checkpoints.file_sums(step))
@@ -219,14 +258,14 @@ class Checkpoints:
             ) from error
 
     def _sweep(self):
-        """Deletes what is no step, of saves that were not finished, and old steps."""
+        """Deletes what unfinished saves left, and old steps."""
         if jax.process_index() == 0:
             for path in [*self._unfinished(), *self.folder.glob(f"*{OLD}")]:
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def _reason(error):
-    """What an error says, without what to do where a checkpoint is looked for."""
+    """An error's message, without its advice to give another checkpoint."""
     return str(error).partition("; give another")[0]
 
 

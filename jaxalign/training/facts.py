@@ -1,6 +1,6 @@
 """Facts of the training data that networks ask for, measured once before the first step.
 
-A network asks by a statistic (batch_stats) of a fact's name, as layers.facts.mean_shape does.
+A network asks for a fact by a statistic (batch_stats) of its name, as layers.facts.mean_shape does.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +16,21 @@ from jaxalign.samples import Sample
 
 
 def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
-    """The mean of the faces' points (K, 2), unaugmented, shares of the crop's side: 0 at the outer
-    edge of its first pixel, 1 at that of its last; of each point over the faces that it is labelled
-    on. Errors: InputError where that is none."""
+    """Measures the mean of the faces' points, unaugmented.
+
+    Each point is averaged over the faces on which it is labelled.
+
+    Args:
+        source: The faces to train on.
+        crop: How a face is cropped.
+
+    Returns:
+        (K, 2) float64, shares of the crop's side: 0 at the outer edge of its first pixel, 1 at the
+        outer edge of its last.
+
+    Raises:
+        InputError: A point is labelled on no face.
+    """
     shapes, counts = [], []
     for sample in source:
         centre, side = crop.square(sample)
@@ -32,8 +44,18 @@ def mean_shape(source: Sequence[Sample], crop: Crop) -> np.ndarray:
 
 
 def shape_modes(source: Sequence[Sample], crop: Crop) -> np.ndarray:
-    """As layers.facts.shape_modes, of the faces with all points labelled; ways to differ that they
-    do not show are zero. Errors: InputError where fewer than two are labelled so."""
+    """Measures the mean shape and the ways to differ from it (layers.facts.shape_modes).
+
+    Args:
+        source: The faces to train on; those with all points labelled count.
+        crop: How a face is cropped; it does not matter here.
+
+    Returns:
+        The mean, then M modes, (1 + M, K, 2); modes that the faces do not show are zero.
+
+    Raises:
+        InputError: Fewer than two faces have all points labelled.
+    """
     whole = [np.asarray(s["points"], np.float64) for s in source if np.all(s["labelled"])]
     if len(whole) < 2:
         raise InputError("fewer than two training faces have all points labelled")
@@ -57,7 +79,16 @@ FACTS: dict[str, Callable[[Sequence[Sample], Crop], np.ndarray]] = {
 
 
 def told(batch_stats: dict, source: Sequence[Sample], crop: Crop) -> dict:
-    """Fresh statistics -> the same, with the facts that they ask for."""
+    """Puts the facts that fresh statistics ask for into them.
+
+    Args:
+        batch_stats: The fresh statistics.
+        source: The faces to train on.
+        crop: How a face is cropped.
+
+    Returns:
+        The same tree with the facts in it.
+    """
     measured = {}
 
     def fact(path, leaf):

@@ -25,15 +25,26 @@ LEAVES = {
 
 
 def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, list[str]]:
-    """Fresh variables -> the same with the starting weights put in (numpy), and lines that say
-    what came from where; as they are, and no lines, where there is nothing to start from.
+    """Puts the starting weights into fresh variables.
 
-    `init_from`: a file of PyTorch weights for `system.pretrained`, or a checkpoint as
-    checkpoints.find_step takes it, of which every array of the same path and shape is taken; where
-    its points are of another scheme that converts to ours, arrays of the points too, each point's
-    from the points that it would be converted from. The networks in `system.taken` are then
-    replaced whole; what `system.unlike` finds in the recipes of theirs is a line that warns.
-    Errors: InputError where something named does not fit.
+    A checkpoint gives every array of the same path and shape. Where its points are of another
+    scheme that converts to the system's, it also gives the arrays of the points: those of each
+    point come from the points that it would be converted from. The networks in `system.taken` are
+    then replaced as a whole; a line warns of each difference that `system.unlike` finds in their
+    recipes.
+
+    Args:
+        system: The system to train.
+        variables: Its fresh variables.
+        init_from: A file of PyTorch weights for `system.pretrained`, or a checkpoint as
+            checkpoints.find_step takes it; "" for neither.
+
+    Returns:
+        The variables with the starting weights (NumPy), and lines that say what came from where.
+        Where there is nothing to start from, the variables as they are, and no lines.
+
+    Raises:
+        InputError: Something that is named does not fit.
     """
     if not init_from and not system.taken:
         return variables, []
@@ -58,7 +69,14 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
 
 
 def arrays_of(variables: dict) -> dict[tuple[str, ...], np.ndarray]:
-    """{("params", "network", ..., "kernel"): array}."""
+    """Flattens a tree of variables.
+
+    Args:
+        variables: Nested dicts with arrays or shapes as leaves.
+
+    Returns:
+        The leaves by keys such as ("params", "network", ..., "kernel").
+    """
     return {_key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(variables)}
 
 
@@ -67,14 +85,30 @@ def _key(path):
 
 
 def torch_names(torch_name, keys: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Keys of arrays inside a backbone, ("params", module, ..., "kernel") -> their names in its
-    published file; arrays that it does not have are left out."""
+    """Names the arrays of a backbone as its published file does.
+
+    Args:
+        torch_name (Callable): The path of a layer -> its name in the file, "" where it has none.
+        keys: The arrays inside the backbone: ("params", module, ..., "kernel").
+
+    Returns:
+        The names by key; arrays that the file does not have are left out.
+    """
     layers = {key: torch_name("/".join(key[1:-1])) for key in keys}
     return {key: f"{layer}.{LEAVES[key[-1]]}" for key, layer in layers.items() if layer}
 
 
 def from_torch(array: np.ndarray, key: tuple[str, ...], rank: int) -> np.ndarray:
-    """PyTorch's array -> ours of `rank`: OIHW -> HWIO, OI -> IO, and 1x1 kernels -> IO."""
+    """Brings an array of PyTorch into Flax's order.
+
+    Args:
+        array: The array as the file has it.
+        key: The array's key; only kernels are changed.
+        rank: The number of dimensions that it should have.
+
+    Returns:
+        OIHW as HWIO, OI as IO, and 1x1 kernels as IO where `rank` is 2.
+    """
     if key[-1] != "kernel":
         return array
     if rank == 2 and array.shape[2:] == (1, 1):
@@ -83,13 +117,24 @@ def from_torch(array: np.ndarray, key: tuple[str, ...], rank: int) -> np.ndarray
 
 
 def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
-    """Arrays (or shapes) of the fresh variables by key -> those that the file of PyTorch weights
-    gives, and lines that say so. Errors: InputError where it fits nothing of the system."""
+    """Chooses what a file of PyTorch weights gives to a system.
+
+    Args:
+        system: The system to train.
+        own: The arrays of its fresh variables, or their shapes, by key.
+        path: The file.
+
+    Returns:
+        The arrays that the file gives, by key, and lines that say so.
+
+    Raises:
+        InputError: The file fits nothing of the system, or an array has another shape.
+    """
     arrays, put, used, lines, wanted = read_torch(path), {}, set(), [], []
     for place, name in system.pretrained.items():
         backbone, inside = BACKBONES[name], tuple(place.split("/"))
         size = len(inside)
-        # without the place: as inside the backbone
+        # keys as inside the backbone, without the place
         leaves: dict[tuple[str, ...], tuple[str, ...]] = {
             (k[0], *k[size + 1 :]): k for k in own if k[1 : size + 1] == inside
         }
@@ -154,9 +199,11 @@ def _from_checkpoint(system, own, path):
 
 
 def _in_scheme(array, own, converter):
-    """An array of another scheme's system -> the same with each axis of its points turned into one
-    of ours, where `own` has that many: the points' convolution kernels, biases and the like. Points
-    that the converter cannot give keep what they have."""
+    """Turns an array of another scheme's system into one of ours, along each axis of its points.
+
+    These arrays are the points' convolution kernels, biases and the like: `own` has as many there
+    as our scheme has points. Points that the converter cannot give keep what they have.
+    """
     if array.ndim != own.ndim:
         return array
     theirs, ours = (SCHEMES[name].num_points for name in (converter.source, converter.target))
@@ -173,8 +220,20 @@ def _whole_network(own, network, path):
 
 
 def check_network(own: dict, theirs: dict, network: str, path: Path | str) -> dict:
-    """Arrays, or shapes, by key of one's own and of what `path` names -> those of its network.
-    Errors: InputError where they are not as one's own."""
+    """Checks that a network of a checkpoint can be taken as a whole.
+
+    Args:
+        own: The system's own arrays, or their shapes, by key.
+        theirs: The checkpoint's arrays, or their shapes, by key.
+        network: The network's name.
+        path: The checkpoint, for the message.
+
+    Returns:
+        The checkpoint's arrays of this network, by key.
+
+    Raises:
+        InputError: The network is missing there, or its arrays are not like the system's own.
+    """
     wanted = {key: leaf.shape for key, leaf in own.items() if key[1] == network}
     given = {key: array for key, array in theirs.items() if key[1] == network}
     if not given:
@@ -191,7 +250,7 @@ def check_network(own: dict, theirs: dict, network: str, path: Path | str) -> di
 
 
 def _modules(arrays, put):
-    """The arrays that are not in `put`, by the highest modules of which nothing is."""
+    """The arrays that are not in `put`, by the highest modules that have nothing in it."""
     touched = {key[1:end] for key in put for end in range(2, len(key) + 1)}
     rest = []
     for key in arrays:

@@ -12,10 +12,11 @@ from jaxalign.records import json_text
 
 
 class Log:
-    """One run's numbers. `first` is the step it starts from: later lines of an earlier, killed
-    run are dropped from metrics.jsonl, so that the file reads like one uninterrupted run.
+    """One run's numbers.
 
-    Lines of one step are equal between equal runs but for `time` and `images_per_second`.
+    `first` is the step that it starts from. Later lines of an earlier, killed run are dropped from
+    metrics.jsonl, so that the file reads like one uninterrupted run. Lines of one step are equal
+    between equal runs, except for `time` and `images_per_second`.
     """
 
     def __init__(self, workdir: Path, first: int, last: int, batch: int, quiet: bool):
@@ -35,12 +36,12 @@ class Log:
             self.say("tensorboardX is not installed: nothing is written for TensorBoard")
 
     def step(self):
-        """A step is done."""
+        """Counts a step that is done."""
         self.steps += 1
         self.bar.update()
 
     def show(self, loss: float):
-        """What stands behind the progress bar."""
+        """Shows the loss behind the progress bar."""
         self.bar.set_postfix({"loss": f"{loss:.4f}", "images/s": f"{self.rate():.1f}"})
 
     def rate(self) -> float:
@@ -48,7 +49,7 @@ class Log:
         return self.steps * self.batch / max(time.perf_counter() - self.started, 1e-9)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):
-        """Numbers after `step` steps, as one line and as TensorBoard scalars."""
+        """Writes numbers after `step` steps, as one line and as TensorBoard scalars."""
         if self.file is None:
             return
         line = {"step": step, "phase": phase} | numbers
@@ -59,17 +60,17 @@ class Log:
                 self.board.add_scalar(name, value, step)
 
     def picture(self, step: int, name: str, picture: np.ndarray):
-        """An RGB picture (H, W, 3), for TensorBoard alone."""
+        """Writes an RGB picture (H, W, 3) to TensorBoard alone."""
         if self.board is not None:
             self.board.add_image(name, picture, step, dataformats="HWC")
 
     def text(self, step: int, name: str, text: str):
-        """Lines, for TensorBoard alone, shown as they are."""
+        """Writes lines to TensorBoard alone, shown as they are."""
         if self.board is not None:
             self.board.add_text(name, f"```\n{text}\n```", step)
 
     def restart_clock(self):
-        """Validation and saving do not count into images per second."""
+        """Leaves validation and saving out of the images per second."""
         self.steps, self.started = 0, time.perf_counter()
 
     def say(self, line: str):
@@ -83,7 +84,7 @@ class Log:
 
 
 def _writer(folder, first):
-    """What writes for TensorBoard, None where the library is not there."""
+    """The writer for TensorBoard, None where the library is not installed."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
@@ -92,8 +93,10 @@ def _writer(folder, first):
 
 
 def _drop_after(path, step):
-    """Keep the whole lines of `path` up to `step`; a line cut by a kill goes too, and whatever else
-    is no line of a run."""
+    """Keeps the lines of a run in `path` up to `step`.
+
+    A line that a kill cut, and whatever else is no line of a run, go too.
+    """
     if not path.exists():
         return
     lines = path.read_bytes().split(b"\n")

@@ -1,9 +1,8 @@
-"""The training loop: phases of steps, with validation, checkpoints and an exact way back."""
+"""The training loop: phases of steps, with validation, checkpoints and an exact way to resume."""
 
 import hashlib
 import json
 import math
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 
 import jaxalign
-from jaxalign import parallel, texts
+from jaxalign import parallel, signals, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
@@ -36,7 +35,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
 
 
-PICTURES = 20  # of a run, about, in TensorBoard
+PICTURES = 20  # so many for a run, about, in TensorBoard
 DEVICE_KEYS = ("image", "points", "labelled", "attributes", "weight")
 
 
@@ -46,7 +45,13 @@ class NonFinite(InputError):
 
 @dataclass(frozen=True)
 class Stretch:
-    """A phase with the steps it covers: first to last - 1."""
+    """A phase with the steps that it covers.
+
+    Attributes:
+        phase: The phase.
+        first: Its first step, counted over all phases.
+        last: The step after its last one.
+    """
 
     phase: Phase
     first: int
@@ -54,7 +59,15 @@ class Stretch:
 
 
 def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
-    """The phases as steps, and the steps of an epoch, for a training set of `faces`."""
+    """Divides a run into steps.
+
+    Args:
+        recipe: The recipe.
+        faces: How many faces there are to train on.
+
+    Returns:
+        The phases with their steps, and the number of steps of an epoch.
+    """
     per_epoch = max(1, faces // recipe.training.batch)
     stretches, first = [], 0
     for phase in recipe.system.phases:
@@ -65,8 +78,7 @@ def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
 
 
 def _completed(values):
-    """A recipe as JSON values with the fields that are newer than it added, at their defaults; None
-    where it is none."""
+    """A recipe as JSON values, with newer fields added at their defaults; None where it is none."""
     try:
         return json.loads(json_text(to_json(from_json(values))))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -82,15 +94,11 @@ def _known(faces):
 class Run:
     """One run of a recipe in a work directory.
 
-    `train` and `val` are any sequences of samples (samples.py); `val` may be empty, then the
-    newest checkpoint counts as the best. Same recipe and data, same run, bit for bit on one
-    machine; a resumed run equals an uninterrupted one.
+    The same recipe and data give the same run, bit for bit on one machine; a resumed run equals an
+    uninterrupted one.
 
-    `validate(run)` judges the present weights on `run.val_faces`: the NME, by which the best
-    checkpoint is kept (unless training.judge is the loss), and the score that 99 % of the faces
-    reach. `on_step(run)` is called after each update, on every host: `run.step` updates are done,
-    and `run.state` is what they led to; copy what is to outlive the next one, which takes its
-    memory.
+    After each update, `step` counts the updates that are done, and `state` is what they led to. The
+    next update takes the memory of `state`: copy what is to outlive it.
     """
 
     def __init__(
@@ -105,6 +113,25 @@ class Run:
         validate: "Callable[[Run], tuple[float, float]] | None" = None,
         on_step: "Callable[[Run], object] | None" = None,
     ):
+        """Opens the work directory and makes the state: the first one, or the one to resume from.
+
+        Args:
+            recipe: The recipe.
+            train: The faces to train on.
+            val: The faces to validate on. Where there are none, the newest checkpoint counts as the
+                best.
+            workdir: The work directory, which no other process may use meanwhile.
+            benchmark: The benchmark of the faces; its protocol names the normaliser of the
+                validation NME.
+            resume: Go on from the last checkpoint in `workdir`, if there is one.
+            validate: Judges the present weights on `val_faces` (default: nme_and_low_score). It
+                returns the NME, by which the best checkpoint is kept (unless training.judge is the
+                loss), and the score that 99 % of the faces reach.
+            on_step: Called after each update, on every host.
+
+        Raises:
+            InputError: The recipe, the faces, the devices or the folder do not fit.
+        """
         check_readable(recipe)
         self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
@@ -194,8 +221,11 @@ class Run:
         self.step = self.checkpoints.latest() or 0
 
     def _check_same(self, stored):
-        """InputError where the run that is gone on with has another recipe, in its latest whole
-        step or else in `stored`, or had other faces; notes what else is no longer the same."""
+        """Checks that a resumed run has the same recipe and faces; notes what else is different.
+
+        The recipe and the faces are those of the latest whole step, or else the recipe of `stored`.
+        Raises InputError where they differ.
+        """
         whole = self.checkpoints.about
         if whole:
             about = whole[max(whole)]
@@ -232,8 +262,10 @@ class Run:
                 )
 
     def _started(self, state):
-        """The first state, with the weights put in that the recipe starts from, and the facts of
-        the training data that its networks ask for."""
+        """The first state, with the weights that the recipe starts from.
+
+        Its statistics are given the facts of the training data that the networks ask for.
+        """
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         init_from = self.recipe.training.init_from
         variables, lines = initial.start(self.system, variables, init_from)
@@ -245,7 +277,7 @@ class Run:
 
     @cached_property
     def truth(self) -> Truth:
-        """Of the faces that are validated on."""
+        """The annotations of the faces that are validated on."""
         return truth_of(self.val_faces, "what is validated on", self.system.points)
 
     def _stretch_at(self, step):
@@ -258,8 +290,15 @@ class Run:
         return training.eval_steps * len(phase.cycle) or in_epochs
 
     def run(self):
-        """Train to the end, until patience is out, or until SIGINT or SIGTERM, which save first
-        (exit by SystemExit)."""
+        """Trains to the end, or until training.patience is used up.
+
+        SIGINT, SIGTERM and SIGHUP stop it after the present step, which is saved first.
+
+        Raises:
+            SystemExit: A signal stopped the run.
+            NonFinite: A loss or a gradient is not finite.
+            InputError: A file cannot be written.
+        """
         try:
             self._run()
         finally:
@@ -274,31 +313,34 @@ class Run:
         for line in self.opening:
             self.log.say(line)
         self.log.text(self.step, "recipe", "\n".join(fields(self.recipe)))
-        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            for stretch in self.stretches:
-                if self.step < stretch.last and not self._out_of_patience(stretch):
-                    self._run_stretch(stretch)
+            with signals.caught(signals.INTERRUPT + signals.END, self._stop):
+                for stretch in self.stretches:
+                    if self.step < stretch.last and not self._out_of_patience(stretch):
+                        self._run_stretch(stretch)
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
             self.log.close()
 
     def _stop(self, number, frame):
         self.stop_signal = number
 
     def _stopping(self):
-        """The signal that the run is to stop by behind this step, 0: none. One that any host was
-        sent stops them all at the same step, the next: what hosts agree on is looked at a step
-        later, as losses are, so that no device waits."""
+        """The signal by which the run is to stop after this step, 0 where there is none.
+
+        A signal that any host was sent stops all of them after the same step, the next one. Hosts
+        look at what they agreed on one step later, as they do with losses, so that no device waits.
+        """
         before, self.asked = self.asked, parallel.agreed(self.stop_signal)
         return int(before) if jax.process_count() > 1 else self.stop_signal
 
     def _run_stretch(self, stretch):
-        """Per step, in this order: update; look at the *previous* step's loss, while the device
-        works on this one; then log, validate, save. Validation and saving look at the present
-        loss first, so that nothing broken is ever kept. The next batch is on its way to the devices
-        all the while."""
+        """Trains one phase.
+
+        Each step has this order: update; look at the *previous* step's loss while the device works
+        on this one; then log, validate, save. Validation and saving look at the present loss first,
+        so that nothing broken is ever kept. The next batch is on its way to the devices all the
+        while.
+        """
         training, phase = self.recipe.training, stretch.phase
         if self.step == stretch.first > 0:
             self.state = parallel.replicate(states.start_phase(self.state, phase))
@@ -339,8 +381,11 @@ class Run:
                 return
 
     def _out_of_patience(self, stretch):
-        """Whether the run stops early; then says why. How often the last phase was validated in
-        vain follows from the steps, so a resumed run stops where an uninterrupted one does."""
+        """Whether the run stops early; then says why.
+
+        How often the last phase was validated in vain follows from the steps, so a resumed run
+        stops where an uninterrupted one does.
+        """
         patience, every = self.recipe.training.patience, self._evaluate_every(stretch.phase)
         ends = stretch.last == self.last and stretch.phase.predicts and self.step < self.last
         best = self.checkpoints.best_step
@@ -373,7 +418,7 @@ class Run:
         )
 
     def _check(self, step, metrics, indices):
-        """Raise NonFinite, naming the faces, where this step's loss or gradient is not finite."""
+        """Raises NonFinite, naming the faces, where this step's loss or gradient is not finite."""
         if np.isfinite(metrics["loss"]) and np.isfinite(metrics["grad_norm"]):
             return
         share = len(indices)
@@ -387,7 +432,7 @@ class Run:
         )
 
     def _save(self, phase, evaluating, mean_loss):
-        """Validate and save. A save without validation is never the best one."""
+        """Validates and saves; a save without validation is never the best one."""
         val, low_score = math.inf, 0.0
         evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):
@@ -406,8 +451,11 @@ class Run:
         self.log.restart_clock()
 
     def _show(self, every):
-        """A few faces with the points found by the validation, which comes after so many steps:
-        PICTURES times in a run, for they take more room than all numbers."""
+        """Writes a few validation faces with their found points to TensorBoard.
+
+        It does so PICTURES times in a run, because pictures take more room than all numbers.
+        `every` is the number of steps between two validations.
+        """
         now, before = (PICTURES * s // self.last for s in (self.step, max(0, self.step - every)))
         if self.found is None or self.log.board is None or now == before:
             return
@@ -437,8 +485,14 @@ class Run:
 
 
 def nme_and_low_score(run: Run) -> tuple[float, float]:
-    """The NME of a run's present weights on its `val_faces`, and the score that 99 % of them
-    reach. Each host predicts a share of the faces."""
+    """Judges a run's present weights on its `val_faces`; each host predicts a share of them.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The NME as a fraction, and the score that 99 % of the faces reach.
+    """
     faces, data = run.val_faces, run.recipe.data
     found = predict_faces(
         run.predictor,

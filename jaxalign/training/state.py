@@ -40,8 +40,10 @@ def create(system: System, phase: Phase, seed: int, ema: bool) -> TrainState:
 
 
 def start_phase(state: TrainState, phase: Phase) -> TrainState:
-    """The state before the first step of a later phase: fresh optimisers, and the weights that
-    predict (averaged, where they are) are those that training goes on with."""
+    """The state before the first step of a later phase: fresh optimisers.
+
+    Training goes on with the weights that predict: the averaged ones, where there are any.
+    """
     params = jax.tree.map(jnp.copy, state.variables()["params"])  # the state will be donated
     return state.replace(params=params, optimizers=start_optimizers(phase, params))
 
@@ -56,8 +58,7 @@ def start_optimizers(phase: Phase, params: dict) -> dict:
 
 
 def trained(objective: Objective, params: dict) -> dict:
-    """The networks, or the parts of networks, that the objective trains, by their names in the tree
-    of `params`."""
+    """The networks, or parts of networks, that the objective trains, as a part of `params`."""
     found = {}
     for path in objective.trains:
         *outer, name = path.split("/")
@@ -69,7 +70,7 @@ def trained(objective: Objective, params: dict) -> dict:
 
 
 def replaced(params: dict, part: dict) -> dict:
-    """`params` with what `part`, a tree of some of its names, holds."""
+    """`params` with the values of `part`, a tree of some of its names."""
     return params | {
         name: replaced(params[name], new) if isinstance(new, dict) else new
         for name, new in part.items()
@@ -87,12 +88,12 @@ def train_step(
     ema: float,
     accumulate: int = 1,
 ):
-    """One step of one objective, on one of AXIS's devices. Returns (state, metrics).
+    """One step of one objective, on one of AXIS's devices; returns (state, metrics).
 
-    `rate`: schedule over the steps of the phase, which began at step `first`. `accumulate`: the
-    batch goes through the networks in so many equal parts, one after the other, for less memory;
-    batch norm, and losses that look at the whole batch, see a part at a time. Metrics are scalars,
-    and `per_face`, the loss of every face of the whole batch in order.
+    `rate` is the schedule over the steps of the phase, which began at step `first`. With
+    `accumulate`, the batch goes through the networks in so many equal parts, one after the other,
+    which takes less memory; batch norm, and losses that look at the whole batch, see a part at a
+    time. Metrics are scalars, and `per_face`, the loss of every face of the whole batch in order.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
@@ -140,7 +141,7 @@ def train_step(
 
 
 def step_of(training: Training, objective: Objective, rate, first: int):
-    """The train_step of an objective under a recipe's `training`: of a state and a batch alone."""
+    """The train_step of an objective under a recipe's `training`, of state and batch alone."""
     return partial(
         train_step,
         objective=objective,
@@ -153,8 +154,10 @@ def step_of(training: Training, objective: Objective, rate, first: int):
 
 
 def _summed(gradients, batch_stats, parts):
-    """`gradients` of each of the parts after the other, summed; the losses of faces side by side.
-    One part's gradients are held at a time."""
+    """The sum of `gradients` over the parts, one after the other; the losses of faces side by side.
+
+    Only one part's gradients are held at a time.
+    """
     first = jax.tree.map(lambda x: x[0], parts)
     shapes = jax.eval_shape(gradients, batch_stats, first)[1][:3]
     zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
@@ -169,8 +172,10 @@ def _summed(gradients, batch_stats, parts):
 
 
 def mean_loss(variables: dict, batch: DeviceBatch[jax.Array], *, objective: Objective):
-    """(variables, batch) -> the objective's mean loss of the faces with a weight, and that weight,
-    on one of AXIS's devices; no statistics are kept."""
+    """The objective's mean loss over the faces with a weight, and the sum of their weights.
+
+    It runs on one of AXIS's devices; no statistics are kept.
+    """
     given = variables["params"], variables["batch_stats"], batch, jax.random.key(0)
     faces = jax.lax.psum(batch["weight"].sum(), AXIS)
     share = weighted_share(objective.loss(*given)[0], batch["weight"], faces)
@@ -178,5 +183,5 @@ def mean_loss(variables: dict, batch: DeviceBatch[jax.Array], *, objective: Obje
 
 
 def weighted_share(values, weights, total):
-    """This device's part of a weighted mean over all devices: summed over AXIS it is the mean."""
+    """This device's part of a weighted mean over all devices: the sum over AXIS is the mean."""
     return (values * weights).sum() / total

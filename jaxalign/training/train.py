@@ -1,4 +1,4 @@
-"""A recipe trained on prepared data: opens the data, runs, and says what can be evaluated then."""
+"""Training a recipe on prepared data: opens the data, and runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,10 +29,26 @@ def train(
     require: str = "",
     distributed: bool = False,
 ) -> None:
-    """Trains the recipe to its end in `workdir`; prints the device and the numbers of faces.
+    """Trains the recipe to its end; prints the device and the numbers of faces.
 
-    `resume` goes on from the last checkpoint there, if there is one; `require` and `distributed`
-    are those of parallel.start. Errors: InputError for data, devices or a folder that do not fit.
+    Args:
+        recipe: The recipe.
+        workdir: The work directory of the run: its checkpoints, numbers and recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+        resume: Go on from the last checkpoint in `workdir`, if there is one.
+        require: The device that it must run on, as in parallel.start.
+        distributed: Whether this is one of several hosts, as in parallel.start.
+
+    Raises:
+        InputError: The data, the devices or the folder do not fit.
+
+    Examples:
+        ```python
+        from jaxalign import recipe
+        from jaxalign.training.train import train
+
+        train(recipe.load("demo"), "runs/demo")  # after: jaxalign prepare synthetic_faces
+        ```
     """
     print(f"device: {parallel.start(require, distributed)}", flush=True)
     train, val = faces(recipe, data_dir)
@@ -44,7 +60,18 @@ def train(
 
 
 def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequence[Sample]]:
-    """The faces that the recipe trains on, and those that it validates on, [] if none."""
+    """Opens the faces that a recipe names.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        The faces to train on, and the faces to validate on, [] if there are none.
+
+    Raises:
+        InputError: A data set is not prepared, or does not fit the recipe.
+    """
     data, scheme = recipe.data, recipe.system.points
     specs = data.trained_on
     train, val = {spec: open_source(spec, scheme, data_dir) for spec in specs}, None
@@ -60,7 +87,15 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
 
 
 def reductions(recipe: Recipe, train: Source | Joined) -> list[str]:
-    """A line for each data set whose photos were reduced, with what the recipe loses by it."""
+    """Says of each data set with reduced photos what the recipe loses by it.
+
+    Args:
+        recipe: The recipe.
+        train: The faces to train on.
+
+    Returns:
+        Lines to print; a line that begins with "warning: " tells of a loss.
+    """
     crop, augment = recipe.data.crop, recipe.data.augment if recipe.data.augmented else None
     lines = []
     for source in train.parts if isinstance(train, Joined) else [train]:
@@ -82,8 +117,16 @@ def reductions(recipe: Recipe, train: Source | Joined) -> list[str]:
 
 
 def evaluable(recipe: Recipe, data_dir: Path | str) -> str:
-    """NAME/SPLIT that a run of the recipe can be evaluated on with what is prepared there: its
-    test data, else what it was validated on, else what it was trained on."""
+    """Chooses data on which a run of the recipe can be evaluated.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        NAME/SPLIT: the recipe's test data where it is prepared, else its validation data, else its
+        training data.
+    """
     data = recipe.data
     for spec in filter(None, (data.test, data.val)):
         try:

@@ -1,8 +1,8 @@
 """Weights that come with jaxalign: a table of the files beside this one.
 
-Whatever takes a checkpoint takes their names. docs/model_card.md tells what they learned from, what
-they are for and where they fail. To replace a file, export one to another folder (jaxalign export
---out NAME.safetensors prints its size and SHA-256), copy it here and change its row.
+Whatever takes a checkpoint also takes their names. docs/model_card.md tells what they learned from,
+what they are for and where they fail. To replace a file, export one to another folder (jaxalign
+export --out NAME.safetensors prints its size and SHA-256), copy it here and change its row.
 """
 
 import hashlib
@@ -17,13 +17,21 @@ FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of checkpoints.write in FOLDER, and how to know it."""
+    """A file of checkpoints.write in FOLDER, and how to recognise it.
+
+    Attributes:
+        file: The file's name in FOLDER.
+        size: Its size in bytes.
+        sha256: Its SHA-256, hexadecimal.
+        licence: The licence of the weights.
+        about: What every user must know of them; the commands print it.
+    """
 
     file: str
-    size: int  # bytes
+    size: int
     sha256: str
     licence: str
-    about: str  # what everybody must know who uses them; the commands print it
+    about: str
 
 
 WEIGHTS = {
@@ -39,7 +47,21 @@ DEFAULT = "drawn"
 
 
 def find(name: str = DEFAULT) -> Path:
-    """Name -> its file. Errors: InputError where it is not there."""
+    """Finds the file of packaged weights.
+
+    Args:
+        name: A name of WEIGHTS.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        InputError: The file is missing.
+
+    Examples:
+        >>> find("drawn").name
+        'drawn.safetensors'
+    """
     path = FOLDER / WEIGHTS[name].file
     if not path.is_file():
         raise InputError(f"{path}: is missing; install jaxalign again, or give other weights")
@@ -47,13 +69,26 @@ def find(name: str = DEFAULT) -> Path:
 
 
 def name_of(path: Path) -> str:
-    """The name of the weights whose file this is, "" of any other path."""
+    """Gives the name of packaged weights.
+
+    Args:
+        path: A path.
+
+    Returns:
+        The name of the weights whose file this is; "" for any other path.
+    """
     return next((name for name, one in WEIGHTS.items() if FOLDER / one.file == path), "")
 
 
 def check(path: Path):
-    """InputError where the file of packaged weights is not the one that came with jaxalign; any
-    other path passes."""
+    """Checks the file of packaged weights; any other path passes.
+
+    Args:
+        path: A path.
+
+    Raises:
+        InputError: The file is not the one that came with jaxalign.
+    """
     name = name_of(path)
     if not name:
         return
@@ -66,6 +101,13 @@ def check(path: Path):
 
 
 def told(path: Path) -> str:
-    """A checkpoint's place in words: of packaged weights their name, and what they learned from."""
+    """Says in words where a checkpoint comes from.
+
+    Args:
+        path: The file, or a step's folder.
+
+    Returns:
+        For packaged weights their name and what they learned from; else the path.
+    """
     name = name_of(path)
     return f"jaxalign's own weights {name!r}, {WEIGHTS[name].about}" if name else str(path)

@@ -55,7 +55,7 @@ def test_evaluation_report(trained, data_300w, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "helen_test" in printed and "challenging" in printed and "CPU" in printed
     names = {path.name for path in (tmp_path / "r").iterdir()}
-    assert names == {*FILES, folders.mark(KIND)}
+    assert names == {*FILES, "training.csv", "training.png", folders.mark(KIND)}
     about = json.loads((tmp_path / "r/report.json").read_text())["about"]
     assert about["benchmark"] == "ibug_300w" and about["box"] == "landmarks"
     assert about["recipe"]["system"]["kind"] == "Integral"

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,15 @@ import jaxalign
 from jaxalign import __main__, parallel, prediction
 from jaxalign.__main__ import COMMANDS, main
 from jaxalign.commands import add_device, evaluate, import_files, new_parser, prepare, train
-from jaxalign.errors import typed
+from jaxalign.errors import InputError, typed
 from tests.helpers import ROOT
 from tests.helpers.commands import refused
 
 
-def python(*arguments, cwd=ROOT):
+def python(*arguments, cwd=ROOT, **environment):
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(ROOT)} | environment,
     )  # fmt: skip
 
 
@@ -198,6 +199,94 @@ sys.exit(xla_bridge.backends_are_initialized())
 """
         found = python("-c", code)
         assert found.returncode == 0, found.stderr
+
+
+class TestTheDevice:
+    """Nothing but one line where JAX finds none, or no cluster; and where the user has no home."""
+
+    @pytest.mark.parametrize(
+        ("error", "reason"), [(AssertionError(), "no such device"), (RuntimeError("a\nb"), "a b")]
+    )
+    @pytest.mark.parametrize("asked", ["", "cuda"])
+    def test_of_a_name_that_is_not_there(self, error, reason, asked, monkeypatch):
+        def fails():
+            raise error
+
+        monkeypatch.setenv("JAX_PLATFORMS", asked)
+        monkeypatch.setattr(jax, "devices", fails)
+        with pytest.raises(InputError, match=reason) as caught:
+            parallel.start()
+        remedy = "JAX_PLATFORMS=cuda asks for that device: unset it" if asked else "--require cpu"
+        assert remedy in str(caught.value)
+
+    def test_of_jax_itself(self):
+        """What it raises for a name that it does not know."""
+        code = "from jaxalign import parallel\nparallel.start()"
+        found = python("-c", code, JAX_PLATFORMS="abacus")
+        assert found.stderr.splitlines()[-1].startswith("jaxalign.errors.InputError: JAX cannot")
+        assert found.stderr.splitlines()[-1].endswith("unset it, or set JAX_PLATFORMS=cpu")
+
+    def test_without_a_cluster(self, monkeypatch):
+        def fails(*_):
+            raise ValueError("coordinator_address should be defined.")
+
+        monkeypatch.delenv("JAX_COORDINATOR_ADDRESS", raising=False)
+        monkeypatch.setattr(jax.distributed, "initialize", fails)
+        with pytest.raises(InputError, match=r"defined\.; for --distributed, set JAX_COORD.*leave"):
+            parallel.start(distributed=True)
+
+    def test_without_a_home(self):
+        """As of an unknown user id in a container."""
+        code = """
+import pathlib
+def home():
+    raise RuntimeError("Could not determine home directory.")
+pathlib.Path.home = home
+from jaxalign import parallel
+print(parallel.start("cpu"))
+"""
+        found = python("-c", code)
+        assert "CPU" in found.stdout, found.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
+class TestStandardOutput:
+    def run(self, code, redirected, **environment):
+        """A command's work, called by a shell -> how it ended."""
+        program = f"import os, sys\nfrom jaxalign.commands import run\ndef work():\n {code}\n"
+        program += "sys.exit(run(work))"
+        call = shlex.join([sys.executable, "-c", program])
+        return subprocess.run(
+            ["/bin/sh", "-c", f"exec {call} {redirected}"], cwd=ROOT, capture_output=True,
+            env={"PYTHONPATH": str(ROOT)} | environment,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("flush", [False, True])
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_full(self, flush, unbuffered):
+        """Found out by the print, or at the end."""
+        code = f"print('a', flush={flush})"
+        found = self.run(code, "> /dev/full", PYTHONUNBUFFERED=unbuffered)
+        assert found.returncode == 2
+        assert found.stderr.decode() == (
+            "error: standard output: cannot be written (No space left on device); send it "
+            "elsewhere\n"
+        )
+
+    def test_an_error_of_something_else_is_a_bug(self):
+        found = self.run("open('/dev/full', 'w', buffering=1).write('a\\n')", "")
+        assert found.returncode == 1 and b"Traceback" in found.stderr
+
+    def test_closed(self, tmp_path):
+        """What is printed goes nowhere, and not into the next file that is opened."""
+        code = f"file = open({str(tmp_path / 'file')!r}, 'w'); print('a', flush=True); "
+        code += "print('b', file=sys.stderr, flush=True); os.write(1, b'c'); file.write('d')"
+        assert self.run(code, ">&- 2>&- <&-").returncode == 0
+        assert (tmp_path / "file").read_text() == "d"
+
+    def test_of_another_encoding(self):
+        found = self.run("print('ä', os.fsdecode(b'\\xff'))", "", PYTHONIOENCODING="ascii")
+        assert found.returncode == 0 and found.stdout == b"\\xe4 \\udcff\n"
 
 
 class TestImport:

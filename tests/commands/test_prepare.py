@@ -1,6 +1,7 @@
 """`jaxalign prepare`: its table, its complaints, and that nothing half-written stays."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,15 +11,17 @@ import numpy as np
 import pytest
 
 import jaxalign.datasets
+from jaxalign.commands import train
 from jaxalign.commands.prepare import main
 from jaxalign.datasets import BENCHMARKS, builder
 from jaxalign.datasets.builder import build
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.errors import InputError
 from jaxalign.locks import Lock
-from jaxalign.schemes import IBUG68
+from jaxalign.schemes import IBUG68, WFLW98
 from jaxalign.sources import open_source
 from tests.helpers import ROOT
+from tests.helpers.commands import held_by
 from tests.helpers.trees import draw, face68, make_300w
 
 
@@ -41,6 +44,21 @@ def test_table_and_next_step(tmp_path, capsys):
     assert rows[-1][-1] == "data.train=ibug_300w/train"
     source = open_source("ibug_300w/test", IBUG68, tmp_path / "data")
     assert len(source) == 6
+
+
+def test_the_next_step_can_be_pasted(tmp_path, capsys):
+    """Where the folder's name has blanks, quotes and what a shell would replace."""
+    make_300w(tmp_path / "300w", 1)
+    place = tmp_path / "my $HOME's data [1]"
+    assert main(["ibug_300w", "--from", str(tmp_path / "300w"), "--data-dir", str(place)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ")
+    words = shlex.split(line)
+    assert words[:2] == ["jaxalign", "train"]
+    assert train.parser().parse_args(words[2:]).data_dir == place
+    with pytest.raises(InputError) as error:
+        open_source("wflw/test", WFLW98, place)
+    words = shlex.split(str(error.value).partition("run: ")[2])
+    assert words[words.index("--data-dir") + 1] == str(place)
 
 
 def test_partial_tree_builds(tmp_path, capsys):
@@ -209,6 +227,24 @@ def test_one_process_at_a_time_prepares(tmp_path, capsys):
     assert left(tmp_path) == [lock.path]
     lock.release()
     assert prepare(tmp_path) == 0
+
+
+def test_a_second_process_is_refused_and_harms_nothing(tmp_path, capsys):
+    make_300w(tmp_path / "300w")
+    places = ["--from", tmp_path / "300w", "--data-dir", tmp_path / "data"]
+    first = subprocess.Popen(
+        [sys.executable, "-m", "jaxalign", "prepare", "ibug_300w", *places], cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    held_by(first, tmp_path / "data/.incomplete-ibug_300w-default/lock")
+    assert prepare(tmp_path) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"is in use by process {first.pid} on host" in line
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate(timeout=300)
+    assert first.returncode == 0, errors
+    assert len(open_source("ibug_300w/train", IBUG68, tmp_path / "data")) == 6
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ibug_300w"]
 
 
 @pytest.mark.parametrize("new", [True, False])

@@ -356,7 +356,7 @@ def test_wrong_pts_and_missing_photo(tmp_path):
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [
-        ({}, {}, "holds no .csv, .json, .jsonl.* files; name the layout"),
+        ({}, {}, "holds no .csv, .json, .jsonl.* files .*; put them beside .* --labels"),
         ({"a.csv": "", "b.pts": ""}, {}, "holds pts and csv; name the layout"),
         ({"a.csv": "", "b.csv": ""}, {}, r"holds 2 \*.csv; there must be one"),
         ({"a.csv": ""}, {}, r"a.csv: line 1 must be a header with file or id, x0, y0"),

@@ -116,6 +116,10 @@ def test_missing_parts_and_other_folders_are_refused(tmp_path):
     (tmp_path / TEST).write_bytes(b"\x1f\x8b\xff\xfe")
     with pytest.raises(InputError, match="attr_test.txt: not a text file"):
         next(faces(tmp_path))
+    for empty in ("", "\n \n"):
+        (tmp_path / TEST).write_text(empty)
+        with pytest.raises(InputError, match="attr_test.txt: holds no faces; unpack WFLW_annota"):
+            next(faces(tmp_path))
     (tmp_path / "WFLW_images").rename(tmp_path / "images")
     with pytest.raises(InputError, match="not the WFLW tree; WFLW_images is missing"):
         next(faces(tmp_path))

@@ -152,6 +152,32 @@ def test_one_report_at_a_time_takes_its_place(tmp_path):
     assert {path.name for path in folder.iterdir()} == {"table.csv", folders.mark(KIND)}
 
 
+def test_reports_written_at_once_do_not_mix(tmp_path):
+    """The later one is there, whole; both write beside the folder, and nothing of them is left."""
+    folder = tmp_path / "report"
+    with replaced(folder, KIND, FILES) as first:
+        with replaced(folder, KIND, FILES) as second:
+            for partial in (first, second):
+                (partial / "table.csv").write_text(partial.name)
+                (partial / "ced.csv").write_text(partial.name)
+            (second / "pck.csv").write_text(second.name)
+        assert (folder / "pck.csv").read_text() == (folder / "ced.csv").read_text() == second.name
+    assert {path.name for path in folder.iterdir()} == {"table.csv", "ced.csv", MARK}
+    assert (folder / "table.csv").read_text() == (folder / "ced.csv").read_text() == first.name
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_report_left_is_removed(tmp_path):
+    """But not what another process writes at the moment."""
+    left, used = (tmp_path / f".report.{name}{folders.PARTIAL}" for name in "ab")
+    for folder in (left, used):
+        folder.mkdir()
+        (folder / "table.csv").write_text("half")
+    with Lock(used, "", HIDDEN):
+        written(tmp_path / "report", "table.csv")
+        assert not left.exists() and (used / "table.csv").exists()
+
+
 def test_links_are_replaced_not_written_through(tmp_path):
     written(tmp_path / "r", "table.csv")
     (tmp_path / "target").write_text("mine")
@@ -226,14 +252,22 @@ def test_report_of_yaw_bins_and_of_normalising_boxes(tmp_path):
 
 def test_page_is_complete_in_itself_and_escapes_names(tmp_path):
     results = fake(20, subsets=[("<b>&",)] * 20)
-    about = {"data": "a<b", "checkpoint": "runs/&", "recipe": {"x": "</pre>"}, "device": "CPU"}
+    about = {
+        "data": "a<b",
+        "checkpoint": "runs/&`<b>\n<b>`",
+        "recipe": {"x": "</pre>"},
+        "device": "CPU",
+    }
     summary = write_report(tmp_path / "r", results, PROTOCOL, about, crops)
     page = (tmp_path / "r/report.html").read_text()
     assert page.count("<img") == page.count('src="data:image/') == 4
     assert "<script" not in page and "http" not in page and "<link" not in page
     assert "&lt;b&gt;&amp;" in page and "<b>&" not in page and "&lt;/pre&gt;" in page
+    text = (tmp_path / "r/report.md").read_text()
+    assert "# Evaluation on a&lt;b\n" in text and "\n| &lt;b>& | 20 |" in text
+    assert "checkpoint: `runs/&'<b>\\n<b>'`\n" in text  # in code, which is no HTML
     for value in summary["sha256"].values():
-        assert value in page and value in (tmp_path / "r/report.md").read_text()
+        assert value in page and value in text
 
     class Balanced(HTMLParser):
         open_tags = []

@@ -23,7 +23,7 @@ from jaxalign.commands import evaluate, paper
 from jaxalign.errors import InputError
 from jaxalign.evaluation.compare import Entry
 from jaxalign.evaluation.summary import statistics
-from jaxalign.papers import LISTED, Column, Table, Variant, figures, tables, work
+from jaxalign.papers import LISTED, Column, Table, Variant, figures, tab, tables, work
 from jaxalign.papers import decoding as bench
 from jaxalign.papers.work import Work
 from jaxalign.pipeline import BoxRule, Crop
@@ -511,3 +511,15 @@ def test_failure_rates_stand_with_the_ends_of_their_intervals():
     text = tables._text(table, [tables._scored("y", entry, table)])
     assert re.search(r"y +ours +0\.00 \[0\.00, 3\.08\]", text)
     assert "± half of the 95 % interval, that of a failure rate in brackets" in text
+
+
+def test_without_a_number_the_papers_contents_are_listed(capsys):
+    assert paper.main(["tab"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "TAB: jaxalign paper tab --table N, or --figure N"
+    assert len(lines) == 1 + len(tab.TABLES) + len(tab.FIGURES)
+    assert any(line.startswith("  --table 7   AFLW2000-3D, NME by yaw") for line in lines)
+    assert paper.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"jaxalign paper {name} " in printed for name in PAPERS)
+    assert paper.main(["--table", "1"]) == 2

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -29,6 +31,8 @@ from jaxalign.prediction.files import JOURNAL, KIND
 from jaxalign.prediction.search import DETECTORS, SHARE, Auto
 from jaxalign.schemes import SCHEMES, UNION
 from jaxalign.systems.interface import System
+from tests.helpers import ROOT
+from tests.helpers.commands import held_by
 from tests.helpers.small import filled, saved, small_recipe
 
 
@@ -517,9 +521,9 @@ class TestCommand:
         assert call(checkpoint, "--video", path, "--out", tmp_path / "o") == 0
         assert "says it holds 8 frames; it may be cut short" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("by_signal", [False, True])
-    def test_broken_off_work_leaves_whole_json(self, checkpoint, tmp_path, monkeypatch, by_signal):
-        """Broken off, by Ctrl-C or SIGTERM, while the last of three photos is looked at."""
+    @pytest.mark.parametrize("number", [0, signal.SIGTERM, signal.SIGHUP])
+    def test_broken_off_work_leaves_whole_json(self, checkpoint, tmp_path, monkeypatch, number):
+        """Broken off, by Ctrl-C or another signal, while the last of three photos is looked at."""
         paths, looked = [tmp_path / f"{name}.png" for name in "aäc"], []
         for path in paths:
             Image.fromarray(photo((60, 60))).save(path)
@@ -527,23 +531,24 @@ class TestCommand:
         def find(self, image):
             looked.append(image)
             if len(looked) == len(paths):
-                if by_signal:
-                    signal.raise_signal(signal.SIGTERM)
+                if number:
+                    signal.raise_signal(number)
                 raise KeyboardInterrupt
             return []
 
         monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", find)
-        before = signal.getsignal(signal.SIGTERM)
         command = [checkpoint, *paths, "--batch", 1, "--out", tmp_path / "o"]
-        if by_signal:
-            with pytest.raises(SystemExit):
+        if number:
+            before = signal.signal(number, signal.SIG_DFL)  # which nohup ignores
+            with pytest.raises(SystemExit) as end:
                 call(*command)
+            assert end.value.code == 128 + number
+            assert signal.signal(number, before) is signal.SIG_DFL
         else:
             assert call(*command) == 130
         assert [entry["photo"] for entry in written(tmp_path / "o")["photos"]] == [
             str(path) for path in paths[:2]
         ]
-        assert signal.getsignal(signal.SIGTERM) is before
 
     def test_whose_confidence_is_low_is_said(self, checkpoint, album, tmp_path, capsys):
         assert call(checkpoint, album / "a.png", "--out", tmp_path / "o") == 0
@@ -687,6 +692,26 @@ class TestFolder:
             assert list((tmp_path / "o").iterdir()) == [lock.path]
         assert call(checkpoint, path, "--out", tmp_path / "o") == 0
         assert not lock.path.exists()
+
+    @pytest.mark.heavy
+    def test_a_second_process_is_refused_and_harms_nothing(self, checkpoint, tmp_path, capsys):
+        names = [f"{number}.png" for number in range(20)]
+        paths, out = self.photos(tmp_path / "in", *names), tmp_path / "o"
+        command = [*paths, "--ckpt", checkpoint, "--out", out]
+        first = subprocess.Popen(
+            [sys.executable, "-m", "jaxalign", "predict", *command], cwd=ROOT,
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        held_by(first, out / HIDDEN)
+        assert call(checkpoint, paths[0], "--out", out) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert f"{out}: is in use by process {first.pid} on host" in line
+        first.send_signal(signal.SIGCONT)
+        _, errors = first.communicate(timeout=300)
+        assert first.returncode == 0, errors
+        assert [entry["photo"] for entry in written(out)["photos"]] == list(map(str, paths))
+        assert not (out / HIDDEN).exists()
 
     def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, capsys):
         (path,) = self.photos(tmp_path / "in", "a.png")

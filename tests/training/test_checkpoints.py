@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import random
 import resource
 import shutil
@@ -117,6 +118,23 @@ def test_a_flipped_bit_is_harmless_or_seen(seed, run):
         jax.tree.map(np.testing.assert_array_equal, variables, state(LATEST).variables())
     found, lines = resumed(run)
     assert_is(found, BEST if lines else LATEST)
+
+
+def test_pipes_in_place_of_files_are_refused(run):
+    """Of every file of the step: reading one would wait for its writer without end."""
+    folder = run / "checkpoints" / str(LATEST)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        data = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        assert "not a file" in refusal(checkpoints.load, run, "latest"), file
+        file.unlink()
+        file.write_bytes(data)
+    os.remove(folder / "training/_METADATA")
+    os.mkfifo(folder / "training/_METADATA")
+    found, lines = resumed(run)
+    assert_is(found, BEST)
+    assert "4.damaged" in lines[0]
 
 
 @pytest.mark.parametrize("item", ["variables", "training", "record", "metrics", "recipe"])

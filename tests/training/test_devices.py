@@ -1,4 +1,4 @@
-"""One device, four devices and two processes train and evaluate alike."""
+"""One device, several, changing ones and two processes train and evaluate alike."""
 
 import json
 import signal
@@ -105,4 +105,15 @@ def test_a_signal_to_one_host_stops_all_and_saves(one_device, data_8, tmp_path):
     assert [host.returncode for host in hosts] == [128 + signal.SIGTERM] * 2, told
     assert "2" in {path.name for path in (tmp_path / "run" / FOLDER).iterdir()}
     finish(*two_processes(tmp_path, data_8))
+    assert_equal_runs(one_device, tmp_path)
+
+
+@pytest.mark.heavy
+def test_a_run_goes_on_with_other_devices(one_device, data_8, tmp_path):
+    """Four devices, then two, then eight: the batch is the same, and so is the outcome."""
+    for devices, step in ((4, 1), (2, 2)):
+        stopped = start(tmp_path, data_8, "--devices", devices, "--sigterm-at", step)
+        told = stopped.communicate(timeout=300)[1]
+        assert stopped.returncode == 128 + signal.SIGTERM, told
+    finish(start(tmp_path, data_8, "--devices", 8))
     assert_equal_runs(one_device, tmp_path)

@@ -87,7 +87,7 @@ def uninterrupted(tmp_path_factory, data_300w):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
     run = tmp_path / "run"
     process = command(tmp_path, data_300w, run)
