@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 
 __version__ = "0.1.0"
-__all__ = ["Aligner", "Face", "drawing", "load", "photos", "schemes"]
+__all__ = ["Aligner", "Face", "drawing", "load", "photos", "schemes", "to_pandas"]
 
 
 if TYPE_CHECKING:
     from jaxalign import drawing, photos, schemes
-    from jaxalign.prediction import Aligner, Face, load
+    from jaxalign.prediction import Aligner, Face, load, to_pandas
 else:
 
     def __getattr__(name):
-        if name in ("Aligner", "Face", "load"):
+        if name in ("Aligner", "Face", "load", "to_pandas"):
             return getattr(import_module("jaxalign.prediction"), name)
         if name in ("drawing", "photos", "schemes"):
             return import_module(f"jaxalign.{name}")

@@ -13,6 +13,7 @@ import glob
 import io
 import re
 import struct
+import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -301,26 +302,34 @@ def _orientation(image):
     return said if said in range(1, 9) else 1
 
 
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Check an image, and make it RGB.
+def as_rgb(image: np.ndarray | Image.Image | Path | str) -> np.ndarray:
+    """Read an image of any kind as RGB, upright.
 
     Args:
-        image: uint8, (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
+        image: A photo's file, an image of Pillow (its EXIF rotation is applied), or a uint8 array,
+            upright: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
 
     Returns:
-        The (H, W, 3) uint8 RGB pixels.
+        (H, W, 3) uint8 RGB; an array of RGB is returned itself.
 
     Raises:
-        InputError: It is no such array, or a side has more than 32,766 pixels.
+        InputError: It is no such image, or as `read`.
     """
-    if isinstance(image, str | Path | Image.Image):
-        raise InputError(f"{image}: not an array; photos.read makes one of a photo's file")
+    if isinstance(image, str | Path):
+        return read(image)
+    if isinstance(image, Image.Image):
+        try:
+            return as_rgb(_rgb(ImageOps.exif_transpose(image)))
+        except (OSError, ValueError) as error:  # it is read only now
+            name = getattr(image, "filename", "") or "an image of Pillow"
+            reason = " ".join(str(error).split())
+            raise InputError(f"{name}: cannot be read ({reason}); open it again") from None
     image = np.asarray(image)
     grey, colour = image.ndim == 2, image.ndim == 3 and image.shape[2] in (3, 4)
     if image.dtype != np.uint8 or not (grey or colour) or 0 in image.shape:
         raise InputError(
-            f"an image of shape {image.shape} and type {image.dtype}; give uint8 of (H, W, 3) RGB, "
-            "(H, W, 4) RGBA or (H, W) grey"
+            f"an image of shape {image.shape} and type {image.dtype}; give uint8 of (H, W, 3) "
+            "RGB, (H, W, 4) RGBA or (H, W) grey, a photo's file, or an image of Pillow"
         )
     if max(image.shape) > LONGEST:
         raise InputError(f"a side of more than {LONGEST:,} pixels; reduce it")
@@ -439,6 +448,56 @@ def frame_count(path: Path | str) -> int:
     """
     count = _video(path).get(cv2.CAP_PROP_FRAME_COUNT)
     return int(count) if 0 < count < 1e12 else 0
+
+
+def frame_rate(path: Path | str) -> float:
+    """How fast a video is.
+
+    Args:
+        path: Its file.
+
+    Returns:
+        Frames a second, by what the file says; 0 where it does not say.
+    """
+    rate = _video(path).get(cv2.CAP_PROP_FPS)
+    return float(rate) if 0 < rate < 1000 else 0.0
+
+
+def camera(number: int) -> Iterator[tuple[float, np.ndarray]]:
+    """The frames of a webcam, as long as they are asked for.
+
+    Args:
+        number: Which camera, from 0, as OpenCV counts them.
+
+    Returns:
+        Of each frame the seconds since the first one, and (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: There is no such camera, or it gives no picture.
+    """
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it tells every way that it could not take
+    try:
+        video = cv2.VideoCapture(number)
+        going, first = video.read()
+    finally:
+        logging.setLogLevel(level)
+    if not going:
+        raise InputError(
+            f"webcam {number}: gives no picture; is it connected, allowed, and used by no other "
+            "program? --webcam N names another one, from 0"
+        )
+    video.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the frame of now, where the network is slower
+    return _live(video, first)
+
+
+def _live(video, frame):
+    began, going = time.monotonic(), True
+    while going:
+        yield time.monotonic() - began, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        going, frame = video.read()
+    video.release()
 
 
 def _video(path) -> cv2.VideoCapture:

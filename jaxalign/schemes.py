@@ -34,6 +34,18 @@ PARTS = {
     "nose": REGIONS["nose"],
     "mouth": REGIONS["mouth"],
 }
+# What a face's points are asked for by, beside the curves.
+FEATURES = {
+    "contour": REGIONS["contour"],
+    "left_brow": ("lbrow_up", "lbrow_lo"),
+    "right_brow": ("rbrow_up", "rbrow_lo"),
+    "left_eye": ("leye_up", "leye_lo"),
+    "right_eye": ("reye_up", "reye_lo"),
+    "nose": REGIONS["nose"],
+    "mouth": REGIONS["mouth"],
+    "outer_lips": ("outlip_up", "outlip_lo"),
+    "inner_lips": ("inlip_up", "inlip_lo"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,25 @@ class Scheme:
                 names.setdefault(point, f"{curve}_{place}")
         names |= {point: name for name, point in self.dots.items()}
         return tuple(names[i] for i in range(self.num_points))
+
+    @property
+    def features(self) -> dict[str, tuple[int, ...]]:
+        """Point indices of each of FEATURES and of CURVES that has any, in drawing order.
+
+        That is along a curve, and around an eye, a brow or the lips.
+        """
+        found = {}
+        for name, lines in (FEATURES | {curve: (curve,) for curve in CURVES}).items():
+            points, ahead = [], ()
+            for curve in lines:
+                line = self.curves[curve]
+                # On the way round, a lower curve leads back to where its upper one begins.
+                same = line[:1] == ahead[:1] or line[-1:] == ahead[-1:]
+                points += line[::-1] if same and curve.endswith("_lo") else line
+                ahead = line
+            if points:
+                found[name] = tuple(dict.fromkeys(points))
+        return found
 
     @property
     def regions(self) -> dict[str, tuple[int, ...]]:

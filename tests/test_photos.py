@@ -378,6 +378,23 @@ class TestArrays:
         clear = np.concatenate([UPRIGHT, np.zeros((5, 8, 1), np.uint8)], 2)
         assert (photos.as_rgb(clear) == 255).all()
 
+    def test_files_and_images_of_pillow(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(np.ascontiguousarray(np.rot90(UPRIGHT))).save(tmp_path / "a.png", exif=exif)
+        for image in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.open(tmp_path / "a.png")):
+            np.testing.assert_array_equal(photos.as_rgb(image), UPRIGHT)
+        deep = Image.fromarray(np.full((3, 4), 65535, np.uint16))
+        assert photos.as_rgb(deep).tolist() == np.full((3, 4, 3), 255).tolist()
+
+    def test_a_cut_image_of_pillow(self, tmp_path):
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "a.png")
+        data = (tmp_path / "a.png").read_bytes()
+        (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+        with pytest.raises(InputError, match="a.png: cannot be read .*; open it again"):
+            photos.as_rgb(Image.open(tmp_path / "a.png"))
+
     @pytest.mark.parametrize(
         "image",
         [UPRIGHT / 255, UPRIGHT[..., :2], UPRIGHT[None], UPRIGHT[:0], UPRIGHT.astype(np.uint16), 3],

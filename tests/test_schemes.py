@@ -128,6 +128,30 @@ def test_names_of_some_points():
     assert [SCHEMES["wflw98"].names[i] for i in (38, 96, 97)] == ["lbrow_lo_0", "lpupil", "rpupil"]
 
 
+@every_scheme
+def test_features_go_around(scheme):
+    """Each point once, by neighbours: on the drawn head, where the way round an eye, a brow or the
+    lips crosses itself nowhere, it is the shortest of all its turned pieces."""
+    head = Head().used[np.searchsorted(USED, INDICES[scheme.name])][:, :2]
+    for name in ("left_eye", "right_eye", "left_brow", "right_brow", "outer_lips", "inner_lips"):
+        ring = list(scheme.features[name])
+        assert len(set(ring)) == len(ring)
+
+        def length(way):
+            return np.linalg.norm(head[way] - head[np.roll(way, 1)], axis=1).sum()
+
+        ways = [[*ring[:i], *ring[i:j][::-1], *ring[j:]]
+                for i in range(len(ring)) for j in range(i + 2, len(ring) + 1)]  # fmt: skip
+        assert all(length(ring) <= length(way) + 1e-9 for way in ways), name
+
+
+def test_features_of_68_points():
+    features = SCHEMES["ibug68"].features
+    assert features["left_eye"] == tuple(range(36, 42)) and features["contour"] == tuple(range(17))
+    assert features["right_brow"] == tuple(range(22, 27)) == features["rbrow_lo"]
+    assert features["mouth"] == tuple(range(48, 68))
+
+
 def test_points_beside_the_nose_bridge_count_to_the_nose():
     regions = SCHEMES["sensetime106"].regions
     assert {78, 79} <= set(regions["nose"])

@@ -8,11 +8,14 @@ examples:
   jaxalign predict --ckpt runs/300w holiday/ --boxes boxes.csv
   jaxalign predict --ckpt runs/union holiday/ --scheme wflw98
   jaxalign predict holiday/ --format labelme --out holiday/found
+  jaxalign predict holiday/ --aligned 112 --template arcface
   jaxalign predict --ckpt runs/300w --video clip.mp4 --smooth
+  jaxalign predict --webcam
 
-needs: photos or a video. The weights are those that come with jaxalign (docs/model_card.md) unless
---ckpt names others.
-leaves: faces.json in the output folder, and for each photo with a face a PNG with its points drawn.
+needs: photos, a video or a webcam. The weights are those that come with jaxalign
+(docs/model_card.md) unless --ckpt names others.
+leaves: faces.json in the output folder, and for each photo with a face a PNG with its points drawn;
+of a video or a webcam faces.mp4.
 A photo's status is ok, low_confidence (no face reaches --min-score), no_face, or unreadable. Exit
 code 2 where no photo could be read.
 """
@@ -33,8 +36,11 @@ def parser() -> argparse.ArgumentParser:
     add_import(parser)
     parser.add_argument("--video", default="", metavar="FILE",
                         help="a video's frames in place of photos")  # fmt: skip
+    parser.add_argument("--webcam", nargs="?", type=int, const=0, metavar="N",
+                        help="a webcam's frames, as they are seen; N counts from 0. Shown in a "
+                        "window where OpenCV has windows; Ctrl-C ends")  # fmt: skip
     parser.add_argument("--smooth", action="store_true",
-                        help="with --video: points smoothed by the one-euro filter")  # fmt: skip
+                        help="of a video: points smoothed by the one-euro filter")  # fmt: skip
     parser.add_argument("--out", default="predictions", metavar="DIR",
                         help="folder (default: %(default)s)")  # fmt: skip
     parser.add_argument("--boxes", default="", metavar="FILE", help="rectangles around the "
@@ -60,7 +66,13 @@ def parser() -> argparse.ArgumentParser:
                         "more, N times (default: 1)")  # fmt: skip
     parser.add_argument("--format", default="json", metavar="NAME", help="a format of annotation "
                         "tools to write beside faces.json: csv, coco, pts or labelme")  # fmt: skip
-    parser.add_argument("--no-pictures", action="store_true", help="leave only faces.json")
+    parser.add_argument("--aligned", type=int, default=0, metavar="SIDE", help="of each face an "
+                        "aligned crop of SIDE x SIDE pixels, too: eyes, nose and mouth where "
+                        "--template has them")  # fmt: skip
+    parser.add_argument("--template", default="", metavar="NAME", help="of --aligned: ffhq (the "
+                        "whole head; default), arcface (as face recognition takes it)")  # fmt: skip
+    parser.add_argument("--no-pictures", action="store_true",
+                        help="leave out the pictures, or the video, with points drawn")  # fmt: skip
     parser.add_argument("--skip-existing", action="store_true", help="continue an interrupted run: "
                         "photos that a run with the same settings has done in --out are kept, "
                         "unless they have changed since")  # fmt: skip
@@ -83,7 +95,8 @@ def _predict(arguments):
 
     counts = predict(
         arguments.ckpt, arguments.out, arguments.photos, which=arguments.which,
-        video=arguments.video, smooth=arguments.smooth, boxes=arguments.boxes,
+        video=arguments.video, webcam=arguments.webcam, smooth=arguments.smooth,
+        boxes=arguments.boxes, aligned=arguments.aligned, template=arguments.template,
         detector=arguments.detector, detector_model=arguments.detector_model,
         min_score=arguments.min_score,
         pictures=not arguments.no_pictures, batch=arguments.batch, require=arguments.require,
@@ -95,15 +108,24 @@ def _predict(arguments):
 
 def _check(arguments):
     """Raises InputError for options that do not go together."""
-    if bool(arguments.photos) == bool(arguments.video):
-        raise InputError("give photos (files, folders, patterns) or --video FILE")
-    if arguments.skip_existing and arguments.video:
+    moving = bool(arguments.video) or arguments.webcam is not None
+    if bool(arguments.photos) + bool(arguments.video) + (arguments.webcam is not None) != 1:
+        raise InputError("give photos (files, folders, patterns), --video FILE, or --webcam")
+    if arguments.webcam is not None and arguments.webcam < 0:
+        raise InputError(f"--webcam {arguments.webcam}: cameras count from 0")
+    if arguments.skip_existing and moving:
         raise InputError("--skip-existing goes with photos: a video is followed from its start")
-    if arguments.format != "json" and arguments.video:
+    if arguments.format != "json" and moving:
         raise InputError("--format goes with photos: a video's points are in faces.json alone")
-    if arguments.smooth and not arguments.video:
-        raise InputError("--smooth goes with --video: single photos cannot be smoothed")
-    if arguments.boxes and (arguments.video or arguments.detector or arguments.detector_model):
+    if arguments.aligned and moving:
+        raise InputError("--aligned goes with photos: Face.aligned makes crops of frames")
+    if arguments.aligned < 0:
+        raise InputError(f"--aligned {arguments.aligned}: must be a side in pixels such as 256")
+    if arguments.template and not arguments.aligned:
+        raise InputError("--template goes with --aligned SIDE")
+    if arguments.smooth and not moving:
+        raise InputError("--smooth goes with --video or --webcam: single photos cannot be smoothed")
+    if arguments.boxes and (moving or arguments.detector or arguments.detector_model):
         raise InputError("--boxes goes with photos, and in place of a detector")
     if arguments.detector_model and arguments.detector not in ("", "yunet"):
         raise InputError(f"--detector-model goes with --detector yunet, not {arguments.detector}")

@@ -1,7 +1,6 @@
 """A trained checkpoint on photos: images in, faces with their points out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
 from jaxalign.prediction.detection import Cascade, Detector
+from jaxalign.prediction.face import Face
 from jaxalign.prediction.looks import Network, by_size, fitting_batch, next_squares
 from jaxalign.prediction.onnx_model import SUFFIX, OnnxModel
 from jaxalign.prediction.search import SHARE, Auto, Search, named, search
@@ -23,45 +23,6 @@ if TYPE_CHECKING:  # a model in a file does without JAX
 
 
 REFINE = 1  # how often an Aligner looks again by default
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face and its points, in pixels of the given image.
-
-    Coordinates have x first and are counted from 0, with pixel centres at integers.
-
-    Attributes:
-        points: (K, 2) float32, in the order of the aligner's scheme. Points may lie outside the
-            image.
-        scores: (K,) float32 in 0..1, as the system's decoder defines them.
-        box: (4,) float32, x0, y0, x1, y1 around the landmarks, before the crop's margin. If the
-            network verified a detector's box, it is the box of the points.
-        origin: Where the box is from: the detector's name, or "given".
-        score: Mean of the scores of all points that the network predicts, converted or not.
-        status: "ok", or "low_confidence" if `score` is below the aligner's `min_score`.
-    """
-
-    points: np.ndarray
-    scores: np.ndarray
-    box: np.ndarray
-    origin: str
-    score: float
-    status: str
-
-
-def status_of(faces: Sequence[Face]) -> str:
-    """The status of a photo.
-
-    Args:
-        faces: Its faces.
-
-    Returns:
-        "ok" if a face is ok, "low_confidence" if no face is, "no_face" if there is none.
-    """
-    if not faces:
-        return "no_face"
-    return "ok" if any(face.status == "ok" for face in faces) else "low_confidence"
 
 
 class Aligner:
@@ -145,6 +106,10 @@ class Aligner:
         self._converter = None if self.scheme == own else CONVERTERS[own.name, self.scheme.name]
         self._shapes = set()
 
+    def __repr__(self) -> str:
+        points = f"{self.scheme.num_points} points of {self.scheme.name}"
+        return f"Aligner({type(self.system).__name__}, {points}, detector {self.detector.name})"
+
     @property
     def variables(self) -> dict:
         """Those of a trained system, as they lie on its devices."""
@@ -159,8 +124,9 @@ class Aligner:
         """Find the faces of one image, or of several.
 
         Args:
-            images: A uint8 array, (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, upright as a viewer
-                shows it (`photos.read`). Or several: a list of them, or (B, H, W, 3).
+            images: A photo's file, an image of Pillow, or a uint8 array, (H, W, 3) RGB, (H, W, 4)
+                RGBA or (H, W) grey, upright as a viewer shows it (`photos.as_rgb`). Or several: a
+                list of them, or (B, H, W, 3).
             boxes: (N, 4), x0, y0, x1, y1 in pixels of the image; for several images a list of them,
                 with None for images whose faces are to be found. Default: faces are found.
 
@@ -169,7 +135,7 @@ class Aligner:
                 empty if there is no face. For several images a list of such lists.
 
         Raises:
-            InputError: An image is no such array, or a box has no extent or lies outside its image.
+            InputError: An image cannot be read, or a box has no extent or lies outside its image.
         """
         if isinstance(images, list | tuple) or np.ndim(images) == 4:
             return self.align(images, boxes)
@@ -226,8 +192,9 @@ class Aligner:
                 points, scores = self._converter.predicted(points, scores)
             status = "ok" if score >= self.min_score else "low_confidence"
             face = Face(
-                points=points, scores=scores, box=box, origin=origin, score=score, status=status
-            )
+                points=points, scores=scores, box=box, origin=origin, score=score, status=status,
+                scheme=self.scheme,
+            )  # fmt: skip
             faces.append((place, face, seen))
         return faces
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,16 +15,16 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, drawing, folders, parallel, photos, signals, weights
+from jaxalign import checkpoints, folders, parallel, photos, signals, weights
 from jaxalign.errors import InputError
 from jaxalign.locks import HIDDEN, Lock
-from jaxalign.prediction import formats
-from jaxalign.prediction.aligner import REFINE, Aligner, Face, checked, load, status_of
+from jaxalign.prediction import alignment, formats, videos
+from jaxalign.prediction.aligner import REFINE, Aligner, checked, load
 from jaxalign.prediction.detection import YuNet, read_boxes
+from jaxalign.prediction.face import annotated, status_of
 from jaxalign.prediction.search import named
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.records import json_text
-from jaxalign.schemes import Scheme
 from jaxalign.texts import from_json
 
 
@@ -34,6 +34,8 @@ FRAME = (
 )
 KIND = "predictions"
 FILE = "faces.json"
+MOVIE = "faces.mp4"
+LONGEST = 1600  # pixels of a picture's side
 JOURNAL = ".faces.jsonl"  # the records until FILE is written; a killed run leaves them
 AT_ONCE = 100_000_000  # pixels of photos that are held in memory together
 
@@ -45,6 +47,7 @@ def predict(
     *,
     which: str = "best",
     video: str = "",
+    webcam: int | None = None,
     smooth: bool = False,
     boxes: Path | str = "",
     detector: str = "",
@@ -57,8 +60,10 @@ def predict(
     refine: int | None = None,
     skip_existing: bool = False,
     form: str = "json",
+    aligned: int = 0,
+    template: str = "",
 ) -> Counter:
-    """Predict the faces of photos or of a video, and write FILE and pictures into a folder.
+    """Predict the faces of photos, a video or a webcam, and write FILE and pictures into a folder.
 
     Prints its progress. One process at a time writes into `out`.
 
@@ -68,12 +73,13 @@ def predict(
         patterns: The photos, as `photos.find` takes them.
         which: The step of a work directory: "best" or "latest".
         video: A video, in place of photos.
-        smooth: Smooths the points of a video.
+        webcam: A camera by its number from 0, in place of photos, until the user ends it.
+        smooth: Smooths the points of a video or a webcam.
         boxes: A file of `read_boxes`, in place of a detector.
         detector: A name of `search.DETECTORS`, as `load` takes it.
         detector_model: YuNet's file.
         min_score: As in `load`.
-        pictures: Draws the faces of each photo.
+        pictures: Draws the faces of each photo, or into the video MOVIE.
         batch: As in `load`.
         scheme: As in `load`.
         require: The kind of device that is needed, as `parallel.start` takes it. Default: any.
@@ -81,6 +87,8 @@ def predict(
         skip_existing: Keeps the results of photos that a run with the same settings left in `out`,
             unless the photos have changed since.
         form: A name of `formats.FORMATS`: further files, for annotation tools.
+        aligned: The side of an aligned crop of each face, in pixels. 0: none.
+        template: Of these crops, a name of `alignment.TEMPLATES`. Default: "ffhq".
 
     Returns:
         How many photos or frames have which status: ok, low_confidence, no_face, unreadable.
@@ -90,9 +98,11 @@ def predict(
             where possible.
     """
     paths, out = photos.find(list(patterns)), Path(out)
-    _check_out(out, paths, pictures)
+    moving, template = bool(video) or webcam is not None, template or alignment.TEMPLATE
+    _check_out(out, paths, pictures, moving, video)
     formats.check(form, out, paths)
     frames = photos.frames(video) if video else None
+    batch = batch or int(webcam is not None)  # a webcam's frame waits for no other
     known = _boxes_of(paths, read_boxes(boxes), boxes) if boxes else None
     finder = YuNet(detector_model) if detector_model else detector
     if isinstance(finder, str) and finder not in ("", "auto"):
@@ -111,29 +121,33 @@ def predict(
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
     about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
-             "min_score": aligner.min_score, "refine": aligner.refine}  # fmt: skip
+             "min_score": aligner.min_score, "refine": aligner.refine,
+             "names": list(aligner.scheme.names)}  # fmt: skip
+    if aligned:
+        alignment.check(aligner.scheme, aligned, template)
+        about |= {"aligned": aligned, "template": template}
     with Lock(out, "name another --out", HIDDEN):
-        if video:
-            about |= {"video": str(video), "smoothed": smooth}
-            counts = _of_frames(aligner, frames, out, about, smooth)
-            if counts.total() < (said := photos.frame_count(video)):
-                print(f"{video}: says it holds {said} frames; it may be cut short")
+        if moving:
+            counts = _of_moving(aligner, (video, frames, webcam), out, about, smooth, pictures)
         else:
             about |= {"boxes": str(boxes)} if boxes else {"detector": aligner.detector.name}
             done = _done(out, about, paths, pictures) if skip_existing else {}
             if skip_existing:
                 print(f"{len(done)} of {len(paths)} photos are done already")
             try:
-                counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures)
+                counts = _of_photos(aligner, paths, (known, boxes), done, out, about, pictures,
+                                    (aligned, template))  # fmt: skip
             except (KeyboardInterrupt, SystemExit):
                 print(f"broken off: what is done is in {out / FILE}; --skip-existing goes on from "
                       "there")  # fmt: skip
                 raise
         made = formats.write(form, out, out / FILE) if form != "json" else []
     found = ", ".join(f"{count} {status}" for status, count in counts.items())
-    print(f"{counts.total()} {'frames' if video else 'photos'}: {found}")
+    print(f"{counts.total()} {'frames' if moving else 'photos'}: {found}")
     print(f"compilations of the network: {aligner.compilations}")
-    print(f"written: {Path(out) / FILE}")
+    print(f"written: {out / FILE}")
+    if moving and pictures and counts:
+        print(f"written: {out / MOVIE}")
     if made:
         print(f"written: {made[0]}" + (f" and {len(made) - 1} more" if len(made) > 1 else ""))
     return counts
@@ -167,13 +181,22 @@ def _boxes_of(paths, boxes, file):
     return [boxes.get(name, []) for name in names]
 
 
-def _check_out(out, paths, pictures):
+def _check_out(out, paths, pictures, moving, video):
     """Raise InputError if files would be overwritten that no prediction made."""
     there = out.resolve()
+    if video and Path(video).resolve() == there / MOVIE:
+        raise InputError(f"--out {out}: {video} would be overwritten; name another folder")
     for path in paths:
         if path.parent.resolve() == there:
             raise InputError(f"--out {out}: {path} lies in it; name another folder")
-    folders.check(out, KIND, names=[FILE, *(_pictures(paths, {}).values() if pictures else ())])
+    folders.check(out, KIND, names=[FILE, *_made(_pictures(paths, {}), pictures, moving)])
+
+
+def _made(names, pictures, moving):
+    """The names of the pictures, or of the movie, that are to be made."""
+    if not pictures:
+        return ()
+    return (MOVIE, videos.partial(MOVIE)) if moving else names.values()
 
 
 def _pictures(paths, kept) -> dict[Path, str]:
@@ -213,7 +236,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
     Raises InputError if settings differ.
     """
     found, names = {}, {os.fspath(path): path for path in paths}
-    about = json.loads(json_text(about))
+    about = json.loads(json_text({key: about[key] for key in about if key != "names"}))
     for name in (FILE, JOURNAL):
         try:
             file = open(out / name, "rb")
@@ -223,7 +246,8 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
         earlier = _parsed(first + b"]}" if first.endswith(b"[") else first)
         if earlier is None:
             raise InputError(f"{out / name}: was not written by predict; leave out --skip-existing")
-        earlier.pop("photos", None)
+        for key in ("photos", "names"):  # the scheme says the names
+            earlier.pop(key, None)
         for key in {**about, **earlier}:
             now, then = about.get(key), earlier.get(key)
             if now != then:
@@ -236,6 +260,8 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             record = _parsed(line.rstrip(b",\n")) or {}
             path, picture = names.get(record.get("photo", "")), record.get("picture")
             drawn = not (pictures and record.get("faces")) or picture and (out / picture).is_file()
+            crops = [face["aligned"] for face in record.get("faces", ()) if "aligned" in face]
+            drawn = drawn and all((out / crop).is_file() for crop in crops)
             if path and "faces" in record and drawn and path.stat().st_mtime <= changed:
                 found[path] = _Done(file, place, picture)
             place = file.tell()
@@ -268,10 +294,11 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
         yield path, image, known
 
 
-def _of_photos(aligner, paths, boxes, done, out, about, pictures):
+def _of_photos(aligner, paths, boxes, done, out, about, pictures, aligned):
     names = _pictures(paths, {path: old.picture for path, old in done.items() if old.picture})
     new = [(place, path) for place, path in enumerate(paths) if path not in done]
-    folders.claim(out, KIND, [FILE, *(names.values() if pictures else ())])
+    folders.claim(out, KIND, [FILE, *_made(names, pictures, False)])
+    crops = _Crops(out, names, *aligned)
     order = [os.fspath(path) for path in paths]
     earlier = (old.line() for old in done.values())
     with _writer(out, about, "photos", earlier, order) as write, _bar(len(new), "photo") as bar:
@@ -288,11 +315,40 @@ def _of_photos(aligner, paths, boxes, done, out, about, pictures):
                     record = _photo_record(path, image, faces)
                     if faces and pictures:
                         record["picture"] = names[path]
-                        _draw(out / names[path], image, faces, aligner.scheme)
-                    record |= {"faces": [_face_record(face) for face in faces]}
+                        _save(out / names[path], annotated(image, faces, LONGEST))
+                    record |= {"faces": [face.to_dict() for face in faces]}
+                    crops(path, image, faces, record["faces"], bar)
                 write(record)
                 bar.update()
     return write.counts
+
+
+class _Crops:
+    """Writes the aligned crops of faces, and notes their names in the faces' records."""
+
+    def __init__(self, out, names, side, template):
+        self.out, self.side, self.template = out, side, template
+        self.names, self.claimed = names, 0  # so many faces of each photo have names that are ours
+
+    def __call__(self, path, image, faces, records, bar):
+        if not self.side:
+            return
+        if more := range(self.claimed + 1, len(faces) + 1):
+            # Of all photos, for each time the list of what is ours is written anew.
+            names = [self._name(photo, number) for photo in self.names for number in more]
+            folders.claim(self.out, KIND, names)
+            self.claimed = len(faces)
+        for number, (face, record) in enumerate(zip(faces, records, strict=True), 1):
+            try:
+                crop = face.aligned(image, self.side, self.template)
+            except InputError as error:
+                bar.write(f"{path}, face {number}: {error}", file=sys.stderr)
+                continue
+            record["aligned"] = self._name(path, number)
+            _save(self.out / record["aligned"], crop)
+
+    def _name(self, path, number):
+        return f"{self.names[path].removesuffix('.png')}.face{number}.png"
 
 
 def _photo_record(path, image, faces):
@@ -300,23 +356,62 @@ def _photo_record(path, image, faces):
     return {"photo": str(path), "status": status_of(faces), "width": width, "height": height}
 
 
-def _of_frames(aligner: Aligner, frames, out, about, smooth):
-    tracks = Tracks(smooth=smooth)
-    folders.claim(out, KIND, [FILE])
-    with _writer(out, about, "frames") as write, _bar(None, "frame") as bar:
-        for part in _parts(frames, aligner.batch):
+def _of_moving(aligner: Aligner, source, out, about, smooth, pictures):
+    """Of a video, or of a webcam until the user ends it."""
+    video, frames, webcam = source
+    if video:
+        about |= {"video": str(video), "smoothed": smooth}
+        said, rate = photos.frame_count(video), photos.frame_rate(video)
+        if pictures and not rate:
+            print(f"{video}: does not say how fast it is; {MOVIE} has {videos.RATE:g} frames/s")
+        window = None
+    else:
+        about |= {"webcam": webcam, "smoothed": smooth}
+        frames, said, rate, window = photos.camera(webcam), 0, 0.0, videos.Window()
+        print(f"webcam {webcam}: {window.told}", flush=True)
+        # Once ahead, for to compile takes long, and the camera goes on meanwhile.
+        aligner(np.zeros((64, 64, 3), np.uint8), [[8, 8, 56, 56]])
+    movie = videos.Movie(out / MOVIE, rate or videos.RATE) if pictures else None
+    folders.claim(out, KIND, [FILE, *_made({}, pictures, True)])
+    beside = set()
+    with _writer(out, about, "frames", beside=beside) as write, movie or nullcontext():
+        try:
+            _of_frames(aligner, frames, write, Tracks(smooth=smooth), said, movie, window)
+        except KeyboardInterrupt:
+            if not window:
+                raise
+        finally:
+            if movie and movie.count:
+                beside.add(MOVIE)
+            if window:
+                window.close()
+    if write.counts.total() < said:
+        print(f"{video}: says it holds {said} frames; it may be cut short")
+    return write.counts
+
+
+def _of_frames(aligner, frames, write, tracks, said, movie, window):
+    with _bar(said or None, "frame") as bar:
+        for part in _parts(frames, 1 if window else aligner.batch):
             found = aligner.align([image for _, image in part])
-            for (seconds, _), faces in zip(part, found, strict=True):
+            for (seconds, image), faces in zip(part, found, strict=True):
                 boxes = np.array([face.box for face in faces]).reshape(-1, 4)
                 points = np.array([face.points for face in faces])
                 ids, points = tracks(seconds, boxes, points)
                 faces = [replace(face, points=p) for face, p in zip(faces, points, strict=True)]
-                those = [{"id": i} | _face_record(f) for i, f in zip(ids, faces, strict=True)]
+                those = [{"id": i} | face.to_dict() for i, face in zip(ids, faces, strict=True)]
                 status = status_of(faces)
                 about_it = {"frame": write.counts.total(), "seconds": round(seconds, 4)}
+                picture = annotated(image, faces)
+                if movie:  # a webcam's has the frames of its time, however fast the network is
+                    due = int(seconds * movie.rate) + 1 - movie.count if window else 1
+                    movie(picture, max(due, 0))
                 write(about_it | {"status": status, "faces": those})
                 bar.update()
-    return write.counts
+                if window:
+                    bar.set_postfix_str(f"{len(faces)} faces")
+                    if window(picture):
+                        return
 
 
 def _parts(items: Iterable[tuple], count: int) -> Iterator[list[tuple]]:
@@ -336,36 +431,20 @@ def _bar(total, unit):
     return tqdm(total=total, unit=unit, desc="predict", leave=False)
 
 
-def _face_record(face: Face) -> dict:
-    def plain(array, digits):
-        return np.round(np.asarray(array, np.float64), digits).tolist()
-
-    return {
-        "status": face.status,
-        "score": round(face.score, 4),
-        "box": plain(face.box, 2),
-        "origin": face.origin,
-        "points": plain(face.points, 3),
-        "scores": plain(face.scores, 4),
-    }
-
-
-def _draw(path: Path, image: np.ndarray, faces: Sequence[Face], scheme: Scheme):
-    doubted = [face.status != "ok" for face in faces]
-    points, boxes = [face.points for face in faces], [face.box for face in faces]
-    picture = Image.fromarray(drawing.annotated(image, points, boxes, doubted, scheme))
+def _save(path: Path, picture: np.ndarray):
     with folders.readable_errors(path, ""), folders.whole(path) as file:
-        picture.save(file, "PNG")
+        Image.fromarray(picture).save(file, "PNG")
 
 
 class _Journal:
     """Records that are written as they are made, and at the end as FILE.
 
     `earlier` are the lines that come first. The journal of a killed run stays until they are
-    written.
+    written. `beside` are the names of other files that stay.
     """
 
-    def __init__(self, folder, about, name, earlier, order):
+    def __init__(self, folder, about, name, earlier, order, beside):
+        self.beside = beside
         self.folder, self.about, self.name, self.order = folder, about, name, order
         self.places, self.counts, self.signal = {}, Counter(), 0
         with folders.whole(folder / JOURNAL) as self.file:
@@ -398,7 +477,7 @@ class _Journal:
         """Write FILE, in the order of the photos, and delete pictures of earlier runs."""
         keys = list(self.places) if self.order is None else self.order
         places = [self.places[key] for key in keys if key in self.places]
-        begun, pictures = b"\n", set()
+        begun, pictures = b"\n", set(self.beside)
         with folders.whole(self.folder / FILE) as file:
             file.write(_line(self.about)[:-1] + f', "{self.name}": ['.encode())
             for place in places:
@@ -406,7 +485,9 @@ class _Journal:
                 line = self.file.readline().rstrip(b"\n")
                 file.write(begun + line)
                 begun = b",\n"
-                pictures.add(json.loads(line).get("picture", FILE))
+                record = json.loads(line)
+                pictures.add(record.get("picture", FILE))
+                pictures |= {face.get("aligned", FILE) for face in record.get("faces", ())}
             file.write(b"\n]}\n")
         folders.keep(self.folder, KIND, {FILE, *pictures})
         (self.folder / JOURNAL).unlink()
@@ -418,14 +499,14 @@ def _line(record):
 
 
 @contextmanager
-def _writer(folder, about, name, earlier=(), order=None) -> Iterator[_Journal]:
+def _writer(folder, about, name, earlier=(), order=None, beside=()) -> Iterator[_Journal]:
     """Take records, and leave FILE: `about` and a list `name`, with a line for each record.
 
     FILE is whole JSON even if the work is interrupted, by SIGTERM or SIGHUP too, unless nothing was
     done by then. After an error FILE is as it was, and JOURNAL holds what is done.
     """
     with folders.readable_errors(folder):
-        journal = _Journal(folder, about, name, earlier, order)
+        journal = _Journal(folder, about, name, earlier, order, beside)
     whole = False
     with signals.caught(signals.END, journal.stop):
         try:

@@ -230,6 +230,26 @@ class TestAligner:
         for same in (grey, clear):
             np.testing.assert_array_equal(aligner()(same, box)[0].points, expected)
 
+    def test_files_and_images_of_pillow(self, tmp_path):
+        """As a viewer shows them, alone and among others."""
+        image, box, path = photo((100, 60)), [[80, 40, 120, 80]], tmp_path / "me.png"
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(np.ascontiguousarray(np.rot90(image))).save(path, exif=exif)
+        given = [image, path, str(path), Image.open(path), Image.fromarray(image).convert("RGBA")]
+        expected = aligner()(image, box)[0].points
+        for same in given:
+            np.testing.assert_array_equal(aligner()(same, box)[0].points, expected)
+        for (face,) in aligner()(given, [box] * len(given)):
+            np.testing.assert_array_equal(face.points, expected)
+
+    def test_short_reprs(self):
+        one = aligner()
+        assert repr(one) == "Aligner(Brightest, 68 points of ibug68, detector everywhere)"
+        (face,) = one(photo((200, 120)))
+        told = f"Face(ok, score {face.score:.3f}, box [180, 100, 220, 140], 68 points of ibug68)"
+        assert repr(face) == told and repr([face]) == f"[{told}]"
+
     @pytest.mark.parametrize(
         ("images", "boxes", "reason"),
         [
@@ -238,8 +258,8 @@ class TestAligner:
             (photo(), [[1, 2, 3, 4, 0.9]], "rows of four numbers"),
             (photo(), [1, 2, 3, 4, 5, 6, 7, 8], "rows of four numbers"),
             (photo(), [[1, 2, 3, 4], [1]], "rows of four numbers"),
-            ("me.jpg", None, "me.jpg: not an array; photos.read makes one"),
-            (Image.new("P", (9, 9)), None, "not an array; photos.read makes one"),
+            ("none.jpg", None, "none.jpg: cannot be read"),
+            (Image.new("F", (9, 9)), None, "its pixels are fractions"),
             (photo(), [[1, 2, 1, 4]], "has no extent"),
             (photo(), [[1, 2, np.nan, 4]], "has no extent"),
             (photo(), [[301, 2, 310, 9]], "lies outside its 300 x 200 pixels"),
@@ -378,6 +398,7 @@ class TestCommand:
         assert "broken.jpg: no photo" in printed.err
         found = written(tmp_path / "o")
         assert found["scheme"] == "ibug68" and "EXIF rotation applied" in found["frame"]
+        assert found["names"] == list(SCHEMES["ibug68"].names)
         assert found["refine"] == REFINE
         plain, broken, turned = found["photos"]
         assert plain["status"] == turned["status"] == "ok" and broken["status"] == "unreadable"
