@@ -1,5 +1,6 @@
 """The page in examples/web/, in a headless Chromium: as Python finds points, and all on its own."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -70,10 +71,14 @@ def browser(tmp_path_factory, drawn):
     film = folder / "webcam.mjpeg"
     frame = cv2.imencode(".jpg", np.ascontiguousarray(drawn[0][..., ::-1]))[1]
     film.write_bytes(frame.tobytes() * 3)
-    browser = Browser(
-        folder / "profile", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={film}",
-    )  # fmt: skip
+    options = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+               f"--use-file-for-fake-video-capture={film}"]  # fmt: skip
+    for attempt in range(3):  # Chromium itself may crash as it starts
+        with contextlib.suppress(BrokenPipeError):
+            browser = Browser(folder / f"profile{attempt}", *options)
+            break
+    else:
+        pytest.skip("Chromium ends as soon as it starts")
     yield browser
     browser.close()
 

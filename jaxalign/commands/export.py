@@ -1,4 +1,4 @@
-"""Export a trained checkpoint as one file, of weights, for JAX alone or for ONNX, and try it.
+"""Export a trained checkpoint: its weights, a function for JAX, or an ONNX model.
 
 examples:
   jaxalign export --ckpt runs/300w --out model.stablehlo

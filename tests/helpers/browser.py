@@ -93,7 +93,8 @@ class Browser:
     def _message(self):
         while b"\0" not in self._rest:
             more = os.read(self._from, 2**20)
-            assert more, "the browser ended"
+            if not more:
+                raise BrokenPipeError("the browser ended")
             self._rest += more
         message, self._rest = self._rest.split(b"\0", 1)
         return json.loads(message)
