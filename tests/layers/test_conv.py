@@ -49,8 +49,14 @@ def test_other_kernels_and_groups_are_convolutions():
     assert isinstance(convolution(4, (1, 1), feature_group_count=2), nn.Conv)
 
 
-@pytest.mark.parametrize("shape", [(3, 24, 24, 5, 7), (2, 30, 24, 8, 4), (1, 4, 6, 3, 2)])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [
+        ((3, 30, 24, 5, 7), jnp.float32),
+        ((3, 30, 24, 5, 7), jnp.bfloat16),
+        ((1, 4, 6, 3, 2), jnp.float32),
+    ],
+)
 def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, dtype):
     batch, height, width, channels, features = shape
     keys = jax.random.split(jax.random.key(0), 3)
