@@ -227,7 +227,6 @@ class TestRefusals:
     [
         ("integral_ibug_300w", ["system.width=8", "system.size=32", "training.init_from="]),
         ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
-        ("fan_ibug_300w", ["system.channels=16", "system.size=64", "system.stacks=2"]),
         (
             "fan_ibug_300w",
             ["system.channels=16", "system.size=64", "system.stacks=1", "system.dtype=bfloat16"],

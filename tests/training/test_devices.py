@@ -110,10 +110,9 @@ def test_a_signal_to_one_host_stops_all_and_saves(one_device, data_8, tmp_path):
 
 @pytest.mark.heavy
 def test_a_run_goes_on_with_other_devices(one_device, data_8, tmp_path):
-    """Four devices, then two, then eight: the batch is the same, and so is the outcome."""
-    for devices, step in ((4, 1), (2, 2)):
-        stopped = start(tmp_path, data_8, "--devices", devices, "--sigterm-at", step)
-        told = stopped.communicate(timeout=300)[1]
-        assert stopped.returncode == 128 + signal.SIGTERM, told
+    """Two devices, then eight: the batch is the same, and so is the outcome."""
+    stopped = start(tmp_path, data_8, "--devices", 2, "--sigterm-at", 1)
+    told = stopped.communicate(timeout=300)[1]
+    assert stopped.returncode == 128 + signal.SIGTERM, told
     finish(start(tmp_path, data_8, "--devices", 8))
     assert_equal_runs(one_device, tmp_path)
