@@ -14,6 +14,7 @@ from jaxalign.records import json_text
 
 OPENED = "move it away, or name another --workdir"  # remedies
 WRITTEN = "make room; --resume goes on from the last checkpoint"
+FLUSHED = 30.0  # seconds between two times that events go to the disk, which a step waits for
 
 
 class Log:
@@ -63,7 +64,6 @@ class Log:
         if self.board is not None:
             for name, value in numbers.items():
                 self.board.add(step, "scalar", name, value)
-            self.board.flush()
 
     def picture(self, step: int, name: str, picture: np.ndarray):
         """Writes an RGB picture (H, W, 3) to TensorBoard alone."""
@@ -93,7 +93,7 @@ class Log:
 
 
 class _Board:
-    """The events of TensorBoard, written at once.
+    """The events of TensorBoard, written in this thread.
 
     tensorboardX's own SummaryWriter writes in a thread, where nobody hears of a full disk.
     Errors: ImportError where the library is not installed; InputError where the folder cannot be
@@ -107,6 +107,7 @@ class _Board:
 
         proto: Any = event_pb2  # whose classes are made as it is imported
         self.folder, self.summary, self.event = folder, summary, proto.Event
+        self.flushed = time.monotonic()
         with readable_errors(folder, OPENED):
             folder.mkdir(parents=True, exist_ok=True)
             self.events = EventsWriter(str(folder / "events"))
@@ -120,10 +121,9 @@ class _Board:
         made = getattr(self.summary, kind)(*arguments, **settings)
         with readable_errors(self.folder, WRITTEN):
             self.events.write_event(self.event(wall_time=time.time(), step=step, summary=made))
-
-    def flush(self):
-        with readable_errors(self.folder, WRITTEN):
-            self.events.flush()
+            if time.monotonic() - self.flushed > FLUSHED:
+                self.events.flush()
+                self.flushed = time.monotonic()
 
     def close(self):
         with readable_errors(self.folder, WRITTEN):
