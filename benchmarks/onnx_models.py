@@ -3,19 +3,21 @@
 examples:
   python -m benchmarks.onnx_models
   python -m benchmarks.onnx_models --only fan tab --repeats 50
-  python -m benchmarks.onnx_models --ckpt runs/300w runs/tab
+  python -m benchmarks.onnx_models --ckpt runs/300w runs/tab --data ibug_300w/lfpw_test
 
 needs: pip install 'jaxalign[onnx]'. Leaves a printed Markdown table, each row once it is measured.
 
-Each model is converted, written and read back. `apart`: the largest difference of a point from the
-system's own, in pixels of the crop, on four drawn faces. Times are milliseconds a batch of so many
-faces, from NumPy to NumPy, medians; both runtimes take turns and use all cores. Without --ckpt,
-systems have random weights: what they cost does not depend on them, but of a map without a peak the
-highest pixel may change by rounding, so that `apart` means more with --ckpt. Run it on a quiet
-machine.
+Each model is converted, written and read back, in float32 and with 8 bits (jaxalign export --int8).
+`apart`: the largest difference of a point from the system's own, in pixels of the crop, on four
+drawn faces, or all of --data. The NME is of the same faces. Times are milliseconds a batch of so
+many faces, from NumPy to NumPy, medians; XLA and ONNX Runtime (ORT) take turns and use all cores.
+Without --ckpt, systems have random weights: what they cost does not depend on them, but of a map
+without a peak the highest pixel may change by rounding, so that `apart` and the NMEs mean more with
+--ckpt. Run it on a quiet machine.
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -29,9 +31,11 @@ import numpy as np
 
 from jaxalign import checkpoints, export, parallel, to_onnx
 from jaxalign import recipe as recipes
-from jaxalign.commands import run
+from jaxalign.commands import add_data_dir, run
 from jaxalign.errors import InputError
+from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe
+from jaxalign.sources import benchmark_of, open_source
 
 
 PIXELWISE = "pixelwise_ibug_300w"
@@ -59,9 +63,9 @@ ROWS = {  # name -> recipe, its settings
 }
 FACES = 4
 HEADER = (
-    "| model | crop, px | parameters, M | file, MB | converted in, s | apart, px | "
-    + " | ".join(f"{runtime}, {n}" for n in export.TIMED for runtime in ("XLA", "ONNX Runtime"))
-    + " |"
+    "| model | crop, px | parameters, M | file, MB | int8, MB | converted in, s | apart, px | "
+    + " | ".join(f"{runtime}, {n}" for n in export.TIMED for runtime in ("XLA", "ORT", "ORT int8"))
+    + " | NME, % | int8 moves it by |"
 )
 
 
@@ -81,28 +85,43 @@ def chosen(only: list[str], ckpts: list[str]) -> Iterator[tuple[str, Recipe, dic
         yield name, recipe, jax.tree.map(np.asarray, variables)
 
 
-def measure(name: str, recipe: Recipe, variables: dict, repeats: int) -> str:
-    """A row of the table."""
-    system = recipe.system
+def measure(
+    name: str, recipe: Recipe, variables: dict, repeats: int, data: str, data_dir: str
+) -> str:
+    """A row of the table. `data`: NAME/SPLIT to compare on, "" for drawn faces."""
+    system, crop = recipe.system, recipe.data.crop
     to_onnx.check(system)
     variables, size = checkpoints.predicting(system, variables), system.size
     count = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    if data:
+        benchmark, source = benchmark_of(data), open_source(data, system.points, data_dir)
+    else:
+        benchmark, source = "synthetic_faces", export.drawn(system, FACES)
+        crop = replace(crop, box="landmarks")
     with tempfile.TemporaryDirectory() as folder:
-        path, started = Path(folder) / "model.onnx", time.perf_counter()
+        path, rounded = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        started = time.perf_counter()
         model = to_onnx.converted(system, variables, size)
         seconds = time.perf_counter() - started
-        to_onnx.write(path, model, export.header(recipe, path, size) | export.ONNX)
-        crop = replace(recipe.data.crop, box="landmarks")
-        found = export.compare(path, system, variables, export.drawn(system, FACES), crop, size)
+        about = export.header(recipe, path, size) | export.ONNX
+        to_onnx.write(path, model, about)
+        with contextlib.redirect_stdout(sys.stderr):
+            to_onnx.write(rounded, export.rounded(model, recipe, size, data_dir), about)
         calls = {
             "XLA": partial(jax.jit(system.predict), jax.device_put(variables)),
-            "ONNX Runtime": export.reader(path, system),
+            "ORT": export.reader(path, system),
+            "ORT int8": export.reader(rounded, system),
         }
         times = export.timed(calls, size, repeats=repeats)
-        megabytes = path.stat().st_size / 1e6
+        found = export.compare(path, system, variables, source, crop, size)
+        eight = export.compare(rounded, system, variables, source, crop, size)
+        files = [f"{file.stat().st_size / 1e6:.1f}" for file in (path, rounded)]
     told = [f"{ms:.1f}" for row in times.values() for ms in row.values()]
-    numbers = f"{count / 1e6:.2f}", f"{megabytes:.1f}", f"{seconds:.0f}", f"{found.pixels:.6f}"
-    return f"| {' | '.join([name, str(size), *numbers, *told])} |"
+    numbers = f"{count / 1e6:.2f}", *files, f"{seconds:.0f}", f"{found.pixels:.6f}"
+    normaliser = protocol_for(benchmark, system.points).normaliser
+    own, new = (100 * r.nme(normaliser).mean() for r in (found.checkpoint, eight.exported))
+    nme = f"{own:.3f}", f"{new - own:+.4f}"
+    return f"| {' | '.join([name, str(size), *numbers, *told, *nme])} |"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,6 +131,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME",
                         help=f"of {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument("--ckpt", nargs="+", default=[], help="checkpoints, in their place")
+    parser.add_argument("--data", default="", metavar="NAME/SPLIT",
+                        help="faces to compare on (default: drawn ones)")  # fmt: skip
+    add_data_dir(parser)
     parser.add_argument("--repeats", type=int, default=15,
                         help="of a batch (default: %(default)s)")  # fmt: skip
     return parser
@@ -129,7 +151,8 @@ def _print(arguments):
     print(f"device: {parallel.start('cpu')}\n\n{HEADER}", flush=True)
     print("|---" * HEADER.count(" | ") + "|---|")
     for row in chosen(arguments.only, arguments.ckpt):
-        print(measure(*row, arguments.repeats), flush=True)
+        told = measure(*row, arguments.repeats, arguments.data, arguments.data_dir)
+        print(told, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,6 +38,7 @@ from jaxalign.systems.interface import System
 
 PLATFORMS = ("cpu", "cuda")
 BATCH = 4  # faces at a time while comparing
+CALIBRATED = 128  # faces whose ranges int8 takes
 TIMED = 1, 8  # faces at a time while timing
 
 
@@ -47,6 +49,7 @@ def export_checkpoint(
     which: str = "best",
     size: int | None = None,
     half: bool = False,
+    int8: bool = False,
     notes: Mapping[str, str] | None = None,
     settings: Sequence[str] = (),
     data: str = "",
@@ -65,6 +68,9 @@ def export_checkpoint(
         which: The step of a work directory: "best" or "latest".
         size: The side of the function's or model's crops in pixels (default: system.size).
         half: Store kernels as float16; for weights alone.
+        int8: Let convolutions compute with 8 bits, by the range that their inputs have on the first
+            faces of the recipe's training data, or on drawn faces where that is not prepared; for
+            ONNX models alone.
         notes: Free texts by name, for weights alone; the notes of a file that is written anew are
             kept.
         settings: "key=value" each: fields of the recipe that leave the network as it is, such as
@@ -95,6 +101,8 @@ def export_checkpoint(
         raise InputError(f"--size {size}: a {tensors.SUFFIX} file takes all sizes; drop it")
     if (half or notes) and not plain:
         raise InputError(f"--half and --note are for --out NAME{tensors.SUFFIX}; drop them")
+    if int8 and not onnx:
+        raise InputError(f"--int8 is for --out NAME{onnx_model.SUFFIX}; drop it")
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}; make it first")
     if out.is_dir():
@@ -110,10 +118,14 @@ def export_checkpoint(
     check_size(system, size)
     if onnx:
         to_onnx.check(system)
-    source, crop, protocol = _compared_on(recipe, data, data_dir, faces)
+    spec = data or recipe.data.test or recipe.data.val
+    source, crop, protocol = _faces_of(recipe, spec, data_dir, faces, bool(data))
     about = header(recipe, step, size)
     if onnx:
-        to_onnx.write(out, to_onnx.converted(system, variables, size), about | ONNX)
+        model = to_onnx.converted(system, variables, size)
+        if int8:
+            model = rounded(model, recipe, size, data_dir)
+        to_onnx.write(out, model, about | ONNX)
         more = f"metadata {onnx_model.KEY!r}"
     elif not plain:
         write(out, lowered(system, variables, size), about | STABLEHLO)
@@ -146,6 +158,26 @@ def export_checkpoint(
     return found
 
 
+def rounded(model: Any, recipe: Recipe, size: int, data_dir: Path | str) -> Any:
+    """Lets the convolutions of an ONNX model compute with 8 bits, as to_onnx.quantized does.
+
+    Args:
+        model: The onnx.ModelProto of to_onnx.converted.
+        recipe: Its recipe. Ranges are those on the first faces of the training data, or on drawn
+            faces if that is not prepared; which, is printed.
+        size: The side of its crops in pixels.
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        Another onnx.ModelProto.
+    """
+    source, crop, _ = _faces_of(recipe, recipe.data.train, data_dir, CALIBRATED, False)
+    print(f"int8: the ranges are those on {source.name}", flush=True)
+    batches = evaluation_batches(source, recipe.system.points, crop, size, batch=BATCH)
+    crops = np.concatenate([rows["image"][rows["weight"] > 0] for rows in batches])
+    return to_onnx.quantized(model, crops)
+
+
 def timed(
     calls: Mapping[str, Callable], size: int, batches: Sequence[int] = TIMED, repeats: int = 15
 ) -> dict[int, dict[str, float]]:
@@ -175,16 +207,15 @@ def timed(
     return found
 
 
-def _compared_on(recipe, data, data_dir, faces):
-    """The source, its crop, its protocol."""
+def _faces_of(recipe, spec, data_dir, faces, needed):
+    """The first faces of a data set, or drawn ones if it is not needed; their crop and protocol."""
     scheme, crop = recipe.system.points, recipe.data.crop
-    spec = data or recipe.data.test or recipe.data.val
     try:
         source = first(open_source(spec, scheme, data_dir), faces)
     except InputError as error:
-        if data:
+        if needed:
             raise
-        print(f"note: drawn faces are taken to compare on: {error}")
+        print(f"note: drawn faces are taken: {error}")
         source = drawn(recipe.system, faces)
         return source, replace(crop, box="landmarks"), protocol_for("synthetic_faces", scheme)
     return source, crop, protocol_for(benchmark_of(spec), scheme)

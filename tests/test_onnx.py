@@ -209,6 +209,38 @@ def test_predict_takes_it(exported, tmp_path):
     np.testing.assert_allclose(record["faces"][0]["points"], face.points, atol=0.02)
 
 
+@needs_onnx
+@pytest.mark.heavy
+def test_operations_have_quick_kernels(exported):
+    """ReLU and the products of single pixels by their names; batch norm is within the kernels."""
+    onnx = pytest.importorskip("onnx")
+    nodes = onnx.load(exported[0]).graph.node
+    kinds = [node.op_type for node in nodes]
+    assert kinds.count("Relu") > kinds.count("Max") and "MatMul" in kinds
+    after = {node.input[0]: node for node in nodes}
+    (stem, *_) = (node for node in nodes if node.op_type == "Conv")
+    chain = []
+    for _ in range(4):
+        stem = after[stem.output[0]]
+        chain.append(stem.op_type)
+    assert chain == ["Transpose", "Mul", "Add", "Relu"]
+
+
+@needs_onnx
+@pytest.mark.heavy
+def test_eight_bits(exported, tmp_path, capsys):
+    path = tmp_path / "int8.onnx"
+    found = export.export_checkpoint("drawn", path, int8=True, faces=8, data_dir=tmp_path)
+    assert "int8: the ranges are those on 128 drawn faces" in capsys.readouterr().out
+    assert path.stat().st_size < 0.4 * exported[0].stat().st_size
+    exact, rounded = (r.nme("inter_ocular") for r in (found.checkpoint, found.exported))
+    assert 0 < abs(rounded - exact).max() < 0.01 and abs(rounded.mean() - exact.mean()) < 5e-4
+    (face,) = jaxalign.load(path)(photos.read(PHOTO))
+    (wanted,) = jaxalign.load(exported[0])(photos.read(PHOTO))
+    side = max(wanted.box[2:] - wanted.box[:2])
+    assert np.linalg.norm(face.points - wanted.points, axis=-1).mean() < 0.01 * side
+
+
 @dataclass(frozen=True)
 class Odd(Integral):
     """One's own system, with an operation that ONNX does not have."""
@@ -275,6 +307,11 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match="pip install onnxruntime"):
         jaxalign.load(path)
+
+
+def test_eight_bits_are_for_onnx(tmp_path):
+    with pytest.raises(InputError, match="--int8 is for --out NAME.onnx"):
+        export.export_checkpoint("drawn", tmp_path / "model.stablehlo", int8=True)
 
 
 def test_half_the_digits_are_refused(tmp_path):

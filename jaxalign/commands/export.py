@@ -3,7 +3,7 @@
 examples:
   jaxalign export --ckpt runs/300w --out model.stablehlo
   jaxalign export --ckpt runs/300w --out model.stablehlo --data ibug_300w/lfpw_test --faces 50
-  jaxalign export --ckpt runs/300w --out model.onnx
+  jaxalign export --ckpt runs/300w --out model.onnx --int8
   jaxalign export --ckpt runs/300w --out weights.safetensors --half --note commit=1a2b3c4
 
 needs: a checkpoint of jaxalign train; data made by jaxalign prepare to try the file on (else faces
@@ -31,6 +31,8 @@ def parser() -> argparse.ArgumentParser:
                         "the system takes several (default: the recipe's)")  # fmt: skip
     parser.add_argument("--half", action="store_true",
                         help="store kernels in half precision: half the size")  # fmt: skip
+    parser.add_argument("--int8", action="store_true", help="let the convolutions of an ONNX model "
+                        "compute with 8 bits")  # fmt: skip
     parser.add_argument("--note", nargs="+", action="extend", default=[], metavar="NAME=TEXT",
                         dest="notes", help="texts kept in a file of weights, such as "
                         "commit=1a2b3c4")  # fmt: skip
@@ -64,6 +66,6 @@ def _export(arguments):
 
     export_checkpoint(
         arguments.ckpt, arguments.out, which=arguments.which, size=arguments.size,
-        half=arguments.half, notes=notes, settings=arguments.settings,
+        half=arguments.half, int8=arguments.int8, notes=notes, settings=arguments.settings,
         data=arguments.data, data_dir=arguments.data_dir, faces=arguments.faces,
     )  # fmt: skip

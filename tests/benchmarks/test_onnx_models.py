@@ -31,9 +31,11 @@ def test_a_row(monkeypatch, capsys):
     assert onnx_models.main(["--repeats", "1"]) == 0
     header, line, *rows = capsys.readouterr().out.splitlines()[2:]
     assert header.count("|") == line.count("|") == rows[0].count("|") and len(rows) == 1
-    name, size, _, _, _, apart, *times = rows[0].strip("| ").split(" | ")
+    name, size, _, exact, rounded, _, apart, *times, nme, moved = rows[0].strip("| ").split(" | ")
     assert (name, size) == ("tiny", "32") and float(apart) < 0.01
-    assert len(times) == 4 and min(map(float, times)) > 0
+    assert float(rounded) <= float(exact)
+    assert len(times) == 6 and min(map(float, times)) > 0
+    assert float(nme) > 5 and float(moved) != 0  # of random weights
 
 
 @needs_onnx
