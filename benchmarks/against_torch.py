@@ -4,17 +4,19 @@ examples:
   python -m benchmarks.against_torch --out runs/against_torch.json
   python -m benchmarks.against_torch --config fan_ibug_300w --set system.stacks=2 --batches 4
   taskset -c 0,1 python -m benchmarks.against_torch --require cpu --pairs 15
+  python -m benchmarks.against_torch --work inference --onnx
 
-needs: pip install torch, on a GPU a build of it for that GPU; no data, crops and points are random.
-Leaves a printed Markdown table; --out also the times of every pair as JSON. Run it on a quiet
-machine.
+needs: pip install torch, on a GPU a build of it for that GPU; for --onnx 'jaxalign[onnx]' too. No
+data: crops and points are random. Leaves a printed Markdown table; --out also the times of every
+pair as JSON. Run it on a quiet machine.
 
 `jaxalign` and `PyTorch` do the same work on the same device, with crops that lie there: crops are
 normalised and go through the network; in training the mean squared error of its outputs goes back
 through it, statistics of batch norm move, and AdamW updates what the recipe's last phase trains.
 `whole` is what people run: the step of jaxalign train, with the recipe's targets, loss, optimiser
 and averaged weights, or the Predictor, which also decodes; both from NumPy. `not network` is the
-share of it that `jaxalign` does not take. Reading and augmenting photos is in neither.
+share of it that `jaxalign` does not take. Reading and augmenting photos is in neither. With --onnx,
+`ORT` is the exported model in ONNX Runtime, decoding included, and `ORT int8` that of 8 bits.
 
 Times are medians over the pairs, ratios jaxalign's time through PyTorch's, with quartiles over the
 pairs; `ratio of whole` is whole's time through the same time of PyTorch. PyTorch has channels last
@@ -40,8 +42,9 @@ import jax
 import numpy as np
 import optax
 
+from benchmarks import onnx_models
 from benchmarks.parity import pytorch
-from jaxalign import parallel
+from jaxalign import export, parallel, to_onnx
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, run
 from jaxalign.errors import InputError
@@ -220,6 +223,17 @@ def _planned(function, given):
     return arguments + plan.temp_size_in_bytes
 
 
+def onnx_inference(recipe: Recipe, variables: dict, images: np.ndarray) -> dict[str, Call]:
+    """ORT and ORT int8."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths, _ = onnx_models.written(recipe, jax.tree.map(np.asarray, variables), Path(folder))
+        readers = {name: export.reader(path, recipe.system) for name, path in paths.items()}
+    return {
+        name: Call(partial(reader, images), lambda found: found)
+        for name, reader in readers.items()
+    }  # fmt: skip
+
+
 # PyTorch
 
 
@@ -299,10 +313,12 @@ class Torch:
 
 
 def measured(
-    recipe: Recipe, batch: int, work: str, torch: Torch, pairs: int = 9, seconds: float = 1.0
-) -> dict:
+    recipe: Recipe, batch: int, work: str, torch: Torch, pairs: int = 9, seconds: float = 1.0,
+    onnx: bool = False,
+) -> dict:  # fmt: skip
     """The work of a recipe's system on a batch, in one of WORKS -> times, ratios and memory, as
-    --out stores them. Errors: InputError where there is no twin."""
+    --out stores them. `onnx`: inference by ONNX Runtime too. Errors: InputError where there is no
+    twin."""
     system, given = recipe.system, random_batch(recipe.system, batch)
     variables, images = jax.jit(system.init)(jax.random.key(0)), given["image"]
     if work == "inference":
@@ -311,6 +327,7 @@ def measured(
             "jaxalign": jax_inference(system, variables, images),
             "PyTorch": torch.inference(system, variables, images),
         }
+        calls |= onnx_inference(recipe, variables, images) if onnx else {}
     else:
         targets = random_targets(system, variables, images)
         calls = {
@@ -331,6 +348,8 @@ def measured(
         "whole_ratio": _quartiles(times["whole"], times["PyTorch"]),
         "not_network": 1 - _quartiles(times["jaxalign"], times["whole"])[1],
     }
+    for name in times.keys() & {"ORT", "ORT int8"}:
+        found[f"{name}_ratio"] = _quartiles(times[name], times["PyTorch"])
     if torch.device == "cuda" and (planned := calls["jaxalign"].planned):
         found["peak_gib"] = {
             "jaxalign": planned() / 2**30,
@@ -363,7 +382,12 @@ COLUMNS = {
     "not network": "{not_network:.0%}",
     "first call, s: jaxalign, PyTorch": "{first_s[jaxalign]:.1f}, {first_s[PyTorch]:.1f}",
 }
-RATIOS = ("ratio", "whole_ratio")
+ONNX = {
+    "ORT, ms": "{ms[ORT]}",
+    "ratio of ORT": "{ORT_ratio}",
+    "ORT int8, ms": "{ms[ORT int8]}",
+    "ratio of ORT int8": "{ORT int8_ratio}",
+}
 MEMORY = {"peak, GiB": "{peak_gib[jaxalign]:.2f}, {peak_gib[PyTorch]:.2f}"}
 
 
@@ -372,15 +396,19 @@ def table(name: str, rows: Iterable[dict]) -> Iterator[str]:
     columns = None
     for row in rows:
         if columns is None:
-            columns = COLUMNS | (MEMORY if "peak_gib" in row else {})
+            columns = COLUMNS | (ONNX if "ORT_ratio" in row else {})
+            columns |= MEMORY if "peak_gib" in row else {}
             yield f"\n`{name}`, {row['size']} px, {row['dtype']}\n"
             yield f"| {' | '.join(columns)} |"
             yield f"|{'---|' * len(columns)}"
         shown = {
             "ms": {part: f"{np.median(times):.4g}" for part, times in row["ms"].items()},
-            **{key: "{1:.2f} ({0:.2f}-{2:.2f})".format(*row[key]) for key in RATIOS},
-        }
-        yield f"| {' | '.join(columns.values())} |".format(**row | shown)
+            **{key: "{1:.2f} ({0:.2f}-{2:.2f})".format(*row[key])
+               for key in row if key.endswith("ratio")},
+        }  # fmt: skip
+        blank = {} if "ORT_ratio" in row else dict.fromkeys(ONNX, "")
+        told = [blank.get(name, cell) for name, cell in columns.items()]
+        yield f"| {' | '.join(told)} |".format(**row | shown)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -403,6 +431,8 @@ def parser() -> argparse.ArgumentParser:
                         help="rounds in which each has a turn (default: %(default)s)")  # fmt: skip
     parser.add_argument("--seconds", type=float, default=1.0,
                         help="about how long a turn is (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--onnx", action="store_true",
+                        help="time ONNX Runtime's inference too")  # fmt: skip
     parser.add_argument("--torch-compile", action="store_true",
                         help="let torch.compile make PyTorch's networks faster")  # fmt: skip
     add_device(parser)
@@ -420,6 +450,8 @@ def _print(arguments):
     if min(arguments.batches) < 1 or arguments.pairs < 1 or not arguments.seconds > 0:
         raise InputError("--batches and --pairs: must be 1 or more; --seconds: above 0")
     torch = pytorch()
+    if arguments.onnx:
+        to_onnx.require(Path("model.onnx"))
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the GPU is PyTorch's too
     import_files(arguments)
     cases = [(name,) for name in arguments.config] if arguments.config else CASES
@@ -460,8 +492,9 @@ def _rows(name, recipe, arguments, done):
     """The rows of a recipe, as they come; also put into `done`."""
     kind = Torch(_torch_device(), recipe.system.dtype, arguments.torch_compile)
     for batch in arguments.batches:
-        for work in arguments.work:
-            row = measured(recipe, batch, work, kind, arguments.pairs, arguments.seconds)
+        for work in sorted(arguments.work):
+            row = measured(recipe, batch, work, kind, arguments.pairs, arguments.seconds,
+                           arguments.onnx)  # fmt: skip
             done.append({"recipe": name} | row)
             yield row
 

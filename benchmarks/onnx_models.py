@@ -35,7 +35,7 @@ from jaxalign.commands import add_data_dir, run
 from jaxalign.errors import InputError
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe
-from jaxalign.sources import benchmark_of, open_source
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_source
 
 
 PIXELWISE = "pixelwise_ibug_300w"
@@ -85,6 +85,21 @@ def chosen(only: list[str], ckpts: list[str]) -> Iterator[tuple[str, Recipe, dic
         yield name, recipe, jax.tree.map(np.asarray, variables)
 
 
+def written(
+    recipe: Recipe, variables: dict, folder: Path, data_dir: Path | str = DEFAULT_DATA_DIR
+) -> tuple[dict[str, Path], float]:
+    """{"ORT": a model of float32, "ORT int8": one of 8 bits}, and the seconds of the conversion."""
+    size, started = recipe.system.size, time.perf_counter()
+    model = to_onnx.converted(recipe.system, variables, size)
+    seconds = time.perf_counter() - started
+    paths = {name: folder / f"{name}.onnx" for name in ("ORT", "ORT int8")}
+    with contextlib.redirect_stdout(sys.stderr):
+        models = model, export.rounded(model, recipe, size, data_dir)
+    for path, one in zip(paths.values(), models, strict=True):
+        to_onnx.write(path, one, export.header(recipe, path, size) | export.ONNX)
+    return paths, seconds
+
+
 def measure(
     name: str, recipe: Recipe, variables: dict, repeats: int, data: str, data_dir: str
 ) -> str:
@@ -99,27 +114,18 @@ def measure(
         benchmark, source = "synthetic_faces", export.drawn(system, FACES)
         crop = replace(crop, box="landmarks")
     with tempfile.TemporaryDirectory() as folder:
-        path, rounded = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        started = time.perf_counter()
-        model = to_onnx.converted(system, variables, size)
-        seconds = time.perf_counter() - started
-        about = export.header(recipe, path, size) | export.ONNX
-        to_onnx.write(path, model, about)
-        with contextlib.redirect_stdout(sys.stderr):
-            to_onnx.write(rounded, export.rounded(model, recipe, size, data_dir), about)
-        calls = {
-            "XLA": partial(jax.jit(system.predict), jax.device_put(variables)),
-            "ORT": export.reader(path, system),
-            "ORT int8": export.reader(rounded, system),
-        }
+        paths, seconds = written(recipe, variables, Path(folder), data_dir)
+        calls = {"XLA": partial(jax.jit(system.predict), jax.device_put(variables))}
+        calls |= {name: export.reader(path, system) for name, path in paths.items()}
         times = export.timed(calls, size, repeats=repeats)
-        found = export.compare(path, system, variables, source, crop, size)
-        eight = export.compare(rounded, system, variables, source, crop, size)
-        files = [f"{file.stat().st_size / 1e6:.1f}" for file in (path, rounded)]
+        exact, rounded = (
+            export.compare(path, system, variables, source, crop, size) for path in paths.values()
+        )
+        files = [f"{path.stat().st_size / 1e6:.1f}" for path in paths.values()]
     told = [f"{ms:.1f}" for row in times.values() for ms in row.values()]
-    numbers = f"{count / 1e6:.2f}", *files, f"{seconds:.0f}", f"{found.pixels:.6f}"
+    numbers = f"{count / 1e6:.2f}", *files, f"{seconds:.0f}", f"{exact.pixels:.6f}"
     normaliser = protocol_for(benchmark, system.points).normaliser
-    own, new = (100 * r.nme(normaliser).mean() for r in (found.checkpoint, eight.exported))
+    own, new = (100 * r.nme(normaliser).mean() for r in (exact.checkpoint, rounded.exported))
     nme = f"{own:.3f}", f"{new - own:+.4f}"
     return f"| {' | '.join([name, str(size), *numbers, *told, *nme])} |"
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import against_torch
 from jaxalign import recipe as recipes
+from jaxalign import to_onnx
 from jaxalign.errors import InputError
 from jaxalign.systems import TAB, Integral, PixelWise, PropagationNet, StackedHourglass
 from tests.helpers.small import small_recipe
@@ -140,6 +141,19 @@ def test_peak_memory_is_a_column_where_it_is_told():
     *_, line = against_torch.table("x", [row])
     told = "2 | 4 | 0.50 (0.25-0.75) | 5 | 1.25 (1.25-1.25) | 60% | 1.0, 2.0 | 0.50, 0.25"
     assert line == f"| 1 | training | {told} |"
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not all(map(to_onnx.has, to_onnx.NEEDED)), reason="jaxalign[onnx]")
+def test_onnx_runtime_beside_them(recipe, torch, monkeypatch, capsys):
+    monkeypatch.setattr(against_torch, "_prepare", lambda torch: {"threads": 1})  # four devices
+    options = ["--batches", "4", "--pairs", "2", "--seconds", "0.001", "--onnx"]
+    assert against_torch.main(["--config", recipe, *options]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    heads, _, inference, training = (line.strip("|").split("|") for line in lines)
+    assert len(heads) == len(inference) == len(training)
+    assert [cell.strip() for cell in heads[-4:]] == list(against_torch.ONNX)
+    assert "0" < inference[-4].strip() and not "".join(training[-4:]).strip()
 
 
 def test_turns_alternate_and_first_calls_are_apart():
