@@ -150,6 +150,9 @@ def _named(graph):
         elif node.op_type == "Einsum" and node.attribute[0].s == b"abcd,de->abce":
             node.op_type = "MatMul"
             del node.attribute[:]
+    zeros -= {name for node in graph.node for name in node.input}
+    for constant in [c for c in graph.initializer if c.name in zeros]:  # ReLU's, which none takes
+        graph.initializer.remove(constant)
 
 
 def quantized(model: Any, crops: np.ndarray) -> Any:

@@ -3,7 +3,7 @@ by jaxalign export, two samples.
 
 examples:
   python examples/web/build.py
-  python examples/web/build.py --ckpt runs/300w
+  python examples/web/build.py --ckpt runs/300w --int8
   python -m http.server --directory examples/web
 
 needs: npm, a way to its registry, and pip install 'jaxalign[onnx]'.
@@ -31,10 +31,12 @@ SIDE = 512
 def parser() -> argparse.ArgumentParser:
     parser = new_parser("build", __doc__, prog="build.py")
     add_ckpt(parser, default=DEFAULT)
+    parser.add_argument("--int8", action="store_true",
+                        help="a model of 8 bits: a third of what is loaded")  # fmt: skip
     return parser
 
 
-def build(ckpt: str | None, which: str):
+def build(ckpt: str | None, which: str, int8: bool):
     """All of it. Errors: InputError."""
     from jaxalign.datasets import synthetic_faces
     from jaxalign.datasets.faces import photo_bytes
@@ -44,7 +46,7 @@ def build(ckpt: str | None, which: str):
     install()
     for name in RUNTIME:
         shutil.copy(HERE / "node_modules/onnxruntime-web/dist" / name, BUILD)
-    export_checkpoint(ckpt, BUILD / "model.onnx", which=which, faces=1)
+    export_checkpoint(ckpt, BUILD / "model.onnx", which=which, int8=int8, faces=1)
     shutil.copy(HERE.parent / "astronaut.jpg", BUILD)
     drawn = synthetic_faces.face("test", DRAWN, size=SIDE, seed=0)
     (BUILD / "drawn.jpg").write_bytes(photo_bytes(drawn))
@@ -67,4 +69,4 @@ def install():
 
 if __name__ == "__main__":
     arguments = parser().parse_args()
-    sys.exit(run(lambda: build(arguments.ckpt, arguments.which)))
+    sys.exit(run(lambda: build(arguments.ckpt, arguments.which, arguments.int8)))
