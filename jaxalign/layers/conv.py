@@ -4,6 +4,7 @@ Those of one pixel are matrix products; 3x3 kernels have gradients of their own.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,73 +43,141 @@ class Pointwise(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
-LARGE = 24 * 24  # pixels of a map from which kernel_gradient is quicker than XLA's on CPUs
+LARGE = 12 * 12  # pixels of a map from which kernel_gradient is quicker than XLA's on CPUs
+WIDE = 40 * 40  # pixels of a map from which `products` is quicker than XLA's on CPUs,
+CHANNELS = range(48, 128)  # for so many channels of the output
 
 
-def convolve(x, kernel):
-    """The convolution by a 3x3 kernel with stride 1 and a border of zeros.
+def convolve(x, kernel, stride: int = 1):
+    """The convolution by a 3x3 kernel with a border of one zero.
 
-    (B, h, w, C), (3, 3, C, D) -> (B, h, w, D). On CPUs, kernel_gradient is the gradient of the
-    kernel for large maps.
+    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs, training on
+    large maps computes by matrix products: the output and the gradient of the input by `products`,
+    that of the kernel by `kernel_gradient`.
     """
-    return _convolve(x, kernel) if x.shape[1] * x.shape[2] >= LARGE else _plain(x, kernel)
+    large = x.shape[1] * x.shape[2] >= LARGE * stride**2
+    return (_convolve if large else _plain)(x, kernel, stride)
+
+
+def products(x, kernel):
+    """What `convolve` gives, by one matrix product for each image, (h + 2) w x 3C times 3C x 3D.
+
+    It sums what the three rows of the kernel give. XLA's own takes up to twice as long on CPUs.
+    """
+    _, height, width, channels = x.shape
+    outputs = kernel.shape[-1]
+    kernels = kernel.transpose(1, 2, 0, 3).reshape(3 * channels, 3 * outputs)
+
+    def one(image):
+        rows = jnp.matmul(_columns(image), kernels).reshape(height + 2, width, 3, outputs)
+        return rows[:-2, :, 0] + rows[1:-1, :, 1] + rows[2:, :, 2]
+
+    return lax.map(one, x)
 
 
 def kernel_gradient(x, gradient):
-    """The gradient of `convolve`'s kernel, (3, 3, C, D).
+    """The gradient of `convolve`'s kernel for stride 1, (3, 3, C, D).
 
-    From its input (B, h, w, C) and the gradient of its output (B, h, w, D): for each image three
-    matrix products, one for each row of the kernel. XLA's own takes up to three times as long on
+    From its input (B, h, w, C) and the gradient of its output (B, h, w, D): one matrix product for
+    each image, 3C x (h + 2) w times (h + 2) w x 3D. XLA's own takes up to ten times as long on
     CPUs.
     """
-    _, height, width, channels = x.shape
+    _, height, _, channels = x.shape
     outputs = gradient.shape[-1]
 
-    def add(total, image):
-        x, gradient = image
-        x = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
-        columns = jnp.concatenate([x[:, j : j + width] for j in range(3)], -1)
-        columns, gradient = columns.reshape(-1, 3 * channels), gradient.reshape(-1, outputs)
-        rows = [columns[i * width : (i + height) * width] for i in range(3)]
-        products = [jnp.matmul(row.T, gradient, preferred_element_type=jnp.float32) for row in rows]
-        return [one + more for one, more in zip(total, products, strict=True)], None
+    def product(image, gradient):
+        rows = jnp.pad(gradient, ((2, 2), (0, 0), (0, 0)))
+        rows = jnp.concatenate([rows[2 - i : height + 4 - i] for i in range(3)], -1)
+        return _transposed(_columns(image), rows.reshape(-1, 3 * outputs))
 
-    zero = jnp.zeros((3 * channels, outputs), jnp.float32)
-    total, _ = lax.scan(add, [zero] * 3, (x, gradient))
-    return jnp.stack(total).reshape(3, 3, channels, outputs).astype(x.dtype)
+    total = _summed(product, x, gradient).reshape(3, channels, 3, outputs)
+    return total.transpose(2, 0, 1, 3).astype(x.dtype)
 
 
-def _plain(x, kernel):
-    border = ((1, 1), (1, 1))
+def strided_kernel_gradient(x, gradient, stride: int):
+    """The gradient of `convolve`'s kernel for any stride, (3, 3, C, D).
+
+    One matrix product for each image, of all pixels under each weight of the kernel.
+    """
+    _, height, width, outputs = gradient.shape
+
+    def product(image, gradient):
+        image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+        rows, columns = (slice(i, None) for i in range(3)), [slice(j, None) for j in range(3)]
+        taps = [image[i, j][::stride, ::stride][:height, :width] for i in rows for j in columns]
+        taps = jnp.concatenate(taps, -1)
+        return _transposed(taps.reshape(height * width, -1), gradient.reshape(-1, outputs))
+
+    total = _summed(product, x, gradient)
+    return total.reshape(3, 3, x.shape[-1], outputs).astype(x.dtype)
+
+
+def _transposed(a, b):
+    """The product of a's transpose and b."""
+    return jnp.matmul(a.T, b, preferred_element_type=jnp.float32)
+
+
+def _summed(product, x, gradient):
+    """The sum of `product` over images, one after the other."""
+    zero = jnp.zeros(jax.eval_shape(product, x[0], gradient[0]).shape, jnp.float32)
+
+    def add(total, pair):
+        return total + product(*pair), None
+
+    return lax.scan(add, zero, (x, gradient))[0]
+
+
+def _columns(image):
+    """(h, w, C) -> ((h + 2) w, 3C): each pixel with those left and right of it; zeros around."""
+    image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+    height, width, channels = image.shape
+    columns = jnp.concatenate([image[:, j : j + width - 2] for j in range(3)], -1)
+    return columns.reshape(height * (width - 2), 3 * channels)
+
+
+def _plain(x, kernel, stride=1):
+    strides, border = (stride, stride), ((1, 1), (1, 1))
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), border, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, strides, border, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-_convolve = jax.custom_vjp(_plain)
+def _quickest(x, kernel, stride):
+    large = x.shape[1] * x.shape[2] >= WIDE and kernel.shape[-1] in CHANNELS
+    if stride > 1 or not large:
+        return _plain(x, kernel, stride)
+    return lax.platform_dependent(x, kernel, cpu=products, default=_plain)
 
 
-def _forward(x, kernel):
-    return _plain(x, kernel), (x, kernel)
+# not of _quickest: what only predicts is counted and exported
+_convolve = jax.custom_vjp(_plain, nondiff_argnums=(2,))
 
 
-def _backward(saved, gradient):
+def _forward(x, kernel, stride):
+    return _quickest(x, kernel, stride), (x, kernel)
+
+
+def _backward(stride, saved, gradient):
     x, kernel = saved
-    _, of_x = jax.vjp(lambda x: _plain(x, kernel), x)
 
     def xla(x, gradient):
-        return jax.vjp(lambda kernel: _plain(x, kernel), kernel)[1](gradient)[0]
+        return jax.vjp(lambda kernel: _plain(x, kernel, stride), kernel)[1](gradient)[0]
 
-    of_kernel = lax.platform_dependent(x, gradient, cpu=kernel_gradient, default=xla)
-    return *of_x(gradient), of_kernel
+    if stride == 1:
+        of_x = _quickest(gradient, kernel[::-1, ::-1].swapaxes(2, 3), stride)
+        own = kernel_gradient
+    else:
+        (of_x,) = jax.vjp(lambda x: _plain(x, kernel, stride), x)[1](gradient)
+        own = partial(strided_kernel_gradient, stride=stride)
+    return of_x, lax.platform_dependent(x, gradient, cpu=own, default=xla)
 
 
 _convolve.defvjp(_forward, _backward)
 
 
-def _as_linen(x, kernel, *_, **settings):
+def _as_linen(x, kernel, strides, *_, **settings):
     """`convolve` with linen's arguments, which only confirm what it does anyway."""
-    return convolve(x, kernel)
+    return convolve(x, kernel, strides[0])
 
 
 def zeros_around(x, reach: int, axes: tuple[int, ...]):
@@ -125,15 +194,15 @@ def zeros_around(x, reach: int, axes: tuple[int, ...]):
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
     """nn.Conv with its settings, in the quickest form.
 
-    Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 and keeps the size.
-    Strides are whole numbers, the same for both axes.
+    Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 with a border of one
+    zero. Strides are whole numbers, the same for both axes.
     """
     plain = settings.get("feature_group_count", 1) == 1
     if plain and kernel_size == (1, 1):
         settings.pop("feature_group_count", None)
         assert settings.pop("padding", "SAME") in (0, "SAME")
         return Pointwise(features, **settings)
-    keeps = settings.get("padding", "SAME") in (1, "SAME") and settings.get("strides", 1) == 1
-    if plain and kernel_size == (3, 3) and keeps:
+    borders = (1,) if settings.get("strides", 1) > 1 else (1, "SAME")
+    if plain and kernel_size == (3, 3) and settings.get("padding", "SAME") in borders:
         settings["conv_general_dilated"] = _as_linen
     return nn.Conv(features, kernel_size, **settings)

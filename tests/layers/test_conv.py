@@ -1,5 +1,7 @@
 """Convolutions in their quick forms are nn.Conv, parameters, gradients and all."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,28 +52,40 @@ def test_other_kernels_and_groups_are_convolutions():
 
 
 @pytest.mark.parametrize(
-    ("shape", "dtype"),
+    ("shape", "stride", "dtype", "loops"),
     [
-        ((3, 30, 24, 5, 7), jnp.float32),
-        ((3, 30, 24, 5, 7), jnp.bfloat16),
-        ((1, 4, 6, 3, 2), jnp.float32),
+        ((3, 30, 24, 5, 7), 1, jnp.float32, 1),  # the kernel's gradient
+        ((3, 30, 24, 5, 7), 1, jnp.bfloat16, 1),
+        ((2, 40, 42, 48, 50), 1, jnp.float32, 3),
+        ((2, 40, 42, 5, 50), 1, jnp.bfloat16, 2),  # not the input's gradient
+        ((3, 30, 24, 5, 7), 2, jnp.float32, 1),
+        ((3, 25, 27, 5, 7), 2, jnp.bfloat16, 1),
+        ((1, 4, 6, 3, 2), 1, jnp.float32, 0),
+        ((1, 12, 24, 3, 2), 2, jnp.float32, 0),
     ],
 )
-def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, dtype):
+def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, stride, dtype, loops):
     batch, height, width, channels, features = shape
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (batch, height, width, channels), dtype)
     kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
-    weight = jax.random.normal(keys[2], (batch, height, width, features), dtype)
+    output = batch, -(-height // stride), -(-width // stride), features
+    weight = jax.random.normal(keys[2], output, dtype)
 
     def xla(x, kernel):
-        dimensions = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+        dimensions, border = ("NHWC", "HWIO", "NHWC"), ((1, 1), (1, 1))
+        return jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), border, dimension_numbers=dimensions
+        )
 
+    ours_of = partial(convolve, stride=stride)
     ours, theirs = (
-        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k)), argnums=(0, 1))(x, kernel)
-        for one in (convolve, xla)
+        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k) ** 2), argnums=(0, 1))(x, kernel)
+        for one in (ours_of, xla)
     )
+    step = jax.value_and_grad(lambda x, k: jnp.sum(weight * ours_of(x, k)), argnums=(0, 1))
+    text = jax.jit(step).lower(x, kernel).as_text()
+    assert text.count("stablehlo.while") == loops  # over images
     rounding = 1e-5 if dtype == jnp.float32 else 0.02
     for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         assert mine.dtype == reference.dtype
@@ -80,7 +94,7 @@ def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, dtype):
 
 
 def test_which_convolutions_take_the_quick_gradient():
-    x = jnp.zeros((1, 24, 24, 4))
+    x = jnp.zeros((1, 12, 12, 4))
 
     def quick(x, **settings):
         module = convolution(4, (3, 3), **settings)
@@ -89,6 +103,8 @@ def test_which_convolutions_take_the_quick_gradient():
         return "platform_index" in str(grad)
 
     assert quick(x) and quick(x, padding=1, use_bias=False)
-    assert not quick(x, padding=1, strides=2) and not quick(x, padding=0)
-    assert not quick(x, padding=1, feature_group_count=4)
-    assert not quick(x[:, :16, :16])
+    assert not quick(x, padding=0) and not quick(x, padding=1, feature_group_count=4)
+    assert not quick(x[:, :8])
+    twice = jnp.zeros((1, 24, 24, 4))
+    assert quick(twice, padding=1, strides=2) and not quick(x, padding=1, strides=2)
+    assert not quick(twice, strides=2)  # SAME has its zeros on one side
