@@ -10,7 +10,7 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from absl import logging
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tensorflow_datasets.core.example_serializer import ExampleSerializer
+from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
 from jaxalign import scheme_files
@@ -108,6 +109,55 @@ class Split:
     index: Index = field(repr=False)
     schemes: tuple[str, ...]
     reduction: Reduction | None
+
+
+class _Records(Sequence[dict]):
+    """The stored faces of a split, each decoded to what TFDS gives, in less than half its time."""
+
+    def __init__(self, encoded: Sequence[bytes], spec: Mapping[str, Any]):
+        """Notes how each feature is stored.
+
+        Args:
+            encoded: The serialized examples.
+            spec: The features' serialized form, as TFDS gives it, nested.
+        """
+        self.encoded = encoded
+        self.features = [(key.split("/"), key, *_stored_as(info)) for key, info in _flat(spec)]
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def __iter__(self) -> Iterator[dict]:
+        return map(self.__getitem__, range(len(self)))  # array_record raises no IndexError
+
+    def __getitem__(self, index):
+        stored = tf_example_pb2.Example.FromString(self.encoded[index]).features.feature
+        found = {}
+        for (*groups, name), key, kind, dtype, shape in self.features:
+            values, place = getattr(stored[key], kind).value, found
+            for group in groups:
+                place = place.setdefault(group, {})
+            if shape == ():
+                place[name] = values[0]
+            else:
+                place[name] = np.array(values, dtype).reshape(shape) if dtype else list(values)
+        return found
+
+
+def _flat(spec, above=""):
+    for key, info in spec.items():
+        if isinstance(info, Mapping):
+            yield from _flat(info, f"{above}{key}/")
+        else:
+            yield f"{above}{key}", info
+
+
+def _stored_as(info):
+    """The list of the example that holds a feature, its type (None: texts) and its shape."""
+    if info.np_dtype == np.object_:
+        return "bytes_list", None, info.shape
+    kind = "float_list" if np.issubdtype(info.np_dtype, np.floating) else "int64_list"
+    return kind, info.np_dtype, info.shape
 
 
 class _Info(tfds.core.DatasetInfo):
@@ -516,9 +566,9 @@ def open_splits(benchmark: Benchmark, config: str, data_dir: Path) -> dict[str, 
 def _splits(folder):
     builder: Any = tfds.builder_from_directory(folder)  # TFDS types it as more than it can be
     schemes = tuple(builder.info.features["points"])
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    spec = builder.info.features.get_serialized_info()
     for name, split in builder.info.splits.items():
-        records = builder.as_data_source(name, decoders=decoders)
+        records = _Records(builder.as_data_source(name).data_source, spec)
         for first in np.cumsum([0, *split.shard_lengths[:-1]]):
             records[int(first)]  # opens its file: one cut short fails here, not in the run's middle
         about = builder.info.metadata[name]

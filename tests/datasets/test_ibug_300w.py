@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jaxalign.datasets.builder import build
+from jaxalign.datasets.builder import build, open_splits, stored
 from jaxalign.datasets.faces import Bad, Face, check_face
 from jaxalign.datasets.formats import read_pts
 from jaxalign.datasets.ibug_300w import BENCHMARK, faces
@@ -288,3 +288,29 @@ def test_photos_with_alpha_are_stored_with_three_channels(tmp_path):
     (sample,) = open_folder(path.parent, IBUG68)
     found = cv2.imdecode(np.frombuffer(sample["photo"], np.uint8), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(found, expected)
+
+
+def test_records_are_what_tfds_reads(data_300w):
+    splits = open_splits(BENCHMARK, "default", data_300w)
+    theirs = tfds.builder_from_directory(stored(BENCHMARK, "default", data_300w))
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    subsets = set()
+    for split, ours in splits.items():
+        source = theirs.as_data_source(split, decoders=encoded)
+        for found, expected in zip(ours.records, source, strict=True):
+            assert_same(found, expected)
+            subsets.add(tuple(found["subsets"]))
+    assert len(subsets) > 1  # more and fewer texts
+
+
+def assert_same(found, expected):
+    assert type(found) is type(expected)
+    if isinstance(found, dict):
+        assert found.keys() == expected.keys()
+        for key in found:
+            assert_same(found[key], expected[key])
+    elif isinstance(found, np.ndarray):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    else:
+        assert found == expected or (found != found and expected != expected)
