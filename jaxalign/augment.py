@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import ClassVar
 
 import cv2
@@ -89,6 +90,10 @@ def tone(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # Matrices from RGB to RGB: the identity, and the brightness in every channel.
 EVERY = np.eye(3)
 LUMA = np.array([[0.299, 0.587, 0.114]] * 3)
+
+# 256 equally likely values of the standard normal distribution, of variance 1.
+NORMAL = np.array([NormalDist().inv_cdf((place + 0.5) / 256) for place in range(256)])
+NORMAL /= NORMAL.std()
 
 # Code to a colour space, code back, and the channel that is the brightness (imgaug 0.4).
 LIGHTNESS = (
@@ -275,10 +280,9 @@ def photometric(
     if chance[0] < augment.grey:
         crop = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if chance[1] < augment.blur:
-        crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.3, 1.0) * crop.shape[0] / 64)
+        crop = _blurred(crop, rng.uniform(0.3, 1.0) * crop.shape[0] / 64)
     if chance[2] < augment.noise:
-        noise = rng.standard_normal(crop.shape[:2], np.float32) * np.float32(rng.uniform(2, 12))
-        crop = cv2.add(crop, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # rounded, within 0..255
+        crop = _noisy(crop, rng.uniform(2, 12), rng)
     if chance[3] < augment.occlusion:
         crop = _cover(crop, rng, augment.occlusion_area)
     if chance[4] < augment.dropout:
@@ -324,6 +328,24 @@ def _lighten(crop, factor, added, rng):
     space = cv2.cvtColor(crop, to_space)
     space[..., channel] = levels[space[..., channel]]
     return cv2.cvtColor(space, back)
+
+
+def _blurred(crop, sigma):
+    """A Gaussian blur. cv2.GaussianBlur is equal but for rounding, and takes twice as long."""
+    kernel = cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma)
+    return cv2.sepFilter2D(crop, -1, kernel, kernel)
+
+
+def _noisy(crop, sigma, rng):
+    """Normal noise on top, the same in all channels: one of 256 levels for every pixel."""
+    levels = np.rint(sigma * NORMAL)
+    drawn = np.frombuffer(rng.bytes(crop.shape[0] * crop.shape[1]), np.uint8)
+    drawn = drawn.reshape(crop.shape[:2])
+    more, less = (
+        cv2.cvtColor(cv2.LUT(drawn, side.clip(0, 255).astype(np.uint8)), cv2.COLOR_GRAY2RGB)
+        for side in (levels, -levels)
+    )
+    return cv2.subtract(cv2.add(crop, more), less)  # within 0..255
 
 
 def _kept(size, augment, rng, matrix, photo):

@@ -1,4 +1,5 @@
 from dataclasses import fields, replace
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -93,6 +94,25 @@ def test_blur_keeps_things_where_they_are():
     assert after.max() < image.max()
     centre = (after * x).sum() / after.sum(), (after * y).sum() / after.sum()
     np.testing.assert_allclose(centre, (30.3, 33.6), atol=0.05)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0, 4.0])
+def test_blur_is_gaussian(sigma):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    expected = cv2.GaussianBlur(noise, (0, 0), sigma)
+    found = augmentations._blurred(noise, sigma)
+    assert found.dtype == np.uint8 and abs(found.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("sigma", [2.0, 12.0])
+def test_noise_is_normal(sigma):
+    grey = np.full((256, 256, 3), 128, np.uint8)
+    step = augmentations._noisy(grey, sigma, np.random.default_rng(0))[..., 0].astype(float) - 128
+    assert abs(step.mean()) < 0.1 and abs(step.std() - sigma) < 0.03 * sigma
+    for level in (-1.5, -0.5, 0.5, 1.5):  # in sigmas
+        whole = np.floor(level * sigma) + 0.5  # levels are whole
+        assert abs((step < whole).mean() - NormalDist(0, sigma).cdf(whole)) < 0.01
+    assert abs((step[:, 1:] * step[:, :-1]).mean()) < 0.02 * sigma**2  # neighbours know nothing
 
 
 def test_noise_makes_nothing_brighter_and_leaves_greys_grey():
