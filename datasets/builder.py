@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -44,6 +44,7 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.texts import from_json
 
 
+EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # protobuf makes it: no checker knows it
 OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
@@ -122,7 +123,7 @@ class _Records(Sequence[dict]):
             spec: The features' serialized form, as TFDS gives it, nested.
         """
         self.encoded = encoded
-        self.features = [(key.split("/"), key, *_stored_as(info)) for key, info in _flat(spec)]
+        self.features = [_Stored(key, *_stored_as(info)) for key, info in _flat(spec)]
 
     def __len__(self) -> int:
         return len(self.encoded)
@@ -131,17 +132,28 @@ class _Records(Sequence[dict]):
         return map(self.__getitem__, range(len(self)))  # array_record raises no IndexError
 
     def __getitem__(self, index):
-        stored = tf_example_pb2.Example.FromString(self.encoded[index]).features.feature
-        found = {}
-        for (*groups, name), key, kind, dtype, shape in self.features:
-            values, place = getattr(stored[key], kind).value, found
+        stored, found = EXAMPLE.FromString(self.encoded[index]).features.feature, {}
+        for feature in self.features:
+            values, place = getattr(stored[feature.key], feature.kind).value, found
+            *groups, name = feature.key.split("/")
             for group in groups:
                 place = place.setdefault(group, {})
-            if shape == ():
+            if feature.shape == ():
                 place[name] = values[0]
+            elif feature.dtype is None:
+                place[name] = list(values)
             else:
-                place[name] = np.array(values, dtype).reshape(shape) if dtype else list(values)
+                place[name] = np.array(values, feature.dtype).reshape(feature.shape)
         return found
+
+
+class _Stored(NamedTuple):
+    """How a feature is stored: the list that holds it, its type (None: texts) and shape."""
+
+    key: str
+    kind: str
+    dtype: Any
+    shape: tuple[int, ...]
 
 
 def _flat(spec, above=""):
@@ -153,7 +165,6 @@ def _flat(spec, above=""):
 
 
 def _stored_as(info):
-    """The list of the example that holds a feature, its type (None: texts) and its shape."""
     if info.np_dtype == np.object_:
         return "bytes_list", None, info.shape
     kind = "float_list" if np.issubdtype(info.np_dtype, np.floating) else "int64_list"
