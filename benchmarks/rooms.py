@@ -42,7 +42,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),
-    "faces to batches": ("sources", "augment", "pipeline"),
+    "faces to batches": ("sources", "augment", "workers", "pipeline"),
     "labels and losses": ("targets", "decoding", "losses", "optimizers"),
     "layers": ("layers", "parallel"),
     "backbones": ("backbones",),

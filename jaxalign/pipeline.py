@@ -4,16 +4,17 @@ All of it runs on the host. A face is warped once, by one matrix, or twice where
 is augmented. In training a JPEG is decoded at a smaller size where the crop would shrink it anyway.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from jaxalign import geometry, photos
-from jaxalign.augment import Augment, Pose, draw_pose, photometric
+from jaxalign.augment import PIXELS, Augment, Pose, draw_pose, photometric
 from jaxalign.errors import InputError
 from jaxalign.samples import YAWS, Batch, Sample
 from jaxalign.schemes import Scheme
@@ -395,6 +396,40 @@ class _TrainingRows:
         return row | {"index": face}
 
 
+MOST_THREADS = 8  # that 0 stands for: more would wait for Python's lock
+
+
+def threads_of(threads: int) -> int:
+    """How many threads read.
+
+    Args:
+        threads: The setting.
+
+    Returns:
+        It, or for 0 the number of cores that this process may use, at most MOST_THREADS.
+    """
+    if threads:
+        return threads
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(cores, MOST_THREADS)
+
+
+def _in_threads(dataset, threads):
+    """A dataset of Grain, read ahead by threads."""
+    import grain  # here: it takes seconds, and crops of single photos go without
+
+    threads = threads_of(threads)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return dataset.to_iter_dataset(options)
+
+
+def _batch(rows, size, number):
+    """Batch `number` of the rows, as Grain makes it."""
+    batch = [rows[place] for place in range(number * size, (number + 1) * size)]
+    return {key: np.stack([row[key] for row in batch]) for key in batch[0]}
+
+
 def training_batches(
     source: Sequence[Sample],
     scheme: Scheme,
@@ -408,10 +443,11 @@ def training_batches(
     last: int,
     process: int = 0,
     processes: int = 1,
-    threads: int = 2,
+    threads: int = 0,
+    workers: int = 0,
     bins: Bins | None = None,
 ) -> Iterator[Batch]:
-    """The augmented batches of training, read ahead by Grain's threads.
+    """The augmented batches of training, made ahead by Grain's threads or by worker processes.
 
     An epoch has as many rows as there are faces. Without `bins` each face comes once; with them,
     each bin equally often.
@@ -428,14 +464,17 @@ def training_batches(
         last: Number of the batch after the last one.
         process: Index of this process, which gets its share of every batch.
         processes: How many processes train together.
-        threads: Threads that read ahead.
+        threads: Threads that read ahead, as in `threads_of`.
+        workers: Above 0, worker processes that make the batches, in place of threads. The rows are
+            the same. A script that asks for them needs its `if __name__ == "__main__":`.
         bins: The bins that are drawn equally often.
 
     Yields:
         The batches, `batch // processes` rows each. Their `weight` is 1.
-    """
-    import grain  # here: it takes seconds, and crops of single photos go without
 
+    Raises:
+        InputError: A photo cannot be read, or a worker process has ended.
+    """
     local = batch // processes
     rows = _TrainingRows(
         source=source,
@@ -450,10 +489,19 @@ def training_batches(
         processes=processes,
         bins=bins,
     )
-    dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    for rows in dataset.to_iter_dataset(options):
-        yield rows | {"weight": np.ones(local, np.float32)}
+    if workers:
+        from jaxalign.workers import made  # here, because prediction goes without cloudpickle
+
+        pixels = {name: PIXELS[name] for name in augment.pixels} if augment else {}
+        numbers = range(first, last)
+        batches = made(partial(_batch, rows, local), numbers, workers, pixels)
+    else:
+        import grain  # here: it takes seconds, and crops of single photos go without
+
+        dataset = grain.MapDataset.source(rows)[first * local :].batch(local)
+        batches = _in_threads(dataset, threads)
+    for found in batches:
+        yield found | {"weight": np.ones(local, np.float32)}
 
 
 def evaluation_batches(
@@ -463,7 +511,7 @@ def evaluation_batches(
     size: int,
     *,
     batch: int,
-    threads: int = 2,
+    threads: int = 0,
     squares: Mapping[int, Square] | None = None,
 ) -> Iterator[Batch]:
     """The faces of a source once, in order and without augmentation, read ahead by Grain's threads.
@@ -476,7 +524,7 @@ def evaluation_batches(
         crop: Which square is cropped.
         size: Side of the crops in pixels.
         batch: Rows of a batch.
-        threads: Threads that read ahead.
+        threads: Threads that read ahead, as in `threads_of`.
         squares: Index of a face -> the square to crop in place of the one of `crop`. Only these
             faces come, in the order of the mapping. Default: all faces.
 
@@ -496,5 +544,4 @@ def evaluation_batches(
 
     padded = -(-len(faces) // batch) * batch
     dataset = grain.MapDataset.range(padded).map(row).batch(batch)
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-    yield from dataset.to_iter_dataset(options)
+    yield from _in_threads(dataset, threads)

@@ -4,10 +4,28 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 INTERRUPT = ("SIGINT",)  # by Ctrl-C
 END = ("SIGTERM", "SIGHUP")  # by the system, or the end of the terminal
+
+
+@contextmanager
+def kept_from_new(names: tuple[str, ...]) -> Iterator[None]:
+    """Keeps signals from the processes and threads that this thread starts meanwhile, for good.
+
+    This thread takes them afterwards. Nothing changes where the system has no signal masks.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would end the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in names])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

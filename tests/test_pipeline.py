@@ -1,3 +1,4 @@
+import os
 import struct
 from dataclasses import fields, replace
 
@@ -6,14 +7,16 @@ import numpy as np
 import pytest
 
 from jaxalign import geometry, pipeline
-from jaxalign.augment import Augment
+from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
 from jaxalign.pipeline import (
+    MOST_THREADS,
     BoxRule,
     Crop,
     bins_of,
     crop_face,
     evaluation_batches,
+    threads_of,
     training_batches,
 )
 from jaxalign.schemes import AFLW19, IBUG68
@@ -426,6 +429,39 @@ def test_same_seed_same_bytes_on_any_number_of_threads(faces):
     assert_equal(training(faces, 0, 6, threads=4), once)
     other = training(faces, 0, 6, seed=2)
     assert (other[0]["index"] != once[0]["index"]).any()
+
+
+def test_worker_processes_make_the_same_rows(faces):
+    """From any batch on, of any share, with pixels of one's own."""
+
+    def dark(crop, rng):  # cannot be imported
+        return crop // 2
+
+    PIXELS["dark"] = dark
+    try:
+        augment = replace(STRONG, pixels=("jpeg", "dark"))
+        by_threads, by_workers = (
+            list(
+                training_batches(
+                    faces, AFLW19, crop_of(1.2), 16, augment, batch=BATCH, seed=1, first=2, last=7,
+                    process=1, processes=2, workers=workers,
+                )
+            )
+            for workers in (0, 2)
+        )  # fmt: skip
+    finally:
+        del PIXELS["dark"]
+    assert_equal(by_workers, by_threads)
+
+
+def test_as_many_threads_as_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(3)), raising=False)
+    assert [threads_of(number) for number in (0, 1, 12)] == [3, 1, 12]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert threads_of(0) == MOST_THREADS
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads_of(0) == 1
 
 
 @pytest.mark.parametrize("start", [1, 2, 5])

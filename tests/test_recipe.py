@@ -1,7 +1,9 @@
 import json
 import re
+import sys
 from dataclasses import dataclass, replace
 
+import cloudpickle
 import pytest
 
 from jaxalign import recipe as recipes
@@ -275,9 +277,25 @@ THEN = {
 @pytest.mark.parametrize("config", OLDER)
 def test_recipes_of_older_checkpoints_mean_what_they_meant(config):
     settings = [*THEN[config], "training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
+    settings.append("data.threads=2")
     if "tab" not in config:
         settings.append("system.epochs=1")
     expected = recipes.override(recipes.load(config), settings)
     read = recipes.from_json(OLDER[config])
     assert recipes.idle(read) == recipes.idle(expected)
     assert read == expected
+
+
+def test_what_a_file_defines_goes_to_other_processes(tmp_path):
+    (tmp_path / "mine.py").write_text("DARK = 2\n\ndef dark(crop, rng):\n    return crop // DARK\n")
+    module = recipes.import_file(tmp_path / "mine.py")
+    sent = cloudpickle.dumps(module.dark)
+    del sys.modules[module.__name__]  # as in a process that did not run the file
+    assert cloudpickle.loads(sent)(10, None) == 5
+
+
+@pytest.mark.parametrize("name", ["threads", "workers"])
+def test_threads_and_workers(name):
+    assert getattr(PLAIN.data, name) == 0
+    with pytest.raises(InputError, match=f"data.{name}.*must be 0 or more"):
+        recipes.override(PLAIN, [f"data.{name}=-1"])

@@ -98,7 +98,7 @@ def predict_faces(
     crop: Crop,
     *,
     batch: int = 32,
-    threads: int = 2,
+    threads: int = 0,
     progress: bool = False,
     refine: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +114,7 @@ def predict_faces(
         source: The N faces.
         crop: Which square is cropped.
         batch: Crops at a time, as in `fitting_batch`.
-        threads: Threads that read ahead.
+        threads: Threads that read ahead, as in `pipeline.threads_of`.
         progress: Shows a progress bar.
         refine: How often faces are looked at again (see `next_squares`).
 

@@ -78,9 +78,15 @@ def plan(recipe: Recipe, faces: int) -> tuple[list[Stretch], int]:
 
 
 def _completed(values):
-    """A recipe as JSON values, with newer fields added at their defaults; None where it is none."""
+    """A recipe as JSON values, with newer fields added at their defaults; None where it is none.
+
+    Without the settings that change how fast it is, not what it gives.
+    """
     try:
-        return json.loads(json_text(to_json(from_json(values))))
+        found = json.loads(json_text(to_json(from_json(values))))
+        for name in ("threads", "workers"):
+            del found["data"][name]
+        return found
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
@@ -414,6 +420,7 @@ class Run:
             process=jax.process_index(),
             processes=jax.process_count(),
             threads=data.threads,
+            workers=data.workers,
             bins=self.bins,
         )
 

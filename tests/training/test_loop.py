@@ -1,6 +1,7 @@
 """The training loop: exact resuming, phases, cycles, guards."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -57,13 +58,13 @@ def lines(workdir):
     return [{k: v for k, v in r.items() if k not in ("time", "images_per_second")} for r in rows]
 
 
-def command(tmp_path, data_300w, workdir, *more):
+def command(tmp_path, data_300w, workdir, *more, **options):
     (tmp_path / "tiny.py").write_text(TINY)
     return subprocess.Popen(
         [sys.executable, ROOT / "train.py", "--config", tmp_path / "tiny.py", "--workdir", workdir,
          "--data-dir", data_300w, "--require", "cpu", *more],
         env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
 
@@ -108,6 +109,42 @@ def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path
     assert sorted(os.listdir(run / "checkpoints"))[-1] == "8"
     a, b = (checkpoints.load(folder, "latest")[1] for folder in (run, uninterrupted))
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.heavy
+def test_worker_processes_stop_with_the_run_and_change_nothing(uninterrupted, tmp_path, data_300w):
+    """Stopped as by a terminal, which sends Ctrl-C to all its processes; resumed with threads."""
+    run = tmp_path / "run"
+    workers = ["--set", "data.workers=2"]
+    process = command(tmp_path, data_300w, run, *workers, start_new_session=True)
+    wait_for_step(process, run, 2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode in (128 + signal.SIGINT, 0) and "Traceback" not in errors
+    deadline = time.monotonic() + 20  # multiprocessing's own helper ends a moment later
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+    process = command(tmp_path, data_300w, run, "--resume")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert lines(run) == lines(uninterrupted)
+    a, b = (checkpoints.load(folder, "latest")[1] for folder in (run, uninterrupted))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_killed_worker_process_ends_the_run_in_one_line(train, test, tmp_path):
+    recipe = override(small_recipe(epochs=200), ["data.workers=1"])
+
+    def kill(run):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    run = Run(recipe, train, test, tmp_path, benchmark="ibug_300w", on_step=kill)
+    with pytest.raises(InputError, match=r"^data.workers=1: a worker process has ended"):
+        run.run()
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.heavy
@@ -260,6 +297,12 @@ class TestResumedUnderOtherCircumstances:
 
     def test_with_the_same_faces(self, arguments):
         run = Run(*arguments, benchmark="ibug_300w", resume=True)
+        assert run.step == 3 and not run.opening
+
+    def test_with_other_threads_or_processes(self, arguments):
+        """As those that an older version chose."""
+        recipe = override(arguments[0], ["data.threads=2", "data.workers=3"])
+        run = Run(recipe, *arguments[1:], benchmark="ibug_300w", resume=True)
         assert run.step == 3 and not run.opening
 
     def test_with_other_faces(self, arguments):

@@ -1,0 +1,104 @@
+"""Worker processes that make batches.
+
+Worker w of W makes the batches first + w, first + w + W, and so on, and writes each into its pipe,
+where it waits until the trainer reads it. So the order does not depend on how quick a worker is; a
+worker that is gone shows by the end of its pipe, and a trainer that is gone, in whatever way, by a
+pipe that takes no more.
+"""
+
+import atexit
+import contextlib
+import multiprocessing
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+import cv2
+
+from jaxalign import signals
+from jaxalign.augment import PIXELS
+from jaxalign.errors import InputError
+
+
+def made(
+    make: Callable[[int], Any], numbers: range, workers: int, pixels: Mapping[str, Callable]
+) -> Iterator[Any]:
+    """Calls a function in worker processes, ahead of the caller.
+
+    The processes begin anew (they are spawned), and import the main module of the program.
+
+    Args:
+        make: What makes batch i. It may hold what cloudpickle can take.
+        numbers: The batches, in order.
+        workers: How many processes.
+        pixels: The entries of augment.PIXELS that `make` needs.
+
+    Yields:
+        The batches, in order.
+
+    Raises:
+        InputError: `make` has raised one, or a worker process has ended before its time.
+        RuntimeError: `make` has raised another error; the message holds its traceback.
+    """
+    context = multiprocessing.get_context("spawn")
+    job = cloudpickle.dumps((make, pixels))
+    pipes, processes = [], []
+
+    def end():
+        for pipe in pipes:
+            pipe.close()
+        for process in processes:
+            process.kill()  # has nothing to lose
+            process.join()
+
+    atexit.register(end)  # else the program would wait for them when its end comes first
+    try:
+        # Ctrl-C goes to all processes of a terminal, a scheduler's SIGTERM to all of a job.
+        with signals.kept_from_new(signals.INTERRUPT + signals.END):
+            for first in range(min(workers, len(numbers))):
+                pipe, sending = context.Pipe(duplex=False)
+                pipes.append(pipe)
+                process = context.Process(
+                    target=_work, args=(sending, job, numbers[first::workers]), daemon=True
+                )
+                process.start()
+                processes.append(process)
+                sending.close()  # the worker has the only one left
+        for place in range(len(numbers)):
+            yield _received(pipes[place % workers], processes[place % workers], workers)
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+def _received(pipe, process, workers):
+    try:
+        batch = pipe.recv()
+    except (EOFError, OSError):
+        process.join()
+        raise InputError(
+            f"data.workers={workers}: a worker process has ended (exit code {process.exitcode}; "
+            "-9: killed, as where memory runs out); set fewer of them, or 0"
+        ) from None
+    if isinstance(batch, Exception):
+        raise batch
+    return batch
+
+
+def _work(sending: Connection, job: bytes, numbers: range):
+    """Makes the batches of these numbers, in a process of its own; the last one may be an error."""
+    cv2.setNumThreads(1)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the trainer has ended
+        try:
+            make, pixels = cloudpickle.loads(job)
+            PIXELS.update(pixels)
+            for number in numbers:
+                sending.send(make(number))
+        except InputError as error:
+            sending.send(InputError(str(error)))  # one of a subclass might not arrive
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception:
+            sending.send(RuntimeError(f"in a worker process:\n{traceback.format_exc()}"))
