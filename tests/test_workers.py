@@ -1,6 +1,7 @@
 """Worker processes that make batches: their order, their errors, and that none outlives its use."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from jaxalign.errors import InputError
 from jaxalign.workers import made
-from tests.helpers.making import broken, killed, refused, told
+from tests.helpers.making import broken, killed, paged, refused, told
 
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +60,13 @@ def test_in_order_without_devices_and_without_signals():
 def test_more_workers_than_batches():
     assert [number for number, _, _ in made(told, range(1), 3, {})] == [0]
     assert list(made(told, range(0), 3, {})) == []
+
+
+def test_one_thread_of_opencv_and_memory_that_is_kept():
+    threads, pages = zip(*made(paged, range(4), 1, {}), strict=True)
+    assert set(threads) == {1}
+    if platform.libc_ver()[0] == "glibc":
+        assert max(pages[1:]) < 1000 < pages[0]  # of 12,288
 
 
 def test_closed_early_they_end():

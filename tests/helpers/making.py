@@ -1,8 +1,12 @@
 """What worker processes do in tests. They import this module, so it imports little."""
 
 import os
+import resource
 import signal
 import sys
+
+import cv2
+import numpy as np
 
 from jaxalign.errors import InputError
 
@@ -36,3 +40,11 @@ def killed(number):
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def paged(number):
+    """The threads of OpenCV, and how many pages some large arrays take from the system."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(2**24, np.uint8) for _ in range(3)]
+    del arrays
+    return cv2.getNumThreads(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
