@@ -2,16 +2,17 @@
 
 examples:
   python -m benchmarks.host --data ibug_300w/train
-  python -m benchmarks.host --data wflw/train --config gv_resnet50_wflw --threads 1 2 4 8
+  python -m benchmarks.host --data wflw/train --config gv_resnet50_wflw --threads 1 8 --workers 8
 
 needs: a prepared data set. Leaves a printed table.
 
-Each line is of what stands above it, too: `read` gives a sample, `decode` its whole photo, `crop`
-its turned and moved crop, for which a JPEG may be decoded smaller in place of that, `augment` the
-changed light, colour and covered parts. Times are of the processor, all threads together, and so
-hardly depend on what else the machine does; medians of --repeats turns over the same faces, with
-the least and the most. `loader` is whole batches through Grain's threads, by the clock: faces a
-second, for each of --threads. Run that part on a quiet machine.
+Each line is of what stands above it, too, in a process set up like a worker: `read` gives a sample,
+`decode` its whole photo, `crop` its turned and moved crop, for which a JPEG may be decoded smaller
+in place of that, `augment` the changed light, colour and covered parts. Times are of the processor,
+and so hardly depend on what else the machine does; medians of --repeats turns over the same faces,
+with the least and the most. `batches` are whole ones, by the clock: faces a second by Grain's
+threads, for each of --threads, and by worker processes, for each of --workers. Run that part on a
+quiet machine.
 """
 
 import argparse
@@ -20,7 +21,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from jaxalign import recipe as recipes
@@ -30,6 +30,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, crop_face, decode, training_batches
 from jaxalign.schemes import SCHEMES
 from jaxalign.sources import Source, open_source
+from jaxalign.workers import settle
 
 
 BATCH = 16
@@ -69,13 +70,18 @@ def processor(calls: dict[str, Callable], faces: int, repeats: int) -> dict[str,
     return {name: np.array(times) for name, times in found.items()}
 
 
-def loaded(source: Source, crop: Crop, size: int, augment: Augment, steps: int, threads: int):
-    """Faces a second through the loader, by the clock, from its first batch on."""
+def loaded(
+    source: Source, crop: Crop, size: int, augment: Augment, steps: int, threads: int, workers: int
+) -> float:
+    """Faces a second in batches, by the clock, once each thread or worker has begun."""
+    several = max(threads, workers)
     batches = training_batches(
         source, source.scheme, crop, size, augment,
-        batch=BATCH, seed=0, first=0, last=steps + 1, threads=threads,
+        batch=BATCH, seed=0, first=0, last=steps + 4 * several, threads=threads,
+        workers=workers,
     )  # fmt: skip
-    next(batches)
+    for _ in range(4 * several):  # those that lay ready, too
+        next(batches)
     started = time.perf_counter()
     count = sum(len(batch["index"]) for batch in batches)
     return count / (time.perf_counter() - started)
@@ -95,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     add("--faces", type=int, default=200, help="faces of a turn (default: %(default)s)")
     add("--repeats", type=int, default=5, help="turns (default: %(default)s)")
     add("--threads", nargs="+", type=int, default=[1, 2], metavar="N",
-        help="threads of the loader (default: 1 2)")  # fmt: skip
+        help="numbers of threads (default: 1 2)")  # fmt: skip
+    add("--workers", nargs="*", type=int, default=[1, 2], metavar="N",
+        help="numbers of worker processes (default: 1 2)")  # fmt: skip
     return parser
 
 
@@ -105,9 +113,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _print(arguments):
-    for name in ("size", "faces", "repeats", "threads"):
+    for name in ("size", "faces", "repeats", "threads", "workers"):
         value = getattr(arguments, name)
-        if value is not None and np.min(value) < 1:
+        if value is not None and np.min(value, initial=1) < 1:
             raise InputError(f"--{name}: must be 1 or more")
     size, scheme, crop, augment = 256, arguments.scheme, Crop(), Augment()
     if arguments.config:
@@ -119,21 +127,22 @@ def _print(arguments):
     size = arguments.size or size
     source = open_source(arguments.data, SCHEMES[scheme], arguments.data_dir)
     faces = min(arguments.faces, len(source))
-    cv2.setNumThreads(1)
+    rates = {(kind, n): [] for kind in ("threads", "workers") for n in getattr(arguments, kind)}
+    some = replace(source, chosen=source.chosen[:faces])
+    for _ in range(arguments.repeats):
+        for (kind, number), found in rates.items():
+            how = {"threads": 1, "workers": 0} | {kind: number}
+            found.append(loaded(some, crop, size, augment, -(-faces // BATCH), **how))
+    settle()
     print(f"{faces} faces of {source.name}, crops of {size} px")
     print(f"{'up to':10}{'ms a face':>12}{'least':>10}{'most':>10}{'faces/s a core':>18}")
     calls = parts(source, crop, size, augment)
     for name, times in processor(calls, faces, arguments.repeats).items():
         low, middle, high = times.min(), np.median(times), times.max()
         print(f"{name:10}{middle:12.3f}{low:10.3f}{high:10.3f}{1000 / middle:18.0f}")
-    rates = {threads: [] for threads in arguments.threads}
-    some = replace(source, chosen=source.chosen[:faces])
-    for _ in range(arguments.repeats):
-        for threads, found in rates.items():
-            found.append(loaded(some, crop, size, augment, -(-faces // BATCH), threads))
-    print(f"\n{'loader':10}{'faces/s':>12}{'least':>10}{'most':>10}")
-    for threads, found in rates.items():
-        name = f"{threads} thread{'s' * (threads > 1)}"
+    print(f"\n{'batches':10}{'faces/s':>12}{'least':>10}{'most':>10}")
+    for (kind, number), found in rates.items():
+        name = f"{number} {kind if number > 1 else kind[:-1]}"
         print(f"{name:10}{np.median(found):12.0f}{min(found):10.0f}{max(found):10.0f}")
     return 0
 
