@@ -25,6 +25,7 @@ from jaxalign.errors import InputError
 ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in it
     "ground floor": (
         "errors",
+        "places",
         "folders",
         "settings",
         "curves",
@@ -37,6 +38,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "records",
         "tensors",
         "downloads",
+        "buckets",
         "locks",
         "signals",
     ),

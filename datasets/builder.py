@@ -6,10 +6,12 @@ for every split. The result is an ordinary TFDS data set all the same.
 """
 
 import contextlib
+import dataclasses
 import errno
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,7 @@ from tensorflow_datasets.core.example_serializer import ExampleSerializer
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
-from jaxalign import scheme_files
+from jaxalign import buckets, places, scheme_files
 from jaxalign.datasets.faces import (
     Bad,
     Benchmark,
@@ -37,7 +39,9 @@ from jaxalign.datasets.faces import (
 )
 from jaxalign.datasets.index import Index, IndexWriter, read_index
 from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
+from jaxalign.downloads import cache
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
 from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
@@ -45,6 +49,7 @@ from jaxalign.texts import from_json
 
 
 EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # protobuf makes it: no checker knows it
+INFO = "dataset_info.json"  # TFDS writes it last: with it a data set is whole
 OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
@@ -78,14 +83,14 @@ class Built:
     """What a build wrote.
 
     Attributes:
-        folder: The folder of the data set.
+        folder: The folder of the data set, or its URL in a bucket.
         found: Split or subset -> faces.
         bad: The faces that were left out.
         noticed: What was noticed of the others.
         reductions: Split -> how its photos were reduced; others are not in it.
     """
 
-    folder: Path
+    folder: Path | str
     found: dict[str, int]
     bad: list[Bad]
     noticed: Noticed
@@ -374,6 +379,33 @@ class _SplitWriter:
         )
 
 
+def local(benchmark: Benchmark, config: str, data_dir: Path | str) -> Path:
+    """Copies a prepared data set that is in a bucket to this machine, unless the copy is there.
+
+    Args:
+        benchmark: The benchmark.
+        config: The configuration.
+        data_dir: Where data sets are stored.
+
+    Returns:
+        The `data_dir` on this machine.
+
+    Raises:
+        InputError: The bucket cannot be read.
+    """
+    if not places.url(data_dir):
+        return Path(data_dir)
+    bucket, here = _in_bucket(benchmark, config, data_dir), buckets.Bucket(data_dir).folder
+    there = bucket.files()
+    bucket.pull(there if INFO in there else {}, stored(benchmark, config, here))
+    return here
+
+
+def _in_bucket(benchmark, config, data_dir):
+    url = places.url(data_dir)
+    return buckets.Bucket(f"{url}/{benchmark.name}/{config}/{benchmark.version}")
+
+
 def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:
     """Gives the folder of a prepared data set, whether or not it is there.
 
@@ -439,7 +471,7 @@ def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
 def build(
     benchmark: Benchmark,
     root: Path | None,
-    data_dir: Path,
+    data_dir: Path | str,
     options: Mapping | None = None,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -449,7 +481,8 @@ def build(
 
     It is written aside and moved into place once whole. A build that fails or is killed leaves no
     data set, and an older one stays as it was until the new one is complete. One process at a time
-    builds a data set.
+    builds a data set. One for a bucket is built on this machine and then copied; there the old one
+    is gone while the new one comes.
 
     Args:
         benchmark: The benchmark.
@@ -470,7 +503,11 @@ def build(
             another process builds it; or it cannot be written.
     """
     options = dict(benchmark.options) | dict(options or {})
+    if places.url(data_dir):
+        chosen = {"skip_bad": skip_bad, "max_face": max_face}
+        return _build_there(benchmark, root, data_dir, options, overwrite, chosen)
     benchmark, config = benchmark.under(options), benchmark.config(options)
+    data_dir = Path(data_dir)
     folder = stored(benchmark, config, data_dir)
     if benchmark.needs_root and (root is None or not Path(root).is_dir()):
         raise InputError(f"{root}: no such folder. {benchmark.instructions}")
@@ -515,6 +552,24 @@ def build(
             aside.rmdir()
     reductions = {name: split.reduction for name, split in splits.items() if split.reduction}
     return Built(folder, found, builder.bad, builder.noticed, reductions)
+
+
+def _build_there(benchmark, root, data_dir, options, overwrite, chosen):
+    """Builds a data set on this machine, and copies it into a bucket."""
+    bucket = _in_bucket(benchmark.under(options), benchmark.config(options), data_dir)
+    there = bucket.files()
+    if INFO in there and not overwrite:
+        raise InputError(f"{bucket.url} is already prepared; --overwrite builds it again")
+    with readable_errors(cache(), "set JAXALIGN_CACHE to another folder"):
+        cache().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="prepare-", dir=cache()) as work:
+            built = build(benchmark, root, work, options, **chosen)
+            files = {p.relative_to(built.folder).as_posix(): p for p in built.folder.rglob("*")}
+            last = files.pop(INFO)
+            bucket.remove([INFO, *there.keys() - {INFO}])
+            for name, path in [*files.items(), (INFO, last)]:
+                bucket.put(name, path)
+    return dataclasses.replace(built, folder=bucket.url)
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def check(
 def prepare(
     name: str,
     root: Path | None,
-    data_dir: Path,
+    data_dir: Path | str,
     settings: Sequence[str] = (),
     *,
     attributes: Path | None = None,

@@ -19,7 +19,7 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ import jax
 import numpy as np
 
 import jaxalign
+from jaxalign import buckets, places, tensors, texts, weights
 from jaxalign import recipe as recipes
-from jaxalign import tensors, texts, weights
 from jaxalign.errors import InputError
 from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
@@ -38,8 +38,10 @@ from jaxalign.texts import from_json
 
 
 FOLDER = "checkpoints"
+FILE = "metrics.jsonl"  # beside FOLDER (history.py)
 KEY = "jaxalign"
 SUMS = "sums.json"
+LAST = "_CHECKPOINT_METADATA"  # a file of each step; in a bucket it is the last to come
 ARRAYS = "variables", "training"  # the folders of a step that Orbax fills with arrays
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns at every save and read
 
@@ -50,6 +52,7 @@ def find_step(path: Path | str | None = None, which: str = "best") -> Path:
     Args:
         path: A work directory, the folder of a step, a file of `write`, or, where no file or folder
             has it, the name of weights that come with jaxalign. None stands for weights.DEFAULT.
+            Of one in a bucket, the copy on this machine is found.
         which: The step of a work directory: "best" or "latest".
 
     Returns:
@@ -66,7 +69,7 @@ def find_step(path: Path | str | None = None, which: str = "best") -> Path:
         raise InputError(f"which={which!r}: one of best, latest")
     if path is None:
         return weights.find()
-    name, path = str(path), Path(path).absolute()
+    name, path = str(path), local(path).absolute()
     if path.is_file():
         return path
     if not path.is_dir():
@@ -84,6 +87,54 @@ def find_step(path: Path | str | None = None, which: str = "best") -> Path:
     if which == "latest":
         return found[max(found)]
     return found[best({step: about(folder).val for step, folder in found.items()})]
+
+
+def local(path: Path | str) -> Path:
+    """Copies a checkpoint in a bucket to this machine, without what only resuming needs.
+
+    Args:
+        path: Any path; one in a bucket as find_step takes it, or a single file.
+
+    Returns:
+        The copy's path; a path that is in no bucket as it is.
+
+    Raises:
+        InputError: There is no finished checkpoint and no such file, or it cannot be copied.
+    """
+    if not places.url(path):
+        return Path(path)
+    bucket = buckets.Bucket(path)
+    there = bucket.files()
+    if "" in there:
+        return buckets.file(path)
+    folders, run = finished(there), f"{FOLDER}/"
+    if not folders:
+        raise InputError(
+            f"{bucket.url}: no such file, and no finished checkpoint in such a folder; give the "
+            f"--workdir of a training run, or a {tensors.SUFFIX} file"
+        )
+    wanted = {
+        name: one
+        for name, one in there.items()
+        for step in folders
+        if name.startswith(step) and not name.startswith(f"{step}training/")
+    }
+    if FILE in there and any(step.startswith(run) for step in folders):
+        wanted[FILE] = there[FILE]
+    return bucket.pull(wanted)
+
+
+def finished(files: Iterable[str]) -> set[str]:
+    """Finds the finished steps among files of a bucket.
+
+    Args:
+        files: Paths below a work directory, its FOLDER, or a step.
+
+    Returns:
+        The folder of each step, such as "checkpoints/100/"; "" where they are those of a step.
+    """
+    step = re.compile(rf"((?:{FOLDER}/)?(?:[1-9][0-9]{{0,17}}/)?){LAST}")
+    return {found[1] for found in map(step.fullmatch, files) if found}
 
 
 def steps(folder: Path) -> dict[int, Path]:
@@ -358,7 +409,7 @@ def is_one(path: Path | str) -> bool:
         True for a folder, a file of `write`, and the name of weights that come with jaxalign. A
         folder is not searched for a checkpoint.
     """
-    path, name = Path(path), str(path)
+    path, name = local(path), str(path)
     if path.is_file():
         return path.suffix == tensors.SUFFIX and KEY in tensors.read_header(path)
     return path.is_dir() or name in weights.WEIGHTS

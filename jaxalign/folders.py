@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
+from jaxalign import places
 from jaxalign.errors import InputError
 from jaxalign.records import json_text
 from jaxalign.texts import from_json, stored
@@ -25,8 +26,9 @@ def whole(path: Path | str) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of `path` once it is whole.
 
     A link there is replaced, not followed; a device or a pipe is written into. Raises OSError, and
-    whatever comes up meanwhile; then `path` is as it was.
+    whatever comes up meanwhile; then `path` is as it was. Raises InputError for a path in a bucket.
     """
+    places.check_local(path)
     path = Path(path)
     if path.exists() and not path.is_file():
         with open(path, "wb") as file:
@@ -73,9 +75,10 @@ def made(folder: Path, kind: str) -> set[str]:
 def check(folder: Path, kind: str, patterns: Sequence[str] = (), names: Iterable[str] = ()) -> None:
     """Checks that a kind of work may write into a folder.
 
-    Raises InputError where the folder is a file, or holds files of these patterns or names that
-    this kind of work did not make.
+    Raises InputError where the folder is in a bucket, is a file, or holds files of these patterns
+    or names that this kind of work did not make.
     """
+    places.check_local(folder)
     with readable_errors(folder):
         if not os.path.lexists(folder):
             return

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from jaxalign.checkpoints import FOLDER
+from jaxalign.checkpoints import FILE, FOLDER
 from jaxalign.errors import InputError
 from jaxalign.texts import from_json, stored
-
-
-FILE = "metrics.jsonl"
 
 
 def rows(workdir: Path) -> list[dict]:

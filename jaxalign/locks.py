@@ -5,6 +5,7 @@ import socket
 import time
 from pathlib import Path
 
+from jaxalign import places
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors
 
@@ -31,6 +32,7 @@ class Lock:
     """
 
     def __init__(self, folder: Path, instead: str, name: str = FILE):
+        places.check_local(folder)
         self.path, new = folder / name, not folder.exists()
         while True:
             with readable_errors(folder, instead):

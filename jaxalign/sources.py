@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxalign import scheme_files
+from jaxalign import places, scheme_files
 from jaxalign.errors import InputError, typed
 from jaxalign.geometry import landmark_box
 from jaxalign.samples import Sample, held_out
@@ -129,7 +129,6 @@ def open_source(
     """
     from jaxalign.datasets import BENCHMARKS, builder  # here, because TFDS is slow to import
 
-    data_dir = Path(data_dir)
     dataset, slash, split = spec.partition("/")
     name, config = benchmark_of(spec), dataset.partition(":")[2] or "default"
     if not slash or not split:
@@ -138,6 +137,7 @@ def open_source(
         raise InputError(f"{spec}: no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
     _fitting(spec, dataset, (scheme, *others), (*benchmark.schemes, *scheme_files.own()))
+    asked, data_dir = places.url(data_dir) or data_dir, builder.local(benchmark, config, data_dir)
     prepared = builder.configs(benchmark, data_dir)
     if config not in prepared:
         if builder.outdated(benchmark, config, data_dir):
@@ -150,11 +150,11 @@ def open_source(
         settings = " --attributes FILE" if options != kept else ""
         settings += " --set KEY=VALUE" if kept else ""
         raise InputError(
-            f"{dataset} is not prepared in {data_dir}{there}; run: "
-            f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(data_dir))}{settings}"
+            f"{dataset} is not prepared in {asked}{there}; run: "
+            f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(asked))}{settings}"
         )
     if held := builder.own_scheme(benchmark, config, data_dir):
-        scheme_files.register(scheme_files.made(held), f"{dataset} in {data_dir}")
+        scheme_files.register(scheme_files.made(held), f"{dataset} in {asked}")
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)
     parts |= {name: (stored, range(len(stored.records))) for name, stored in splits.items()}

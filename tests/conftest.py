@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -13,7 +14,7 @@ import jax  # noqa: E402
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
-from tests.helpers import shapes  # noqa: E402
+from tests.helpers import bucket, shapes  # noqa: E402
 
 
 # Before they are imported: the shapes that these modules' signatures name are checked.
@@ -52,6 +53,17 @@ def shipped():
     schemes.SCHEMES.clear()
     schemes.SCHEMES.update(before)
     scheme_files.FILES.clear()
+
+
+@pytest.fixture
+def gs(monkeypatch, tmp_path):
+    """A stand-in for gs://, and a folder for copies."""
+    monkeypatch.setenv("JAXALIGN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "gs", bucket.Memory)
+    for kept in (bucket.Memory.store, bucket.Memory.failing, bucket.Memory.calls):
+        kept.clear()
+    bucket.Memory.pseudo_dirs[:] = [""]
+    return bucket.Memory()
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from jaxalign import __version__, weights
 from jaxalign.errors import InputError, printable
+from jaxalign.places import place
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -39,7 +39,7 @@ def add_import(parser: argparse.ArgumentParser):
 
 
 def add_data_dir(parser: argparse.ArgumentParser):
-    parser.add_argument("--data-dir", "--data_dir", type=Path, metavar="D",
+    parser.add_argument("--data-dir", "--data_dir", type=place, metavar="D",
                         default=DEFAULT_DATA_DIR,
                         help="where jaxalign prepare stored the data sets (default: "
                         "%(default)s)")  # fmt: skip

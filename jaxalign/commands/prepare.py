@@ -30,6 +30,7 @@ from pathlib import Path
 
 from jaxalign.commands import new_parser, run
 from jaxalign.errors import InputError, typed
+from jaxalign.places import place
 from jaxalign.sources import DEFAULT_DATA_DIR
 
 
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("name", metavar="NAME", help="the benchmark; a wrong name lists all")
     add("--from", "--manual_dir", dest="root", type=Path, metavar="DIR",
         help="folder of its files, as downloaded")  # fmt: skip
-    add("--data-dir", "--data_dir", type=Path, default=DEFAULT_DATA_DIR, metavar="D",
+    add("--data-dir", "--data_dir", type=place, default=DEFAULT_DATA_DIR, metavar="D",
         help="where to store it (default: JAXALIGN_DATA of the environment, else "
         "./data)")  # fmt: skip
     add("--check", action="store_true",

@@ -28,7 +28,8 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     parser = new_parser("train", __doc__, prog)
     parser.add_argument("--config", required=True,
                         help="recipe file, or the name of a recipe of the package")  # fmt: skip
-    parser.add_argument("--workdir", help="where the run is kept (needed unless --dry-run)")
+    parser.add_argument("--workdir", help="where the run is kept, a folder or gs://BUCKET/FOLDER "
+                        "(needed unless --dry-run)")  # fmt: skip
     add_data_dir(parser)
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="settings",

@@ -108,8 +108,8 @@ def replaced(folder: Path | str, kind: str, files: Sequence[str]) -> Iterator[Pa
         InputError: The folder cannot be written, or holds files of these names that no such work
             made.
     """
+    folders.check(Path(folder), kind, files)
     folder = Path(folder).resolve()
-    folders.check(folder, kind, files)
     begun = f".{folder.name[-40:]}."
     with folders.readable_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxalign import places
 from jaxalign.errors import InputError
 from jaxalign.evaluation.summary import is_share, summarise
 from jaxalign.evaluation.tables import Table as Text
@@ -70,6 +71,7 @@ def make(
         raise InputError("--ids is only for a figure that parts the faces by a list, or shows some")
     given = {"sizes": sizes, "common": common, "normaliser": normaliser, "faces": faces}
     given = {k: v for k, v in given.items() if v or (k == "faces" and v is not None)}
+    places.check_local(workdir)
     work = Work(workdir or f"runs/{paper}", ids=ids, **options)
     if figure_kind in resolution_figures.KINDS:
         resolution_figures.draw(known[number], work, f"figure{number}", Study(**given))

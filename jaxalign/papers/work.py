@@ -223,7 +223,7 @@ def _fitting(system, paths):
     if not paths:
         return ""
     shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
-    for path in map(Path, paths):
+    for path in map(checkpoints.local, paths):
         if not (path.exists() or checkpoints.is_one(path)):
             raise InputError(f"--init-from {path}: no such file")
         try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxalign import geometry, photos
+from jaxalign import buckets, geometry, photos
 from jaxalign.conversion import CONVERTERS, checked_target
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, warp
@@ -305,7 +305,7 @@ def load(
         >>> aligner = jaxalign.load("runs/wflw", scheme="ibug68")
     """
     if path is not None and Path(path).suffix == SUFFIX:
-        system = OnnxModel(path)
+        system = OnnxModel(buckets.file(path))
         variables, crop, low_score = None, system.crop, system.low_score
     else:
         from jaxalign import checkpoints

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -29,6 +30,7 @@ from jaxalign.training.state import TrainState
 
 DAMAGED = ".damaged"  # behind the name of a step that is set aside
 OLD = ".old"  # behind the name of one that is about to be deleted
+TEMPORARY = ".orbax-checkpoint-tmp"  # in the name of one that is being saved
 
 
 def _own(record):
@@ -63,16 +65,23 @@ class Checkpoints:
     lock of the work directory may open it.
     """
 
-    def __init__(self, workdir: Path | str):
+    def __init__(self, workdir: Path | str, *, shared: bool = True):
         """Opens the folder of the checkpoints, and makes it where it is missing.
 
         Args:
             workdir: The work directory.
+            shared: Whether all hosts see this folder. Else each has its own, and the first saves.
 
         Raises:
             InputError: The folder cannot be written into.
         """
         self.folder = Path(workdir).absolute() / FOLDER
+        self.shared = shared or jax.process_count() == 1
+        hosts = ocp.options.MultiprocessingOptions()
+        if not self.shared:  # Orbax waits for no other host
+            host = jax.process_index()
+            hosts = ocp.options.MultiprocessingOptions(host, {host}, f"host{host}")
+        own: Any = {"multiprocessing_options": hosts}
         with readable_errors(self.folder, "name another --workdir"):
             self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -86,13 +95,15 @@ class Checkpoints:
         self.vals = {step: told.val for step, told in self.about.items()}
         self.saver = ocp.AsyncCheckpointer(
             ocp.CompositeCheckpointHandler(
-                variables=ocp.StandardCheckpointHandler(),
-                training=ocp.StandardCheckpointHandler(),
-                recipe=ocp.JsonCheckpointHandler(),
-                metrics=ocp.JsonCheckpointHandler(filename="metrics"),
-                record=ocp.JsonCheckpointHandler(),
+                composite_options=ocp.CompositeOptions(**own),
+                variables=ocp.StandardCheckpointHandler(**own),
+                training=ocp.StandardCheckpointHandler(**own),
+                recipe=ocp.JsonCheckpointHandler(**own),
+                metrics=ocp.JsonCheckpointHandler(filename="metrics", **own),
+                record=ocp.JsonCheckpointHandler(**own),
             ),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._sum),
+            **own,
         )
 
     @property
@@ -137,8 +148,14 @@ class Checkpoints:
             "training": tensors.digest(named(_rest(host))),
         }
         record["seal"] = checkpoints.seal(record | written)
-        state = parallel.replicate(host)
         self._finish()
+        if self.shared:
+            self._start(step, parallel.replicate(host), written, record)
+        elif jax.process_index() == 0:
+            self._start(step, host, written, record)
+        self.vals[step] = val
+
+    def _start(self, step, state, written, record):
         self._calmly(
             lambda: self.saver.save(
                 literal(self.folder / str(step)),
@@ -151,7 +168,6 @@ class Checkpoints:
                 ),
             )
         )
-        self.vals[step] = val
 
     def latest(self) -> int | None:
         """Gives the number of the latest step.
@@ -256,7 +272,7 @@ class Checkpoints:
             (step / checkpoints.SUMS).write_text(text, encoding="utf-8")
 
     def _unfinished(self):
-        return [path for path in self.folder.iterdir() if ".orbax-checkpoint-tmp" in path.name]
+        return [path for path in self.folder.iterdir() if TEMPORARY in path.name]
 
     def _calmly(self, do):
         try:

@@ -49,6 +49,7 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
     if not init_from and not system.taken:
         return variables, []
     own, put, lines = arrays_of(variables), {}, []
+    init_from = init_from and str(checkpoints.local(init_from))
     if init_from and checkpoints.is_one(init_from):
         put, lines = _from_checkpoint(system, own, init_from)
     elif init_from:

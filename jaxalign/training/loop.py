@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 import jaxalign
-from jaxalign import parallel, signals, texts
+from jaxalign import parallel, places, signals, texts
 from jaxalign.checkpoints import FOLDER
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
@@ -33,6 +33,7 @@ from jaxalign.training import facts, initial
 from jaxalign.training import state as states
 from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.logs import Log
+from jaxalign.training.mirror import Mirror
 
 
 PICTURES = 20  # so many for a run, about, in TensorBoard
@@ -112,7 +113,7 @@ class Run:
         recipe: Recipe,
         train: Sequence[Sample],
         val: Sequence[Sample],
-        workdir: Path,
+        workdir: Path | str,
         *,
         benchmark: str = "",
         resume: bool = False,
@@ -126,7 +127,8 @@ class Run:
             train: The faces to train on.
             val: The faces to validate on. Where there are none, the newest checkpoint counts as the
                 best.
-            workdir: The work directory, which no other process may use meanwhile.
+            workdir: The work directory, which no other process may use meanwhile. One in a bucket
+                is mirrored (mirror.py), and `self.workdir` is its folder on this machine.
             benchmark: The benchmark of the faces; its protocol names the normaliser of the
                 validation NME.
             resume: Go on from the last checkpoint in `workdir`, if there is one.
@@ -142,6 +144,11 @@ class Run:
         self.validate, self.on_step = validate or nme_and_low_score, on_step
         self.recipe, self.system = recipe, recipe.system
         self.train_faces, self.val_faces, self.workdir = train, val, Path(workdir)
+        self.named = places.url(workdir) or self.workdir  # in messages
+        self.mirror = None
+        if places.url(workdir):
+            self.mirror = Mirror(workdir, jax.process_index())
+            self.workdir = self.mirror.folder
         parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         if not len(train):
             raise InputError(f"{recipe.data.train}: no faces to train on")
@@ -175,12 +182,22 @@ class Run:
     def _open(self, resume):
         self.lock = None
         if jax.process_index() == 0:
-            self.lock = Lock(self.workdir, "name another --workdir")
+            held = self.mirror.home if self.mirror else self.workdir
+            self.lock = Lock(held, "name another --workdir")
             if self.lock.left:
                 self.opening.append(f"took over from {self.lock.left}, which has ended")
             sweep(self.workdir)
         try:
+            if self.mirror:
+                self.mirror.pull(whole=resume)
+                if (holder := self.mirror.holder) and self.lock and holder != self.lock.left:
+                    self.opening.append(
+                        f"warning: {self.named} is noted to be in use by {holder}: make sure that "
+                        "it has ended, for two at once spoil each other's steps"
+                    )
             self._opened(resume)
+            if self.mirror and self.lock:
+                self.mirror.start()
         except BaseException:
             self._release()
             raise
@@ -193,7 +210,7 @@ class Run:
         existing = (self.workdir / FOLDER).is_dir() and any((self.workdir / FOLDER).iterdir())
         if existing and not resume:
             raise InputError(
-                f"{self.workdir}: holds checkpoints already; go on with --resume, or name another "
+                f"{self.named}: holds checkpoints already; go on with --resume, or name another "
                 "--workdir"
             )
         self.about = {
@@ -204,7 +221,7 @@ class Run:
                 "devices": parallel.devices(),
             },
         }
-        self.checkpoints = Checkpoints(self.workdir)
+        self.checkpoints = Checkpoints(self.workdir, shared=self.mirror is None)
         stored = self.workdir / "recipe.json"
         if resume:
             self._check_same(stored)
@@ -257,7 +274,7 @@ class Run:
                 now["count"] if now["count"] != then["count"] else "others, or in another order"
             )
             raise InputError(
-                f"{self.workdir}: its run had {then['count']} faces to {use}, and now there are "
+                f"{self.named}: its run had {then['count']} faces to {use}, and now there are "
                 f"{others}; prepare the data as they were, or start anew in another --workdir"
             )
         for name, now in self.about["made with"].items():
@@ -311,7 +328,11 @@ class Run:
             try:
                 self.checkpoints.close()
             finally:
-                self._release()
+                try:
+                    if self.mirror:
+                        self.mirror.close()
+                finally:
+                    self._release()
 
     def _run(self):
         quiet = jax.process_index() > 0

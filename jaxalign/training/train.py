@@ -56,7 +56,7 @@ def train(
         print(line)
     print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
     benchmark = benchmark_of(recipe.data.train)
-    Run(recipe, train, val, Path(workdir), benchmark=benchmark, resume=resume).run()
+    Run(recipe, train, val, workdir, benchmark=benchmark, resume=resume).run()
 
 
 def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequence[Sample]]:

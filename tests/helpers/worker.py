@@ -1,7 +1,7 @@
 """Trains a small model for a few steps in a process of its own, on a stated number of devices.
 
 python -m tests.helpers.worker OUT --data-dir D --devices N [--process I --processes P --port PORT]
-    [--sigterm-at STEP]
+    [--sigterm-at STEP] [--workdir W (default: OUT/run)]
 
 Writes OUT/parameters.npz (the leaves after the last step, in order) and OUT/report.json. With
 --sigterm-at this process is sent SIGTERM behind that step; called again, it goes on.
@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--sigterm-at", type=int, default=0)
+    parser.add_argument("--workdir", default="")
     arguments = parser.parse_args()
     import jax
 
@@ -62,8 +63,8 @@ def train(arguments):
         if run.step == arguments.sigterm_at:
             signal.raise_signal(signal.SIGTERM)
 
-    run = Run(recipe, train, test, arguments.out / "run", benchmark="ibug_300w", resume=True,
-              on_step=terminate)  # fmt: skip
+    run = Run(recipe, train, test, arguments.workdir or arguments.out / "run",
+              benchmark="ibug_300w", resume=True, on_step=terminate)  # fmt: skip
     assert run.last == 3
     run.run()
     if jax.process_index() > 0:

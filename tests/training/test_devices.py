@@ -1,6 +1,7 @@
 """One device, several, changing ones and two processes train and evaluate alike."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from jaxalign.checkpoints import FOLDER
+from jaxalign import checkpoints
+from jaxalign.checkpoints import FOLDER, LAST
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
 from jaxalign.evaluation.tables import print_table
@@ -116,3 +118,20 @@ def test_a_run_goes_on_with_other_devices(one_device, data_8, tmp_path):
     assert stopped.returncode == 128 + signal.SIGTERM, told
     finish(start(tmp_path, data_8, "--devices", 8))
     assert_equal_runs(one_device, tmp_path)
+
+
+@pytest.mark.heavy
+def test_hosts_without_a_shared_folder(one_device, data_8, tmp_path, monkeypatch):
+    """Work directory and data are in a bucket; each host has copies, which are lost on the way."""
+    monkeypatch.setenv("JAXALIGN_CACHE", str(tmp_path / "cache"))
+    where = "--workdir", f"file://{tmp_path}/bucket/run"
+    data = f"file://{data_8}"
+    hosts = two_processes(tmp_path, data, *where, each=((), ("--sigterm-at", 2)))
+    told = [host.communicate(timeout=300)[1] for host in hosts]
+    assert [host.returncode for host in hosts] == [128 + signal.SIGTERM] * 2, told
+    assert (tmp_path / "bucket/run" / FOLDER / "3" / LAST).exists()
+    shutil.rmtree(tmp_path / "cache")
+    finish(*two_processes(tmp_path, data, *where))
+    shutil.copytree(tmp_path / "bucket/run", tmp_path / "run")
+    assert_equal_runs(one_device, tmp_path)
+    assert checkpoints.load(tmp_path / "run")
