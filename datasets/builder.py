@@ -564,7 +564,8 @@ def _build_there(benchmark, root, data_dir, options, overwrite, chosen):
         cache().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="prepare-", dir=cache()) as work:
             built = build(benchmark, root, work, options, **chosen)
-            files = {p.relative_to(built.folder).as_posix(): p for p in built.folder.rglob("*")}
+            folder = Path(built.folder)
+            files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
             last = files.pop(INFO)
             bucket.remove([INFO, *there.keys() - {INFO}])
             for name, path in [*files.items(), (INFO, last)]:
