@@ -13,6 +13,8 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from jaxalign.layers.pooling import every
+
 
 LECUN = nn.initializers.lecun_normal()  # the start of linen's convolutions
 
@@ -39,7 +41,9 @@ class Pointwise(nn.Module):
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = jnp.matmul(x[:, :: self.strides, :: self.strides], kernel[0, 0])
+        for axis in (1, 2):
+            x = every(self.strides, x, axis)
+        y = jnp.matmul(x, kernel[0, 0])
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 

@@ -10,6 +10,7 @@ from operator import add
 
 import jax.numpy as jnp
 
+from jaxalign.layers.pooling import every
 from jaxalign.layers.warping import bilinear
 
 
@@ -20,7 +21,8 @@ def pyramid(images, least: int):
     """
     levels = [jnp.asarray(images)]
     while levels[-1].shape[1] >= 2 * least:
-        corners = (levels[-1][:, y::2, x::2] for y in (0, 1) for x in (0, 1))
+        rows = (every(2, levels[-1], 1, y) for y in (0, 1))
+        corners = (every(2, row, 2, x) for row in rows for x in (0, 1))
         total = reduce(add, (corner.astype(jnp.uint16) for corner in corners))
         odd = (total >> 2) & 1  # halves go to the even neighbour, so that no level is brighter
         levels.append(((total + 1 + odd) >> 2).astype(jnp.uint8))

@@ -10,7 +10,7 @@ from jaxalign.layers.hourglass import upsample
 
 
 RECTIFIERS = {
-    "leaky": partial(nn.leaky_relu, negative_slope=0.1),
+    "leaky": lambda x: jnp.maximum(x, 0.1 * x),  # nn.leaky_relu selects, slowly in ONNX Runtime
     "relu": nn.relu,
     "none": lambda x: x,
 }

@@ -12,10 +12,19 @@ import jax
 import jax.numpy as jnp
 
 
+def every(step: int, x, axis: int, first: int = 0, end: int | None = None):
+    """Every `step`th pixel of an axis, in [first, end).
+
+    As lax.slice: of a batch of any size, x[:, ::2] becomes a gather, which ONNX Runtime is slow at.
+    """
+    return jax.lax.slice_in_dim(x, first, end, step, axis)
+
+
 def average_pool(x):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): means of 2x2 pixels."""
-    x = x[:, ::2] + x[:, 1::2]
-    return (x[:, :, ::2] + x[:, :, 1::2]) / 4
+    for axis in (1, 2):
+        x = every(2, x, axis) + every(2, x, axis, 1)
+    return x / 4
 
 
 def max_pool(x, overlap: bool = False):
@@ -24,10 +33,10 @@ def max_pool(x, overlap: bool = False):
     With `overlap`, of 3x3 pixels around the upper left one of them.
     """
     for axis in (1, 2):
-        first, second = (jax.lax.slice_in_dim(x, i, None, 2, axis) for i in (0, 1))
+        first, second = every(2, x, axis), every(2, x, axis, 1)
         x = jnp.maximum(first, second)
         if overlap:  # at the border the first pixel once more
-            before = [jax.lax.slice_in_dim(y, 0, n, 1, axis) for y, n in ((first, 1), (second, -1))]
+            before = [every(1, y, axis, 0, n) for y, n in ((first, 1), (second, -1))]
             x = jnp.maximum(x, jnp.concatenate(before, axis))
     return x
 
@@ -45,8 +54,7 @@ def blur_pool(x, size: int):
         reach[axis] = (size - 1) // 2, size // 2
         x = jnp.pad(x, reach, "reflect")
         # sums of slices: on CPUs faster than a convolution of each channel by itself
-        places = (slice(i, i + length, 2) for i in range(size))
-        parts = (x[:, place] if axis == 1 else x[:, :, place] for place in places)
+        parts = (every(2, x, axis, i, i + length) for i in range(size))
         x = reduce(add, (tap * part for tap, part in zip(taps, parts, strict=True)))
     return x
 
