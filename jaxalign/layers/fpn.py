@@ -7,10 +7,11 @@ from flax import linen as nn
 
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.hourglass import upsample
+from jaxalign.layers.pooling import larger
 
 
 RECTIFIERS = {
-    "leaky": lambda x: jnp.maximum(x, 0.1 * x),  # nn.leaky_relu selects, slowly in ONNX Runtime
+    "leaky": lambda x: larger(x, 0.1 * x),  # nn.leaky_relu selects, slowly in ONNX Runtime
     "relu": nn.relu,
     "none": lambda x: x,
 }

@@ -20,6 +20,21 @@ def every(step: int, x, axis: int, first: int = 0, end: int | None = None):
     return jax.lax.slice_in_dim(x, first, end, step, axis)
 
 
+@jax.custom_jvp
+def larger(a, b):
+    """jnp.maximum(a, b), whose gradient goes to `a` where both are alike.
+
+    JAX's own compares both with their maximum. If XLA computes one of them anew, and rounds it
+    otherwise, neither equals it, and the gradient is lost.
+    """
+    return jnp.maximum(a, b)
+
+
+@larger.defjvp
+def _(values, tangents):
+    return larger(*values), jnp.where(values[0] >= values[1], *tangents)
+
+
 def average_pool(x):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): means of 2x2 pixels."""
     for axis in (1, 2):
@@ -34,10 +49,10 @@ def max_pool(x, overlap: bool = False):
     """
     for axis in (1, 2):
         first, second = every(2, x, axis), every(2, x, axis, 1)
-        x = jnp.maximum(first, second)
+        x = larger(first, second)
         if overlap:  # at the border the first pixel once more
             before = [every(1, y, axis, 0, n) for y, n in ((first, 1), (second, -1))]
-            x = jnp.maximum(x, jnp.concatenate(before, axis))
+            x = larger(x, jnp.concatenate(before, axis))
     return x
 
 
@@ -61,8 +76,8 @@ def blur_pool(x, size: int):
 
 def anti_aliased_max_pool(x, size: int):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): 2x2 maxima at every pixel, then blur_pool."""
-    x = jnp.maximum(x[:, 1:], x[:, :-1])
-    return blur_pool(jnp.maximum(x[:, :, 1:], x[:, :, :-1]), size)
+    x = larger(x[:, 1:], x[:, :-1])
+    return blur_pool(larger(x[:, :, 1:], x[:, :, :-1]), size)
 
 
 def down_sampling(pool: str, blur: int):

@@ -72,6 +72,13 @@ def test_windows_by_slices():
     np.testing.assert_allclose(*slopes, atol=1e-5)
 
 
+def test_the_first_of_equal_pixels_has_the_gradient():
+    """None is lost, and none counts twice."""
+    x = jnp.ones((1, 4, 4, 1))
+    slopes = jax.grad(lambda x: max_pool(x).sum())(x)[0, ..., 0]
+    np.testing.assert_array_equal(slopes, np.kron(np.ones((2, 2)), [[1, 0], [0, 0]]))
+
+
 def test_zeros_around():
     x = jnp.asarray(np.random.default_rng(4).normal(size=(2, 3, 4)), jnp.bfloat16)
     wanted = jnp.pad(x, ((0, 0), (2, 2), (2, 2)))
