@@ -31,7 +31,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -223,15 +223,12 @@ def _planned(function, given):
     return arguments + plan.temp_size_in_bytes
 
 
-def onnx_inference(recipe: Recipe, variables: dict, images: np.ndarray) -> dict[str, Call]:
-    """ORT and ORT int8."""
+def onnx_readers(recipe: Recipe) -> dict[str, Callable]:
+    """ORT and ORT int8, from crops to points and scores, with the weights that `measured` takes."""
+    variables = jax.tree.map(np.asarray, jax.jit(recipe.system.init)(jax.random.key(0)))
     with tempfile.TemporaryDirectory() as folder:
-        paths, _ = onnx_models.written(recipe, jax.tree.map(np.asarray, variables), Path(folder))
-        readers = {name: export.reader(path, recipe.system) for name, path in paths.items()}
-    return {
-        name: Call(partial(reader, images), lambda found: found)
-        for name, reader in readers.items()
-    }  # fmt: skip
+        paths, _ = onnx_models.written(recipe, variables, Path(folder))
+        return {name: export.reader(path, recipe.system) for name, path in paths.items()}
 
 
 # PyTorch
@@ -313,11 +310,11 @@ class Torch:
 
 
 def measured(
-    recipe: Recipe, batch: int, work: str, torch: Torch, pairs: int = 9, seconds: float = 1.0,
-    onnx: bool = False,
+    recipe: Recipe, batch: int, work: str, torch: Torch, pairs: int, seconds: float,
+    others: Mapping[str, Callable],
 ) -> dict:  # fmt: skip
     """The work of a recipe's system on a batch, in one of WORKS -> times, ratios and memory, as
-    --out stores them. `onnx`: inference by ONNX Runtime too. Errors: InputError where there is no
+    --out stores them. `others`: onnx_readers, for inference. Errors: InputError where there is no
     twin."""
     system, given = recipe.system, random_batch(recipe.system, batch)
     variables, images = jax.jit(system.init)(jax.random.key(0)), given["image"]
@@ -327,7 +324,8 @@ def measured(
             "jaxalign": jax_inference(system, variables, images),
             "PyTorch": torch.inference(system, variables, images),
         }
-        calls |= onnx_inference(recipe, variables, images) if onnx else {}
+        for name, reader in others.items():
+            calls[name] = Call(partial(reader, images), lambda found: found)
     else:
         targets = random_targets(system, variables, images)
         calls = {
@@ -348,7 +346,7 @@ def measured(
         "whole_ratio": _quartiles(times["whole"], times["PyTorch"]),
         "not_network": 1 - _quartiles(times["jaxalign"], times["whole"])[1],
     }
-    for name in times.keys() & {"ORT", "ORT int8"}:
+    for name in times.keys() & others:
         found[f"{name}_ratio"] = _quartiles(times[name], times["PyTorch"])
     if torch.device == "cuda" and (planned := calls["jaxalign"].planned):
         found["peak_gib"] = {
@@ -491,10 +489,10 @@ def _empty_cache():
 def _rows(name, recipe, arguments, done):
     """The rows of a recipe, as they come; also put into `done`."""
     kind = Torch(_torch_device(), recipe.system.dtype, arguments.torch_compile)
+    others = onnx_readers(recipe) if arguments.onnx and "inference" in arguments.work else {}
     for batch in arguments.batches:
         for work in sorted(arguments.work):
-            row = measured(recipe, batch, work, kind, arguments.pairs, arguments.seconds,
-                           arguments.onnx)  # fmt: skip
+            row = measured(recipe, batch, work, kind, arguments.pairs, arguments.seconds, others)
             done.append({"recipe": name} | row)
             yield row
 

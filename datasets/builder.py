@@ -402,8 +402,7 @@ def local(benchmark: Benchmark, config: str, data_dir: Path | str) -> Path:
 
 
 def _in_bucket(benchmark, config, data_dir):
-    url = places.url(data_dir)
-    return buckets.Bucket(f"{url}/{benchmark.name}/{config}/{benchmark.version}")
+    return buckets.Bucket(stored(benchmark, config, Path(data_dir)))
 
 
 def stored(benchmark: Benchmark, config: str, data_dir: Path) -> Path:

@@ -357,7 +357,10 @@ def drawn(system: System, faces: int) -> Source:
         InputError: Faces with the points of the system's scheme cannot be drawn.
     """
     if system.scheme not in synthetic_faces.BENCHMARK.schemes:
-        raise InputError(f"faces with {system.scheme} points cannot be drawn; give --data")
+        raise InputError(
+            f"faces with {system.scheme} points cannot be drawn; give --data, and for --int8 "
+            "prepare the recipe's training data"
+        )
     records = [
         record(synthetic_faces.face("test", index, size=256, seed=0)) for index in range(faces)
     ]

@@ -21,8 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-import cloudpickle
-
 from jaxalign import configs, scheme_files
 from jaxalign.augment import PIXELS, Augment
 from jaxalign.errors import InputError
@@ -262,6 +260,8 @@ def import_file(file: Path | str) -> ModuleType:
     file = Path(file)
     if not file.is_file():
         raise InputError(f"{file}: no such file; give a Python file")
+    import cloudpickle  # here, because few runs have a file of their own
+
     name = f"file_{file.stem}"
     loader = SourceFileLoader(name, str(file))
     spec = importlib.util.spec_from_loader(name, loader)

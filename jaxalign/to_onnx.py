@@ -142,7 +142,7 @@ def _named(graph):
     """Gives operations the names that ONNX Runtime has quick or fused kernels for."""
     onnx = importlib.import_module("onnx")
     values = ((c.name, onnx.numpy_helper.to_array(c)) for c in graph.initializer)
-    zeros = {name for name, array in values if array.size == 1 and not array.any()}
+    zeros = {name for name, a in values if a.dtype == np.float32 and a.size == 1 and not a.any()}
     for node in graph.node:
         if node.op_type == "Max" and node.input[1:] and node.input[1] in zeros:
             node.op_type = "Relu"

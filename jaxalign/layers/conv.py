@@ -57,7 +57,7 @@ def convolve(x, kernel, stride: int = 1):
 
     (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs, training on
     large maps computes by matrix products: the output and the gradient of the input by `products`,
-    that of the kernel by `kernel_gradient`.
+    that of the kernel by `kernel_gradient` or `strided_kernel_gradient`.
     """
     large = x.shape[1] * x.shape[2] >= LARGE * stride**2
     return (_convolve if large else _plain)(x, kernel, stride)
@@ -89,12 +89,12 @@ def kernel_gradient(x, gradient):
     _, height, _, channels = x.shape
     outputs = gradient.shape[-1]
 
-    def product(image, gradient):
+    def matrices(image, gradient):
         rows = jnp.pad(gradient, ((2, 2), (0, 0), (0, 0)))
         rows = jnp.concatenate([rows[2 - i : height + 4 - i] for i in range(3)], -1)
-        return _transposed(_columns(image), rows.reshape(-1, 3 * outputs))
+        return _columns(image), rows.reshape(-1, 3 * outputs)
 
-    total = _summed(product, x, gradient).reshape(3, channels, 3, outputs)
+    total = _summed(matrices, x, gradient).reshape(3, channels, 3, outputs)
     return total.transpose(2, 0, 1, 3).astype(x.dtype)
 
 
@@ -105,24 +105,23 @@ def strided_kernel_gradient(x, gradient, stride: int):
     """
     _, height, width, outputs = gradient.shape
 
-    def product(image, gradient):
+    def matrices(image, gradient):
         image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
-        rows, columns = (slice(i, None) for i in range(3)), [slice(j, None) for j in range(3)]
-        taps = [image[i, j][::stride, ::stride][:height, :width] for i in rows for j in columns]
-        taps = jnp.concatenate(taps, -1)
-        return _transposed(taps.reshape(height * width, -1), gradient.reshape(-1, outputs))
+        seen = [image[i::stride, j::stride][:height, :width] for i in range(3) for j in range(3)]
+        seen = jnp.concatenate(seen, -1).reshape(height * width, -1)
+        return seen, gradient.reshape(-1, outputs)
 
-    total = _summed(product, x, gradient)
+    total = _summed(matrices, x, gradient)
     return total.reshape(3, 3, x.shape[-1], outputs).astype(x.dtype)
 
 
-def _transposed(a, b):
-    """The product of a's transpose and b."""
-    return jnp.matmul(a.T, b, preferred_element_type=jnp.float32)
+def _summed(matrices, x, gradient):
+    """The sum over images, one after the other, of a^T b, their two `matrices` a and b."""
 
+    def product(image, gradient):
+        a, b = matrices(image, gradient)
+        return jnp.matmul(a.T, b, preferred_element_type=jnp.float32)
 
-def _summed(product, x, gradient):
-    """The sum of `product` over images, one after the other."""
     zero = jnp.zeros(jax.eval_shape(product, x[0], gradient[0]).shape, jnp.float32)
 
     def add(total, pair):
