@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
+from jaxalign.layers.conv import as_written
 from jaxalign.systems.interface import System
 
 
@@ -36,7 +37,9 @@ def multiply_adds(function, *arguments) -> Counter:
         Scope of layer names -> multiply-adds.
     """
     found = Counter()
-    _walk(jax.make_jaxpr(function)(*arguments).jaxpr, 1, found)
+    with as_written(True):
+        jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
+    _walk(jaxpr, 1, found)
     return found
 
 
@@ -52,7 +55,8 @@ def alive(function, parameters, *arguments) -> tuple[int, int]:
         The number of parameters, and of multiply-adds as `multiply_adds` counts them, that the
             result depends on.
     """
-    jaxpr = jax.make_jaxpr(function)(parameters, *arguments).jaxpr
+    with as_written(True):
+        jaxpr = jax.make_jaxpr(function)(parameters, *arguments).jaxpr
     jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=False)
     found, leaves = Counter(), jax.tree.leaves(parameters)
     _walk(jaxpr, 1, found)

@@ -18,6 +18,7 @@ from jax import export as jax_export
 
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors, whole
+from jaxalign.layers.conv import as_written
 from jaxalign.prediction.onnx_model import KEY
 from jaxalign.records import json_text
 from jaxalign.systems.interface import System
@@ -94,7 +95,7 @@ def converted(system: System, variables: dict, size: int) -> Any:
     jax2onnx = importlib.import_module("jax2onnx")
     shape = jax_export.symbolic_shape(f"faces, {size}, {size}, 3")
     crops = jax.ShapeDtypeStruct(shape, np.uint8)
-    with nn.intercept_methods(_folded):
+    with as_written(True), nn.intercept_methods(_folded):
         traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
     name, function = type(system).__name__, jax.extend.core.jaxpr_as_fun(traced)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxalign.layers.conv import Pointwise, convolution, convolve
+from jaxalign.layers.conv import Pointwise, as_written, convolution, convolve
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -108,3 +108,18 @@ def test_which_convolutions_take_the_quick_gradient():
     twice = jnp.zeros((1, 24, 24, 4))
     assert quick(twice, padding=1, strides=2) and not quick(x, padding=1, strides=2)
     assert not quick(twice, strides=2)  # SAME has its zeros on one side
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "quick"), [(40, 48, True), (39, 48, False), (40, 8, False)]
+)
+def test_prediction_takes_the_quick_form_unless_it_is_read(side, channels, quick):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, side, side, 4)).astype(np.float32)
+    kernel = rng.normal(size=(3, 3, 4, channels)).astype(np.float32)
+    traced = str(jax.make_jaxpr(convolve)(x, kernel))
+    assert ("dot_general" in traced) == quick
+    with as_written(True):
+        assert "dot_general" not in str(jax.make_jaxpr(convolve)(x, kernel))
+        plain = convolve(x, kernel)
+    np.testing.assert_allclose(jax.jit(convolve)(x, kernel), plain, atol=1e-4)
