@@ -41,6 +41,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "buckets",
         "locks",
         "signals",
+        "large_pages",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),
