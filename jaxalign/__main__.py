@@ -10,7 +10,7 @@ from jaxalign.errors import InputError
 
 
 COMMANDS = (
-    "demo", "download", "prepare", "train", "evaluate", "predict", "export", "paper",
+    "demo", "download", "prepare", "train", "evaluate", "predict", "export", "plan", "paper",
 )  # fmt: skip
 TRAIN = "train", "demo"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from jaxalign import recipe as recipes
 from jaxalign.augment import Augment
+from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
 from jaxalign.pipeline import Crop
 from jaxalign.recipe import Recipe
@@ -167,14 +168,23 @@ def training(recipe: Recipe) -> dict[str, str]:
 
 
 def faces(recipe: Recipe) -> int:
-    """How many faces the recipe trains on if its benchmark is complete."""
+    """How many faces the recipe trains on if its benchmarks are complete.
+
+    Raises InputError where that is not known.
+    """
     from jaxalign.datasets import BENCHMARKS
 
-    dataset, _, split = recipe.data.train.partition("/")
-    benchmark = BENCHMARKS[benchmark_of(dataset)]
-    options = benchmark.options_of(dataset.partition(":")[2])
-    held_out = 0 if recipe.data.val else recipe.data.holdout
-    return round(benchmark.expected(options)[split] * (1 - held_out))
+    data, total = recipe.data, 0
+    held_out = 0 if data.val else data.holdout
+    for number, spec in enumerate(data.trained_on):
+        dataset, _, split = spec.partition("/")
+        benchmark = BENCHMARKS.get(benchmark_of(dataset))
+        options = benchmark.options_of(dataset.partition(":")[2]) if benchmark else {}
+        found = benchmark.expected(options).get(split) if benchmark else None
+        if found is None:
+            raise InputError(f"data.train={spec}: how many faces it has is not known here")
+        total += found if number else round(found * (1 - held_out))
+    return total
 
 
 def text(papers: Iterable[str] = ()) -> str:

@@ -34,6 +34,11 @@ def test_what_differs_from_the_paper_has_its_reason(name, stated):
         ("propnet_ibug_300w", [], 3148),
         ("propnet_ibug_300w", ["data.holdout=0.1"], 2833),
         ("propnet_ibug_300w", ["data.train=ibug_300w/afw"], 337),
+        (
+            "propnet_ibug_300w",
+            ["data.train=ibug_300w/train + wflw/train", "data.holdout=0.1"],
+            10333,
+        ),
         ("demo", ["data.train=synthetic_faces:size64-train1000/train", "data.holdout=0"], 1000),
     ],
 )
