@@ -188,9 +188,19 @@ BENCHMARK = Benchmark(
         "http://mmlab.ie.cuhk.edu.hk/projects/compositional/AFLWinfo_release.mat and put it into "
         f"the same folder, and HRNet's {LIST} where front=list is to take it."
     ),
-    citation=(
-        "S. Zhu, C. Li, C. C. Loy, X. Tang: Unconstrained Face Alignment via Cascaded "
-        "Compositional Learning. CVPR 2016. M. Koestinger, P. Wohlhart, P. M. Roth, H. Bischof: "
-        "Annotated Facial Landmarks in the Wild. ICCV Workshops 2011."
-    ),
+    homepage="https://www.tugraz.at/institute/icg/research/team-bischof/lrs/downloads/aflw/",
+    citation="""
+        @inproceedings{zhu2016unconstrained,
+          title = {Unconstrained Face Alignment via Cascaded Compositional Learning},
+          author = {Zhu, S. and Li, C. and Loy, C. C. and Tang, X.},
+          booktitle = {CVPR},
+          year = {2016}
+        }
+        @inproceedings{koestinger2011annotated,
+          title = {Annotated Facial Landmarks in the Wild},
+          author = {Koestinger, M. and Wohlhart, P. and Roth, P. M. and Bischof, H.},
+          booktitle = {ICCV Workshops},
+          year = {2011}
+        }
+    """,
 )

@@ -178,10 +178,23 @@ BENCHMARK = Benchmark(
         "beside it; only --set points=reannotated and poses=new need them. --set base=0 takes the "
         "points as they are stored."
     ),
-    citation=(
-        "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "
-        "Solution. CVPR 2016. A. Bulat, G. Tzimiropoulos: How Far Are We from Solving the 2D & 3D "
-        "Face Alignment Problem? ICCV 2017."
-    ),
+    homepage="http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm",
+    archives={
+        "AFLW2000-3D.zip": "252bc35274d65ff27b6e573aa96c2f4c116ad88452cc984fb882258c0ed6e2d8"
+    },
+    citation=r"""
+        @inproceedings{zhu2016face,
+          title = {Face Alignment Across Large Poses: A {3D} Solution},
+          author = {Zhu, X. and Lei, Z. and Liu, X. and Shi, H. and Li, S. Z.},
+          booktitle = {CVPR},
+          year = {2016}
+        }
+        @inproceedings{bulat2017far,
+          title = {How Far Are We from Solving the {2D} \& {3D} Face Alignment Problem?},
+          author = {Bulat, A. and Tzimiropoulos, G.},
+          booktitle = {ICCV},
+          year = {2017}
+        }
+    """,
     notes=("Its photos are AFLW's: a system trained on AFLW must not be reported on it.",),
 )

@@ -35,6 +35,7 @@ from jaxalign.datasets.faces import (
     Remark,
     as_bad,
     check_face,
+    faults_of_archives,
     record,
 )
 from jaxalign.datasets.index import Index, IndexWriter, read_index
@@ -48,8 +49,10 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.texts import from_json
 
 
+ARRAY_RECORD = tfds.core.FileFormat.ARRAY_RECORD
 EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # protobuf makes it: no checker knows it
 INFO = "dataset_info.json"  # TFDS writes it last: with it a data set is whole
+DEFAULT = tfds.core.BuilderConfig(name="default", description="All options at their defaults.")
 OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
@@ -208,46 +211,32 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
         self.about = tfds.core.MetadataDict()  # of each split
         self.name = benchmark.name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it so
         self.VERSION = tfds.core.Version(benchmark.version)
-        config = tfds.core.BuilderConfig(name=benchmark.config(options))
-        super().__init__(config=config, file_format="array_record", **keywords)
+        name = benchmark.config(options)
+        config = DEFAULT if name == DEFAULT.name else tfds.core.BuilderConfig(name=name)
+        super().__init__(config=config, **{"file_format": ARRAY_RECORD} | keywords)
 
     def _info(self):
-        sizes = {name: SCHEMES[name].num_points for name in self.benchmark.schemes}
-        box = tfds.features.Tensor(shape=(4,), dtype=np.float32)
         return _Info(
             builder=self,
             description=self.benchmark.instructions,
+            homepage=self.benchmark.homepage,
             citation=self.benchmark.citation,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(),
-                    "points": {
-                        name: tfds.features.Tensor(shape=(size, 2), dtype=np.float32)
-                        for name, size in sizes.items()
-                    },
-                    **{
-                        flags: {
-                            name: tfds.features.Tensor(shape=(size,), dtype=np.bool_)
-                            for name, size in sizes.items()
-                        }
-                        for flags in ("visible", "labelled")
-                    },
-                    "boxes": {kind: box for kind in BOX_KINDS},
-                    "norm_box": box,
-                    "attributes": tfds.features.Tensor(shape=(len(ATTRIBUTES),), dtype=np.uint8),
-                    "subsets": tfds.features.Sequence(tfds.features.Text()),
-                    "yaw": np.float32,
-                    "id": tfds.features.Text(),
-                    "group": tfds.features.Text(),
-                }
-            ),
+            license=self.benchmark.licence,
+            features=_features(self.benchmark.schemes),
             metadata=self.about,
             disable_shuffling=True,
         )
 
     def _download_and_prepare(self, dl_manager, download_config):
         """Reads, checks and writes every face; the metadata indexes groups and subsets."""
-        arguments = self.options if self.root is None else {"root": self.root, **self.options}
+        if self.info.file_format is not ARRAY_RECORD:
+            raise InputError(f"{self.name} is written in array_record files, and in no others")
+        if download_config and download_config.max_examples_per_split is not None:
+            raise InputError(f"{self.name} is written whole; leave out max_examples_per_split")
+        root = self.files(dl_manager)
+        for fault in faults_of_archives(self.benchmark, root):
+            raise InputError(fault)
+        arguments = self.options if root is None else {"root": root, **self.options}
         expected = self.benchmark.expected(self.options)
         total = expected.get("train", 0) + expected.get("test", 0)
         ids = set()
@@ -272,10 +261,21 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
                     self.noticed.add(face)
             bar.total = bar.n
         if self.bad and not self.skip_bad:
-            raise BadFaces(self.bad, self.root)
+            raise BadFaces(self.bad, root)
         if not writers:
-            raise InputError(f"{self.root}: no usable face found")
+            raise InputError(f"{root}: no usable face found")
         self.finish(writers)
+
+    def files(self, dl_manager: tfds.download.DownloadManager) -> Path | None:
+        """Finds the benchmark's official files.
+
+        Args:
+            dl_manager: TFDS's, which knows its own folders.
+
+        Returns:
+            Their folder, None where the program makes the faces.
+        """
+        return self.root
 
     def finish(self, writers: Mapping[str, "_SplitWriter"]) -> None:
         """Names the shards, and writes index and metadata, once all faces are written.
@@ -294,6 +294,51 @@ class FacesBuilder(FileReaderBuilder, skip_registration=True):
     def _writer(self, split):
         template = self._get_filename_template(split)
         return _SplitWriter(split, template, self.info.features, self.limits[split])
+
+
+def _features(schemes):
+    """What is stored of a face."""
+    sizes = {name: SCHEMES[name].num_points for name in schemes}
+    features = tfds.features
+
+    def box(about):
+        return features.Tensor(shape=(4,), dtype=np.float32, doc=f"{about}: x0, y0, x1, y1.")
+
+    def flags(about):
+        return features.FeaturesDict(
+            {name: features.Tensor(shape=(size,), dtype=np.bool_) for name, size in sizes.items()},
+            doc=f"{about}; by scheme.",
+        )
+
+    return features.FeaturesDict(
+        {
+            "image": features.Image(doc="The photo, as its file holds it, or reduced."),
+            "points": features.FeaturesDict(
+                {
+                    name: features.Tensor(shape=(size, 2), dtype=np.float32)
+                    for name, size in sizes.items()
+                },
+                doc="x, y of each landmark in pixels of the photo, whose first pixel's centre is "
+                "0, 0; NaN where nobody labelled it; by scheme.",
+            ),
+            "visible": flags("Whether each landmark can be seen"),
+            "labelled": flags("Whether somebody gave each landmark a place"),
+            "boxes": features.FeaturesDict(
+                {kind: box(f"The face's {kind} box") for kind in BOX_KINDS},
+                doc="Boxes around the face, in the frame of the points; NaN where there is none.",
+            ),
+            "norm_box": box("The box by whose size errors are divided, NaN where there is none"),
+            "attributes": features.Tensor(
+                shape=(len(ATTRIBUTES),), dtype=np.uint8, doc=f"0 or 1: {', '.join(ATTRIBUTES)}."
+            ),
+            "subsets": features.Sequence(
+                features.Text(), doc="The evaluation subsets that the face belongs to."
+            ),
+            "yaw": features.Scalar(np.float32, doc="Degrees, NaN where it is not known."),
+            "id": features.Text(doc="The face's name, unique within its split."),
+            "group": features.Text(doc="Faces of one photo or person share it."),
+        }
+    )
 
 
 class _SplitWriter:
@@ -598,10 +643,24 @@ def subsets(splits: Mapping[str, Split]) -> dict[str, tuple[Split, Sequence[int]
         Subset -> its split, and the places of its faces there. A subset of several splits is that
         of test.
     """
+    indices = {name: split.index for name, split in splits.items()}
+    places: dict[str, Any] = places_of_subsets(indices)
+    return {subset: (splits[name], faces) for subset, (name, faces) in places.items()}
+
+
+def places_of_subsets(indices: Mapping[str, Index]) -> dict[str, tuple[str, np.ndarray]]:
+    """Lists the subsets of a data set, of which only the indices are known.
+
+    Args:
+        indices: The index of each split.
+
+    Returns:
+        Subset -> its split, and the places of its faces there. A subset of several splits is that
+        of test.
+    """
     found = {}
-    for name in sorted(splits, reverse=True):  # train, test
-        places = splits[name].index.subsets()
-        found |= {subset: (splits[name], faces) for subset, faces in places.items()}
+    for name in sorted(indices, reverse=True):  # train, test
+        found |= {subset: (name, faces) for subset, faces in indices[name].subsets().items()}
     return found
 
 

@@ -217,8 +217,13 @@ BENCHMARK = Benchmark(
         "COFW_train_color.mat and COFW_test_color.mat, photos included, in one folder. The grey "
         "COFW_train.mat and COFW_test.mat of COFW.zip are read where those are not there."
     ),
-    citation=(
-        "X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark Estimation under "
-        "Occlusion. ICCV 2013."
-    ),
+    homepage="https://data.caltech.edu/records/bc0bf-nc666",
+    citation=r"""
+        @inproceedings{burgos2013robust,
+          title = {Robust Face Landmark Estimation under Occlusion},
+          author = {Burgos-Artizzu, X. P. and Perona, P. and Doll{\'a}r, P.},
+          booktitle = {ICCV},
+          year = {2013}
+        }
+    """,
 )

@@ -132,9 +132,19 @@ BENCHMARK = Benchmark(
         "COFW_color.zip from https://data.caltech.edu/records/bc0bf-nc666, and put "
         "COFW_test_color.mat, which holds the photos, beside COFW68_Data or into it."
     ),
-    citation=(
-        "G. Ghiasi, C. C. Fowlkes: Occlusion Coherence: Detecting and Localizing Occluded Faces. "
-        "arXiv 1506.08347, 2015. X. P. Burgos-Artizzu, P. Perona, P. Dollar: Robust Face Landmark "
-        "Estimation under Occlusion. ICCV 2013."
-    ),
+    homepage="https://github.com/golnazghiasi/cofw68-benchmark",
+    citation=r"""
+        @article{ghiasi2015occlusion,
+          title = {Occlusion Coherence: Detecting and Localizing Occluded Faces},
+          author = {Ghiasi, G. and Fowlkes, C. C.},
+          journal = {arXiv:1506.08347},
+          year = {2015}
+        }
+        @inproceedings{burgos2013robust,
+          title = {Robust Face Landmark Estimation under Occlusion},
+          author = {Burgos-Artizzu, X. P. and Perona, P. and Doll{\'a}r, P.},
+          booktitle = {ICCV},
+          year = {2013}
+        }
+    """,
 )

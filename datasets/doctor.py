@@ -23,6 +23,7 @@ from jaxalign.datasets.faces import (
     fault_of_boxes,
     fault_of_names,
     fault_of_points,
+    faults_of_archives,
     photo_bytes,
     photo_size,
     point_flags,
@@ -140,6 +141,7 @@ def examine(benchmark: Benchmark, root: Path | None, options: Mapping | None = N
         raise InputError(f"{root}: no face found. {benchmark.instructions}")
     lines = [
         *_count_lines(seen, expected),
+        *_archive_lines(benchmark, seen.root),
         *_bad_lines(seen),
         _copies_line(seen),
         *_shared_lines(seen),
@@ -242,6 +244,11 @@ def _count_lines(seen, expected):
             excess = number - wanted
             remark = f"{-excess} missing" if excess < 0 else f"{excess} too many"
             yield Line(f"faces: {name}", WARN, f"{number} of {wanted}, {remark}")
+
+
+def _archive_lines(benchmark, root):
+    if faults := faults_of_archives(benchmark, root):
+        yield Line("archives", FAIL, f"not the published files: {len(faults)}", faults)
 
 
 def _bad_lines(seen):

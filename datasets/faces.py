@@ -114,7 +114,10 @@ class Benchmark:
         counts: Split or subset -> faces in the complete official download.
         instructions: Where to download it, and what `--from` must hold.
         options: The reader's options with their defaults.
-        citation: The papers to cite.
+        homepage: Its address, "" where it has none.
+        licence: What its owners allow, as far as it is known.
+        citation: BibTeX of the papers to cite.
+        archives: Official archive -> SHA-256, where the files are fixed and it is known.
         version: The version of what is stored; another one is prepared anew.
         needs_root: False where the program makes the faces, so that `--from` is not needed.
         notes: Known leaks and traps, one sentence each; `prepare --check` prints them.
@@ -128,7 +131,10 @@ class Benchmark:
     counts: dict[str, int]
     instructions: str
     options: dict[str, int | float | str] = field(default_factory=dict)
+    homepage: str = ""
+    licence: str = "See the homepage."
     citation: str = ""
+    archives: dict[str, str] = field(default_factory=dict)
     version: str = "1.0.0"
     needs_root: bool = True
     notes: tuple[str, ...] = ()
@@ -263,6 +269,32 @@ class Noticed:
                 f"as a viewer shows it: {self.turned}"
             )
             yield "turned photos", False, finding, []
+
+
+def faults_of_archives(benchmark: Benchmark, root: Path | None) -> list[str]:
+    """Checks the official archives that lie beside the files that were unpacked from them.
+
+    Args:
+        benchmark: The benchmark.
+        root: Its official files, None where the program makes the faces.
+
+    Returns:
+        What is wrong, of each archive that is not the published one.
+    """
+    found = []
+    for name, wanted in benchmark.archives.items():
+        if root and (path := root / name).is_file():
+            try:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                digest = error.strerror
+            if digest != wanted:
+                found.append(
+                    f"{path}: not the published file (its SHA-256 should be {wanted} and is "
+                    f"{digest}); download and unpack it again, or remove it"
+                )
+    return found
 
 
 def record(face: Face) -> dict:

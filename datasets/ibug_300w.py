@@ -204,8 +204,18 @@ BENCHMARK = Benchmark(
         "AFW stores a photo once for each of its faces (81 photos in 233 files, byte by byte the "
         "same), and HELEN's Flickr photo 296814969 has a face in train and one in test.",
     ),
-    citation=(
-        "C. Sagonas, E. Antonakos, G. Tzimiropoulos, S. Zafeiriou, M. Pantic: 300 Faces "
-        "In-The-Wild Challenge: Database and Results. Image and Vision Computing 47, 2016."
+    homepage="https://ibug.doc.ic.ac.uk/resources/300-W/",
+    licence=(
+        "The annotations are for research only, and commercial use is prohibited. See the homepage."
     ),
+    citation="""
+        @article{sagonas2016faces,
+          title = {300 Faces In-The-Wild Challenge: Database and Results},
+          author = {Sagonas, C. and Antonakos, E. and Tzimiropoulos, G. and Zafeiriou, S. and
+            Pantic, M.},
+          journal = {Image and Vision Computing},
+          volume = {47},
+          year = {2016}
+        }
+    """,
 )

@@ -361,6 +361,7 @@ BENCHMARK = Benchmark(
         "name": "",
     },
     variant=_variant,
+    licence="That of your own photos.",
     max_face=0,  # a user's own faces are evaluated, too
     instructions=(
         "Your own photos with annotations of one of these layouts: "

@@ -85,10 +85,16 @@ BENCHMARK = Benchmark(
         "https://facial-landmarks-localization-challenge.github.io and unpack them into one "
         "folder. The numbers of faces expected are believed, not verified."
     ),
-    citation=(
-        "Y. Liu, H. Shen, Y. Si, X. Wang, X. Zhu, H. Shi, et al.: Grand Challenge of 106-Point "
-        "Facial Landmark Localization. ICME Workshops 2019."
-    ),
+    homepage="https://facial-landmarks-localization-challenge.github.io",
+    citation="""
+        @inproceedings{liu2019grand,
+          title = {Grand Challenge of 106-Point Facial Landmark Localization},
+          author = {Liu, Y. and Shen, H. and Si, Y. and Wang, X. and Zhu, X. and
+            Shi, H. and others},
+          booktitle = {ICME Workshops},
+          year = {2019}
+        }
+    """,
     notes=(
         "Its photos are those of 300W, test photos among them: a system trained on it must not be "
         "reported on 300W.",

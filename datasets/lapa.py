@@ -71,8 +71,13 @@ BENCHMARK = Benchmark(
         "LaPa/{train,val,test}/{images,labels,landmarks}. The labels are not used. The numbers of "
         "faces expected are believed, not verified; that of train is not known exactly."
     ),
-    citation=(
-        "Y. Liu, H. Shi, H. Shen, Y. Si, X. Wang, T. Mei: A New Dataset and Boundary-Attention "
-        "Semantic Segmentation for Face Parsing. AAAI 2020."
-    ),
+    homepage="https://github.com/JDAI-CV/lapa-dataset",
+    citation="""
+        @inproceedings{liu2020new,
+          title = {A New Dataset and Boundary-Attention Semantic Segmentation for Face Parsing},
+          author = {Liu, Y. and Shi, H. and Shen, H. and Si, Y. and Wang, X. and Mei, T.},
+          booktitle = {AAAI},
+          year = {2020}
+        }
+    """,
 )

@@ -122,11 +122,17 @@ BENCHMARK = Benchmark(
         "put aflw/flickr/{0,2,3}/*.jpg beside merl_rav_labels. merl_rav_organized/, which its "
         "script makes of the two, is read as well."
     ),
-    citation=(
-        "A. Kumar, T. K. Marks, W. Mou, Y. Wang, M. Jones, A. Cherian, T. Koike-Akino, X. Liu, C. "
-        "Feng: LUVLi Face Alignment: Estimating Landmarks' Location, Uncertainty, and Visibility "
-        "Likelihood. CVPR 2020."
-    ),
+    homepage="https://github.com/abhi1kumar/MERL-RAV_dataset",
+    citation="""
+        @inproceedings{kumar2020luvli,
+          title = {{LUVLi} Face Alignment: Estimating Landmarks' Location, Uncertainty, and
+            Visibility Likelihood},
+          author = {Kumar, A. and Marks, T. K. and Mou, W. and Wang, Y. and Jones, M. and
+            Cherian, A. and Koike-Akino, T. and Liu, X. and Feng, C.},
+          booktitle = {CVPR},
+          year = {2020}
+        }
+    """,
     notes=(
         "1,089 of its 14,916 photos have a face in train and another one in test.",
         "Its photos are AFLW's, as those of AFLW2000-3D are: do not train on one and test on "

@@ -147,10 +147,16 @@ BENCHMARK = Benchmark(
         "points that AFLW2000-3D is scored on, which mirrored photos do not have; base=0 takes the "
         "points as they are stored."
     ),
-    citation=(
-        "X. Zhu, Z. Lei, X. Liu, H. Shi, S. Z. Li: Face Alignment Across Large Poses: A 3D "
-        "Solution. CVPR 2016."
-    ),
+    homepage="http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm",
+    archives={"300W-LP.zip": "250c366c417ad48f72522b629ff83dbb2b2a57945803ad4a530a696bb6b13ee7"},
+    citation="""
+        @inproceedings{zhu2016face,
+          title = {Face Alignment Across Large Poses: A {3D} Solution},
+          author = {Zhu, X. and Lei, Z. and Liu, X. and Shi, H. and Li, S. Z.},
+          booktitle = {CVPR},
+          year = {2016}
+        }
+    """,
     notes=(
         "It holds IBUG and the test photos of HELEN and LFPW: a system trained on it must not be "
         "reported on 300W.",

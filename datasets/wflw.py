@@ -129,8 +129,13 @@ BENCHMARK = Benchmark(
         "https://wywu.github.io/projects/LAB/WFLW.html and unpack them into one folder: "
         "WFLW_images/<event>/*.jpg and WFLW_annotations/list_98pt_rect_attr_train_test/*.txt."
     ),
-    citation=(
-        "W. Wu, C. Qian, S. Yang, Q. Wang, Y. Cai, Q. Zhou: Look at Boundary: A Boundary-Aware "
-        "Face Alignment Algorithm. CVPR 2018."
-    ),
+    homepage="https://wywu.github.io/projects/LAB/WFLW.html",
+    citation="""
+        @inproceedings{wu2018look,
+          title = {Look at Boundary: A Boundary-Aware Face Alignment Algorithm},
+          author = {Wu, W. and Qian, C. and Yang, S. and Wang, Q. and Cai, Y. and Zhou, Q.},
+          booktitle = {CVPR},
+          year = {2018}
+        }
+    """,
 )

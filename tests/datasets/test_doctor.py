@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -304,3 +305,18 @@ def test_an_empty_tree_says_what_to_download(tmp_path, capsys):
     (tmp_path / "300w/afw").mkdir(parents=True)
     assert run(tmp_path) == 2
     assert "no face found. Download afw.zip" in capsys.readouterr().err
+
+
+def test_an_archive_that_is_not_the_published_one(tmp_path):
+    make_300w(tmp_path, 1)
+    (tmp_path / "300w.zip").write_bytes(b"abc")
+    right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    def lines(sha256):
+        benchmark = replace(BENCHMARKS["ibug_300w"], archives={"300w.zip": sha256, "no.zip": "0"})
+        return [one for one in examine(benchmark, tmp_path).lines if one.check == "archives"]
+
+    assert lines(right) == []
+    (line,) = lines("0" * 64)
+    assert line.verdict == FAIL and "300w.zip: not the published file" in line.details[0]
+    assert f"is {right}); download and unpack it again" in line.details[0]
