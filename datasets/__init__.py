@@ -1,4 +1,4 @@
-"""Benchmarks: readers of official layouts, and the TFDS builder they share."""
+"""Benchmarks: readers of official layouts, and the TFDS builders over them."""
 
 from jaxalign.datasets import (
     aflw,

@@ -20,8 +20,9 @@ surroundings and points: for quick reading. --max-face says otherwise, such as 0
 take larger crops (attention_ibug_300w); one's own faces and drawn ones stay whole unless it is
 given.
 
-TFDS's own command line (`tfds build`) cannot do this: it needs TensorFlow and Apache Beam, and
-this project needs neither. What is written is a TFDS data set in array_record files all the same.
+What is written is a TFDS data set in array_record files. TFDS's own command line writes the same,
+tfds build NAME --imports jaxalign.datasets.tfds_builders --manual_dir DIR --data_dir D, but needs
+TensorFlow and Apache Beam; this command needs neither.
 """
 
 import argparse

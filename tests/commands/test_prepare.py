@@ -376,7 +376,9 @@ def test_bad_from_the_reader_names_the_face(tmp_path):
         build(benchmark, None, tmp_path)
 
 
-def test_help_says_why_not_tfds_own_command(capsys):
+def test_help_names_tfds_own_command_and_what_it_needs(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert "needs TensorFlow" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "tfds build NAME --imports jaxalign.datasets.tfds_builders" in told
+    assert "needs TensorFlow and Apache Beam" in told
