@@ -75,7 +75,7 @@ def batch_shapes(system: System, faces: int) -> DeviceBatch[Any]:
 
 
 def traced(
-    recipe: Recipe, phase: Phase, objective: Objective, faces: int, device: jax.Device | None = None
+    recipe: Recipe, phase: Phase, objective: Objective, faces: int, device: Any = None
 ) -> Any:
     """Traces a training step of the recipe, as jaxalign train runs it where there is one device.
 
@@ -86,7 +86,7 @@ def traced(
         phase: One of the phases of its system.
         objective: One of the phase's.
         faces: B.
-        device: A device that is there, for a step that is to be compiled for it.
+        device: A jax.Device that is there, for a step that is to be compiled for it.
 
     Returns:
         A jax.stages.Traced: the step of state and batch, the state donated.
