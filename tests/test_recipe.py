@@ -268,7 +268,8 @@ THEN = {
                                   "system.discriminator=True", "system.alpha=100", "system.gamma=1",
                                   "system.balance=losses", "system.discriminator_norm=together"],
     "integral_ibug_300w": ["system.width=8", "system.size=32", "system.decoder_width=96",
-                           "system.relations=0", "system.optimizer.kind=adamw",
+                           "system.relations=0", "system.criterion=cross_entropy",
+                           "system.optimizer.kind=adamw",
                            "system.optimizer.warmup=2", "training.init_from=''",
                            "training.eval_epochs=5", "training.save_epochs=5"],
 }  # fmt: skip
