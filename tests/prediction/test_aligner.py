@@ -546,7 +546,9 @@ class TestCommand:
             assert end.value.code == 128 + number
             assert signal.signal(number, before) is signal.SIG_DFL
         else:
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
             assert call(*command) == 130
+            signal.signal(signal.SIGINT, before)  # which a shell's background ignores
         assert [entry["photo"] for entry in written(tmp_path / "o")["photos"]] == [
             str(path) for path in paths[: 3 if number else 2]
         ]

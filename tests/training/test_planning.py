@@ -18,8 +18,6 @@ from jaxalign.training.planning import CARDS, Work
 PLATFORMS = ("cuda", "tpu")
 SHRUNK = {  # quick to trace; the others are among the slow ones
     "integral_ibug_300w": (),
-    "fan_ibug_300w": ("system.stacks=1",),
-    "propnet_light_ibug_300w": ("system.stacks=1",),
     "tab_light_ibug_300w": ("system.stacks=1",),
     "gv_light_ibug_300w": (),
     "pixelwise_light_ibug_300w": ("system.discriminator=True",),
