@@ -44,7 +44,7 @@ import optax
 
 from benchmarks import onnx_models
 from benchmarks.parity import pytorch
-from jaxalign import export, parallel, to_onnx
+from jaxalign import costs, export, parallel, to_onnx
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, run
 from jaxalign.errors import InputError
@@ -218,9 +218,7 @@ def _steps(step, state, batch):
 
 
 def _planned(function, given):
-    plan = function.lower(*given).compile().memory_analysis()
-    arguments = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
-    return arguments + plan.temp_size_in_bytes
+    return costs.planned_memory(function.lower(*given).compile())
 
 
 def onnx_readers(recipe: Recipe) -> dict[str, Callable]:

@@ -21,19 +21,7 @@ from tensorflow_datasets.core.example_parser import ExampleParser
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 from tensorflow_datasets.core.utils.lazy_imports_utils import tree
 
-from jaxalign.datasets import (
-    aflw,
-    aflw2000_3d,
-    cofw,
-    cofw68,
-    ibug_300w,
-    jd_landmark,
-    lapa,
-    merl_rav,
-    synthetic_faces,
-    w300_lp,
-    wflw,
-)
+from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import DEFAULT, FacesBuilder, places_of_subsets
 from jaxalign.datasets.faces import Benchmark
 from jaxalign.datasets.index import read_index
@@ -198,45 +186,45 @@ class _Chosen:
         return self.source.__getitems__([self.places[index] for index in indices])
 
 
-class AFLW(BenchmarkBuilder, of=aflw.BENCHMARK):
+class AFLW(BenchmarkBuilder, of=BENCHMARKS["aflw"]):
     """AFLW, 19 points."""
 
 
-class AFLW2000(BenchmarkBuilder, of=aflw2000_3d.BENCHMARK):
+class AFLW2000(BenchmarkBuilder, of=BENCHMARKS["aflw2000_3d"]):
     """AFLW2000-3D, 68 points."""
 
 
-class COFW(BenchmarkBuilder, of=cofw.BENCHMARK):
+class COFW(BenchmarkBuilder, of=BENCHMARKS["cofw"]):
     """COFW, 29 points."""
 
 
-class COFW68(BenchmarkBuilder, of=cofw68.BENCHMARK):
+class COFW68(BenchmarkBuilder, of=BENCHMARKS["cofw68"]):
     """The test photos of COFW, 68 points."""
 
 
-class IBUG300W(BenchmarkBuilder, of=ibug_300w.BENCHMARK):
+class IBUG300W(BenchmarkBuilder, of=BENCHMARKS["ibug_300w"]):
     """300W, 68 points."""
 
 
-class JDLandmark(BenchmarkBuilder, of=jd_landmark.BENCHMARK):
+class JDLandmark(BenchmarkBuilder, of=BENCHMARKS["jd_landmark"]):
     """JD-landmark, 106 points."""
 
 
-class LaPa(BenchmarkBuilder, of=lapa.BENCHMARK):
+class LaPa(BenchmarkBuilder, of=BENCHMARKS["lapa"]):
     """LaPa, 106 points."""
 
 
-class MERLRAV(BenchmarkBuilder, of=merl_rav.BENCHMARK):
+class MERLRAV(BenchmarkBuilder, of=BENCHMARKS["merl_rav"]):
     """MERL-RAV, 68 points on faces of AFLW."""
 
 
-class SyntheticFaces(BenchmarkBuilder, of=synthetic_faces.BENCHMARK):
+class SyntheticFaces(BenchmarkBuilder, of=BENCHMARKS["synthetic_faces"]):
     """Drawn faces, points of all schemes."""
 
 
-class W300LP(BenchmarkBuilder, of=w300_lp.BENCHMARK):
+class W300LP(BenchmarkBuilder, of=BENCHMARKS["w300_lp"]):
     """300W-LP, 68 points."""
 
 
-class WFLW(BenchmarkBuilder, of=wflw.BENCHMARK):
+class WFLW(BenchmarkBuilder, of=BENCHMARKS["wflw"]):
     """WFLW, 98 points."""

@@ -1,6 +1,7 @@
 """The cost of a system, read off its shapes and its traced program; nothing is allocated or run."""
 
 from collections import Counter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,9 +38,7 @@ def multiply_adds(function, *arguments) -> Counter:
         Scope of layer names -> multiply-adds.
     """
     found = Counter()
-    with as_written(True):
-        jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
-    _walk(jaxpr, 1, found)
+    _walk(_traced(function, *arguments), 1, found)
     return found
 
 
@@ -55,13 +54,31 @@ def alive(function, parameters, *arguments) -> tuple[int, int]:
         The number of parameters, and of multiply-adds as `multiply_adds` counts them, that the
             result depends on.
     """
-    with as_written(True):
-        jaxpr = jax.make_jaxpr(function)(parameters, *arguments).jaxpr
+    jaxpr = _traced(function, parameters, *arguments)
     jaxpr, used = dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars), instantiate=False)
     found, leaves = Counter(), jax.tree.leaves(parameters)
     _walk(jaxpr, 1, found)
     kept = [leaf for leaf, one in zip(leaves, used, strict=False) if one]
     return count(kept), sum(found.values())
+
+
+def planned_memory(compiled: jax.stages.Compiled) -> int:
+    """The memory that a compiled program takes.
+
+    Args:
+        compiled: The program.
+
+    Returns:
+        Bytes of its arguments, results and working memory, what it reuses counted once.
+    """
+    plan: Any = compiled.memory_analysis()
+    given = plan.argument_size_in_bytes + plan.output_size_in_bytes - plan.alias_size_in_bytes
+    return given + plan.temp_size_in_bytes
+
+
+def _traced(function, *arguments):
+    with as_written(True):
+        return jax.make_jaxpr(function)(*arguments).jaxpr
 
 
 def _walk(jaxpr, times, found, outer=""):

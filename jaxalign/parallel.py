@@ -153,20 +153,22 @@ def _initialize():
     jax.distributed.initialize(address, count, index)
 
 
-def check_batch(batch: int, parts: int = 1):
+def check_batch(batch: int, parts: int = 1, devices: int | None = None):
     """Refuses a batch that does not divide over all devices.
 
     Args:
         batch: Faces per step.
         parts: Parts that each device's share is divided into.
+        devices: How many devices; None: those of this run.
 
     Raises:
         InputError: When it does not divide; the message names the next batch that does.
     """
-    if batch % (count := jax.device_count() * parts):
+    devices = jax.device_count() if devices is None else devices
+    if batch % (count := devices * parts):
         into = f", in {parts} parts each" if parts > 1 else ""
         raise InputError(
-            f"training.batch={batch} does not divide over {jax.device_count()} devices{into}; "
+            f"training.batch={batch} does not divide over {devices} devices{into}; "
             f"use --set training.batch={-(-batch // count) * count}"
         )
 

@@ -178,12 +178,12 @@ def faces(recipe: Recipe) -> int:
     held_out = 0 if data.val else data.holdout
     for number, spec in enumerate(data.trained_on):
         dataset, _, split = spec.partition("/")
-        benchmark = BENCHMARKS.get(benchmark_of(dataset))
-        options = benchmark.options_of(dataset.partition(":")[2]) if benchmark else {}
-        found = benchmark.expected(options).get(split) if benchmark else None
-        if found is None:
+        counts = {}
+        if benchmark := BENCHMARKS.get(benchmark_of(dataset)):
+            counts = benchmark.expected(benchmark.options_of(dataset.partition(":")[2]))
+        if split not in counts:
             raise InputError(f"data.train={spec}: how many faces it has is not known here")
-        total += found if number else round(found * (1 - held_out))
+        total += counts[split] if number else round(counts[split] * (1 - held_out))
     return total
 
 

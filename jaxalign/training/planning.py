@@ -14,8 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxalign import costs
-from jaxalign.errors import InputError
+from jaxalign import costs, parallel
 from jaxalign.evaluation.tables import Table
 from jaxalign.layers.norm import AXIS
 from jaxalign.recipe import Recipe
@@ -75,7 +74,7 @@ def batch_shapes(system: System, faces: int) -> DeviceBatch[Any]:
 
 
 def traced(
-    recipe: Recipe, phase: Phase, objective: Objective, faces: int, device: Any = None
+    recipe: Recipe, state: states.TrainState, objective: Objective, faces: int, device: Any = None
 ) -> Any:
     """Traces a training step of the recipe, as jaxalign train runs it where there is one device.
 
@@ -83,7 +82,7 @@ def traced(
 
     Args:
         recipe: The recipe.
-        phase: One of the phases of its system.
+        state: The state_shapes of one of its phases.
         objective: One of the phase's.
         faces: B.
         device: A jax.Device that is there, for a step that is to be compiled for it.
@@ -94,8 +93,8 @@ def traced(
     mesh = AbstractMesh((1,), (AXIS,)) if device is None else Mesh([device], (AXIS,))
     step = states.step_of(recipe.training, objective, lambda count: 1e-3, 0)
     mapped = jax.shard_map(step, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=P(), check_vma=False)
-    given = state_shapes(recipe, phase), batch_shapes(recipe.system, faces)
-    return jax.jit(mapped, donate_argnums=0).trace(*given)
+    batch = batch_shapes(recipe.system, faces)
+    return jax.jit(mapped, donate_argnums=0).trace(state, batch)
 
 
 def state_shapes(recipe: Recipe, phase: Phase) -> states.TrainState:
@@ -112,19 +111,18 @@ def state_shapes(recipe: Recipe, phase: Phase) -> states.TrainState:
     return jax.eval_shape(make)
 
 
-def kept(recipe: Recipe, phase: Phase, objective: Objective, faces: int) -> int:
+def kept(system: System, state: states.TrainState, objective: Objective, faces: int) -> int:
     """What JAX keeps from the forward pass for the gradients.
 
     Args:
-        recipe: The recipe.
-        phase: One of the phases of its system.
+        system: The system.
+        state: The state_shapes of one of its phases.
         objective: One of the phase's.
         faces: Faces that go through the networks at once.
 
     Returns:
         Bytes, counted from the shapes of the arrays; parameters that are read again are counted.
     """
-    state = state_shapes(recipe, phase)
 
     def residuals(params, batch_stats, batch):
         def loss(part):
@@ -135,7 +133,7 @@ def kept(recipe: Recipe, phase: Phase, objective: Objective, faces: int) -> int:
 
     batch = jax.tree.map(
         lambda one: jax.ShapeDtypeStruct((1, *one.shape), one.dtype),
-        batch_shapes(recipe.system, faces),
+        batch_shapes(system, faces),
     )
     mapped = jax.vmap(residuals, in_axes=(None, None, 0), axis_name=AXIS)
     return _bytes(jax.eval_shape(mapped, state.params, state.batch_stats, batch))
@@ -150,9 +148,8 @@ class Work:
     """The work of a training step on one device.
 
     Attributes:
-        phase: Name of its phase.
-        objective: Name of its objective.
-        turns: Whether the phase has others, which take turns.
+        phase: Its phase.
+        objective: Its objective.
         steps: How many of them the training has.
         faces: The device's share of the batch.
         at_once: Those of them that go through the networks at once.
@@ -165,9 +162,8 @@ class Work:
         shared: Bytes that it keeps whatever the number of faces, besides parameters.
     """
 
-    phase: str
-    objective: str
-    turns: bool
+    phase: Phase
+    objective: Objective
     steps: float
     faces: int
     at_once: int
@@ -237,29 +233,24 @@ def works(recipe: Recipe, faces: int, devices: int, platforms: Collection[str]) 
     Raises:
         InputError: The batch does not divide.
     """
-    parts = devices * recipe.training.accumulate
-    if recipe.training.batch % parts:
-        raise InputError(
-            f"training.batch={recipe.training.batch} does not divide over {devices} devices"
-            + (f" in {recipe.training.accumulate} parts" if parts > devices else "")
-        )
-    share = recipe.training.batch // devices
+    training = recipe.training
+    parallel.check_batch(training.batch, training.accumulate, devices)
+    share = training.batch // devices
     for stretch in plan(recipe, faces)[0]:
         phase = stretch.phase
         state = state_shapes(recipe, phase)
         for objective in phase.cycle:
-            one, two = (kept(recipe, phase, objective, n) for n in (1, 2))
-            step = traced(recipe, phase, objective, share)
+            one, two = (kept(recipe.system, state, objective, n) for n in (1, 2))
+            step = traced(recipe, state, objective, share)
             for platform in platforms:  # their numbers are the same
                 cost: Any = step.lower(lowering_platforms=(platform,)).cost_analysis()
             weights = _bytes(state.params)
             yield Work(
-                phase=phase.name,
-                objective=objective.name,
-                turns=len(phase.cycle) > 1,
+                phase=phase,
+                objective=objective,
                 steps=(stretch.last - stretch.first) / len(phase.cycle),
                 faces=share,
-                at_once=recipe.training.batch // parts,
+                at_once=share // training.accumulate,
                 parameters=costs.count(state.params),
                 flops=cost["flops"],
                 unfused=cost["bytes accessed"],
@@ -295,16 +286,13 @@ def table(
     rows, platforms = [], {CARDS[name].platform for name in cards}
     for name, recipe, faces in recipes:
         for work in works(recipe, faces, devices, platforms):
-            label = " ".join(
-                [
-                    name,
-                    *[work.phase] * (len(recipe.system.phases) > 1),
-                    *[work.objective] * work.turns,
-                ]
-            )
+            parts = [name]
+            parts += [work.phase.name] * (len(recipe.system.phases) > 1)
+            parts += [work.objective.name] * (len(work.phase.cycle) > 1)
             more = [f"{_compiled(recipe, work) / 2**30:.3g}"] * compiled
-            rows += [(label, *_cells(work, card, recipe.system.dtype, devices, price), *more)
-                     for card in cards]  # fmt: skip
+            for card in cards:
+                cells = _cells(work, card, recipe.system.dtype, devices, price)
+                rows.append((" ".join(parts), *cells, *more))
     heads = ["recipe", "device", "type", "parameters", "faces", "TFLOP", "GB moved", "memory, GiB",
              "fits", "step, ms", "steps", "hours"]  # fmt: skip
     heads += ["cost"] * (price is not None) + ["compiled, GiB"] * compiled
@@ -316,9 +304,9 @@ def _cells(work, name, dtype, devices, price):
     card = CARDS[name]
     seconds = work.seconds(card, dtype)
     hours = [work.steps * one / 3600 for one in seconds]
-    costs = [] if price is None else [[devices * price * one for one in hours]]
+    paid = [] if price is None else [[devices * price * one for one in hours]]
     ranges = (
-        [work.moved / 1e9, work.unfused / 1e9], [1e3 * one for one in seconds], hours, *costs
+        [work.moved / 1e9, work.unfused / 1e9], [1e3 * one for one in seconds], hours, *paid
     )  # fmt: skip
     moved, step, *rest = (f"{low:.3g} to {high:.3g}" for low, high in ranges)
     return (
@@ -330,9 +318,6 @@ def _cells(work, name, dtype, devices, price):
 
 def _compiled(recipe, work):
     """The memory of the step's program, compiled for this machine's first device, bytes."""
-    (phase,) = (one for one in recipe.system.phases if one.name == work.phase)
-    (objective,) = (one for one in phase.cycle if one.name == work.objective)
-    step = traced(recipe, phase, objective, work.faces, jax.devices()[0])
-    found: Any = step.lower().compile().memory_analysis()
-    given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
-    return given + found.temp_size_in_bytes
+    state = state_shapes(recipe, work.phase)
+    step = traced(recipe, state, work.objective, work.faces, jax.devices()[0])
+    return costs.planned_memory(step.lower().compile())

@@ -32,8 +32,11 @@ def check_lowered(recipe):
     """Every step lowers for GPU and TPU: no calls of the host, no float64, the state given away."""
     for phase, objective in objectives(recipe):
         faces = recipe.training.batch
-        step = planning.traced(recipe, phase, objective, faces)
-        given = len(jax.tree.leaves(planning.state_shapes(recipe, phase)))
+        shapes = planning.state_shapes(recipe, phase)
+        step, given = (
+            planning.traced(recipe, shapes, objective, faces),
+            len(jax.tree.leaves(shapes)),
+        )
         for platform in PLATFORMS:
             text = step.lower(lowering_platforms=(platform,)).as_text()
             calls = set(re.findall(r"custom_call @(\w+)", text))
@@ -71,18 +74,21 @@ def test_work_of_a_step():
     weights = 4 * costs.count(shapes["params"])
     image = planning.batch_shapes(system, 1)["image"]
     forward = 2 * sum(costs.multiply_adds(system.predict, shapes, image).values())
-    assert (work.steps, work.faces, work.at_once, work.turns) == (20, 4, 4, False)
+    assert (work.steps, work.faces, work.at_once) == (20, 4, 4)
     assert 2.5 < work.flops / (work.faces * forward) < 4  # forward, two gradients, all else
     assert work.gradients == weights and work.parameters == weights // 4
     assert 4 * weights < work.state < 4.2 * weights  # they, their average, Adam's two, statistics
     ((phase, objective),) = objectives(recipe)
-    kept = [planning.kept(recipe, phase, objective, n) for n in (1, 3)]
+    assert (work.phase, work.objective) == (phase, objective)
+    given = planning.state_shapes(recipe, phase)
+    kept = [planning.kept(system, given, objective, n) for n in (1, 3)]
     assert kept[1] - kept[0] == pytest.approx(2 * work.each, rel=1e-3)
     assert work.each > 64 * 64 * 3 * 4 and work.unfused > work.moved / 2
 
 
+(PHASE,) = small().system.phases
 WORK = Work(
-    phase="train", objective="network", turns=False, steps=3600, faces=16, at_once=8,
+    phase=PHASE, objective=PHASE.cycle[0], steps=3600, faces=16, at_once=8,
     parameters=250, flops=2e12, unfused=4e10, state=10**9, gradients=10**8, each=10**9, shared=0,
 )  # fmt: skip
 CARD = replace(CARDS["h100"], memory=40e9, share=0.75, bandwidth=1e12, rates={"float32": 1e14})
@@ -135,7 +141,8 @@ def test_the_traced_step_is_that_of_training():
     """Traced for a device that is there, it can be compiled, and gives what jaxalign train does."""
     recipe = small("training.batch=2", "system.optimizer.kind=adamw")
     ((phase, objective),) = objectives(recipe)
-    step = planning.traced(recipe, phase, objective, 2, jax.devices()[0])
+    given = planning.state_shapes(recipe, phase)
+    step = planning.traced(recipe, given, objective, 2, jax.devices()[0])
     wanted = jax.eval_shape(lambda: state.create(recipe.system, phase, 0, recipe.training.ema > 0))
     found = step.out_info[0]
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), found) == jax.tree.map(
