@@ -5,7 +5,7 @@ examples:
   python -m benchmarks.onnx_models --only fan tab --repeats 50
   python -m benchmarks.onnx_models --ckpt runs/300w runs/tab --data ibug_300w/lfpw_test
 
-needs: pip install 'jaxalign[onnx]'. Leaves a printed Markdown table, each row once it is measured.
+needs: pip install '.[onnx]'. Leaves a printed Markdown table, each row once it is measured.
 
 Each model is converted, written and read back, in float32 and with 8 bits (jaxalign export --int8).
 `apart`: the largest difference of a point from the system's own, in pixels of the crop, on four

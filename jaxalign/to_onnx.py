@@ -54,7 +54,8 @@ def require(path: Path):
     """
     if not all(map(has, NEEDED)):
         raise InputError(
-            f"--out {path}: needs {' and '.join(NEEDED)}; pip install 'jaxalign[onnx]'"
+            f"--out {path}: needs {' and '.join(NEEDED)}; pip install '.[onnx]' in a checkout "
+            "of jaxalign"
         )
 
 

@@ -21,7 +21,7 @@ from tests.helpers.small import filled, saved, small_recipe
 
 INSTALLED = all(to_onnx.has(name) for name in to_onnx.NEEDED)
 needs_onnx = pytest.mark.skipif(
-    not INSTALLED, reason="jax2onnx, onnxruntime are not installed: pip install 'jaxalign[onnx]'"
+    not INSTALLED, reason="jax2onnx, onnxruntime are not installed: pip install '.[onnx]'"
 )
 PHOTO = ROOT / "examples" / "astronaut.jpg"
 

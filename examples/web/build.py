@@ -6,7 +6,7 @@ examples:
   python examples/web/build.py --ckpt runs/300w --int8
   python -m http.server --directory examples/web
 
-needs: npm, a way to its registry, and pip install 'jaxalign[onnx]'.
+needs: npm, a way to its registry, and pip install '.[onnx]' in a checkout.
 leaves: build/ and node_modules/ beside this file.
 """
 

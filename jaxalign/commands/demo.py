@@ -5,7 +5,7 @@ examples:
   jaxalign demo --config drawn
 
 needs: nothing; faces are drawn. An interrupted demo goes on when it is called again. The recipe
-demo takes minutes; drawn, which makes the weights that come with jaxalign, takes 75 on two CPU
+demo takes minutes; drawn, which makes the weights that come with jaxalign, takes 67 on two CPU
 cores.
 leaves: the data set synthetic_faces, and the trained model and its report in the work directory.
 """
@@ -78,6 +78,6 @@ def _faces_of(config):
         raise InputError(
             f"--config {config}: trains on {spec}, but demo draws its faces; use {typed('train')}"
         )
-    options = BENCHMARK.options_of(stored or "default").items()
+    options = BENCHMARK.options_of(stored).items()
     settings = [f"{key}={value}" for key, value in options if value != BENCHMARK.options[key]]
     return stored or "default", settings

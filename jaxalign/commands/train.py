@@ -37,8 +37,8 @@ def parser(prog: str = "") -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--init-from", metavar="PATH",
                         help="start from PyTorch weights (.pth, .safetensors) or from a "
-                        "checkpoint, as --ckpt of jaxalign evaluate takes it (default: random "
-                        "values)")  # fmt: skip
+                        "checkpoint, as --ckpt of jaxalign evaluate takes it (default: as the "
+                        "recipe says)")  # fmt: skip
     add_import(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the latest "
                         "checkpoint of the work directory, if there is one")  # fmt: skip

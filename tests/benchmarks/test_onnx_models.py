@@ -9,7 +9,7 @@ from jaxalign.systems import SYSTEMS
 
 
 needs_onnx = pytest.mark.skipif(
-    not all(map(to_onnx.has, to_onnx.NEEDED)), reason="pip install 'jaxalign[onnx]'"
+    not all(map(to_onnx.has, to_onnx.NEEDED)), reason="pip install '.[onnx]'"
 )
 
 
