@@ -1,5 +1,6 @@
 """What every benchmark's reader yields, and how it is checked. Knows nothing of TFDS."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -189,7 +190,7 @@ class Benchmark:
                 equals = ""
             if not equals or not value or set(value) & set("/:\\ "):
                 raise InputError(f"{setting!r}: expected {key}=VALUE ({kind.__name__})")
-            if self.options_of(self.config(options)) != options:
+            if self._read(self.config(options)) != options:
                 raise InputError(f"{setting}: an option's name in its value; choose another value")
         return options
 
@@ -201,12 +202,28 @@ class Benchmark:
 
         Returns:
             All options.
+
+        Raises:
+            InputError: The benchmark has no such options.
         """
-        options, rest = dict(self.options), "" if config == "default" else f"-{config}"
+        name = config or "default"
+        options = self._read(name)
+        if self.config(options) != name:
+            known = ", ".join(f"{k}{v}" for k, v in self.options.items()) or "none"
+            raise InputError(
+                f"{self.name} has no configuration {name!r}; it is named by options that are not "
+                f"at their defaults (these are: {known}), or default"
+            )
+        return options
+
+    def _read(self, config):
+        """The options that a name tells; those that it does not are at their defaults."""
+        options, rest = dict(self.options), f"-{config}"
         for key in sorted(options, reverse=True):  # the values may hold "-", the keys do not
             head, found, value = rest.rpartition(f"-{key}")
-            if found:
-                rest, options[key] = head, type(options[key])(value)
+            with contextlib.suppress(ValueError):  # a value that is no number
+                options[key] = type(options[key])(value) if found else options[key]
+                rest = head if found else rest
         return options
 
     def config(self, options: Mapping) -> str:

@@ -6,7 +6,6 @@ expressions of both, such as "common[:10]+ibug". Nothing here needs TensorFlow b
 `as_dataset`. image_folder is not among them: it takes options, which `jaxalign prepare` asks for.
 """
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -57,15 +56,7 @@ class BenchmarkBuilder(FacesBuilder, skip_registration=True):
             InputError: The benchmark has no such options.
         """
         name = (config if isinstance(config, str) else config and config.name) or DEFAULT.name
-        options = None
-        with contextlib.suppress(ValueError):  # a value that is no number
-            options = self.of.options_of(name)
-        if options is None or self.of.config(options) != name:
-            known = ", ".join(f"{k}{v}" for k, v in self.of.options.items()) or "none"
-            raise InputError(
-                f"{self.of.name} has no configuration {name!r}; it is named by options that are "
-                f"not at their defaults (these are: {known}), or default"
-            )
+        options = self.of.options_of(name)
         super().__init__(self.of.under(options), None, options, **keywords)
         self._original_state["config"] = name  # from which pickle makes the builder again
 

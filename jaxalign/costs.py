@@ -27,8 +27,9 @@ def count(tree) -> int:
 def multiply_adds(function, *arguments) -> Counter:
     """Multiply-adds of the convolutions and dense layers in a function.
 
-    A transposed convolution counts the products that its kernel really makes: k^2 Cin Cout for each
-    input pixel. Resampling (jax.named_scope "resample") is not counted.
+    nn.ConvTranspose counts the products that its kernel really makes, k^2 Cin Cout for each input
+    pixel; layers.transposed counts as the matrix product that it is. Resampling (jax.named_scope
+    "resample") is not counted.
 
     Args:
         function: A traceable function.

@@ -13,9 +13,10 @@ additions of a step, on one device. `memory` is the state (weights, averaged wei
 its gradients twice, and what JAX keeps for the gradients, counted from the shapes of the arrays;
 XLA's own working memory is not in it. `fits` is the largest share of a batch that fits, in three
 quarters of a GPU's memory, which JAX takes by default, or a TPU's. `step` is the time at the
-limits of the device's data sheet: the first number if everything is fused that can be, the second
-if nothing is. No step is faster than the first; real ones reach a part of a device's peak. `hours`
-and `cost` are of the whole training by these two, with the published number of training faces.
+limits of the device's data sheet: the first number about that of a program where XLA joins all
+operations that it can, the second of one where it joins none. Real ones reach a part of a device's
+peak, and several devices exchange gradients, which is in neither number. `hours` and `cost` are of
+the whole training by these two, with the published number of training faces.
 
 With --compile, XLA compiles each step for the first device of this machine, which takes minutes,
 and `compiled` is the memory that its program takes there.
@@ -55,11 +56,13 @@ def _plan(arguments):
     if arguments.price is not None and not 0 <= arguments.price < float("inf"):
         raise InputError(f"--price {arguments.price}: must be 0 or more")
 
+    from jaxalign import parallel
     from jaxalign import recipe as recipes
     from jaxalign.evaluation.tables import to_markdown
     from jaxalign.papers.recipes import faces
     from jaxalign.training import planning
 
+    parallel.choose("" if arguments.compile else "cpu")
     import_files(arguments)
     for name in arguments.device:
         if name not in planning.CARDS:

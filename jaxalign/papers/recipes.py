@@ -182,8 +182,11 @@ def faces(recipe: Recipe) -> int:
         if benchmark := BENCHMARKS.get(benchmark_of(dataset)):
             counts = benchmark.expected(benchmark.options_of(dataset.partition(":")[2]))
         if split not in counts:
-            raise InputError(f"data.train={spec}: how many faces it has is not known here")
-        total += counts[split] if number else round(counts[split] * (1 - held_out))
+            raise InputError(
+                f"data.train={spec}: how many faces it has is not known here; say it by --faces"
+            )
+        count = counts[split] if number else round(counts[split] * (1 - held_out))
+        total += min(count, data.limit or count)
     return total
 
 

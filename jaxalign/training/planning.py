@@ -4,8 +4,9 @@ Numbers are of float32 as JAX computes it by default, TF32 on these GPUs and one
 TPUs, or of bfloat16, as the recipe's `system.dtype` says.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -29,14 +30,12 @@ class Card:
     """An accelerator, by its maker's data sheet.
 
     Attributes:
-        platform: As JAX names it.
         memory: Bytes.
         share: Of the memory, what JAX takes unless XLA_PYTHON_CLIENT_MEM_FRACTION says otherwise.
         bandwidth: Of the memory, bytes a second.
         rates: Type of the computations -> multiplications and additions a second, without sparsity.
     """
 
-    platform: str
     memory: float
     share: float
     bandwidth: float
@@ -46,10 +45,10 @@ class Card:
 # NVIDIA's data sheets of the A100 80 GB SXM, H100 SXM and H200 SXM; Google's page of Cloud TPU v5e.
 HOPPER = {"float32": 494.7e12, "bfloat16": 989.4e12}
 CARDS = {
-    "a100": Card("cuda", 80e9, 0.75, 2.039e12, {"float32": 156e12, "bfloat16": 312e12}),
-    "h100": Card("cuda", 80e9, 0.75, 3.35e12, HOPPER),
-    "h200": Card("cuda", 141e9, 0.75, 4.8e12, HOPPER),
-    "v5e": Card("tpu", 16e9, 1.0, 0.819e12, {"float32": 197e12, "bfloat16": 197e12}),
+    "a100": Card(80e9, 0.75, 2.039e12, {"float32": 156e12, "bfloat16": 312e12}),
+    "h100": Card(80e9, 0.75, 3.35e12, HOPPER),
+    "h200": Card(141e9, 0.75, 4.8e12, HOPPER),
+    "v5e": Card(16e9, 1.0, 0.819e12, {"float32": 197e12, "bfloat16": 197e12}),
 }
 
 
@@ -186,14 +185,14 @@ class Work:
 
     @property
     def moved(self) -> int:
-        """The least bytes: what is kept, its gradients and the state, each written and read once.
+        """About the least bytes: what is kept, its gradients and the state, written and read once.
 
         All else is taken to be fused.
         """
         return 4 * self.faces * self.each + 2 * (self.state + self.gradients)
 
     def most_faces(self, card: Card) -> int:
-        """The most faces at once that fit.
+        """The most faces of a step that fit, in as many parts as now.
 
         Args:
             card: The device.
@@ -201,7 +200,8 @@ class Work:
         Returns:
             Their number; 0 where none does.
         """
-        return max(0, int((card.share * card.memory - self._fixed) // max(self.each, 1)))
+        at_once = int((card.share * card.memory - self._fixed) // max(self.each, 1))
+        return max(0, at_once) * (self.faces // self.at_once)
 
     def seconds(self, card: Card, dtype: str) -> tuple[float, float]:
         """The time of the step at the card's limits.
@@ -218,14 +218,13 @@ class Work:
         return least, most
 
 
-def works(recipe: Recipe, faces: int, devices: int, platforms: Collection[str]) -> Iterator[Work]:
+def works(recipe: Recipe, faces: int, devices: int) -> Iterator[Work]:
     """Reckons the steps of a training.
 
     Args:
         recipe: The recipe.
         faces: Faces of the training set.
         devices: Devices that the batch is divided over.
-        platforms: What the steps are lowered for, "cuda" or "tpu".
 
     Yields:
         The work of each objective of each phase.
@@ -236,29 +235,40 @@ def works(recipe: Recipe, faces: int, devices: int, platforms: Collection[str]) 
     training = recipe.training
     parallel.check_batch(training.batch, training.accumulate, devices)
     share = training.batch // devices
+    at_once = share // training.accumulate
     for stretch in plan(recipe, faces)[0]:
         phase = stretch.phase
         state = state_shapes(recipe, phase)
-        for objective in phase.cycle:
+        turns = Counter(objective.name for objective in phase.cycle)
+        for objective in {objective.name: objective for objective in phase.cycle}.values():
             one, two = (kept(recipe.system, state, objective, n) for n in (1, 2))
-            step = traced(recipe, state, objective, share)
-            for platform in platforms:  # their numbers are the same
-                cost: Any = step.lower(lowering_platforms=(platform,)).cost_analysis()
+            cost = _cost(recipe, state, objective, at_once)
             weights = _bytes(state.params)
             yield Work(
                 phase=phase,
                 objective=objective,
-                steps=(stretch.last - stretch.first) / len(phase.cycle),
+                steps=(stretch.last - stretch.first) * turns[objective.name] / len(phase.cycle),
                 faces=share,
-                at_once=share // training.accumulate,
+                at_once=at_once,
                 parameters=costs.count(state.params),
-                flops=cost["flops"],
-                unfused=cost["bytes accessed"],
+                flops=training.accumulate * cost["flops"],
+                unfused=training.accumulate * cost["bytes accessed"],
                 state=_bytes(state),
                 gradients=_bytes(states.trained(objective, state.params)),
                 each=two - one,
                 shared=max(0, 2 * one - two - weights),
             )
+
+
+def _cost(recipe, state, objective, faces) -> Any:
+    """XLA's count for a step of so many faces at once: of a loop it would count one turn.
+
+    It is made by this machine's CPU, for other devices may refuse. It is the same for all devices.
+    """
+    whole = replace(recipe, training=replace(recipe.training, accumulate=1))
+    with jax.default_device(jax.devices("cpu")[0]):
+        step = traced(whole, state, objective, faces)
+        return step.lower(lowering_platforms=("cuda",)).cost_analysis()
 
 
 def table(
@@ -283,9 +293,9 @@ def table(
     Raises:
         InputError: A batch does not divide.
     """
-    rows, platforms = [], {CARDS[name].platform for name in cards}
+    rows = []
     for name, recipe, faces in recipes:
-        for work in works(recipe, faces, devices, platforms):
+        for work in works(recipe, faces, devices):
             parts = [name]
             parts += [work.phase.name] * (len(recipe.system.phases) > 1)
             parts += [work.objective.name] * (len(work.phase.cycle) > 1)

@@ -5,6 +5,7 @@ import pytest
 from jaxalign import recipe as recipes
 from jaxalign.commands import paper
 from jaxalign.datasets import BENCHMARKS
+from jaxalign.errors import InputError
 from jaxalign.papers.recipes import STATED, faces, text, training
 from tests.helpers.commands import call
 
@@ -39,11 +40,30 @@ def test_what_differs_from_the_paper_has_its_reason(name, stated):
             ["data.train=ibug_300w/train + wflw/train", "data.holdout=0.1"],
             10333,
         ),
+        (
+            "propnet_ibug_300w",
+            ["data.train=ibug_300w/train + wflw/train", "data.limit=400"],
+            800,
+        ),
         ("demo", ["data.train=synthetic_faces:size64-train1000/train", "data.holdout=0"], 1000),
     ],
 )
 def test_faces_are_those_of_the_complete_benchmark(name, settings, number):
     assert faces(recipes.override(recipes.load(name), settings)) == number
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("w300_lp:flipsx/train", "w300_lp has no configuration 'flipsx'"),
+        ("ibug_300w:foo/train", "ibug_300w has no configuration 'foo'"),
+        ("image_folder:schemeibug68/train", "is not known here; say it by --faces"),
+    ],
+)
+def test_faces_that_are_not_known(train, message):
+    recipe = recipes.override(recipes.load("propnet_ibug_300w"), [f"data.train={train}"])
+    with pytest.raises(InputError, match=message):
+        faces(recipe)
 
 
 def test_the_command_prints_them_all(capsys):

@@ -25,7 +25,7 @@ SHRUNK = {  # quick to trace; the others are among the slow ones
 
 
 def objectives(recipe):
-    return [(phase, one) for phase in recipe.system.phases for one in phase.cycle]
+    return [(phase, one) for phase in recipe.system.phases for one in dict.fromkeys(phase.cycle)]
 
 
 def check_lowered(recipe):
@@ -68,7 +68,7 @@ def small(*settings):
 @pytest.mark.heavy
 def test_work_of_a_step():
     recipe = small("system.optimizer.kind=adamw", "training.batch=8", "system.epochs=2")
-    (work,) = planning.works(recipe, 80, 2, ["cuda"])
+    (work,) = planning.works(recipe, 80, 2)
     system = recipe.system
     shapes = jax.eval_shape(system.init, jax.random.key(0))
     weights = 4 * costs.count(shapes["params"])
@@ -86,6 +86,31 @@ def test_work_of_a_step():
     assert work.each > 64 * 64 * 3 * 4 and work.unfused > work.moved / 2
 
 
+@pytest.mark.heavy
+def test_work_in_parts_is_that_of_the_whole():
+    """XLA counts one turn of a loop."""
+    settings = "system.optimizer.kind=adamw", "training.batch=8", "system.epochs=2"
+    (whole,) = planning.works(small(*settings), 80, 1)
+    (parts,) = planning.works(small(*settings, "training.accumulate=2"), 80, 1)
+    assert (parts.faces, parts.at_once, parts.each) == (8, 4, whole.each)
+    assert parts.flops == pytest.approx(whole.flops, rel=0.1)
+    assert parts.unfused == pytest.approx(whole.unfused, rel=0.3)
+    assert parts.memory < whole.memory
+    card = replace(CARDS["v5e"], memory=parts.memory + whole.each)
+    assert (parts.most_faces(card), whole.most_faces(card)) == (10, 5)
+
+
+@pytest.mark.heavy
+def test_an_objective_that_comes_twice_is_reckoned_once(monkeypatch):
+    recipe = small("training.batch=8", "system.epochs=3")
+    ((phase, one),) = objectives(recipe)
+    phase = replace(phase, cycle=(replace(one, name="judge"), one, one))
+    stretch = planning.plan(recipe, 80)[0][0]
+    monkeypatch.setattr(planning, "plan", lambda *_: ([replace(stretch, phase=phase)], 10))
+    found = [(work.objective.name, work.steps) for work in planning.works(recipe, 80, 1)]
+    assert found == [("judge", 10), (one.name, 20)]
+
+
 (PHASE,) = small().system.phases
 WORK = Work(
     phase=PHASE, objective=PHASE.cycle[0], steps=3600, faces=16, at_once=8,
@@ -96,7 +121,7 @@ CARD = replace(CARDS["h100"], memory=40e9, share=0.75, bandwidth=1e12, rates={"f
 
 def test_limits_of_a_card():
     assert WORK.memory == 1.2e9 + 8e9
-    assert WORK.most_faces(CARD) == 28  # (30 - 1.2) / 1
+    assert WORK.most_faces(CARD) == 56  # (30 - 1.2) / 1, twice
     assert WORK.moved == 64e9 + 2.2e9
     assert WORK.seconds(CARD, "float32") == pytest.approx((0.0662, 0.04))
     computing = replace(WORK, flops=1e13)
