@@ -56,9 +56,10 @@ CHANNELS = range(48, 97)  # for so many channels of the output
 def convolve(x, kernel, stride: int = 1):
     """The convolution by a 3x3 kernel with a border of one zero.
 
-    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs, large maps
-    are computed by matrix products: the output and the gradient of the input by `products`, that
-    of the kernel by `kernel_gradient` or `strided_kernel_gradient`.
+    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs, matrix
+    products compute the gradient of the kernel on LARGE maps, by `kernel_gradient` or
+    `strided_kernel_gradient`, and with stride 1 the output and the gradient of the input on WIDE
+    maps of CHANNELS, by `products`.
     """
     large = x.shape[1] * x.shape[2] >= LARGE * stride**2
     return (_convolve if large else _plain)(x, kernel, stride)
@@ -176,6 +177,8 @@ def _backward(stride, saved, gradient):
     else:
         (of_x,) = jax.vjp(lambda x: _plain(x, kernel, stride), x)[1](gradient)
         own = partial(strided_kernel_gradient, stride=stride)
+    if as_written.value:
+        return of_x, xla(x, gradient)
     return of_x, lax.platform_dependent(x, gradient, cpu=own, default=xla)
 
 
@@ -198,13 +201,17 @@ def zeros_around(x, reach: int, axes: tuple[int, ...]):
     return x
 
 
+LINENS_OWN = {"kernel_dilation", "input_dilation", "mask", "precision"}  # settings of nn.Conv alone
+
+
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
     """nn.Conv with its settings, in the quickest form.
 
     Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 with a border of one
-    zero. Strides are whole numbers, the same for both axes.
+    zero, unless a setting asks for what they do not have. Strides are whole numbers, the same for
+    both axes.
     """
-    plain = settings.get("feature_group_count", 1) == 1
+    plain = settings.get("feature_group_count", 1) == 1 and not settings.keys() & LINENS_OWN
     if plain and kernel_size == (1, 1):
         settings.pop("feature_group_count", None)
         assert settings.pop("padding", "SAME") in (0, "SAME")

@@ -107,6 +107,7 @@ def test_which_convolutions_take_the_quick_gradient():
     assert not quick(x[:, :8])
     twice = jnp.zeros((1, 24, 24, 4))
     assert quick(twice, padding=1, strides=2) and not quick(x, padding=1, strides=2)
+    assert not quick(x, kernel_dilation=2) and not quick(x, precision="highest")
     assert not quick(twice, strides=2)  # SAME has its zeros on one side
 
 
@@ -121,5 +122,8 @@ def test_prediction_takes_the_quick_form_unless_it_is_read(side, channels, quick
     assert ("dot_general" in traced) == quick
     with as_written(True):
         assert "dot_general" not in str(jax.make_jaxpr(convolve)(x, kernel))
+        assert "platform_index" not in str(
+            jax.make_jaxpr(jax.grad(lambda kernel: convolve(x, kernel).sum()))(kernel)
+        )
         plain = convolve(x, kernel)
     np.testing.assert_allclose(jax.jit(convolve)(x, kernel), plain, atol=1e-4)
