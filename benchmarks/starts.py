@@ -92,10 +92,10 @@ class Starts:
         parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
         shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-        self.lines = {
-            start: initial.start(recipe.system, zeros, "" if start == NONE else start)[1]
-            for start in starts
-        }
+        self.lines, self.taken = {}, {}
+        for start in starts:
+            given, lines = initial.start(recipe.system, zeros, "" if start == NONE else start)
+            self.lines[start], self.taken[start] = lines, _sha256(given)
 
     @property
     def names(self) -> list[str]:
@@ -110,8 +110,9 @@ class Starts:
         """The predictions on `test` after training on `train`; `part` names that in the folder."""
         recipe = trained_from(self.recipe, "" if start == NONE else start, train, self.steps)
         asked = {"start": start, "faces": len(train), "steps": self.steps, "train": train.name,
-                 "test": test.name, "train_sha256": train.fingerprint(),
-                 "test_sha256": test.fingerprint(), "recipe": recipes.to_json(recipe)}  # fmt: skip
+                 "test": test.name, "start_sha256": self.taken[start],
+                 "train_sha256": train.fingerprint(), "test_sha256": test.fingerprint(),
+                 "recipe": _told(recipe)}  # fmt: skip
         folder = self.out / f"{self.folders[start]}_{part}"
 
         def predict():
@@ -138,9 +139,9 @@ class Starts:
                   f"of {scheme.name}", flush=True)  # fmt: skip
             return None
         crop = replace(recipe.data.crop, box=self.recipe.data.crop.box)
-        asked = {"start": start, "faces": 0, "test": test.name, "test_sha256": test.fingerprint(),
-                 "scheme": scheme.name, "box": crop.box,
-                 "recipe": recipes.to_json(recipe)}  # fmt: skip
+        asked = {"start": start, "faces": 0, "test": test.name, "start_sha256": _sha256(variables),
+                 "test_sha256": test.fingerprint(), "scheme": scheme.name, "box": crop.box,
+                 "recipe": _told(recipe)}  # fmt: skip
 
         def predict():
             return predict_source(
@@ -149,6 +150,18 @@ class Starts:
             )  # fmt: skip
 
         return _once(self.out / f"{self.folders[start]}_0", asked, normaliser, predict)
+
+
+def _sha256(variables) -> str:
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(variables):
+        found.update(np.ascontiguousarray(leaf))
+    return found.hexdigest()
+
+
+def _told(recipe: Recipe) -> dict:
+    """The recipe without what changes how fast it is, not what it gives."""
+    return recipes.to_json(replace(recipe, data=replace(recipe.data, threads=0, workers=0)))
 
 
 def _once(folder: Path, asked: Mapping, normaliser: str, predict: Callable[[], Results]) -> Path:
@@ -236,9 +249,13 @@ def recipe_of(arguments: argparse.Namespace) -> Recipe:
             name in ("train", "val", "test", "holdout", "limit")
             if kind == "data"
             else (
-                name.endswith("epochs") or name in ("init_from", "keep", "patience", "eval_steps")
+                name.endswith("epochs")
+                or name in ("init_from", "judge", "keep", "patience", "eval_steps")
             )
         )
         if own:
-            raise InputError(f"--set {key}: is told by --data, --starts and --steps; leave it out")
+            raise InputError(
+                f"--set {key}: the options tell what to train on, from what start, for how many "
+                "steps, and what to score; leave it out"
+            )
     return recipe

@@ -99,9 +99,13 @@ def test_command(data_300w, tmp_path, monkeypatch, capsys):
     trained.clear()
     assert few_photos.main(list(map(str, arguments))) == 0
     assert not trained and capsys.readouterr().out == table
+    assert few_photos.main([*map(str, arguments), "--set", "data.threads=3"]) == 0 and not trained
     assert few_photos.main([*map(str, arguments), "--steps", "6"]) == 2
     assert "run.json is of other data, steps or settings; name another --out" in (
         capsys.readouterr().err
     )
     assert few_photos.main([*map(str, arguments), "--faces", "7"]) == 2
     assert "--faces 7: ibug_300w/train has 6 to train on" in capsys.readouterr().err
+    start_of(tmp_path, "union", 1.5)  # other weights in the file
+    assert few_photos.main(list(map(str, arguments))) == 2
+    assert "is of other data, steps or settings" in capsys.readouterr().err

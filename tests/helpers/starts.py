@@ -17,12 +17,13 @@ from tests.helpers.small import filled, small_recipe
 MISSES = {"untrained": 0.7, "none": 2.5, "start": 0.5}
 
 
-def start_of(folder, scheme: str) -> str:
-    """A checkpoint of the small recipe for the scheme, in a file there."""
+def start_of(folder, scheme: str, times: float = 1.0) -> str:
+    """A checkpoint of the small recipe for the scheme, in a file there; its weights so many times
+    as large as they are elsewhere."""
     recipe = recipes.override(small_recipe(), [f"system.scheme={scheme}"])
     path = folder / "start.safetensors"
     variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
-    checkpoints.write(path, recipe, variables)
+    checkpoints.write(path, recipe, jax.tree.map(lambda leaf: leaf * times, variables))
     return str(path)
 
 
