@@ -105,8 +105,12 @@ def score_predictions(
     _check_report(report)
     benchmark, crops, found = benchmark_of(data), None, ""
     if data or truth:
-        wanted, crops = _truth(data, truth, scheme, data_dir)
+        wanted, source = _truth(data, truth, scheme, data_dir)
         results = read_results(predictions, wanted, found_only)
+        if source is not None:
+            rows = dict(zip(wanted.ids, source.chosen, strict=True))
+            kept = replace(source, chosen=[rows[name] for name in results.ids])
+            crops = _photos(kept, Crop(), 256)
         if found_only:
             found = f"{len(results)} of {len(wanted.ids)}"
     elif Path(predictions).suffix == ".jsonl":
@@ -229,7 +233,7 @@ def _reduced(source):
 
 
 def _truth(data, truth, scheme, data_dir):
-    """The true points that `data` or `truth` names, and the crops of their photos if any."""
+    """The true points that `data` or `truth` names, and the faces with their photos if any."""
     name = scheme or _only_scheme(data)
     if name.endswith(scheme_files.ENDING):
         name = scheme_files.registered(name)
@@ -244,7 +248,7 @@ def _truth(data, truth, scheme, data_dir):
         source = open_folder(truth, scheme, split="test")
     else:
         return read_truth(truth, scheme), None
-    return truth_of(source, str(data or truth), scheme), _photos(source, Crop(), 256)
+    return truth_of(source, str(data or truth), scheme), source
 
 
 def _only_scheme(spec):

@@ -9,8 +9,10 @@ import pytest
 
 from jaxalign import folders
 from jaxalign.commands import evaluate
+from jaxalign.evaluation import pictures
 from jaxalign.evaluation.report import FILES, KIND
 from jaxalign.evaluation.truth import truth_of
+from jaxalign.geometry import landmark_box, square, transform
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
 from tests.helpers.fakes import fake
@@ -57,8 +59,17 @@ def test_predictions_on_a_prepared_benchmark(data_300w, truth, predictions, tmp_
 
 
 def test_predictions_of_a_tool_that_finds_some_faces(
-    data_300w, truth, predictions, tmp_path, capsys
+    data_300w, truth, predictions, tmp_path, capsys, monkeypatch
 ):
+    shown, write_faces = {}, pictures.write_faces
+
+    def noted(path, results, errors, crops):
+        for index, name in enumerate(results.ids):
+            box = landmark_box(transform(crops(index)[1], results.truth[index]))
+            shown[name] = square(box, 1)[0]
+        write_faces(path, results, errors, crops)
+
+    monkeypatch.setattr(pictures, "write_faces", noted)
     lines = predictions.read_text().splitlines(keepends=True)
     predictions.write_text("".join(lines[:2] + lines[3:]))
     arguments = ["--predictions", predictions, "--data", "ibug_300w/test", "--data-dir", data_300w]
@@ -69,6 +80,8 @@ def test_predictions_of_a_tool_that_finds_some_faces(
     assert "the 5 of 6 faces that have a prediction" in capsys.readouterr().out
     report = json.loads((tmp_path / "r/report.json").read_text())
     assert report["about"]["found_only"] == "5 of 6"
+    assert {*shown} == {*np.delete(truth.ids, 2)}  # each in the middle of its own photo's crop
+    np.testing.assert_allclose([*shown.values()], np.full((5, 2), 127.5), atol=0.6)
     eyes = np.linalg.norm(truth.points[:, 36] - truth.points[:, 45], axis=1)
     row = report["summary"]["rows"][-1]
     assert row["inter_ocular"]["nme"] == pytest.approx(np.mean(np.delete(1 / eyes, 2)), abs=1e-5)
