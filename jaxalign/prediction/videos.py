@@ -1,5 +1,6 @@
 """Videos out: an MP4 of drawn frames, and a window that shows them as they are made."""
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from jaxalign.errors import InputError
 
 RATE = 25.0  # frames a second where a video does not say, and of a webcam
 CODEC = "mp4v"  # MPEG-4: OpenCV writes it wherever it is installed
+TICKS = 65_535  # MPEG-4 takes rates as fractions of integers up to this
 
 
 class Movie:
@@ -28,7 +30,8 @@ class Movie:
             path: The file, of suffix .mp4. One that is there is replaced.
             rate: Frames a second.
         """
-        self.path, self.rate, self.count = path, rate, 0
+        self.path, self.count = path, 0
+        self.rate = round(rate, int(math.log10(TICKS / rate)))
         self.partial = path.with_name(partial(path.name))
         self._writer: cv2.VideoWriter | None = None
 
@@ -61,11 +64,12 @@ class Movie:
             if self._writer is None:
                 return
             self._writer.release()
-            if kind is not None and not issubclass(kind, KeyboardInterrupt | SystemExit):
+            failed = kind is not None and not issubclass(kind, KeyboardInterrupt | SystemExit)
+            if failed or not self.count:
                 return
-            # OpenCV does not say where a disk was full.
+            # OpenCV does not say where a disk was full. Ctrl-C may come before a frame is counted.
             whole = self.partial.is_file() and self.partial.stat().st_size > 0
-            if not whole or photos.frame_count(self.partial) != self.count:
+            if not whole or photos.frame_count(self.partial) < self.count:
                 raise self._error()
             os.replace(self.partial, self.path)
         finally:
