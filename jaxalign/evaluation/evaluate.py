@@ -93,8 +93,9 @@ def score_predictions(
         The summary (`evaluation.summary.summarise`).
 
     Raises:
-        InputError: No true points are named, or both `data` and `truth`; or a file cannot be read,
-            the faces do not match, or the report cannot be written.
+        InputError: No true points are named, or both `data` and `truth`; the photos were reduced
+            when they were prepared; or a file cannot be read, the faces do not match, or the report
+            cannot be written.
 
     Examples:
         >>> from jaxalign.evaluation.evaluate import score_predictions
@@ -244,6 +245,12 @@ def _truth(data, truth, scheme, data_dir):
     scheme = SCHEMES[name]
     if data:
         source = open_source(data, scheme, data_dir)
+        if source.reduction:
+            raise InputError(
+                f"{data}: {source.reduction.told}, but points of other tools are of whole photos; "
+                f"prepare {benchmark_of(data)} again with --max-face 0 --overwrite (a report's "
+                "predictions.jsonl needs no --data)"
+            )
     elif Path(truth).is_dir():
         source = open_folder(truth, scheme, split="test")
     else:

@@ -10,7 +10,7 @@ import pytest
 import jaxalign
 from jaxalign import geometry, photos, recipe
 from jaxalign.augment import Pose
-from jaxalign.commands import prepare
+from jaxalign.commands import evaluate, prepare
 from jaxalign.datasets.faces import Face
 from jaxalign.datasets.ibug_300w import BENCHMARK
 from jaxalign.datasets.image_folder import BENCHMARK as FOLDER
@@ -21,7 +21,7 @@ from jaxalign.pipeline import Crop, crop_face, reach
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import Source, open_source
 from jaxalign.training.train import reductions
-from tests.helpers.commands import call
+from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
 from tests.helpers.trees import SIDE, face68, make_300w
 
@@ -205,6 +205,13 @@ def test_training_says_what_it_loses_by_it(data, tmp_path):
     wide = recipe.override(attention, ["data.crop.landmarks.enlarge=2", "system.size=256"])
     assert "beyond the 1.25 that were kept there is black" in reductions(wide, at_512)[1]
     assert reductions(attention, replace(source, reduction=None)) == []
+
+
+def test_points_of_other_tools_are_of_whole_photos(data, tmp_path, capsys):
+    asked = ["--predictions", tmp_path / "p.csv", "--data", "ibug_300w/afw", "--data-dir", data[0]]
+    line = refused(capsys, evaluate, *asked)
+    assert "ibug_300w/afw: 6 faces reduced to 30 px, on photos of their surroundings, but" in line
+    assert "prepare ibug_300w again with --max-face 0 --overwrite" in line
 
 
 def test_it_goes_with_a_build(tmp_path, capsys):
