@@ -9,6 +9,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 import jaxalign
 from jaxalign import folders, history, scheme_files, weights
 from jaxalign.datasets import BENCHMARKS
@@ -196,12 +198,14 @@ def try_boxes(
     def predict(source, kind):
         return model.predict(source, replace(model.recipe.data.crop, box=kind))
 
-    rows = boxes.sensitivity(faces, kinds, predict, model.protocol)
-    table = boxes.sensitivity_table(rows, model.protocol)
+    truth = truth_of(faces, model.source.name, model.source.scheme)
+    protocol = headed(model.protocol, truth.with_predictions(np.nan_to_num(truth.points)))
+    rows = boxes.sensitivity(faces, kinds, predict, protocol)
+    table = boxes.sensitivity_table(rows, protocol)
     print("\n".join(["", to_text(table), *(f"note: {note}" for note in notes)]))
     if report:
         about = model.about(boxes=",".join(kinds), notes=notes, **_circumstances(command))
-        boxes.write_boxes(report, rows, table, model.protocol, about)
+        boxes.write_boxes(report, rows, table, protocol, about)
         print(f"\nreport: {report}")
     return rows
 

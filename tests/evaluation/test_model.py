@@ -119,6 +119,18 @@ def test_every_box_is_tried_in_the_datas_scheme(opened, tmp_path, capsys):
     assert rows[0]["nme"] == pytest.approx(rows[1]["nme"])
 
 
+def test_boxes_of_faces_that_lack_an_eye_corner(opened, tmp_path):
+    """They are headed by the box, as the plain evaluation is."""
+    records = [record(face("test", index, 128, seed=0)) for index in range(2)]
+    records[1]["points"]["ibug68"][36] = np.nan
+    records[1]["labelled"]["ibug68"][36] = False
+    source = Source("mine/test", IBUG68, records, groups=["0", "1"], chosen=(0, 1))
+    model = replace(opened("ibug68"), source=source)
+    rows = evaluation.try_boxes(model, ("landmarks",), report=tmp_path / "b")
+    assert rows[0]["nme"] == evaluation.score(model)["rows"][-1]["box"]["nme"]
+    assert json.loads((tmp_path / "b/boxes.json").read_text())["headline"] == "box"
+
+
 @pytest.mark.heavy
 def test_a_checkpoint_of_union_on_a_benchmark(data_300w, tmp_path, capsys):
     small = small_recipe()
