@@ -4,6 +4,7 @@ The files hold the faces of status ok, and are written after faces.json is whole
 are the user's: an existing file is never overwritten, because it may have been corrected.
 """
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -131,10 +132,13 @@ def _coco(photos, scheme, names):
 
 
 def _pts(photos, scheme, names):
+    """Further faces are in x.face2.pts, ..., without the numbers that are names of photos."""
+    taken = set(names.values())
     for photo in photos:
-        for number, face in enumerate(photo.faces, 1):
-            file = names[photo.path]
-            file = file if number == 1 else f"{file.removesuffix('.pts')}.face{number}.pts"
+        own = names[photo.path]
+        numbered = (f"{own.removesuffix('.pts')}.face{n}.pts" for n in itertools.count(2))
+        files = itertools.chain([own], (file for file in numbered if file not in taken))
+        for file, face in zip(files, photo.faces, strict=False):
             lines = "\n".join(f"{x + 1:.3f} {y + 1:.3f}" for x, y in face["points"])
             count = len(face["points"])
             yield file, f"version: 1\nn_points: {count}\n{{\n{lines}\n}}\n"

@@ -77,7 +77,8 @@ class Tracks:
         slope: As in `OneEuro`, with speeds in sides of the face's first box, so that it fits any
             resolution.
         overlap: Least overlap of two boxes of a face, as a share of their union.
-        patience: A face that was not seen for this many seconds is forgotten.
+        patience: A face that was not seen for this many seconds, nor in the last frame, is
+            forgotten.
 
     Examples:
         >>> import numpy as np
@@ -98,6 +99,7 @@ class Tracks:
     patience: float = 0.5
     _tracks: list[_Track] = field(default_factory=list, repr=False)
     _next: int = 0
+    _last: float = 0.0
 
     def __call__(
         self, seconds: float, boxes: np.ndarray, points: np.ndarray
@@ -112,7 +114,8 @@ class Tracks:
         Returns:
             The ids of the faces, and their points (F, K, 2), smoothed if asked.
         """
-        self._tracks = [t for t in self._tracks if seconds - t.seen <= self.patience]
+        since = min(self._last, seconds - self.patience)
+        self._tracks, self._last = [t for t in self._tracks if t.seen >= since], seconds
         mine = self._matched(boxes)
         ids, smoothed = [], []
         for place, (box, those) in enumerate(zip(boxes, points, strict=True)):

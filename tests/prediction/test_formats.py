@@ -136,6 +136,16 @@ def test_two_photos_of_one_name_have_two_files():
     assert [*names.values()] == ["a.json", "a.2.json", "faces.2.json"]
 
 
+def test_a_second_face_takes_no_other_photos_file(found):
+    album, out = found
+    (album / "d.png").rename(album / "a.face2.png")
+    text = (out / "faces.json").read_text()
+    (out / "faces.json").write_text(text.replace("d.png", "a.face2.png"))
+    made = formats.write("pts", out, out / "faces.json")
+    assert [path.name for path in made] == ["a.pts", "a.face3.pts", "b, c.pts"]
+    assert [one.photo.name for one in labels(album, out)] == ["a.png", "a.png", "b, c.png"]
+
+
 @pytest.mark.heavy
 def test_from_photos_by_predict_to_a_prepared_data_set(tmp_path, capsys):
     recipe, album = small_recipe(), tmp_path / "album"

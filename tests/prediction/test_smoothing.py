@@ -45,7 +45,9 @@ class TestTracks:
         assert tracks(0.1, boxes_at((48, 0), (2, 0)), points)[0] == [1, 0]
         assert tracks(0.2, boxes_at((90, 90)), points[:1])[0] == [2]
         assert tracks(0.6, boxes_at((3, 0)), points[:1])[0] == [0]  # unseen for 0.5 s at most
-        assert tracks(1.2, boxes_at((3, 0)), points[:1])[0] == [3]  # for longer: another face
+        assert tracks(1.0, boxes_at((90, 90)), points[:1])[0] == [3]
+        assert tracks(1.2, boxes_at((3, 0)), points[:1])[0] == [4]  # for longer: another face
+        assert tracks(9.9, boxes_at((4, 0)), points[:1])[0] == [4]  # the next frame of a slow video
 
     def test_the_greatest_overlap_wins(self):
         tracks = Tracks(smooth=False)
