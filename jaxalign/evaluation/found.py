@@ -2,10 +2,10 @@
 
 faces.json names photos, not faces. It may hold several faces of a photo, more faces than are
 annotated, and more photos. Two names stand for one photo if one is the end of the other ("a/1.jpg"
-and "photos/a/1.jpg"), if need be without their endings. In a photo, the found and the true face
-whose points are nearest belong together, then the next. A face farther from the true one than REACH
-times its box's longer side is another face. Faces of low confidence count too, since the file says
-where they are.
+and "photos/a/1.jpg"), if need be without their endings and with folders in between ("test/1" and
+"test/images/1.jpg"). In a photo, the found and the true face whose points are nearest belong
+together, then the next. A face farther from the true one than REACH times its box's longer side is
+another face. Faces of low confidence count too, since the file says where they are.
 """
 
 import posixpath
@@ -93,7 +93,7 @@ def _named(wanted: Iterable[str], photos: Iterable[str], path) -> dict[str, str]
     photo of several names.
     """
     found: dict[str, str] = {}  # photo -> name
-    for form in (_parts, _bare):
+    for form, shared in ((_parts, _common), (_bare, _common), (_bare, _within)):
         index, chosen = defaultdict(list), {}
         for photo in photos:
             if photo not in found:
@@ -101,7 +101,7 @@ def _named(wanted: Iterable[str], photos: Iterable[str], path) -> dict[str, str]
         left = {name: form(name) for name in set(wanted) - set(found.values())}
         for name, parts in sorted(left.items(), key=lambda item: (-len(item[1]), item[0])):
             common = {
-                photo: _common(one, parts)
+                photo: shared(one, parts)
                 for one, photo in index[parts[-1]]
                 if photo not in chosen or len(one) <= len(parts)  # else a longer name has it
             }
@@ -126,6 +126,13 @@ def _common(one, other):
     """How many parts the shorter name has if the longer one ends in them, else 0."""
     count = min(len(one), len(other))
     return count if one[-count:] == other[-count:] else 0
+
+
+def _within(one, other):
+    """How many parts the shorter name has if the longer one holds them in this order, else 0."""
+    short, long = sorted((one, other), key=len)
+    rest = iter(long)
+    return len(short) if all(part in rest for part in short) else 0
 
 
 def _bare(name):

@@ -222,9 +222,10 @@ def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
 def _photo(name, group=""):
     """The name of a face's photo: its group if that names a photo, else the face's own name.
 
-    The number that image_folder gives to further faces of a photo is taken off.
+    AFLW's groups are photos without their ending, in which a face is a row. The number that
+    image_folder gives to further faces of a photo is taken off.
     """
-    is_photo = group.lower().endswith(SUFFIXES)
+    is_photo = group.lower().endswith(SUFFIXES) or (group and name.startswith(f"{group}/"))
     return group if is_photo else re.sub(r"#\d+$", "", name)
 
 

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from jaxalign.commands import evaluate
+from jaxalign.datasets import aflw
+from jaxalign.datasets.faces import record
 from jaxalign.evaluation.found import _named
 from jaxalign.evaluation.truth import Truth, read_results, truth_of
 from jaxalign.geometry import placed
-from jaxalign.schemes import IBUG68
-from jaxalign.sources import open_folder, open_source
+from jaxalign.schemes import AFLW19, IBUG68
+from jaxalign.sources import Source, open_folder, open_source
 from tests.helpers.commands import call, refused
 from tests.helpers.trees import face68, write_pts
+from tests.helpers.trees_aflw import make_aflw
 
 
 SHIFT = np.array([100, 0])  # from the first face of a photo to the second
@@ -110,10 +113,25 @@ def test_on_a_prepared_benchmark_and_on_a_file(data_300w, tmp_path):
     photos = {f"/d/300w/{name}.jpg": [face(points)] for name, points in faces.items()}
     path = write(tmp_path / "faces.json", photos)
     np.testing.assert_allclose(read_results(path, true).predicted, true.points)
-    rows = [",".join(map(str, [name, *points.ravel()])) for name, points in faces.items()]
+    named = zip(photos, faces.values(), strict=True)
+    rows = [",".join(map(str, [name, *points.ravel()])) for name, points in named]
     (tmp_path / "true.csv").write_text("\n".join(rows))
     arguments = ["--predictions", path, "--truth", tmp_path / "true.csv", "--scheme", "ibug68"]
     assert call(evaluate, *arguments) == 0
+
+
+def test_the_photos_of_aflw(tmp_path):
+    """Its faces are rows of their photos; two are of one."""
+    make_aflw(tmp_path)
+    records = [record(found) for found in aflw.faces(tmp_path)]
+    groups = [one["group"] for one in records]
+    true = truth_of(Source("aflw", AFLW19, records, groups, range(5)), "aflw", AFLW19)
+    photos = {}
+    for group, points in zip(groups, true.points, strict=True):
+        photos.setdefault(f"aflw/data/flickr/{group}.jpg", []).append(face(points))
+    path = write(tmp_path / "faces.json", photos, scheme="aflw19")
+    np.testing.assert_allclose(read_results(path, true).predicted, true.points)
+    assert len(photos) == 4
 
 
 def test_points_without_a_label_and_nearest_first(tmp_path):
@@ -138,6 +156,12 @@ def test_points_without_a_label_and_nearest_first(tmp_path):
         (["a"], ["C:\\album\\a.JPG"], ["C:\\album\\a.JPG"]),
         (["x/a.jpg"], ["a.webp"], ["a.webp"]),
         (["x/a.jpg"], ["y/a.jpg", "ba.jpg"], [None]),
+        (
+            ["test/a", "test/b"],
+            ["test/b.png", "d/test/images/a.jpg"],
+            ["d/test/images/a.jpg", "test/b.png"],
+        ),
+        (["x/a", "x/y/a"], ["x/y/a.jpg"], [None, "x/y/a.jpg"]),
     ],
 )
 def test_names_of_photos(wanted, photos, expected):
