@@ -111,8 +111,9 @@ class Names:
     """The names that annotations give to points, and their places in a scheme.
 
     Names are the scheme's, or numbers, perhaps after one word ("p12"). Numbers count from 0 where
-    0 is among all names that are `seen`, and from 1 where the number of points is. Points without
-    names, or all of one name, are in the scheme's order if there is one for each.
+    0 is among all names that are `seen`, and from 1 where the number of points is; so they do where
+    the scheme's own names are numbers from 0. Points without names, or all of one name, are in the
+    scheme's order if there is one for each.
     """
 
     def __init__(self, scheme: Scheme, seen: Iterable[str], first: str = "auto"):
@@ -123,7 +124,8 @@ class Names:
     @cached_property
     def known(self) -> dict[str, int]:
         """Name -> place. Raises ValueError where it is not clear from where the numbers count."""
-        if self.seen & self.own.keys():
+        numeric = [*self.own] == [str(number) for number in range(self.scheme.num_points)]
+        if self.seen & self.own.keys() and not numeric:
             return self.own
         numbered = {name: re.fullmatch(r"(.*?)0*(\d+)", name) for name in self.seen}
         numbers = {name: int(found[2]) for name, found in numbered.items() if found}
