@@ -5,8 +5,8 @@ A CSV has the photo's name in a column `file` (or image_name, filename, path, ..
 place of the numbers, which may begin at 1. Their order does not matter. Where columns do not tell x
 from y, `columns=pairs` says that they are x, y, x, y, ..., and `columns=halves` all x, then all y.
 Further columns are box_x0, box_y0, box_x1, box_y1 (or xmin, ymin, xmax, ymax) and `split` (train or
-test); others are passed over. A line of JSON has the same keys, or `points` [[x, y], ...] and
-`box`.
+test); others are passed over. A line of JSON has the same keys, its points as x0, y0, ..., in the
+scheme's order, or as `points` [[x, y], ...], and perhaps `box` [x0, y0, x1, y1].
 """
 
 import itertools
@@ -44,7 +44,8 @@ def _csv(path, rows, asked):
     numeric = [place for name, place in columns.items() if name not in ("file", "id", "split")]
     cells = [[row[place] for place in numeric if place < len(row)] for _, row in rows]
     for (_, row), found in zip(rows, texts.with_points(cells, path), strict=True):
-        for place, number in zip(numeric, found, strict=False):
+        held = (place for place in numeric if place < len(row))  # parse tells of short rows
+        for place, number in zip(held, found, strict=True):
             row[place] = number
 
     def parse(where, row):
@@ -133,6 +134,11 @@ def _jsonl(path, text, asked):
             entry |= zip(_keys(count), itertools.chain.from_iterable(points), strict=True)
         if entry.get("box") is not None:
             entry |= zip(BOX, numbers(entry.pop("box"), (4,)), strict=True)
+        if not set(BOX) & entry.keys() and set(CORNERS) <= entry.keys():
+            entry |= {key: entry[corner] for key, corner in zip(BOX, CORNERS, strict=True)}
+        if "file" not in entry:
+            named = (entry[key] for key in PHOTO if isinstance(entry.get(key), str))
+            entry["file"] = next(named, None)
         return _flat(path, where, entry, count)
 
     lines = enumerate(texts.lines(text), 1)
@@ -146,9 +152,11 @@ def _flat(path, where, entry, count):
     )
     if not file and not name:
         raise ValueError("neither file nor id")
-    extra = sum(1 for key in entry if key[:1] == "x" and key[1:].isdigit())
-    if extra != count:
-        raise ValueError(f"{extra} points, the scheme has {count}")
+    found = {key for key in entry if key[:1] == "x" and key[1:].isdigit()}
+    if len(found) != count:
+        raise ValueError(f"{len(found)} points, the scheme has {count}")
+    if not found <= {*_keys(count)}:
+        raise ValueError(f"its points must be x0, y0 to x{count - 1}, y{count - 1}")
     boxed = any(entry.get(key) not in (None, "") for key in BOX)
     values = [entry.get(key) for key in _keys(count)]
     empty = [value in (None, "") for value in values]

@@ -1,11 +1,13 @@
 """CSV files whose columns have names of their own."""
 
+import json
+
 import numpy as np
 import pytest
 
 from jaxalign.errors import InputError
 from jaxalign.schemes import COFW29
-from tests.datasets.layouts.helpers import POINTS, good, photo, read, same
+from tests.datasets.layouts.helpers import POINTS, good, photo, read, reasons, same
 
 
 def write(root, header, cells=None, photo_column="file"):
@@ -50,6 +52,38 @@ def test_columns_that_do_not_tell_x_from_y(tmp_path, header):
     write(tmp_path, [*header, "age"], [*POINTS.ravel(), 30])
     with pytest.raises(InputError, match="has 29.5 points, the scheme has 29: for columns=halves"):
         read(tmp_path, columns="halves")
+
+
+def test_a_line_that_was_cut_is_named(tmp_path):
+    photo(tmp_path / "a.jpg")
+    write(tmp_path, [f"{axis}{i}" for axis in "xy" for i in range(29)], POINTS.T)
+    with (tmp_path / "faces.csv").open("a") as file:
+        file.write(",".join(["a.jpg", *map(str, POINTS.T.ravel()[:40])]))
+    face, bad = read(tmp_path)
+    same(face)
+    assert bad.reason.startswith("line 3: 41 columns, the header has 59")
+
+
+@pytest.mark.parametrize(
+    "named", [{"image_name": "a.jpg"}, {"id": "7", "path": "a.jpg"}, {"id": "a", "image": {}}]
+)
+def test_json_lines_have_the_names_of_a_csv(tmp_path, named):
+    photo(tmp_path / "a.jpg")
+    corners = dict(zip(("xmin", "ymin", "xmax", "ymax"), (4, 5, 58, 60), strict=True))
+    held = named | corners | {"points": POINTS.tolist()}
+    (tmp_path / "faces.jsonl").write_text(json.dumps(held))
+    (face,) = good(tmp_path)
+    same(face)
+    assert face.id == named.get("id", "a.jpg")
+    np.testing.assert_array_equal(face.boxes["dataset"], [4, 5, 58, 60])
+
+
+def test_points_of_json_lines_count_from_0(tmp_path):
+    photo(tmp_path / "a.jpg")
+    numbers = {f"{axis}{i}": i for i in range(1, 30) for axis in "xy"}
+    (tmp_path / "faces.jsonl").write_text(json.dumps({"id": "a"} | numbers))
+    (reason,) = reasons(tmp_path)
+    assert reason.startswith("line 1: its points must be x0, y0 to x28, y28")
 
 
 def test_corners_of_a_box(tmp_path):
