@@ -188,7 +188,9 @@ def _read(kind, files, asked):
         name = path.relative_to(asked.folder.root).as_posix() if inside else path.name
         try:
             held = layouts.document(path)
-            if kind.beside and not layouts.fits(kind, path, held):
+            if not layouts.fits(kind, path, held):
+                if not kind.beside:
+                    raise layouts.unknown(path, held, [kind])
                 if not any(layouts.fits(other, path, held) for other in LAYOUTS.values()):
                     yield Bad(name, path, f"not {kind.what}; mend or remove it")
                 continue

@@ -4,7 +4,7 @@ The contents of its files show which layout a folder has.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -82,11 +82,11 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
     layout, or several fit.
     """
     if root.is_file():
-        kinds = [LAYOUTS[name]] if name != "auto" else [*LAYOUTS.values()]
+        asked = [LAYOUTS[name]] if name != "auto" else [*LAYOUTS.values()]
         held = document(root)
-        if kinds := [one for one in kinds if fits(one, root, held)]:
+        if kinds := [one for one in asked if fits(one, root, held)]:
             return kinds[0], [root]
-        raise _unknown(root, held)
+        raise unknown(root, held, asked)
     if name != "auto":
         layout = LAYOUTS[name]
         return layout, _files(root, layout)
@@ -119,26 +119,26 @@ def find(root: Path, name: str) -> tuple[Layout, list[Path]]:
     if unreadable:
         raise unreadable[0]
     if other:
-        raise _unknown(other[0], document(other[0]))
-    endings = _endings()
+        raise unknown(other[0], document(other[0]), LAYOUTS.values())
+    endings = _endings(LAYOUTS.values())
     raise InputError(
         f"{root}: holds no {', '.join(endings[:-1])} or {endings[-1]} files with annotations; put "
         "them beside the photos, or name their file or folder with --labels"
     )
 
 
-def _unknown(path, held):
-    ending = path.suffix.lower()
-    kinds = [one.what for one in LAYOUTS.values() if ending in one.endings]
+def unknown(path: Path, held: Any, asked: Collection[Layout]) -> InputError:
+    """The error of a file that fits none of the layouts that were asked for."""
+    kinds = [one.what for one in asked if path.suffix.lower() in one.endings]
     if not kinds:
-        return InputError(f"{path}: a file of annotations ends on {', '.join(_endings())}")
+        return InputError(f"{path}: a file of annotations ends on {', '.join(_endings(asked))}")
     return InputError(
         f"{path}: {_told(held)}, not {' or '.join(kinds)}; see docs/formats.md for their forms"
     )
 
 
-def _endings():
-    return sorted({ending for one in LAYOUTS.values() for ending in one.endings})
+def _endings(asked):
+    return sorted({ending for one in asked for ending in one.endings})
 
 
 def fits(layout: Layout, path: Path, held: Any) -> bool:
@@ -152,7 +152,9 @@ def _told(held):
         return f"XML of <{held.tag}>"
     if isinstance(held, dict):
         return f"an object of {', '.join(map(str, [*held][:4])) or 'nothing'}"
-    return "a list" if isinstance(held, list) else "a single value"
+    if isinstance(held, list):
+        return "a table" if held and isinstance(held[0], tuple) else "a list"
+    return "a single value"
 
 
 def _stages(root) -> Iterator[list[Path]]:
@@ -161,7 +163,7 @@ def _stages(root) -> Iterator[list[Path]]:
     They lie right in the folder, or else in `annotations`, or else anywhere below. Hidden files are
     passed over (macOS leaves some in archives).
     """
-    endings = {*_endings()} - {".pts"}
+    endings = {*_endings(LAYOUTS.values())} - {".pts"}
     for folder in (root, root / ANNOTATIONS):
         files = _inside(folder, endings) if folder.is_dir() else []
         many = [path for path in files if path.suffix.lower() == ".json"][ENOUGH:]
