@@ -78,7 +78,7 @@ def read(path: Path | str) -> Labels:
 
 
 def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
-    """The benchmark with these flags in place of its faces' own.
+    """The benchmark with these flags, and the subsets that they name, in place of its faces' own.
 
     It has one more option, OPTION, the digest. Its reader raises InputError, once all faces are
     read, where the file lacks some of them or holds ids of none.
@@ -95,7 +95,10 @@ def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
             if isinstance(face, Bad):
                 yield face
             elif face.id in labels.flags:
-                yield dataclasses.replace(face, attributes=labels.flags[face.id])
+                flags = labels.flags[face.id]
+                named = (name for name, on in zip(ATTRIBUTES, flags, strict=True) if on)
+                others = (name for name in face.subsets if name not in ATTRIBUTES)
+                yield dataclasses.replace(face, attributes=flags, subsets=(*others, *named))
             else:
                 missing.append(face.id)
         _complain(labels.path, benchmark.name, missing, list(unknown))
