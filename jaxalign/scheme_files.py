@@ -72,8 +72,9 @@ def registered(path: Path | str) -> str:
         scheme = made({"name": path.stem} | held)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-    FILES[scheme.name] = path
-    return register(scheme, str(path))
+    name = register(scheme, str(path))
+    FILES[name] = path
+    return name
 
 
 def register(scheme: Scheme, where: str) -> str:
@@ -101,7 +102,8 @@ def register(scheme: Scheme, where: str) -> str:
 def beside(root: Path | None, name: str) -> str:
     """The scheme that a name stands for among the photos of a folder.
 
-    A scheme file of the folder that the name means is added to SCHEMES.
+    A scheme file of the folder that the name means is added to SCHEMES, also where a scheme of that
+    name is known: it must be the same.
 
     Args:
         root: The folder of the photos, or None.
@@ -114,7 +116,7 @@ def beside(root: Path | None, name: str) -> str:
         InputError: When the file is wrong, or another scheme has its name.
     """
     name = name.removesuffix(ENDING)
-    if name in SCHEMES or root is None or not Path(root).is_dir():
+    if root is None or not Path(root).is_dir():
         return name
     files = sorted(Path(root).glob(f"*{ENDING}"))
     files = [path for path in files if name in ("", path.stem)]

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from jaxalign import protocols, scheme_files, schemes
+from jaxalign.commands import evaluate
 from jaxalign.commands.prepare import main
 from jaxalign.errors import InputError
 from jaxalign.metrics import NORMALISERS
 from jaxalign.recipe import Recipe, from_json, override, to_json
 from jaxalign.sources import open_source
 from jaxalign.systems import Integral
+from tests.helpers.commands import call, refused
 from tests.helpers.small import filled, saved
 from tests.helpers.trees import draw
 
@@ -73,6 +75,18 @@ def test_a_file_and_its_json_are_the_same_scheme(tmp_path):
         scheme_files.registered(tmp_path / "other/mine.toml")
     with pytest.raises(InputError, match="is not the one of that name of the package"):
         scheme_files.registered(write(tmp_path / "ibug68.toml"))
+
+
+@pytest.mark.parametrize("known", ["mine", "ibug68"])
+def test_a_folders_file_is_not_passed_over_for_a_known_scheme(tmp_path, known):
+    if known == "mine":
+        first = scheme_files.registered(write(tmp_path / "a/mine.toml"))
+        assert scheme_files.beside(tmp_path / "a", first) == "mine"
+    files = dict(scheme_files.FILES)
+    write(tmp_path / f"b/{known}.toml", TOML.replace("nose_tip", "nose"))
+    with pytest.raises(InputError, match=f"b/{known}.toml: its scheme {known} is not the one"):
+        scheme_files.beside(tmp_path / "b", known)
+    assert scheme_files.beside(tmp_path, known) == known and files == scheme_files.FILES
 
 
 @pytest.mark.parametrize("name", sorted(scheme_files.SHIPPED))
@@ -150,6 +164,27 @@ def test_a_recipe_holds_the_scheme(tmp_path):
         from_json(held)
 
 
+def test_a_report_holds_the_scheme(tmp_path, capsys):
+    path, report, row = write(tmp_path / "mine.toml"), tmp_path / "r", tmp_path / "true.csv"
+    row.write_text(",".join(map(str, ["a", *POINTS.ravel()])))
+    given = ["--truth", row, "--scheme", path, "--report", report]
+    assert call(evaluate, "--predictions", row, *given) == 0
+    del schemes.SCHEMES["mine"]
+    assert call(evaluate, "--compare", report, report / "predictions.jsonl") == 0
+    assert schemes.SCHEMES["mine"].names[2] == "nose_tip"
+    write(path, TOML.replace("nose_tip", "nose"))
+    del schemes.SCHEMES["mine"]
+    scheme_files.registered(path)
+    line = refused(capsys, evaluate, "--predictions", report / "predictions.jsonl")
+    assert "r/report.json: its scheme mine is not the one of that name read before" in line
+    # Away from its report the file needs the scheme.
+    alone = (report / "predictions.jsonl").rename(tmp_path / "alone.jsonl")
+    write(path)
+    del schemes.SCHEMES["mine"]
+    assert "unknown scheme 'mine'" in refused(capsys, evaluate, "--predictions", alone)
+    assert call(evaluate, "--predictions", alone, "--scheme", path) == 0
+
+
 @pytest.mark.heavy
 def test_a_checkpoint_predicts_and_is_scored_elsewhere(tmp_path):
     """In a process that has never seen the TOML file."""
@@ -171,3 +206,5 @@ def test_a_checkpoint_predicts_and_is_scored_elsewhere(tmp_path):
     score = ["evaluate", "--ckpt", str(work), "--data", spec, *data]
     done = subprocess.run([*run, *score], check=True, capture_output=True, text=True)
     assert "inter_pupil" in done.stdout
+    given = ["--scheme", write(tmp_path / "mine.toml")]
+    assert call(evaluate, *score[1:], *given) == 0
