@@ -1,5 +1,7 @@
 """The photos below a folder, by the names that annotations give them."""
 
+import itertools
+import os
 import posixpath
 import unicodedata
 from collections import defaultdict
@@ -41,15 +43,18 @@ class Folder:
         folders = [posixpath.join(start, one) for start in starts for one in ("", "images")]
         start = "" if posixpath.isabs(row.folder) else row.folder
         folders = [posixpath.join(start, one) for one in folders] if start else folders
+        tries = [(row.folder, start, folders)]
+        if not row.folder:
+            tries.append((self.start(row.path), "", [""]))
+        given = [name for one in (row.photo, *row.names) for name in (one, one.replace("\\", "/"))]
         outside = True
-        for given in (row.photo, *row.names):
-            for name in dict.fromkeys([given, given.replace("\\", "/")]):  # as Windows writes it
-                if (name := self._inner(posixpath.join(row.folder, name), start)) is None:
-                    continue
-                outside = False
-                for endings in (("",), SUFFIXES):
-                    if found := self._in(folders, [name + ending for ending in endings]):
-                        return self._single(found)
+        for (place, start, folders), name in itertools.product(tries, dict.fromkeys(given)):
+            if (name := self._inner(posixpath.join(place, name), start)) is None:
+                continue
+            outside = False
+            for endings in (("",), SUFFIXES):
+                if found := self._in(folders, [name + ending for ending in endings]):
+                    return self._single(found)
         for given in (row.photo, *row.names):
             bare = _bare(given)
             if not bare.strip(".") or len(self._given[bare]) > 1:
@@ -67,8 +72,9 @@ class Folder:
     def _inner(self, name, start):
         """A name from `start` on, where it lies below the root, or None."""
         name = posixpath.normpath(name)
-        if posixpath.isabs(name) and Path(name).is_relative_to(self.root.absolute()):
-            name = Path(name).relative_to(self.root.absolute()).as_posix()
+        root = Path(os.path.abspath(self.root))
+        if posixpath.isabs(name) and Path(name).is_relative_to(root):
+            name = Path(name).relative_to(root).as_posix()
         if posixpath.isabs(name) or name.split("/")[0] == "..":
             return None
         return posixpath.relpath(name, start) if start else name

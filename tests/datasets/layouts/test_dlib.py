@@ -1,5 +1,7 @@
 """dlib's imglab."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,20 @@ def test_wrong_boxes_are_named(tmp_path, held, reason):
     write(tmp_path, held)
     (found,) = reasons(tmp_path)
     assert found.startswith(reason)
+
+
+@pytest.mark.parametrize("root", ["", "images", "labels/../images"])
+def test_photos_from_the_files_place_on(tmp_path, monkeypatch, root):
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        photo(tmp_path / f"images/p{number}/1.jpg", number)
+    (tmp_path / "labels").mkdir()
+    more = f"  <image file='../images/p2/1.jpg'>\n{box()}  </image>\n"
+    write(tmp_path / "labels", box(), name="../images/p1/1.jpg", more=more)
+    one, two = good(Path(root), labels=Path("labels/faces.xml"))
+    for number, face in enumerate((one, two), 1):
+        assert face.photo.samefile(tmp_path / f"images/p{number}/1.jpg")
+    assert not remarks(Path(root), labels=Path("labels/faces.xml"))
 
 
 def test_two_files(tmp_path):
