@@ -319,7 +319,9 @@ def as_rgb(image: np.ndarray | Image.Image | Path | str) -> np.ndarray:
         return read(image)
     if isinstance(image, Image.Image):
         try:
-            return as_rgb(_rgb(ImageOps.exif_transpose(image)))
+            upright = ImageOps.exif_transpose(image)
+            upright.format = image.format  # which a copy lacks
+            return as_rgb(_rgb(upright))
         except (OSError, ValueError) as error:  # it is read only now
             name = getattr(image, "filename", "") or "an image of Pillow"
             reason = " ".join(str(error).split())

@@ -228,6 +228,8 @@ class TestRefusals:
         assert "8 or 16 bits" in refused(tmp_path / "a.tiff")
         with pytest.raises(InputError, match="8 or 16 bits"):
             photo_size((tmp_path / "a.tiff").read_bytes())
+        with pytest.raises(InputError, match="8 or 16 bits"):
+            photos.as_rgb(Image.open(tmp_path / "a.tiff"))
 
 
 def jpeg(image=None, mode="RGB", **options):

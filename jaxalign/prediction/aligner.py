@@ -137,7 +137,7 @@ class Aligner:
         Raises:
             InputError: An image cannot be read, or a box has no extent or lies outside its image.
         """
-        if isinstance(images, list | tuple) or np.ndim(images) == 4:
+        if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4:
             return self.align(images, boxes)
         return self.align([images], None if boxes is None else [boxes])[0]
 

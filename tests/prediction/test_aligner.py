@@ -1,6 +1,7 @@
 """Photos to points: in Python and by jaxalign predict, with every status, frame and refusal."""
 
 import errno
+import io
 import json
 import os
 import signal
@@ -37,6 +38,7 @@ from tests.helpers.small import filled, saved, small_recipe
 
 
 MARK = folders.mark(KIND)
+CUT = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (64, 64, 3)))[1][:6000]
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class TestAligner:
             (photo(), [[1, 2, 3, 4], [1]], "rows of four numbers"),
             ("none.jpg", None, "none.jpg: cannot be read"),
             (Image.new("F", (9, 9)), None, "its pixels are fractions"),
+            (Image.open(io.BytesIO(CUT)), None, "an image of Pillow: cannot be read"),
             (photo(), [[1, 2, 1, 4]], "has no extent"),
             (photo(), [[1, 2, np.nan, 4]], "has no extent"),
             (photo(), [[301, 2, 310, 9]], "lies outside its 300 x 200 pixels"),
