@@ -214,7 +214,8 @@ def annotated(
     for those, box, doubt in zip(points, boxes, doubted, strict=True):
         colour = ALARM if doubt else PREDICTED
         those, (low, high) = ((p + 0.5) * zoom - 0.5 for p in (those, box.reshape(2, 2)))
-        thickness = max(1, round(np.max(high - low) / 150))
+        side = min(np.max(high - low), max(picture.shape))
+        thickness = max(1, round(side / 150))
         start, end = _fixed([low, high]).tolist()
         cv2.rectangle(picture, start, end, PAPER, thickness, cv2.LINE_AA, _SHIFT)
         draw_curves(picture, those, scheme, colour, thickness)

@@ -111,6 +111,11 @@ class TestPicture:
         image = np.zeros((20, 2000, 3), np.uint8)
         assert face().draw(image).shape == image.shape
 
+    def test_a_box_far_larger_than_the_photo(self):
+        one, image = drawn_face()
+        far, near = (replace(one, box=np.float32([9, 9, end, end])) for end in (1e7, 1e3))
+        np.testing.assert_array_equal(far.draw(image), near.draw(image))
+
     def test_low_confidence_has_another_colour(self):
         one, image = drawn_face()
         doubted = replace(one, status="low_confidence")
