@@ -44,6 +44,8 @@ def read_torch(path: Path | str) -> dict[str, np.ndarray]:
     kind, damaged, asks for a class that tensors do not need, or holds no tensors.
     """
     path = Path(path)
+    if not path.is_file():  # to open a pipe would wait for its writer
+        raise InputError(f"{path}: no such file; give a file of PyTorch weights")
     try:
         with path.open("rb") as file:
             start = file.read(16)

@@ -110,6 +110,7 @@ class TestFirstUse:
         with pytest.raises(InputError, match="by hand, for --detector-model$") as error:
             named("yunet")
         assert downloads.FILES["yunet"].url in str(error.value) and not opened
+        (tmp_path / "mine.onnx").touch()
         YuNet(tmp_path / "mine.onnx")  # a file at hand needs none
         assert opened == [str(tmp_path / "mine.onnx")]
 

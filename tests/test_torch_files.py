@@ -155,8 +155,11 @@ def test_cut_files(kind, tmp_path):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(InputError, match="nowhere.pth: No such file"):
+    with pytest.raises(InputError, match="nowhere.pth: no such file"):
         read_torch(tmp_path / "nowhere.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    with pytest.raises(InputError, match="pipe.pth: no such file"):
+        read_torch(tmp_path / "pipe.pth")
     (tmp_path / "page.pth").write_text("<!doctype html> not found")
     with pytest.raises(InputError, match="page.pth: neither"):
         read_torch(tmp_path / "page.pth")

@@ -158,12 +158,14 @@ class YuNet:
                 names the file or the URL.
         """
         file = str(model or downloads.fetch(downloads.FILES[self.name]))
-        size = self.longest, self.longest
+        size, fault = (self.longest, self.longest), "no such file"
         try:
+            if not Path(file).is_file():  # OpenCV would wait for a pipe's writer
+                raise cv2.error
+            fault = "not YuNet's ONNX file"
             self._net = EachThread(lambda: cv2.FaceDetectorYN.create(file, "", size))
             self(np.zeros((64, 64, 3), np.uint8))
         except cv2.error:
-            fault = "not YuNet's ONNX file" if Path(file).is_file() else "no such file"
             raise InputError(
                 f"{file}: {fault}; `{typed('download')} yunet` fetches it from "
                 f"{downloads.FILES[self.name].url}"

@@ -1,6 +1,7 @@
 """Detectors give landmark squares in the photo's pixels; files of boxes are read or refused."""
 
 import json
+import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,7 @@ class TestThreads:
                 return 1, None
 
         monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
-        detector = YuNet("any.onnx")
+        detector = YuNet(__file__)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(detector, 20 * [np.zeros((9, 9, 3), np.uint8)]))
         assert used and all(used)
@@ -140,7 +141,7 @@ class TestYuNet:
 
         monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
         image = np.full((640, 1280, 3), (1, 2, 3), np.uint8)
-        first, second = YuNet("any.onnx")(image)
+        first, second = YuNet(__file__)(image)
         assert (first.score, second.score) == (pytest.approx(0.9), pytest.approx(0.95))
         centre, side = geometry.square(second.box, 1.0)
         np.testing.assert_allclose(centre, [59.5, 89.5 + YuNet.rule.down * 100], atol=1e-4)
@@ -152,13 +153,15 @@ class TestYuNet:
             detect = staticmethod(lambda image: (1, None))
 
         monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=lambda *_: Net()))
-        assert YuNet("any.onnx")(np.zeros((9, 9, 3), np.uint8)) == []
+        assert YuNet(__file__)(np.zeros((9, 9, 3), np.uint8)) == []
 
     def test_foreign_file(self, tmp_path):
         foreign = "not YuNet's ONNX file"
         (tmp_path / "a.onnx").write_bytes(b"no network")
         (tmp_path / "b.onnx").write_bytes(one_relu())
-        for name, reason in (("a", foreign), ("b", foreign), ("c", "no such file")):
+        os.mkfifo(tmp_path / "d.onnx")
+        missing = "no such file"
+        for name, reason in (("a", foreign), ("b", foreign), ("c", missing), ("d", missing)):
             with pytest.raises(InputError, match=f"{name}.onnx: {reason}"):
                 YuNet(tmp_path / f"{name}.onnx")
 

@@ -263,7 +263,7 @@ def test_only_a_fresh_run_needs_what_it_starts_from(earlier, tmp_path, monkeypat
     jax.tree.map(np.testing.assert_array_equal, again.state.params, theirs["params"])
     again.checkpoints.close()
     again.lock.release()
-    with pytest.raises(InputError, match="copy: No such file"):
+    with pytest.raises(InputError, match="copy: no such file"):
         Run(recipe, faces, [], tmp_path / "another")
     with pytest.raises(InputError, match="resume with the same --config, --set and --init-from"):
         Run(small_recipe(init_from="x"), faces, [], tmp_path / "run", resume=True)
