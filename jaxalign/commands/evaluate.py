@@ -86,10 +86,13 @@ def main(argv: list[str] | None = None, prog: str = "") -> int:
 def _evaluate(arguments, command):
     _check(arguments)
 
+    from jaxalign import scheme_files
     from jaxalign.evaluation import evaluate
     from jaxalign.evaluation.boxes import parse_kinds
     from jaxalign.evaluation.model import open_model
 
+    if arguments.scheme.endswith(scheme_files.ENDING):
+        arguments.scheme = scheme_files.registered(arguments.scheme)
     noted = {"report": arguments.report, "command": command}
     if arguments.compare:
         evaluate.compare_runs(arguments.compare, data=arguments.data, **noted)

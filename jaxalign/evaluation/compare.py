@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign import metrics, texts
+from jaxalign import metrics, scheme_files, texts
 from jaxalign.errors import InputError
 from jaxalign.evaluation import page, pictures, wilson
 from jaxalign.evaluation.bootstrap import intervals, resampled_means
@@ -60,23 +60,27 @@ def open_entry(path: Path | str) -> Entry:
     """Open a run.
 
     Args:
-        path: A report's folder, or a predictions.jsonl. The report beside it names the benchmark.
+        path: A report's folder, or a predictions.jsonl. The report beside it names the benchmark,
+            and holds the scheme where that is a user's own.
 
     Returns:
         The run.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: The file cannot be read, or another scheme has the name of its own.
     """
     path = Path(path)
     file = path / "predictions.jsonl" if path.is_dir() else path
-    results = Results.load(file)
+    benchmark, own = "", None  # no report beside it: the default protocol, or that of --data
     try:
         report = texts.json_of(texts.read(name := file.with_name("report.json")), name)
         benchmark = str(report["about"].get("benchmark", ""))
-    except (InputError, KeyError, TypeError, AttributeError):
-        benchmark = ""  # no report beside it: it is scored by the default protocol, or by --data
-    return Entry(str(path), results, benchmark)
+        own = scheme_files.made(report["scheme"])
+    except (InputError, KeyError, TypeError, AttributeError, ValueError):
+        pass
+    if own:
+        scheme_files.register(own, str(name))
+    return Entry(str(path), Results.load(file), benchmark)
 
 
 def aligned(entries: Sequence[Entry]) -> list[Entry]:

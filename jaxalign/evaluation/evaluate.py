@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import jaxalign
-from jaxalign import folders, history, scheme_files, weights
+from jaxalign import folders, history, weights
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
@@ -240,8 +240,6 @@ def _reduced(source):
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the faces with their photos if any."""
     name = scheme or _only_scheme(data)
-    if name.endswith(scheme_files.ENDING):
-        name = scheme_files.registered(name)
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else

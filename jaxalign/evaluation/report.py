@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxalign import folders, metrics
+from jaxalign import folders, metrics, scheme_files
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
 from jaxalign.evaluation.page import write_page
@@ -70,11 +70,13 @@ def write_report(
         InputError: The folder cannot be written, or holds other files of these names.
     """
     summary = summary or summarise(results, protocol)
+    held = {"about": about, "summary": summary}
+    if results.scheme.name in scheme_files.own():
+        held["scheme"] = scheme_files.stored(results.scheme)
     with replaced(folder, KIND, PATTERNS) as partial:
         (partial / "report.json").write_text(
-            json_text({"about": about, "summary": summary}, indent=2, default=str,
-                       ensure_ascii=False) + "\n", encoding="utf-8",
-        )  # fmt: skip
+            json_text(held, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         write_tables(partial, summary)
         _write_curves(partial, results, protocol, summary)
         pictures.write_landmarks(partial / "landmarks.png", results, summary)
