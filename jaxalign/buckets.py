@@ -15,7 +15,7 @@ from typing import Any
 from jaxalign import places
 from jaxalign.downloads import cache
 from jaxalign.errors import InputError
-from jaxalign.folders import mark, whole
+from jaxalign.folders import PARTIAL, mark, whole
 from jaxalign.records import json_text
 from jaxalign.texts import from_json, stored
 
@@ -78,8 +78,9 @@ class Bucket:
     def pull(self, wanted: Mapping[str, tuple[str, int]], folder: Path | None = None) -> Path:
         """Makes `folder` (default: that of the bucket) a copy of files as `files` lists them.
 
-        Files that are there in the same version stay, and those that are not wanted go. Raises
-        InputError where a file cannot be copied whole.
+        Files that are there in the same version stay, and those that are not wanted go, but for
+        those that another process is copying. Raises InputError where a file cannot be copied
+        whole.
         """
         folder = folder or self.folder
         with _readable_errors(self.url, f"copied to {folder}"):
@@ -94,16 +95,18 @@ class Bucket:
                 if path.is_dir():
                     with contextlib.suppress(OSError):  # it is not empty
                         path.rmdir()
-                elif path.relative_to(folder).as_posix() not in wanted:
+                    continue
+                name = path.relative_to(folder).as_posix()
+                if name not in (COPIED, *wanted) and not name.endswith(PARTIAL):
                     path.unlink(missing_ok=True)
+            _note(folder, kept)
             for name, (_, size) in new.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with whole(folder / name) as file:
                     self._files.get_file(self._at(name), file.name)
                     if _size(Path(file.name)) != size:
                         raise OSError(f"{name} was cut short, or changed meanwhile")
-            with whole(folder / COPIED) as file:
-                file.write(json_text(wanted).encode())
+            _note(folder, wanted)
         return folder
 
     def put(self, name: str, file: Path):
@@ -139,6 +142,11 @@ def _sum(text):
 
 def _size(path):
     return path.stat().st_size if path.is_file() else -1
+
+
+def _note(folder, files):
+    with whole(folder / COPIED) as file:
+        file.write(json_text(files).encode())
 
 
 def _versions(folder):

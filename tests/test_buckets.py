@@ -120,6 +120,31 @@ class TestCopies:
         line = refusal(bucket.pull, {"a.txt": ("1", 4)})
         assert "a.txt was cut short" in line and not held(bucket.folder)
 
+    def test_two_that_copy_at_once(self, put, gs, monkeypatch):
+        put("b/run/a.txt", b"one")
+        bucket, get = buckets.Bucket("gs://b/run"), type(gs).get_file
+
+        def slow(self, *arguments, **options):
+            get(self, *arguments, **options)
+            monkeypatch.setattr(type(gs), "get_file", get)
+            monkeypatch.setattr("threading.get_ident", lambda: 1)  # as another process has it
+            bucket.pull(bucket.files())
+
+        monkeypatch.setattr(type(gs), "get_file", slow)
+        assert held(bucket.pull(bucket.files())) == {"a.txt": "one"}
+
+    def test_a_copy_that_was_broken_off_goes_on(self, put, gs):
+        put("b/run/a.txt", b"one")
+        bucket = buckets.Bucket("gs://b/run")
+        bucket.pull(bucket.files())
+        put("b/run/b.txt", b"two")
+        gs.failing.add("get")
+        refusal(bucket.pull, bucket.files())
+        gs.failing.clear()
+        gs.calls.clear()
+        assert held(bucket.pull(bucket.files())) == {"a.txt": "one", "b.txt": "two"}
+        assert [path for call, path in gs.calls if call == "get"] == ["/b/run/b.txt"]
+
     def test_names_that_lead_out_and_markers_of_folders(self, put):
         put("b/run/../../a.txt", b"one")
         put("b/run/./a.txt", b"one")
