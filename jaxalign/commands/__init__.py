@@ -82,8 +82,8 @@ def import_files(arguments: argparse.Namespace):
 def run(command: Callable[[], int | None]) -> int:
     """Runs a command's work and turns the user's errors into one line on stderr.
 
-    Returns the exit code: the command's own (None counts as 0), 2 after an InputError or where
-    standard output cannot be written, 130 after Ctrl-C.
+    Returns the exit code: the command's own (None counts as 0), 2 after an InputError, where a file
+    or folder may not be looked at, or where standard output cannot be written, 130 after Ctrl-C.
     """
     _open_streams()
     try:
@@ -98,6 +98,10 @@ def run(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:  # Path.is_file raises it, too
+            reason = f"{error.filename}: {error.strerror}; check your rights there"
+            print(f"error: {printable(reason)}", file=sys.stderr)
+            return 2
         try:
             print(flush=True)  # whether it was standard output that could not be written
         except OSError:

@@ -1,5 +1,6 @@
 """`jaxalign COMMAND`: how it is called, what it calls itself, and what `import jaxalign` gives."""
 
+import errno
 import importlib
 import inspect
 import json
@@ -247,6 +248,25 @@ print(parallel.start("cpu"))
 """
         found = python("-c", code)
         assert "CPU" in found.stdout, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), [("predict", "--ckpt"), ("predict", "--video"), ("export", "--out")]
+)
+def test_what_may_not_be_looked_at_is_one_line(command, option, tmp_path, monkeypatch, capsys):
+    locked, stat = tmp_path / "locked", Path.stat
+
+    def refuse(self, **options):
+        if self.is_relative_to(locked):
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    (tmp_path / "me.png").touch()
+    photo = [tmp_path / "me.png"] * (option == "--ckpt")
+    arguments = [command, option, locked / "x.mp4", *photo, *["--ckpt", "drawn"] * (not photo)]
+    line = refused(capsys, __main__, *arguments)
+    assert f"{locked}" in line and line.endswith(": Permission denied; check your rights there")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a system without /dev/full")
