@@ -65,6 +65,18 @@ def test_the_same_weights_give_the_same_bytes(file, tmp_path):
     assert (tmp_path / "again").read_bytes() == file.read_bytes()
 
 
+def test_one_is_told_from_what_had_its_path_before(file, workdir, tmp_path):
+    first = checkpoints.identity(file)
+    checkpoints.write(file, RECIPE, VARIABLES, low_score=0.25, notes=NOTES)
+    assert checkpoints.identity(file) == first
+    checkpoints.write(file, RECIPE, VARIABLES, low_score=0.5, notes=NOTES)
+    assert checkpoints.identity(file) != first
+    changed = jax.tree.map(lambda leaf: leaf + 1, VARIABLES)
+    runs = workdir, saved(RECIPE, changed, tmp_path / "w", low_score=0.125)
+    one, other = (checkpoints.identity(checkpoints.find_step(run)) for run in runs)
+    assert one and other and one != other
+
+
 def test_half_precision_is_of_kernels_and_of_the_file(file, tmp_path):
     path = tmp_path / "half.safetensors"
     checkpoints.write(path, RECIPE, VARIABLES, half=True)

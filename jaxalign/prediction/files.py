@@ -1,8 +1,10 @@
 """A checkpoint on files: photos or a video in, a JSON file and pictures with the points out."""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from jaxalign import checkpoints, folders, parallel, photos, signals, weights
+from jaxalign import checkpoints, folders, parallel, photos, signals, texts, weights
 from jaxalign.errors import InputError
 from jaxalign.locks import HIDDEN, Lock
 from jaxalign.prediction import alignment, formats, videos
@@ -120,9 +122,13 @@ def predict(
     below = f"a mean score below {aligner.min_score:.3f}"
     print("low_confidence:", below if aligner.min_score else "never, for this checkpoint notes no "
           "score to compare with; --min-score gives one")  # fmt: skip
-    about = {"checkpoint": weights.told(step), "scheme": aligner.scheme.name, "frame": FRAME,
+    about = {"checkpoint": weights.told(step), "checkpoint_sha256": checkpoints.identity(step),
+             "scheme": aligner.scheme.name, "frame": FRAME,
              "min_score": aligner.min_score, "refine": aligner.refine,
              "names": list(aligner.scheme.names)}  # fmt: skip
+    for name, file in (("boxes", boxes), ("detector_model", detector_model)):
+        if file:
+            about[f"{name}_sha256"] = hashlib.sha256(texts.file_bytes(Path(file))).hexdigest()
     if aligned:
         alignment.check(aligner.scheme, aligned, template)
         about |= {"aligned": aligned, "template": template}
@@ -159,7 +165,10 @@ def _boxes_of(paths, boxes, file):
     A photo that the file does not name has none. Raises InputError where a bare name stands for
     several photos.
     """
-    boxes, given = {Path(name): those for name, those in boxes.items()}, set(paths)
+    given, held = set(paths), {}
+    for name, those in boxes.items():
+        held.setdefault(Path(name), []).extend(those)  # of "x.jpg" and "./x.jpg"
+    boxes = held
     # A photo is named by its bare name if that is no photo's path.
     names = [p if p in boxes or Path(p.name) in given else Path(p.name) for p in paths]
     for name, count in Counter(names).items():
@@ -218,7 +227,10 @@ def _pictures(paths, kept) -> dict[Path, str]:
 
 @dataclass(frozen=True)
 class _Done:
-    """The record of a photo in an earlier run's file: its place, and its picture's name."""
+    """The record of a photo in an earlier run's file: its place, and the name of its picture.
+
+    The names of crops follow from that one, which may be of no file.
+    """
 
     file: BinaryIO
     place: int
@@ -242,7 +254,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             file = open(out / name, "rb")
         except OSError:
             continue
-        changed, first = os.fstat(file.fileno()).st_mtime, file.readline().rstrip()
+        first = file.readline().rstrip()
         earlier = _parsed(first + b"]}" if first.endswith(b"[") else first)
         if earlier is None:
             raise InputError(f"{out / name}: was not written by predict; leave out --skip-existing")
@@ -262,10 +274,21 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             drawn = not (pictures and record.get("faces")) or picture and (out / picture).is_file()
             crops = [face["aligned"] for face in record.get("faces", ()) if "aligned" in face]
             drawn = drawn and all((out / crop).is_file() for crop in crops)
-            if path and "faces" in record and drawn and path.stat().st_mtime <= changed:
-                found[path] = _Done(file, place, picture)
+            stamp = _stamp(path) if path else {}
+            if stamp and stamp.items() <= record.items() and "faces" in record and drawn:
+                of_crop = re.sub(r"\.face\d+\.png$", ".png", crops[0]) if crops else None
+                found[path] = _Done(file, place, picture or of_crop)
             place = file.tell()
     return found
+
+
+def _stamp(path) -> dict[str, int]:
+    """By what a changed photo is known; {} where there is none."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return {}
+    return {"bytes": about.st_size, "mtime_ns": about.st_mtime_ns}
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -278,12 +301,13 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def _readings(paths, boxes, file) -> Iterator[tuple]:
-    """For each photo: its path, its image or None, and its boxes or why it is unreadable."""
+    """For each photo: its path, image or None, boxes or why it is unreadable, and its stamp."""
     for place, path in paths:
+        stamp = _stamp(path)  # before it is read, for it may change then
         try:
             image = photos.read(path)
         except InputError as error:
-            yield path, None, str(error)
+            yield path, None, str(error), stamp
             continue
         known = None
         if boxes is not None:
@@ -291,7 +315,8 @@ def _readings(paths, boxes, file) -> Iterator[tuple]:
                 known = checked(boxes[place], image)
             except InputError as error:  # the aligner's would name a place in its batch
                 raise InputError(f"{file}: {path}: {error}") from None
-        yield path, image, known
+        yield path, image, known, stamp
+        del image  # before the next one is read
 
 
 def _of_photos(aligner, paths, boxes, done, out, about, pictures, aligned):
@@ -303,16 +328,16 @@ def _of_photos(aligner, paths, boxes, done, out, about, pictures, aligned):
     earlier = (old.line() for old in done.values())
     with _writer(out, about, "photos", earlier, order) as write, _bar(len(new), "photo") as bar:
         for part in _parts(_readings(new, *boxes), aligner.batch):
-            readable = [reading for reading in part if reading[1] is not None]
-            known = [boxes for _, _, boxes in readable]
-            found = iter(aligner.align([image for _, image, _ in readable], known))
-            for path, image, more in part:
+            known = [boxes for _, image, boxes, _ in part if image is not None]
+            images = [image for _, image, _, _ in part if image is not None]
+            found = iter(aligner.align(images, known))
+            for path, image, more, stamp in part:
                 if image is None:
                     bar.write(more, file=sys.stderr)
                     record = {"photo": str(path), "status": "unreadable", "reason": more}
                 else:
                     faces = next(found)
-                    record = _photo_record(path, image, faces)
+                    record = _photo_record(path, image, faces) | stamp
                     if faces and pictures:
                         record["picture"] = names[path]
                         _save(out / names[path], annotated(image, faces, LONGEST))
@@ -320,6 +345,7 @@ def _of_photos(aligner, paths, boxes, done, out, about, pictures, aligned):
                     crops(path, image, faces, record["faces"], bar)
                 write(record)
                 bar.update()
+            del images, image
     return write.counts
 
 
@@ -415,14 +441,19 @@ def _of_frames(aligner, frames, write, tracks, said, movie, window):
 
 
 def _parts(items: Iterable[tuple], count: int) -> Iterator[list[tuple]]:
-    """Lists of up to `count` items and AT_ONCE pixels. An item has an image or None second."""
+    """Lists of up to `count` items and AT_ONCE pixels, and the item that exceeds these.
+
+    An item has an image or None second. A list is emptied before the next items are taken.
+    """
     part, pixels = [], 0
     for item in items:
         part.append(item)
         pixels += 0 if item[1] is None else item[1].size // 3
         if len(part) == count or pixels > AT_ONCE:
+            del item
             yield part
-            part, pixels = [], 0
+            part.clear()
+            pixels = 0
     if part:
         yield part
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 import jaxalign
-from jaxalign import folders, pipeline, prediction
+from jaxalign import folders, photos, pipeline, prediction
 from jaxalign.commands import predict
 from jaxalign.conversion import convert
 from jaxalign.curves import INDICES, USED
@@ -458,14 +459,16 @@ class TestCommand:
         (album / "deep").mkdir()
         Image.fromarray(photo((200, 120))).save(album / "deep" / "a.png")
         monkeypatch.chdir(album)
-        rows = ("./a.png", 180, 100, 220, 140), ("gone.png", 1, 2, 3, 4)
+        rows = ("./a.png", 180, 100, 220, 140), ("gone.png", 1, 2, 3, 4), ("a.png", 9, 9, 50, 50)
         boxes = boxes_file(tmp_path / "boxes.csv", *rows)
         arguments = ["./a.png", "deep/a.png", "--boxes", boxes, "--out", tmp_path / "o"]
         assert call(checkpoint, *arguments) == 0
         printed = capsys.readouterr().out
         assert "names no box of 1 photos: no_face" in printed
         assert "1 of its names are of no photo given, such as gone.png" in printed
-        assert [r["status"] for r in written(tmp_path / "o")["photos"]] == ["ok", "no_face"]
+        records = written(tmp_path / "o")["photos"]
+        assert [record["status"] for record in records] == ["ok", "no_face"]
+        assert [len(record["faces"]) for record in records] == [2, 0]
 
     @pytest.mark.heavy
     @pytest.mark.parametrize("name", [os.fsdecode(b"latin\xe9.png"), 250 * "a" + ".png"])
@@ -658,8 +661,10 @@ class TestFolder:
         paths = self.photos(tmp_path / "in", "a.png", "b.png", "c.png", "d.png")
         assert call(checkpoint, *paths, "--out", tmp_path / "whole") == 0
         (tmp_path / "in" / "e.jpg").write_text("no photo")
+        changed = paths[2].stat().st_mtime_ns
+        os.utime(paths[2], (1e9, 1e9))  # of an older file than the one that takes its place
         assert call(checkpoint, *paths[1:3], tmp_path / "in/e.jpg", "--out", tmp_path / "o") == 0
-        os.utime(paths[2], (2e9, 2e9))
+        os.utime(paths[2], ns=(changed, changed))
         self.looked.clear()
         options = ["--out", tmp_path / "o", "--skip-existing"]
         assert call(checkpoint, *paths, *options) == 0
@@ -667,7 +672,6 @@ class TestFolder:
         assert len(self.looked) == 3
         assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
         self.looked.clear()
-        os.utime(paths[2], (1e9, 1e9))
         assert call(checkpoint, *paths, *options) == 0
         assert not self.looked
         assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
@@ -675,6 +679,51 @@ class TestFolder:
         assert call(checkpoint, *paths, *options) == 0
         assert len(self.looked) == 1
         assert self.contents(tmp_path / "o") == self.contents(tmp_path / "whole")
+
+    @pytest.mark.parametrize("seconds", [1e9, 2e9])
+    def test_photos_that_change_meanwhile(self, checkpoint, tmp_path, monkeypatch, seconds):
+        """By an older file or a younger one, after they were read: they are looked at again."""
+        paths, read = self.photos(tmp_path / "in", "a.png", "b.png"), photos.read
+        options = ["--batch", 1, "--out", tmp_path / "o"]
+
+        def change(path):
+            image = read(path)
+            os.utime(path, (seconds, seconds))
+            return image
+
+        with monkeypatch.context() as patch:
+            patch.setattr(photos, "read", change)
+            assert call(checkpoint, *paths, *options) == 0
+        self.looked.clear()
+        assert call(checkpoint, *paths, *options, "--skip-existing") == 0
+        assert len(self.looked) == 2
+
+    def test_crops_of_done_photos_stay(self, checkpoint, tmp_path):
+        """Without pictures, too, and where another photo of that name comes first."""
+        paths = [self.photos(tmp_path / folder, "x.png")[0] for folder in "ba"]
+        options = ["--no-pictures", "--aligned", 64, "--out", tmp_path / "o"]
+        assert call(checkpoint, paths[0], *options) == 0
+        (tmp_path / "o" / "x.png.face1.png").write_bytes(b"of b")
+        assert call(checkpoint, *paths[::-1], *options, "--skip-existing") == 0
+        crops = [record["faces"][0]["aligned"] for record in written(tmp_path / "o")["photos"]]
+        assert crops == ["x.png.2.face1.png", "x.png.face1.png"]
+        assert (tmp_path / "o" / "x.png.face1.png").read_bytes() == b"of b"
+
+    def test_a_list_of_photos_is_let_go_before_the_next(self, checkpoint, tmp_path, monkeypatch):
+        paths, read, held = self.photos(tmp_path / "in", *(f"{n}.png" for n in range(5))), [], []
+
+        def noted(path):
+            held.append(sum(image() is not None for image in read))
+            image = np.zeros((60, 60, 3), np.uint8)
+            read.append(weakref.ref(image))
+            return image
+
+        box = Detection(np.float32([10, 10, 50, 50]), 1.0)
+        monkeypatch.setattr("jaxalign.prediction.detection.Cascade.__call__", lambda *_: [box])
+        monkeypatch.setattr(photos, "read", noted)
+        options = ["--batch", 2, "--no-pictures", "--out", tmp_path / "o"]
+        assert call(checkpoint, *paths, *options) == 0
+        assert held == [0, 1, 0, 1, 0]
 
     def test_killed_work_is_gone_on_with(self, checkpoint, tmp_path):
         """What a killed run leaves: its journal, cut in the middle of a record."""
@@ -719,7 +768,7 @@ class TestFolder:
         assert [entry["photo"] for entry in written(out)["photos"]] == list(map(str, paths))
         assert not (out / HIDDEN).exists()
 
-    def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, capsys):
+    def test_other_settings_are_not_mixed(self, checkpoint, tmp_path, monkeypatch, capsys):
         (path,) = self.photos(tmp_path / "in", "a.png")
         assert call(checkpoint, path, "--out", tmp_path / "o") == 0
         whole = self.contents(tmp_path / "o")
@@ -727,6 +776,16 @@ class TestFolder:
         assert call(checkpoint, path, *options, "--min-score", 0.5) == 2
         assert "was made with another min_score" in capsys.readouterr().err
         assert self.contents(tmp_path / "o") == whole
+        boxes = boxes_file(tmp_path / "boxes.csv", ("a.png", 10, 10, 50, 50))
+        mine = ["--boxes", boxes, "--out", tmp_path / "mine", "--skip-existing"]
+        assert call(checkpoint, path, *mine) == call(checkpoint, path, *mine) == 0
+        boxes_file(boxes, ("a.png", 20, 20, 50, 50))
+        assert call(checkpoint, path, *mine) == 2
+        assert "was made with another boxes_sha256" in capsys.readouterr().err
+        with monkeypatch.context() as patch:  # as if another step had been written there
+            patch.setattr("jaxalign.checkpoints.identity", lambda step: "another")
+            assert call(checkpoint, path, *options) == 2
+        assert "was made with another checkpoint_sha256" in capsys.readouterr().err
         (tmp_path / "o" / "faces.json").write_text("[1, 2]")
         assert call(checkpoint, path, *options) == 2
         assert "was not written by predict" in capsys.readouterr().err
