@@ -19,6 +19,7 @@ from jaxalign import geometry, photos
 from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.faces import photo_bytes
 from jaxalign.errors import InputError
+from jaxalign.records import predicted_photos, read_predicted
 from jaxalign.schemes import UNION
 from tests.helpers import ROOT
 from tests.helpers.browser import CHROMIUM, Browser, served
@@ -231,8 +232,9 @@ def test_it_finds_the_sample_takes_a_dragged_box_and_saves(page, drawn, tmp_path
     page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
     click(page, "#save")
     wait_for(tmp_path / "faces.json")
-    saved = json.loads((tmp_path / "faces.json").read_text(encoding="utf-8"))
-    (photo,) = saved["photos"]
+    saved = read_predicted(tmp_path / "faces.json")
+    assert saved is not None
+    (photo,) = predicted_photos(saved, tmp_path / "faces.json")
     assert photo["photo"] == "Drawn face" and photo["status"] == "ok"
     (face,) = photo["faces"]
     np.testing.assert_allclose(face["box"], box, atol=0.6)

@@ -293,7 +293,7 @@ function label(paint, face) {
 
 // As jaxalign predict writes faces.json.
 function save() {
-  const { scheme, names, low_score, frames } = aligner.about;
+  const { checkpoint, scheme, names, low_score, frames } = aligner.about;
   const found = faces.map(({ low, ...face }) => ({
     status: low ? "low_confidence" : "ok",
     ...face,
@@ -301,7 +301,8 @@ function save() {
   const status = faces.some((face) => !face.low) ? "ok" : "low_confidence";
   const { width, height } = picture.pixels;
   const photo = { photo: picture.name, width, height, status, faces: found };
-  const content = { scheme, names, frame: frames, min_score: low_score, photos: [photo] };
+  const about = { checkpoint, scheme, names, frame: frames, min_score: low_score };
+  const content = { ...about, photos: [photo] };
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)]));
   link.download = "faces.json";
