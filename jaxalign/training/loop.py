@@ -101,8 +101,8 @@ def _known(faces):
 class Run:
     """One run of a recipe in a work directory.
 
-    The same recipe and data give the same run, bit for bit on one machine; a resumed run equals an
-    uninterrupted one.
+    The same recipe and data give the same run, bit for bit on one machine's CPU; a resumed run
+    equals an uninterrupted one.
 
     After each update, `step` counts the updates that are done, and `state` is what they led to. The
     next update takes the memory of `state`: copy what is to outlive it.
@@ -370,7 +370,8 @@ class Run:
         """
         training, phase = self.recipe.training, stretch.phase
         if self.step == stretch.first > 0:
-            self.state = parallel.replicate(states.start_phase(self.state, phase))
+            host = parallel.to_host(self.state)  # pmap's own arrays are host-local
+            self.state = parallel.replicate(states.start_phase(host, phase))
         steps = stretch.last - stretch.first
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
         updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
@@ -449,11 +450,12 @@ class Run:
         """Raises NonFinite, naming the faces, where this step's loss or gradient is not finite."""
         if np.isfinite(metrics["loss"]) and np.isfinite(metrics["grad_norm"]):
             return
-        share = len(indices)
-        mine = np.asarray(metrics["per_face"])[jax.process_index() * share :][:share]
-        bad = indices[~np.isfinite(mine)]
+        share, finite = len(indices), np.isfinite(metrics["per_face"])
+        bad = indices[~finite[jax.process_index() * share :][:share]]
         names = [self.train_faces[int(i)]["id"] for i in (bad if len(bad) else indices)]
         which = "faces" if len(bad) else "gradient, not faces; the batch was"
+        if not len(bad) and not finite.all():
+            which = "faces of another host, which names them; here were"
         raise NonFinite(
             f"the loss of step {step} is not finite ({which}: {', '.join(names)}); look at them, "
             "lower the rate or set optimizer.clip; the last checkpoint is whole"
@@ -473,8 +475,9 @@ class Run:
             epoch = f"epoch {self.step / self.per_epoch:.1f}"
             self.log.say(f"{epoch}: validation NME ({self.normaliser}) {told}")
             self._show(self._evaluate_every(phase))
-        if evaluating and not (len(self.val_faces) and self.recipe.training.keep == "best"):
-            val = -float(self.step)  # nothing to compare by: newer is better
+        if not len(self.val_faces) or self.recipe.training.keep == "last":
+            if phase.predicts and (evaluating or not len(self.val_faces)):
+                val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score, self.about)
         self.log.restart_clock()
 

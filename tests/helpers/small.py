@@ -33,6 +33,16 @@ def small_recipe(batch: int = 4, epochs: float = 3, **training) -> Recipe:
     )
 
 
+class InTwoPhases(Integral):
+    """Integral regression in two phases, of a third and of two thirds of the epochs."""
+
+    @property
+    def phases(self):
+        (phase,) = super().phases
+        one, two = self.epochs / 3, self.epochs * 2 / 3
+        return replace(phase, name="one", epochs=one), replace(phase, name="two", epochs=two)
+
+
 def saved(recipe: Recipe, variables: dict, workdir, low_score: float = 0.0):
     """Makes of the folder a work directory whose only checkpoint holds these variables."""
     state = TrainState(jnp.ones((), jnp.int32), **variables, ema={}, optimizers={})

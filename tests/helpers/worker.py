@@ -1,4 +1,4 @@
-"""Trains a small model for a few steps in a process of its own, on a stated number of devices.
+"""Trains a small model in two phases in a process of its own, on a stated number of devices.
 
 python -m tests.helpers.worker OUT --data-dir D --devices N [--process I --processes P --port PORT]
     [--sigterm-at STEP] [--workdir W (default: OUT/run)]
@@ -10,6 +10,7 @@ Writes OUT/parameters.npz (the leaves after the last step, in order) and OUT/rep
 import argparse
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -47,7 +48,7 @@ def train(arguments):
     from jaxalign.recipe import override
     from jaxalign.sources import open_source
     from jaxalign.training.loop import Run
-    from tests.helpers.small import small_recipe
+    from tests.helpers.small import InTwoPhases, small_recipe
 
     parallel.start(distributed=arguments.processes > 1)
     # SGD: where a gradient is zero but for rounding, Adam would take full steps along the noise
@@ -55,6 +56,7 @@ def train(arguments):
         small_recipe(batch=8, epochs=3),
         ["system.optimizer.kind=sgd", "system.optimizer.rate=0.003"],
     )
+    recipe = replace(recipe, system=InTwoPhases(**vars(recipe.system)))
     scheme = recipe.system.points
     train = open_source("ibug_300w/train", scheme, arguments.data_dir)
     test = open_source("ibug_300w/test", scheme, arguments.data_dir)

@@ -16,6 +16,7 @@ from jaxalign.datasets import BENCHMARKS
 from jaxalign.datasets.builder import build
 from jaxalign.evaluation.tables import print_table
 from tests.helpers import ROOT
+from tests.helpers.small import InTwoPhases
 from tests.helpers.trees import make_300w
 
 
@@ -134,4 +135,5 @@ def test_hosts_without_a_shared_folder(one_device, data_8, tmp_path, monkeypatch
     finish(*two_processes(tmp_path, data, *where))
     shutil.copytree(tmp_path / "bucket/run", tmp_path / "run")
     assert_equal_runs(one_device, tmp_path)
-    assert checkpoints.load(tmp_path / "run")
+    recipe, *_ = checkpoints.load(tmp_path / "run")
+    assert isinstance(recipe.system, InTwoPhases)

@@ -242,6 +242,15 @@ def test_the_last_counts_where_validation_is_not_to_choose(train, tmp_path):
     assert [row["val_nme"] for row in lines(tmp_path) if "val_nme" in row] == [0.5, 0.2, 0.3, 0.4]
 
 
+@pytest.mark.heavy
+def test_the_last_counts_where_nothing_is_validated(train, tmp_path):
+    """Not only the last of those at which there would have been a validation."""
+    recipe = two_phases(eval_epochs=2, save_epochs=1)  # an epoch is one step
+    with pytest.raises(SystemExit):
+        Run(recipe, train, [], tmp_path, on_step=stop_at(3)).run()
+    assert checkpoints.find_step(tmp_path, "best").name == "3"
+
+
 def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
     arguments = small_recipe(epochs=1), train, test, tmp_path
     Run(*arguments, benchmark="ibug_300w")
