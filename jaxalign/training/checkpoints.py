@@ -149,9 +149,7 @@ class Checkpoints:
         }
         record["seal"] = checkpoints.seal(record | written)
         self._finish()
-        if self.shared:
-            self._start(step, parallel.replicate(host), written, record)
-        elif jax.process_index() == 0:
+        if self.shared or jax.process_index() == 0:
             self._start(step, host, written, record)
         self.vals[step] = val
 
