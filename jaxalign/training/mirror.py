@@ -126,7 +126,7 @@ class Mirror:
         while not self._ended.wait(EVERY):
             try:
                 self.push()
-            except InputError as error:
+            except (InputError, OSError) as error:  # a folder that was renamed while it was read
                 LOG.warning("%s; tried again in %.0f seconds", error, EVERY)
 
     def _files(self):
@@ -142,7 +142,11 @@ class Mirror:
                     found[name] = about.st_size, about.st_mtime_ns
             except FileNotFoundError:  # its step was removed meanwhile
                 continue
-        return found
+        steps = self.folder / FOLDER
+        gone = tuple(
+            f"{FOLDER}/{step.name}/" for step in steps.glob("*") if not (step / LAST).exists()
+        )
+        return {name: about for name, about in found.items() if not name.startswith(gone)}
 
 
 def _is_own(name):

@@ -158,7 +158,13 @@ class TestCopies:
         mirrored.push()
         assert checkpoints.finished(there(gs)) == {STEP.format(2), STEP.format(4)}
 
-    def test_a_failed_copy_is_tried_again(self, mirrored, gs, monkeypatch, caplog):
+    def test_a_step_that_is_half_gone_is_none(self, mirrored, gs):
+        (mirrored.folder / STEP.format(4) / checkpoints.LAST).unlink()
+        mirrored.push()
+        assert checkpoints.finished(there(gs)) == {STEP.format(2)}
+        assert not [name for name in there(gs) if name.startswith(STEP.format(4))]
+
+    def test_a_failed_copy_is_tried_again(self, mirrored, gs, monkeypatch, caplog, tmp_path):
         monkeypatch.setattr(mirror, "EVERY", 0.01)
         caplog.set_level(logging.WARNING, "jaxalign")
         mirrored.start()
@@ -168,6 +174,11 @@ class TestCopies:
             time.sleep(0.01)
         assert "403 Forbidden: no rights" in caplog.text and "tried again" in caplog.text
         gs.failing.clear()
+        with monkeypatch.context() as patch:  # a folder is renamed while it is read
+            patch.setattr(mirrored, "_files", lambda: (tmp_path / "gone").stat())
+            seen = len(caplog.records)
+            while len(caplog.records) < seen + 2:
+                time.sleep(0.01)
         while history.FILE not in there(gs):
             time.sleep(0.01)
         assert locks.FILE in there(gs)
