@@ -1,5 +1,6 @@
 """metrics.jsonl (always), TensorBoard events where tensorboardX is installed, the progress bar."""
 
+import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,14 @@ class Log:
         self.steps, self.started = 0, time.perf_counter()
 
     def say(self, line: str):
-        if not self.bar.disable:
+        """Prints a line beside the progress bar, while there is somebody to read it."""
+        if self.bar.disable:
+            return
+        try:
             self.bar.write(line)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):  # its terminal or its reader is gone
+                raise
 
     def close(self):
         self.bar.close()
@@ -114,7 +121,7 @@ class _Board:
             # from here on, later steps of an earlier file do not count
             began = proto.SessionLog(status=proto.SessionLog.START)
             self.events.write_event(self.event(step=first, file_version="brain.Event:2"))
-            self.events.write_event(self.event(step=first, session_log=began))
+            self.events.write_event(self.event(step=first + 1, session_log=began))
 
     def add(self, step, kind, *arguments, **settings):
         """Writes what tensorboardX.summary's function of that name makes."""

@@ -1,5 +1,6 @@
 """metrics.jsonl: what is kept of it, and what is read of it."""
 
+import contextlib
 import errno
 import io
 import json
@@ -72,6 +73,31 @@ def test_pictures_and_texts_for_tensorboard(tmp_path):
     shown = Image.open(io.BytesIO(value.image.encoded_image_string))
     np.testing.assert_array_equal(np.asarray(shown), picture)
     assert found["loss"][1].simple_value == 1
+
+
+def test_a_resumed_run_keeps_what_tensorboard_shows_of_its_first_step(tmp_path):
+    Log(tmp_path, 4, 9, 4, quiet=False).close()
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    data, began = path.read_bytes(), []
+    while data:
+        end = 12 + struct.unpack("<Q", data[:8])[0]
+        event, data = Event.FromString(data[12:end]), data[end + 4 :]
+        began += [event.step] * event.HasField("session_log")  # events from there on are dropped
+    assert began == [5]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(errno.EIO, False), (errno.EPIPE, False), (errno.ENOSPC, True)]
+)
+def test_a_closed_terminal_ends_no_run(tmp_path, monkeypatch, number, told):
+    log = Log(tmp_path, 0, 9, 4, quiet=False)
+
+    def closed(line):
+        raise OSError(number, "closed")
+
+    monkeypatch.setattr(log.bar, "write", closed)
+    with pytest.raises(OSError) if told else contextlib.nullcontext():
+        log.say("saved")
 
 
 def test_a_run_without_tensorboardx_has_its_numbers(tmp_path, monkeypatch, capsys):
