@@ -32,7 +32,7 @@ def start(require: str = "", distributed: bool = False) -> str:
     """Joins the other hosts if there are any, and says what this run computes on.
 
     Compiled programs are kept in ~/.cache/jaxalign, unless JAX_COMPILATION_CACHE_DIR names another
-    folder, so that a program once compiled starts at once.
+    folder, so that a program once compiled starts at once. Several hosts keep them in that alone.
 
     Args:
         require: "cpu", "gpu" or "tpu": the devices that JAX must find; "" takes any.
@@ -67,7 +67,8 @@ def start(require: str = "", distributed: bool = False) -> str:
 
 def _keep_compiled():
     # JAX makes these attributes as it is imported, where no type checker sees them
-    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+    chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if chosen is None and jax.process_count() == 1:  # only the first of several hosts would write
         with contextlib.suppress(RuntimeError, OSError):  # without a home nothing is kept
             # by host: what XLA compiles for one processor need not run on another
             cache = Path.home() / ".cache" / "jaxalign" / socket.gethostname()

@@ -180,6 +180,12 @@ class Recipe(Settings):
     data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
 
+    @property
+    def idle(self):
+        judged = self.data.val or self.data.holdout
+        why = "nothing is validated, for data.val and data.holdout are not set"
+        return {} if judged else {"training.judge": why}
+
     def __post_init__(self):
         super().__post_init__()
         kind = type(self.system)

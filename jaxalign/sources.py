@@ -4,7 +4,7 @@ import bisect
 import itertools
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -295,6 +295,20 @@ def first(source: Source, faces: int) -> Source:
         The first `faces` of them, or all where there are fewer.
     """
     return replace(source, name=f"{source.name} (first {faces})", chosen=source.chosen[:faces])
+
+
+def without(source: Source, groups: Collection[str]) -> Source:
+    """Leaves out some groups.
+
+    Args:
+        source: The source.
+        groups: Names of the groups, which it need not have.
+
+    Returns:
+        The rest.
+    """
+    chosen = tuple(index for index in source.chosen if source.groups[index] not in groups)
+    return replace(source, chosen=chosen)
 
 
 def hold_out(source: Source, share: float) -> tuple[Source, Source]:

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None, prog: str = "") -> int:
 
 
 def _train(arguments):
-    from jaxalign import costs
+    from jaxalign import costs, parallel
     from jaxalign import recipe as recipes
 
     import_files(arguments)
@@ -67,6 +67,7 @@ def _train(arguments):
     for line in filter(None, [recipe.system.note, *recipes.notes(recipe)]):
         print(line)
     if arguments.dry_run:
+        parallel.choose("cpu")  # which is always there
         print("\n".join(recipes.fields(recipe)), costs.table(recipe.system), sep="\n\n")
         return
     if not arguments.workdir:

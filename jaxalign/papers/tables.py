@@ -196,7 +196,9 @@ def _number(column, entry, summary, own, per_face):
     if own and column.faces:
         row = row | {"official": column.faces}
     if column.region:
-        region = next(r for r in summary["regions"] if r["region"] == column.region)
+        region = next((r for r in summary["regions"] if r["region"] == column.region), None)
+        if region is None or region["subsets"].get(subset) is None:
+            return None
         values = (region["subsets"][subset], *(region["interval"] if subset == "all" else ()))
     elif column.statistic in per_face:
         values = (per_face[column.statistic][entry.results.subset(subset)].mean(),)

@@ -16,6 +16,7 @@ from jax.sharding import AbstractMesh, Mesh
 from jax.sharding import PartitionSpec as P
 
 from jaxalign import costs, parallel
+from jaxalign.errors import InputError
 from jaxalign.evaluation.tables import Table
 from jaxalign.layers.norm import AXIS
 from jaxalign.recipe import Recipe
@@ -266,7 +267,11 @@ def _cost(recipe, state, objective, faces) -> Any:
     It is made by this machine's CPU, for other devices may refuse. It is the same for all devices.
     """
     whole = replace(recipe, training=replace(recipe.training, accumulate=1))
-    with jax.default_device(jax.devices("cpu")[0]):
+    try:
+        cpu = jax.devices("cpu")[0]
+    except RuntimeError:
+        raise InputError("JAX_PLATFORMS leaves out the CPU, which counts; add ',cpu'") from None
+    with jax.default_device(cpu):
         step = traced(whole, state, objective, faces)
         return step.lower(lowering_platforms=("cuda",)).cost_analysis()
 

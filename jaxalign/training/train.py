@@ -16,6 +16,7 @@ from jaxalign.sources import (
     first,
     hold_out,
     open_source,
+    without,
 )
 from jaxalign.training.loop import Run
 
@@ -79,6 +80,10 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
         val = open_source(data.val, scheme, data_dir)
     elif data.holdout:
         train[specs[0]], val = hold_out(train[specs[0]], data.holdout)
+        held = {val.groups[index] for index in val.chosen}
+        for spec in specs[1:]:
+            if benchmark_of(spec) == benchmark_of(specs[0]):
+                train[spec] = without(train[spec], held)
     if data.limit:
         train = {spec: first(source, data.limit) for spec, source in train.items()}
         val = val and first(val, data.limit)

@@ -141,6 +141,8 @@ def test_faces_of_several_data_sets(data_300w):
     ids = [face["id"] for face in train]
     assert len(ids) == 2 * (len(parts[0]) - len(val)) == 2 * len(set(ids))
     assert not set(ids) & {face["id"] for face in val}
+    train, val = of("ibug_300w/train + ibug_300w/afw", holdout=0.5)
+    assert not {face["group"] for face in train} & {face["group"] for face in val}
     with pytest.raises(InputError, match="'': expected NAME"):
         of("ibug_300w/train+")
 
