@@ -69,6 +69,8 @@ def make(
         raise InputError(f"--figure {number} needs --ids FILE, one id a line: {listed}")
     if ids and not listed and figure_kind not in resolution_figures.SHEETS:
         raise InputError("--ids is only for a figure that parts the faces by a list, or shows some")
+    if csv and kind == "figure":
+        raise InputError("--csv is only for a table; a figure leaves its numbers in the workdir")
     given = {"sizes": sizes, "common": common, "normaliser": normaliser, "faces": faces}
     given = {k: v for k, v in given.items() if v or (k == "faces" and v is not None)}
     places.check_local(workdir)
@@ -81,6 +83,10 @@ def make(
     if kind == "figure":
         figures.draw(known[number], work, f"figure{number}")
         return
+    if (known[number][0].measure or known[number][0].count) and (work.given or work.base):
+        raise InputError(
+            f"--table {number} needs no model: leave out --config, --ckpt and --report"
+        )
     if work.base and not known[number][0].ablation:
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:

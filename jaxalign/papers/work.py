@@ -64,6 +64,8 @@ class Work:
             self.base = recipes.override(recipes.load(config), self.settings, idle_too=True)
         if trainings < 1:
             raise InputError(f"--trainings {trainings}: must be 1 or more")
+        if not config and (init_from or trainings > 1):
+            raise InputError("--init-from and --trainings are for what is trained: give --config")
         self.listed = []
         if ids:
             lines = texts.lines(texts.read(Path(ids), "name a list of faces"))

@@ -424,6 +424,20 @@ def test_faces_of_a_figure(command, capsys, tmp_path):
     assert "only for a figure" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("pixelwise --figure 9 --csv a.csv", "--csv is only for a table"),
+        ("propagationnet --table 8 --ckpt runs/a", "--table 8 needs no model"),
+        ("tab --table 1 --init-from a.pth", "are for what is trained: give --config"),
+        ("tab --table 1 --trainings 2", "are for what is trained: give --config"),
+    ],
+)
+def test_options_without_effect(words, message, capsys):
+    assert paper.main(words.split()) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_the_papers_numbers_alone(command, capsys):
     assert command("--table", 6) == 0
     printed = capsys.readouterr().out
