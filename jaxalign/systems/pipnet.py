@@ -73,8 +73,8 @@ class PIPNetwork(nn.Module):
             size = self.points
             for length in shape:
                 size *= length
-            y = nn.Dense(size, dtype=self.dtype, kernel_init=SMALL, name=name)(x)
-            return y.astype(jnp.float32).reshape(*y.shape[:3], self.points, *shape)
+            y = nn.Dense(size, dtype=jnp.float32, kernel_init=SMALL, name=name)(x)
+            return y.reshape(*y.shape[:3], self.points, *shape)
 
         return Cells(
             heights=head("heights"),

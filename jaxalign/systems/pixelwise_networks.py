@@ -82,7 +82,7 @@ class Heatmaps(nn.Module):
             pixels = images.shape[1] * images.shape[2]
             return jnp.full(shape, -jnp.log(pixels)).at[-1].set(0)
 
-        return up(self.maps, 8, bias_init=frequencies, name="up3")(x)
+        return up(self.maps, 8, dtype=jnp.float32, bias_init=frequencies, name="up3")(x)
 
 
 class DANStage(nn.Module):
@@ -101,8 +101,8 @@ class DANStage(nn.Module):
             x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         x = DenseBlock(256, self.dtype, name="fc1")(x, train)
-        moved = nn.Dense(2 * self.points, dtype=self.dtype, name="points")(x)
-        return moved.astype(jnp.float32).reshape(-1, self.points, 2), x
+        moved = nn.Dense(2 * self.points, dtype=jnp.float32, name="points")(x)
+        return moved.reshape(-1, self.points, 2), x
 
 
 class DAN(nn.Module):

@@ -31,6 +31,16 @@ def test_the_nearest_of_the_others_nearest_first():
     assert nearest(shape, 2).tolist() == [[2, 1], [0, 2], [0, 1], [1, 2]]
 
 
+def test_places_are_computed_in_float32():
+    """Under bfloat16 too, which would round a place in pixels above 128 to whole ones."""
+    system = PIPNet(size=32, backbone="light_w32", neighbours=4, dtype="bfloat16")
+    cells, _ = jax.jit(partial(system.network.init_with_output, train=False))(
+        jax.random.key(0), jax.random.normal(jax.random.key(1), (1, 32, 32, 3))
+    )
+    for said in cells[:3]:
+        assert (said != said.astype(jnp.bfloat16)).any()
+
+
 def true_cells(system, points, shape):
     """What a perfect network says of points (B, K, 2) in crop pixels, by loops; nonsense where
     nothing is asked."""
