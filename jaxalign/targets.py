@@ -19,7 +19,7 @@ DOT = 0.01  # map pixels: length of a segment between two equal points when blur
 
 
 def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
-    """Whether each point lies on the crop.
+    """Whether each point lies on the crop, its very edges included.
 
     A point that is not a number counts as inside: its loss must not be masked away.
 
@@ -30,7 +30,7 @@ def inside(points: Float[Given, "B K 2"], size: int) -> Bool[Array, "B K"]:
     Returns:
         (B, K) bool.
     """
-    return ~jnp.any((points <= -0.5) | (points >= size - 0.5), -1)
+    return ~jnp.any((points < -0.5) | (points > size - 0.5), -1)
 
 
 def gaussian_maps(
@@ -83,7 +83,8 @@ def class_map(
     """
     faces, count = points.shape[:2]
     shown = inside(points, size) & counted
-    nearest = jnp.where(shown[..., None], jnp.round(points), size).astype(int)
+    nearest = jnp.clip(jnp.round(points), 0, size - 1)  # size - 1/2, an edge, may round up
+    nearest = jnp.where(shown[..., None], nearest, size).astype(int)
     empty = jnp.full((faces, size, size), -1)
     face, x, y = jnp.arange(faces)[:, None], nearest[..., 0], nearest[..., 1]
     marked = empty.at[face, y, x].max(jnp.arange(count)[None], mode="drop")
@@ -210,8 +211,8 @@ def boundary_maps(
         sigma: Width of the lines, map pixels.
         cut: Above 0, values farther than cut * sigma from a curve are 0 (form `distance` only).
         integer: As TAB's released code: corners are whole map pixels, and a segment counts only if
-            all four of its coordinates exceed 0. (The code draws it with cv2.line, within 1/2
-            pixel.)
+            all four of its coordinates exceed 0 (form `distance` only). (The code draws it with
+            cv2.line, within 1/2 pixel.)
         form: `distance`: exp(-D^2 / (2 sigma^2)) at the exact distance D from the curve's polyline
             (LAB, Wu et al., CVPR 2018; TAB). `blurred`: the polyline, of zero width, under a
             Gaussian filter, in closed form (PropagationNet, Section 3.1); it is about half as high
@@ -222,7 +223,7 @@ def boundary_maps(
         (B, size/stride, size/stride, 16), peak 1.
 
     Raises:
-        ValueError: When `cut` is given with the form `blurred`, which has no distance.
+        ValueError: When `cut` or `integer` is given with the form `blurred`.
 
     Example:
         >>> import numpy as np
@@ -231,14 +232,14 @@ def boundary_maps(
         >>> boundary_maps(points, SCHEMES["wflw98"], stride=4, size=256).shape
         (2, 64, 64, 16)
     """
-    if form == "blurred" and cut:
-        raise ValueError("cut is for form='distance'")
+    if form == "blurred" and (cut or integer):
+        raise ValueError("cut and integer are for form='distance'")
     corners = whole_pixels(points, stride) if integer else geometry.to_map(points, stride)
     maps = {}
     for name, curve in scheme.curves.items():
         line = corners[:, np.array(curve, int)].swapaxes(0, 1)
         if form == "blurred":
-            maps[name] = _blurred(line, size // stride, sigma, integer)
+            maps[name] = _blurred(line, size // stride, sigma)
             continue
         squared = _squared_distance(line, size // stride, integer)
         values = jnp.exp(-squared / (2 * sigma**2))
@@ -247,7 +248,7 @@ def boundary_maps(
     return jnp.stack([*maps.values(), together], -1)
 
 
-def _blurred(line, side, sigma, positive):
+def _blurred(line, side, sigma):
     """A polyline of zero width under a Gaussian filter, divided by its highest value.
 
     Corners (n, B, 2), map pixels -> (B, side, side). The filter makes of a segment of length L, at
@@ -256,8 +257,7 @@ def _blurred(line, side, sigma, positive):
     with s = sqrt(2) sigma: 1 on a long line. Segments share only their ends, so their sum is the
     drawn line's value. The highest value is searched at all pixels and on the line itself
     (_crests): a line off the map is not raised to 1 at the map's edge. Points at one place are a
-    dot. `positive` skips segments with a coordinate of 0 or less. One segment at a time, as in
-    _squared_distance.
+    dot. One segment at a time, as in _squared_distance.
     """
     faces, width = line.shape[1], 2**0.5 * sigma
     pixels = jnp.zeros((faces, side, side), line.dtype)
@@ -279,11 +279,7 @@ def _blurred(line, side, sigma, positive):
             x, y = x - (x0 + x1) / 2, y - (y0 + y1) / 2
             along, across = x * x_step + y * y_step, x * y_step - y * x_step
             share = erf((along + half) / width) - erf((along - half) / width)
-            value = jnp.exp(-((across / width) ** 2)) * share / 2
-            if positive:
-                left_out = ((ends[0] <= 0) | (ends[1] <= 0)).any(-1)
-                value = jnp.where(left_out[:, None, None], 0, value)
-            sums.append(total + value)
+            sums.append(total + jnp.exp(-((across / width) ** 2)) * share / 2)
         return tuple(sums), None
 
     start = pixels, jnp.zeros(crests.shape[:-1], line.dtype)

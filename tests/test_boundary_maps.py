@@ -127,11 +127,11 @@ def test_a_blurred_line_off_the_map_is_not_raised_to_its_edge(x):
     np.testing.assert_allclose(maps[6, :3, 0], np.exp(-((np.arange(3) - x) ** 2) / 4.5), atol=1e-6)
 
 
-def test_blurred_lines_know_no_distance_to_cut():
-    with pytest.raises(ValueError, match="cut is for form='distance'"):
-        targets.boundary_maps(
-            jnp.zeros((1, 68, 2)), SCHEMES["ibug68"], 4, 64, cut=2, form="blurred"
-        )
+@pytest.mark.parametrize("setting", [{"cut": 2.0}, {"integer": True}])
+def test_blurred_lines_are_neither_cut_nor_drawn_between_whole_pixels(setting):
+    points = jnp.zeros((1, 68, 2))
+    with pytest.raises(ValueError, match="cut and integer are for form='distance'"):
+        targets.boundary_maps(points, SCHEMES["ibug68"], 4, 64, form="blurred", **setting)
 
 
 def test_cut_empties_what_lies_beyond():
@@ -142,9 +142,10 @@ def test_cut_empties_what_lies_beyond():
     assert cut[6, 4, 0] > 0 and whole[7, 4, 0] > 0 == cut[7, 4, 0]
 
 
-@every_form
-@pytest.mark.parametrize("integer", [False, True])
-def test_points_that_are_no_numbers_are_not_hidden(integer, form):
+@pytest.mark.parametrize(
+    ("form", "integer"), [("distance", False), ("distance", True), ("blurred", False)]
+)
+def test_points_that_are_no_numbers_are_not_hidden(form, integer):
     points = [[np.nan, 3], [6, 3], [6, 7]]
     maps = maps_of(lines((0, 1), (1, 2)), points, integer=integer, form=form)
     assert np.isnan(maps[..., [0, UNION]]).all()
@@ -157,10 +158,9 @@ def test_whole_pixels_hold_the_points():
     np.testing.assert_array_equal(targets.whole_pixels(points, 4), [[[0, 0], [1, 1], [0, 7]]])
 
 
-@every_form
-def test_whole_pixels_leave_out_segments_at_the_upper_and_left_edge(form):
+def test_whole_pixels_leave_out_segments_at_the_upper_and_left_edge():
     points = [[0.2, 5], [3.4, 5.4], [8.4, 4.6]]
-    maps = maps_of(lines((0, 1), (1, 2), (0, 1, 2)), points, integer=True, form=form)
+    maps = maps_of(lines((0, 1), (1, 2), (0, 1, 2)), points, integer=True)
     assert not maps[..., 0].any()
     np.testing.assert_allclose(maps[5, 5:7, 1], 1, rtol=0.05)
     np.testing.assert_array_equal(maps[..., 2], maps[..., 1])

@@ -5,7 +5,7 @@ from jaxalign import targets
 
 
 def test_inside_means_on_a_pixel_of_the_crop():
-    points = jnp.array([[[-0.49, 3], [-0.51, 3], [7.49, 7.49], [3, 7.51]]])
+    points = jnp.array([[[-0.5, 3], [-0.51, 3], [7.5, 7.5], [3, 7.51]]])
     np.testing.assert_array_equal(targets.inside(points, 8), [[True, False, True, False]])
 
 
