@@ -225,7 +225,7 @@ def star(
         return mean, place - mean[:, None]
 
     (mean_x, dx), (mean_y, dy) = spread(share.sum(1), width), spread(share.sum(2), height)
-    samples = jnp.maximum(1 - jnp.square(share).sum((1, 2)), least)  # makes variances unbiased
+    samples = _at_least(least, 1 - jnp.square(share).sum((1, 2)))  # makes variances unbiased
     xx = (share.sum(1) * dx * dx).sum(1) / samples
     yy = (share.sum(2) * dy * dy).sum(1) / samples
     precise = jax.lax.Precision.HIGHEST
@@ -241,11 +241,16 @@ def star(
     def weighed(error, variance):
         distance = abs(error)
         smooth = jnp.where(distance < scale, error * error / (2 * scale), distance - scale / 2)
-        return smooth / jnp.sqrt(jnp.maximum(variance, 0) + least)
+        return smooth / jnp.sqrt(_at_least(0, variance) + least)
 
     first = weighed(cos * error_x + sin * error_y, along)
     second = weighed(cos * error_y - sin * error_x, across)
     return first + second + restriction * (xx + yy)
+
+
+def _at_least(least, x):
+    """The larger of both; its gradient does not compare it with them (layers.pooling.larger)."""
+    return jnp.where(x < least, least, x)
 
 
 class Label(NamedTuple):

@@ -20,6 +20,7 @@ import numpy as np
 
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.layers.cropping import from_square, pyramid, sample_squares, to_square
+from jaxalign.layers.pooling import larger
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.hourglass import STRIDE, HourglassNetwork
 from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks, normalise
@@ -311,7 +312,7 @@ class AttentionCropping(System):
             own = np.array(own)
             logits = self.temperature * maps[..., own].astype(jnp.float32)
             centre, side = CROPS[self.crop](whole.points[:, own], logits, size / maps.shape[1])
-            side = jnp.maximum(self.enlarge * side, self.least * size)
+            side = larger(self.enlarge * side, self.least * size)
             squares.append(jnp.concatenate([centre, side[:, None]], 1))
         squares = jnp.stack(squares, 1)
         if key is None:
@@ -390,8 +391,12 @@ def extent(points, logits, stride):
     Returns:
         Its centre (B, 2) and its longer side (B,), crop pixels.
     """
-    low, high = points.min(1), points.max(1)
-    return (low + high) / 2, (high - low).max(-1)
+    # by the places of the ends: the gradient of min compares, as that of maximum (pooling.larger)
+    low, high = (
+        jnp.take_along_axis(points, end(points, 1)[:, None], 1)[:, 0]
+        for end in (jnp.argmin, jnp.argmax)
+    )
+    return (low + high) / 2, larger(*jnp.moveaxis(high - low, -1, 0))
 
 
 def moments(points, logits, stride):
@@ -411,8 +416,8 @@ def moments(points, logits, stride):
     places = geometry.from_map(jnp.arange(light.shape[1], dtype=jnp.float32), stride)
     places = places[None, :, None]
     centre = (along * places).sum(1)
-    variance = (along * jnp.square(places - centre[:, None])).sum(1).max(-1)
-    return centre, 4 * jnp.sqrt(jnp.maximum(variance, 1e-6))
+    variance = larger(*(along * jnp.square(places - centre[:, None])).sum(1).T)
+    return centre, 4 * jnp.sqrt(larger(variance, 1e-6))
 
 
 CROPS = {"extent": extent, "moments": moments}

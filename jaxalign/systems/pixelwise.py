@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign import decoding, losses, targets
+from jaxalign.layers.pooling import larger
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import Objective, Phase, System, forward, init_networks
 from jaxalign.systems.pixelwise_networks import DAN, Direct, Discriminator, Heatmaps
@@ -412,5 +413,5 @@ def _distance(found, points, counted):
     Its gradient is finite at 0.
     """
     squared = jnp.square(found - points).sum(-1)
-    distance = jnp.sqrt(jnp.maximum(squared, 1e-12))
+    distance = jnp.sqrt(larger(squared, 1e-12))
     return losses.weighted_mean(distance, counted, axis=-1)

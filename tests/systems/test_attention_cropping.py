@@ -161,15 +161,19 @@ def test_stacked_maps_lie_on_the_picture(monkeypatch):
     assert abs((found.points[0, own] + 0.5) / 128 - place[None]).max() < 0.01
 
 
-@pytest.mark.parametrize("crop", ["extent", "moments"])
-def test_a_square_is_the_region_enlarged(crop):
-    system = small(crop=crop, enlarge=1.6, least=0.25)
+def seen():
+    """What a global stage might see on a crop of 128 pixels."""
     rng = np.random.default_rng(0)
     points = jnp.asarray(rng.uniform(20, 100, (1, 68, 2)), jnp.float32)
     maps = jnp.asarray(rng.normal(size=(1, 16, 16, 68)), jnp.float32)
-    squares = system._squares(
-        attention_cropping.Seen(maps=[maps], points=points, scores=None), 128, None
-    )
+    return attention_cropping.Seen(maps=[maps], points=points, scores=None)
+
+
+@pytest.mark.parametrize("crop", ["extent", "moments"])
+def test_a_square_is_the_region_enlarged(crop):
+    system, whole = small(crop=crop, enlarge=1.6, least=0.25), seen()
+    (maps,), points, _ = whole
+    squares = system._squares(whole, 128, None)
     for square, own in zip(squares[0], system.regions.values(), strict=True):
         own = np.array(own)
         cut = attention_cropping.CROPS[crop]
@@ -179,9 +183,7 @@ def test_a_square_is_the_region_enlarged(crop):
         assert square[2] > 0.25 * 128
     close = points.at[:, np.array(system.regions["nose"])].set(64.0)
     if crop == "extent":
-        squares = system._squares(
-            attention_cropping.Seen(maps=[maps], points=close, scores=None), 128, None
-        )
+        squares = system._squares(whole._replace(points=close), 128, None)
         assert squares[0, list(system.regions).index("nose")].tolist() == [64, 64, 32]
 
 
@@ -195,6 +197,32 @@ def test_what_a_crop_is_made_of():
     centre, side = moments(None, jnp.asarray(bar), 4.0)
     np.testing.assert_allclose(centre, [[31.5, 23.5]], rtol=1e-5)  # maps 7.5 and 5.5
     np.testing.assert_allclose(side, 1.1547 * 4 * np.sqrt(12**2 - 1), rtol=1e-4)
+
+
+@pytest.mark.parametrize("crop", ["extent", "moments"])
+def test_gradients_of_a_square_compare_no_maximum(crop, plain_softmax):
+    """With its operands, which XLA may have computed anew, with other rounding."""
+    system, whole = small(crop=crop), seen()
+
+    def squares(points, maps):
+        return (system._squares(whole._replace(points=points, maps=[maps]), 128, None) ** 2).sum()
+
+    slopes = jax.make_jaxpr(jax.grad(squares, (0, 1)))(whole.points, whole.maps[-1])
+    assert "= eq " not in str(slopes)
+
+
+def test_the_gradient_of_an_extent_is_its_points():
+    points = seen().points
+
+    def plain(points):
+        low, high = points.min(1), points.max(1)
+        return (low + high) / 2, (high - low).max(-1)
+
+    def summed(function):
+        return lambda points: sum(jnp.square(part).sum() for part in function(points))
+
+    wanted, found = (jax.grad(summed(f))(points) for f in (plain, lambda p: extent(p, None, None)))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 @pytest.mark.heavy

@@ -16,12 +16,13 @@ from jaxalign.layers.norm import AXIS
 from jaxalign.layers.transposed import TransposedConv
 from jaxalign.schemes import IBUG68
 from jaxalign.sources import open_source
-from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise
+from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise, _distance
 from jaxalign.systems.pixelwise_networks import DANStage, nearness
 from jaxalign.training.loop import Run
 from tests.helpers.small import small_recipe
 
 
+KEY = jax.random.key(0)
 METHODS = (*REGRESSION, *HEATMAPS)
 PATHS = {
     "network": ("network", "up3", "kernel"),
@@ -130,11 +131,37 @@ def test_transposed_convolution_keeps_the_variance():
     assert out[:, 8:-8, 8:-8].std() == pytest.approx(1, abs=0.1)
 
 
+def test_places_are_computed_in_float32():
+    """Under bfloat16 too: it would round pixels above 128 to whole ones, and make peaks alike."""
+    images = jnp.zeros((1, 32, 32, 1))
+    for method in HEATMAPS:
+        network = small(method=method, dtype="bfloat16").network
+        maps, _ = jax.eval_shape(partial(network.init_with_output, train=False), KEY, images)
+        assert maps.dtype == jnp.float32
+    stage = DANStage(3, width=2, dtype=jnp.bfloat16)
+    features = jax.random.normal(KEY, (2, 16, 16, 1))
+    (moved, hidden), _ = stage.init_with_output(KEY, features, train=False)
+    assert hidden.dtype == jnp.bfloat16 and (moved != moved.astype(jnp.bfloat16)).any()
+
+
+def test_the_gradient_of_a_distance_compares_no_maximum():
+    """With its operands, which XLA may have computed anew, with other rounding."""
+    found, points = jax.random.normal(KEY, (2, 1, 5, 2))
+    counted = jnp.ones((1, 5))
+    slope = jax.grad(lambda found: _distance(found, points, counted).sum())
+    assert "= eq " not in str(jax.make_jaxpr(slope)(found))
+    wanted = jax.grad(lambda found: jnp.linalg.norm(found - points, axis=-1).mean())(found)
+    np.testing.assert_allclose(slope(found), wanted, rtol=1e-5)
+    assert not slope(points).any()
+
+
 def test_class_map():
     points = jnp.array([[[1.4, 2.6], [0.5, -0.4], [3.6, 1.0], [1.2, 3.3]]])  # 3rd: off the crop
     found = np.array(targets.class_map(points, 4))
     assert found.shape == (1, 4, 4) and found[0, 3, 1] == 3  # of 0 and 3 the later stays
     assert found[0, 0, 0] == 1 and (found == 4).sum() == 14
+    edges = np.array(targets.class_map(jnp.array([[[-0.5, 3.5], [3.5, -0.5]]]), 4))
+    assert edges[0, 3, 0] == 0 and edges[0, 0, 3] == 1
 
 
 def test_cross_entropy_of_pixels():
