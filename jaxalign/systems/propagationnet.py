@@ -48,12 +48,14 @@ class Propagation(nn.Module):
             nearest to Table 8, and so does a "two-stage hourglass" that is one of depth 2.
         block: The block of the hourglass.
         pool: Halves the sides.
+        remat: Keep less for the gradients, as layers.hourglass.one_stack.
         dtype: Type of the computations.
     """
 
     convolutions: int = 2
     block: Callable = HPM
     pool: Callable = down_sampling("max", 3)
+    remat: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -65,8 +67,9 @@ class Propagation(nn.Module):
             boundaries = lines(name=f"boundaries{i}")(nn.relu(boundaries))
         x = jnp.concatenate([boundaries, features], -1)
         x = conv(width, (1, 1), name="merge")(x)
-        hourglass = Hourglass(2, width, self.dtype, block=self.block, pool=self.pool)
-        x = hourglass.copy(name="hourglass")(x, train)
+        kind = nn.remat(Hourglass, static_argnums=(2,)) if self.remat and train else Hourglass
+        hourglass = kind(2, width, self.dtype, block=self.block, pool=self.pool, name="hourglass")
+        x = hourglass(x, train)
         even = nn.initializers.zeros
         return boundaries, nn.sigmoid(conv(width, (1, 1), kernel_init=even, name="attention")(x))
 
@@ -125,7 +128,9 @@ class PropagationNetwork(nn.Module):
             _, y, maps = one_stack(i, y, train, count, **build, remat=self.remat)
             landmarks.append(maps[..., : self.points])
             if self.propagation:
-                module = Propagation(self.convolutions, **build, name=f"propagation{i}")
+                module = Propagation(
+                    self.convolutions, **build, remat=self.remat, name=f"propagation{i}"
+                )
                 found, attention = module(maps, y, train)
                 boundaries.append(found)
                 attentions.append(attention)

@@ -50,7 +50,7 @@ def test_less_is_kept_for_the_gradients(name):
         return sum(leaf.size * leaf.dtype.itemsize for leaf in leaves), variables
 
     (more, wanted), (less, found) = kept(plain), kept(replace(plain, remat=True))
-    assert less < 0.9 * more
+    assert less < 0.8 * more
     assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, wanted)
 
 
@@ -67,11 +67,12 @@ def test_predictions_compute_nothing_again():
 
 
 @pytest.mark.heavy
-def test_gradients_are_the_same():
-    plain = hourglass.StackedHourglass(**SMALL, stacks=1)
+@pytest.mark.parametrize("name", ["FAN", "PropagationNet"])
+def test_gradients_are_the_same(name):
+    plain = replace(SYSTEMS[name][0], stacks=1)
     image = jax.random.normal(jax.random.key(0), IMAGE.shape)
     variables = plain.network.init(jax.random.key(1), image, False)
-    params = variables["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.01, variables["params"])  # attentions start even
     wanted, found = (
         jax.jit(jax.grad(loss_of(system, "network", variables)))(params, image)
         for system in (plain, replace(plain, remat=True))
