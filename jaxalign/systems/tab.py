@@ -51,16 +51,19 @@ class BaseStem(nn.Module):
 
     Attributes:
         width: A quarter of the output's channels.
+        kernel_init: Start of the convolutions.
         dtype: Type of the computations.
     """
 
     width: int = 64
+    kernel_init: Callable = LECUN
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images, train: bool):
-        block = partial(HPM, dtype=self.dtype)
-        conv = nn.Conv(self.width, (7, 7), strides=2, padding=3, dtype=self.dtype, name="conv")
+        settings = {"dtype": self.dtype, "kernel_init": self.kernel_init}
+        block = partial(HPM, **settings)
+        conv = nn.Conv(self.width, (7, 7), strides=2, padding=3, **settings, name="conv")
         x = batch_norm(train, "bn", dtype=self.dtype)(conv(images))
         x = max_pool(block(2 * self.width, name="block1")(x, train))
         x = block(2 * self.width, name="block2")(x, train)
@@ -81,7 +84,7 @@ class SCBE(nn.Module):
             the last maps are read off (Section 4.9).
         reuse: Add the stem's features to the second hourglass's input (the upper purple line of
             Fig. 4).
-        kernel_init: Start of the convolutions after the stem.
+        kernel_init: Start of the convolutions, but of those of the stems "vgg" and "resnet".
         remat: Keep less for the gradients, see layers.hourglass.one_stack.
         dtype: Type of the computations.
     """
@@ -101,7 +104,7 @@ class SCBE(nn.Module):
         stem = {
             "vgg": partial(VGG16BNStem, width),
             "resnet": partial(ResNet, blocks=(3,)),
-            "base": partial(BaseStem, width),
+            "base": partial(BaseStem, width, kernel_init=self.kernel_init),
         }[self.stem]
         (x,) = stem(dtype=self.dtype, name="stem")(images, train)
         maps, levels, last = stacked(
@@ -194,8 +197,8 @@ class TAB(System):
             0.01 as released; all other norms have 0.1.
         feature_reuse: Of two stacks, give the second the stem's features too (Section 3.1, (1)).
         intermediate: Of two stacks, supervise the first one's boundary maps too (Section 3.1, (2)).
-        conv_deviation: Standard deviation of the normal that convolutions after the stem start
-            from; 0: LeCun's.
+        conv_deviation: Standard deviation of the normal that convolutions start from, but those of
+            the stems "vgg" and "resnet"; 0: LeCun's.
         criterion: Loss of the landmark maps, one of losses.LOSSES; boundary maps are under the
             squared error.
         boundary_sigma: Width of the boundaries, map pixels.
@@ -304,7 +307,7 @@ class TAB(System):
 
     @property
     def kernel_init(self):
-        """Start of the convolutions after the stem."""
+        """Start of the convolutions, but of those of the stems "vgg" and "resnet"."""
         return nn.initializers.normal(self.conv_deviation) if self.conv_deviation else LECUN
 
     @property

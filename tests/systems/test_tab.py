@@ -221,7 +221,8 @@ def test_bilinear_upsampling_keeps_the_corners():
 
 
 @pytest.mark.parametrize("network", ["scbe", "balt"])
-def test_all_convolutions_but_the_stem_s_start_as_told(network):
+def test_all_convolutions_start_as_told(network):
+    """Those of the stem "base" too, which is the hourglass's own."""
     started = []
 
     def start(key, shape, dtype):
@@ -239,7 +240,7 @@ def test_all_convolutions_but_the_stem_s_start_as_told(network):
     kernels = {
         path: leaf.shape
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-        if path[-1].key == "kernel" and path[0].key != "stem"
+        if path[-1].key == "kernel"
     }
     assert sorted(started) == sorted(kernels.values())
 
@@ -248,6 +249,18 @@ def test_convolutions_start_with_the_paper_s_deviation():
     kernel = TAB().balt.kernel_init(jax.random.key(0), (3, 3, 64, 64))
     assert kernel.std() == pytest.approx(0.001, rel=0.02)
     assert TAB(conv_deviation=0.0).scbe.kernel_init is LECUN
+
+
+@pytest.mark.parametrize("stem", ["vgg", "resnet"])
+def test_stems_with_published_weights_start_by_the_default(stem):
+    told = []
+    scbe = TAB(size=64, stem=stem, stacks=1).scbe.copy(
+        kernel_init=lambda key, shape, dtype: told.append(shape) or jnp.zeros(shape, dtype)
+    )
+    start = partial(scbe.init, train=False)
+    params = jax.eval_shape(start, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+    kernels = jax.tree_util.tree_leaves_with_path({k: v for k, v in params.items() if k != "stem"})
+    assert len(told) == sum(path[-1].key == "kernel" for path, _ in kernels)
 
 
 def faces(system, number=2):
