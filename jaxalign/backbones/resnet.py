@@ -160,7 +160,8 @@ def torchvision_name(path: str) -> str | None:
 def timm_name(path: str) -> str | None:
     """The layer of a ResNetV2 in timm's resnetv2_50, which has no `data_bn` and no `stem_bn`.
 
-    Its stem convolution goes to the max-pool directly. All other layers are the same.
+    Its stem convolution goes to the max-pool directly, without a ReLU. All other layers are the
+    same.
     """
     if place := _in_block(path):
         stage, block, layer = place
