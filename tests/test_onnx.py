@@ -300,7 +300,7 @@ def test_what_is_no_model_is_refused(tmp_path):
 def test_what_is_missing_is_named(tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(InputError, match=r"jaxalign\[onnx\]"):
+    with pytest.raises(InputError, match=r"pip install '\.\[onnx\]'"):
         export.export_checkpoint("drawn", path)
     assert not path.exists()
     path.write_bytes(b"")
