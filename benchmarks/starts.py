@@ -36,6 +36,7 @@ from jaxalign.records import json_text
 from jaxalign.samples import by_hash
 from jaxalign.schemes import Scheme
 from jaxalign.sources import Joined, benchmark_of, open_source
+from jaxalign.tensors import digest
 from jaxalign.training import initial
 from jaxalign.training.loop import Run, plan
 
@@ -95,7 +96,7 @@ class Starts:
         self.lines, self.taken = {}, {}
         for start in starts:
             given, lines = initial.start(recipe.system, zeros, "" if start == NONE else start)
-            self.lines[start], self.taken[start] = lines, _sha256(given)
+            self.lines[start], self.taken[start] = lines, digest(checkpoints.named(given))
 
     @property
     def names(self) -> list[str]:
@@ -139,9 +140,9 @@ class Starts:
                   f"of {scheme.name}", flush=True)  # fmt: skip
             return None
         crop = replace(recipe.data.crop, box=self.recipe.data.crop.box)
-        asked = {"start": start, "faces": 0, "test": test.name, "start_sha256": _sha256(variables),
-                 "test_sha256": test.fingerprint(), "scheme": scheme.name, "box": crop.box,
-                 "recipe": _told(recipe)}  # fmt: skip
+        asked = {"start": start, "faces": 0, "test": test.name, "test_sha256": test.fingerprint(),
+                 "start_sha256": digest(checkpoints.named(variables)), "scheme": scheme.name,
+                 "box": crop.box, "recipe": _told(recipe)}  # fmt: skip
 
         def predict():
             return predict_source(
@@ -150,13 +151,6 @@ class Starts:
             )  # fmt: skip
 
         return _once(self.out / f"{self.folders[start]}_0", asked, normaliser, predict)
-
-
-def _sha256(variables) -> str:
-    found = hashlib.sha256()
-    for leaf in jax.tree.leaves(variables):
-        found.update(np.ascontiguousarray(leaf))
-    return found.hexdigest()
 
 
 def _told(recipe: Recipe) -> dict:

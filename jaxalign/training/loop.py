@@ -475,9 +475,9 @@ class Run:
             epoch = f"epoch {self.step / self.per_epoch:.1f}"
             self.log.say(f"{epoch}: validation NME ({self.normaliser}) {told}")
             self._show(self._evaluate_every(phase))
-        if not len(self.val_faces) or self.recipe.training.keep == "last":
-            if phase.predicts and (evaluating or not len(self.val_faces)):
-                val = -float(self.step)  # nothing to compare by: newer is better
+        counts = evaluating if len(self.val_faces) else phase.predicts
+        if counts and not (len(self.val_faces) and self.recipe.training.keep == "best"):
+            val = -float(self.step)  # nothing to compare by: newer is better
         self.checkpoints.save(self.state, self.recipe, val, low_score, self.about)
         self.log.restart_clock()
 

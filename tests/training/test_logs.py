@@ -46,15 +46,20 @@ def test_a_folder_in_its_place(tmp_path):
 
 
 def events(workdir):
-    """Name -> (step, value) of what TensorBoard shows of a run."""
-    found = {}
+    """What a run wrote for TensorBoard."""
     for path in (workdir / "tensorboard").iterdir():
         data = path.read_bytes()
         while data:  # of each record its length, a checksum, itself, a checksum
             end = 12 + struct.unpack("<Q", data[:8])[0]
-            event, data = Event.FromString(data[12:end]), data[end + 4 :]
-            found |= {value.tag: (event.step, value) for value in event.summary.value}
-    return found
+            yield Event.FromString(data[12:end])
+            data = data[end + 4 :]
+
+
+def shown(workdir):
+    """Name -> (step, value) of what TensorBoard shows of a run."""
+    return {
+        value.tag: (event.step, value) for event in events(workdir) for value in event.summary.value
+    }
 
 
 def test_pictures_and_texts_for_tensorboard(tmp_path):
@@ -64,26 +69,21 @@ def test_pictures_and_texts_for_tensorboard(tmp_path):
     log.picture(5, "validation", picture)
     log.write(5, "one", {"loss": 1.0})
     log.close()
-    found = events(tmp_path)
+    found = shown(tmp_path)
     step, value = found["recipe/text_summary"]
     assert step == 4
     assert value.tensor.string_val[0] == b"```\nsystem.size=32\ndata.limit=0\n```"
     step, value = found["validation"]
     assert step == 5
-    shown = Image.open(io.BytesIO(value.image.encoded_image_string))
-    np.testing.assert_array_equal(np.asarray(shown), picture)
+    image = Image.open(io.BytesIO(value.image.encoded_image_string))
+    np.testing.assert_array_equal(np.asarray(image), picture)
     assert found["loss"][1].simple_value == 1
 
 
 def test_a_resumed_run_keeps_what_tensorboard_shows_of_its_first_step(tmp_path):
     Log(tmp_path, 4, 9, 4, quiet=False).close()
-    (path,) = (tmp_path / "tensorboard").iterdir()
-    data, began = path.read_bytes(), []
-    while data:
-        end = 12 + struct.unpack("<Q", data[:8])[0]
-        event, data = Event.FromString(data[12:end]), data[end + 4 :]
-        began += [event.step] * event.HasField("session_log")  # events from there on are dropped
-    assert began == [5]
+    # earlier events from there on are dropped
+    assert [event.step for event in events(tmp_path) if event.HasField("session_log")] == [5]
 
 
 @pytest.mark.parametrize(
