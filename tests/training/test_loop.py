@@ -33,7 +33,7 @@ from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.loop import NonFinite, Run
 from tests.helpers import ROOT
 from tests.helpers.small import small_recipe
-from tests.training.test_logs import events
+from tests.training.test_logs import shown
 
 
 TINY = """
@@ -217,7 +217,7 @@ class TestPictures:
 def test_a_run_leaves_faces_and_recipe_for_tensorboard(train, test, tmp_path):
     run = Run(small_recipe(epochs=1), train, test, tmp_path, benchmark="ibug_300w")
     run.run()
-    found = events(tmp_path)
+    found = shown(tmp_path)
     assert found["validation"][0] == run.last
     assert b"training.batch=4" in found["recipe/text_summary"][1].tensor.string_val[0]
 
