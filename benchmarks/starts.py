@@ -155,7 +155,8 @@ class Starts:
 
 def _told(recipe: Recipe) -> dict:
     """The recipe without what changes how fast it is, not what it gives."""
-    return recipes.to_json(replace(recipe, data=replace(recipe.data, threads=0, workers=0)))
+    data = replace(recipe.data, **dict.fromkeys(recipes.PACE, 0))
+    return recipes.to_json(replace(recipe, data=data))
 
 
 def _once(folder: Path, asked: Mapping, normaliser: str, predict: Callable[[], Results]) -> Path:

@@ -97,6 +97,7 @@ class Data(Settings):
         return found
 
 
+PACE = ("threads", "workers")  # of Data: how fast a run is, not what it gives
 KEEP = ("best", "last")  # checkpoints that count
 JUDGES = ("nme", "loss")  # measures of the best checkpoint
 

@@ -24,7 +24,7 @@ from jaxalign.locks import Lock
 from jaxalign.pipeline import bins_of, crop_face, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import protocol_for
-from jaxalign.recipe import Recipe, check_readable, fields, from_json, to_json
+from jaxalign.recipe import PACE, Recipe, check_readable, fields, from_json, to_json
 from jaxalign.records import json_text
 from jaxalign.samples import Sample
 from jaxalign.sources import Every
@@ -85,7 +85,7 @@ def _completed(values):
     """
     try:
         found = json.loads(json_text(to_json(from_json(values))))
-        for name in ("threads", "workers"):
+        for name in PACE:
             del found["data"][name]
         return found
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
