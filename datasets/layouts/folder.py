@@ -72,10 +72,12 @@ class Folder:
     def _inner(self, name, start):
         """A name from `start` on, where it lies below the root, or None."""
         name = posixpath.normpath(name)
-        root = Path(os.path.abspath(self.root))
-        if posixpath.isabs(name) and Path(name).is_relative_to(root):
+        if posixpath.isabs(name):
+            root = os.path.abspath(self.root)
+            if not Path(name).is_relative_to(root):
+                return None
             name = Path(name).relative_to(root).as_posix()
-        if posixpath.isabs(name) or name.split("/")[0] == "..":
+        if name.split("/")[0] == "..":
             return None
         return posixpath.relpath(name, start) if start else name
 

@@ -159,17 +159,17 @@ class YuNet:
         """
         file = str(model or downloads.fetch(downloads.FILES[self.name]))
         size, fault = (self.longest, self.longest), "no such file"
-        try:
-            if not Path(file).is_file():  # OpenCV would wait for a pipe's writer
-                raise cv2.error
-            fault = "not YuNet's ONNX file"
-            self._net = EachThread(lambda: cv2.FaceDetectorYN.create(file, "", size))
-            self(np.zeros((64, 64, 3), np.uint8))
-        except cv2.error:
-            raise InputError(
-                f"{file}: {fault}; `{typed('download')} yunet` fetches it from "
-                f"{downloads.FILES[self.name].url}"
-            ) from None
+        if Path(file).is_file():  # OpenCV would wait for a pipe's writer
+            try:
+                self._net = EachThread(lambda: cv2.FaceDetectorYN.create(file, "", size))
+                self(np.zeros((64, 64, 3), np.uint8))
+                return
+            except cv2.error:
+                fault = "not YuNet's ONNX file"
+        raise InputError(
+            f"{file}: {fault}; `{typed('download')} yunet` fetches it from "
+            f"{downloads.FILES[self.name].url}"
+        )
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         small = photos.reduced(image, self.longest)
