@@ -1,6 +1,7 @@
 """The commands, one module each, and what they share. They import JAX only when they work."""
 
 import argparse
+import errno
 import io
 import logging
 import os
@@ -94,9 +95,6 @@ def run(command: Callable[[], int | None]) -> int:
     except InputError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader of our output, such as `| head`, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:  # Path.is_file raises it, too
             reason = f"{error.filename}: {error.strerror}; check your rights there"
@@ -119,7 +117,8 @@ def run(command: Callable[[], int | None]) -> int:
 def _open_streams():
     """Sends closed standard streams to nowhere, else the next files would take their places.
 
-    Characters that the encoding of standard output lacks are escaped.
+    Characters that the encoding of standard output lacks are escaped. A reader that leaves, such as
+    `| head`, or a terminal that is closed ends no command: what is written then is lost.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -128,8 +127,25 @@ def _open_streams():
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            raw = io.BufferedWriter(_Unread(number, "w", closefd=False))
+            at_once = stream.line_buffering or stream.write_through
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace",
+                                                line_buffering=at_once))  # fmt: skip
+
+
+class _Unread(io.FileIO):
+    """A stream that loses what is written once its terminal or its reader is gone."""
+
+    def write(self, data) -> int | None:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EPIPE):
+                raise
+            return memoryview(data).nbytes
 
 
 class _AboveBars(logging.Handler):

@@ -1,6 +1,5 @@
 """metrics.jsonl (always), TensorBoard events where tensorboardX is installed, the progress bar."""
 
-import errno
 import time
 from pathlib import Path
 from typing import Any
@@ -81,14 +80,9 @@ class Log:
         self.steps, self.started = 0, time.perf_counter()
 
     def say(self, line: str):
-        """Prints a line beside the progress bar, while there is somebody to read it."""
-        if self.bar.disable:
-            return
-        try:
+        """Prints a line beside the progress bar."""
+        if not self.bar.disable:
             self.bar.write(line)
-        except OSError as error:
-            if error.errno not in (errno.EIO, errno.EPIPE):  # its terminal or its reader is gone
-                raise
 
     def close(self):
         self.bar.close()

@@ -4,6 +4,7 @@ import errno
 import importlib
 import inspect
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -248,6 +249,30 @@ print(parallel.start("cpu"))
 """
         found = python("-c", code)
         assert "CPU" in found.stdout, found.stderr
+
+
+@pytest.mark.parametrize("streams", [["stderr"], ["stdout", "stderr"]])
+def test_a_reader_that_leaves_ends_no_command(streams):
+    """As `| tee` under Ctrl-C, while the last step is saved."""
+    code = """
+import logging, sys, tqdm
+from jaxalign.commands import run
+
+def work():
+    print("done")
+    with tqdm.tqdm(total=9, mininterval=0) as bar:
+        bar.update()
+    logging.getLogger("jaxalign").warning("odd")
+    return 130
+
+sys.exit(run(work))
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)},
+                           **dict.fromkeys(streams, writer))  # fmt: skip
+    os.close(writer)
+    assert found.returncode == 130
 
 
 @pytest.mark.parametrize(
