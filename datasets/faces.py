@@ -124,6 +124,7 @@ class Benchmark:
         notes: Known leaks and traps, one sentence each; `prepare --check` prints them.
         variant: Options -> the fields of this record that they change.
         max_face: Pixels that larger faces of train are reduced to; with 0 photos stay whole.
+        apart: Options whose other values are other photos, though of the same names.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Benchmark:
     notes: tuple[str, ...] = ()
     variant: Callable[[Mapping], dict] | None = None
     max_face: int = 512
+    apart: tuple[str, ...] = ()
 
     def under(self, options: Mapping) -> "Benchmark":
         """Adapts the benchmark to its options: schemes and counts may depend on them.
@@ -215,6 +217,18 @@ class Benchmark:
                 f"at their defaults (these are: {known}), or default"
             )
         return options
+
+    def photos(self, config: str) -> tuple:
+        """Tells which photos data of that name have, without their split.
+
+        Args:
+            config: The name, as `config` gave it.
+
+        Returns:
+            What is equal for two names where the same group, such as a photo's name, is the same
+                photo.
+        """
+        return self.name, *(self._read(config)[key] for key in self.apart)
 
     def _read(self, config):
         """The options that a name tells; those that it does not are at their defaults."""

@@ -365,6 +365,7 @@ BENCHMARK = Benchmark(
     variant=_variant,
     licence="That of your own photos.",
     max_face=0,  # a user's own faces are evaluated, too
+    apart=("name",),
     instructions=(
         "Your own photos with annotations of one of these layouts: "
         + ", ".join(f"{one.name} ({one.what})" for one in LAYOUTS.values())

@@ -94,6 +94,46 @@ def benchmark_of(spec: str) -> str:
     return spec.partition("/")[0].partition(":")[0]
 
 
+def photos_of(spec: str) -> tuple:
+    """Tells which photos a spec has, without its split.
+
+    Args:
+        spec: "NAME[:CONFIG]/SPLIT".
+
+    Returns:
+        What is equal for two specs where the same group, such as a photo's name, is the same photo.
+    """
+    from jaxalign.datasets import BENCHMARKS  # here, because TFDS is slow to import
+
+    name, config = benchmark_of(spec), spec.partition("/")[0].partition(":")[2]
+    return BENCHMARKS[name].photos(config) if name in BENCHMARKS else (name,)
+
+
+def own_scheme(spec: str, data_dir: Path | str = DEFAULT_DATA_DIR) -> str:
+    """Adds the scheme of one's own that a prepared data set stores to SCHEMES.
+
+    Args:
+        spec: "NAME[:CONFIG]/SPLIT".
+        data_dir: Where jaxalign prepare stored the data sets.
+
+    Returns:
+        The scheme's name; "" where there is none.
+
+    Raises:
+        InputError: Another scheme has the name, or a bucket cannot be read.
+    """
+    from jaxalign.datasets import BENCHMARKS, builder  # here, because TFDS is slow to import
+
+    dataset = spec.partition("/")[0]
+    name, config = benchmark_of(spec), dataset.partition(":")[2] or "default"
+    if name not in BENCHMARKS:
+        return ""
+    here = builder.local(BENCHMARKS[name], config, data_dir)
+    held = builder.own_scheme(BENCHMARKS[name], config, here)
+    where = f"{dataset} in {data_dir}"
+    return scheme_files.register(scheme_files.made(held), where) if held else ""
+
+
 def open_source(
     spec: str,
     scheme: Scheme,
@@ -153,8 +193,7 @@ def open_source(
             f"{dataset} is not prepared in {asked}{there}; run: "
             f"{typed('prepare')} {name}{origin} --data-dir {shlex.quote(str(asked))}{settings}"
         )
-    if held := builder.own_scheme(benchmark, config, data_dir):
-        scheme_files.register(scheme_files.made(held), f"{dataset} in {asked}")
+    own_scheme(spec, data_dir)
     splits = builder.open_splits(benchmark, config, data_dir)
     parts = builder.subsets(splits)
     parts |= {name: (stored, range(len(stored.records))) for name, stored in splits.items()}

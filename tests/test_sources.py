@@ -13,7 +13,7 @@ from jaxalign.datasets.synthetic_faces import face
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
 from jaxalign.schemes import IBUG68, UNION, WFLW98
-from jaxalign.sources import Every, Source, benchmark_of, hold_out, open_source
+from jaxalign.sources import Every, Source, benchmark_of, hold_out, open_source, photos_of
 from tests.helpers.trees import make_300w, write_boxes
 
 
@@ -143,6 +143,21 @@ def test_data_sets_of_older_versions_are_labelled_throughout(data_300w):
     assert source[0]["labelled"].dtype == older[0]["labelled"].dtype == bool
     assert older[0]["labelled"].shape == (68,) and older[0]["labelled"].all()
     assert source[0]["labelled"].all()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("ibug_300w/train", "ibug_300w:attributes1a/afw", True),
+        ("ibug_300w/train", "wflw/train", False),
+        ("image_folder:namea-schemex/train", "image_folder:namea-schemex-val0.1/val", True),
+        ("image_folder:namea-schemex/train", "image_folder:nameb-schemex/train", False),
+        ("synthetic_faces/train", "synthetic_faces:size64/train", True),
+        ("synthetic_faces/train", "synthetic_faces:seed1/train", False),
+    ],
+)
+def test_the_same_photos(one, other, same):
+    assert (photos_of(one) == photos_of(other)) is same
 
 
 def test_benchmark_of():

@@ -13,7 +13,7 @@ from jaxalign.errors import InputError
 from jaxalign.optimizers import Optimizer
 from jaxalign.pipeline import Crop
 from jaxalign.recipe import Recipe
-from jaxalign.sources import benchmark_of
+from jaxalign.sources import benchmark_of, photos_of
 
 
 COLOUR = ("brightness", "gain", "contrast", "saturation")
@@ -173,19 +173,22 @@ def faces(recipe: Recipe) -> int:
     Raises InputError where that is not known.
     """
     from jaxalign.datasets import BENCHMARKS
+    from jaxalign.datasets.attributes import OPTION
 
     data, total = recipe.data, 0
     held_out = 0 if data.val else data.holdout
-    for number, spec in enumerate(data.trained_on):
+    for spec in data.trained_on:
         dataset, _, split = spec.partition("/")
         counts = {}
         if benchmark := BENCHMARKS.get(benchmark_of(dataset)):
+            benchmark = dataclasses.replace(benchmark, options={**benchmark.options, OPTION: ""})
             counts = benchmark.expected(benchmark.options_of(dataset.partition(":")[2]))
         if split not in counts:
             raise InputError(
                 f"data.train={spec}: how many faces it has is not known here; say it by --faces"
             )
-        count = counts[split] if number else round(counts[split] * (1 - held_out))
+        divided = photos_of(spec) == photos_of(data.trained_on[0])
+        count = round(counts[split] * (1 - held_out)) if divided else counts[split]
         total += min(count, data.limit or count)
     return total
 

@@ -16,6 +16,7 @@ from jaxalign.sources import (
     first,
     hold_out,
     open_source,
+    photos_of,
     without,
 )
 from jaxalign.training.loop import Run
@@ -82,7 +83,7 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
         train[specs[0]], val = hold_out(train[specs[0]], data.holdout)
         held = {val.groups[index] for index in val.chosen}
         for spec in specs[1:]:
-            if benchmark_of(spec) == benchmark_of(specs[0]):
+            if photos_of(spec) == photos_of(specs[0]):
                 train[spec] = without(train[spec], held)
     if data.limit:
         train = {spec: first(source, data.limit) for spec, source in train.items()}

@@ -45,6 +45,11 @@ def test_what_differs_from_the_paper_has_its_reason(name, stated):
             ["data.train=ibug_300w/train + wflw/train", "data.limit=400"],
             800,
         ),
+        (
+            "propnet_ibug_300w",
+            ["data.train=ibug_300w:attributes1a/train + ibug_300w/afw", "data.holdout=0.1"],
+            2833 + 303,
+        ),
         ("demo", ["data.train=synthetic_faces:size64-train1000/train", "data.holdout=0"], 1000),
     ],
 )
