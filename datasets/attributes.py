@@ -98,7 +98,8 @@ def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
                 flags = labels.flags[face.id]
                 named = (name for name, on in zip(ATTRIBUTES, flags, strict=True) if on)
                 others = (name for name in face.subsets if name not in ATTRIBUTES)
-                yield dataclasses.replace(face, attributes=flags, subsets=(*others, *named))
+                subsets = (*others, *(named if face.split == "test" else ()))
+                yield dataclasses.replace(face, attributes=flags, subsets=subsets)
             else:
                 missing.append(face.id)
         _complain(labels.path, benchmark.name, missing, list(unknown))

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from jaxalign.texts import from_json, stored
 
 COPIED = mark("copy")  # in a copy: the version of each file
 VERSIONS = ("etag", "ETag", "md5Hash", "mtime", "LastModified", "created")  # the first known counts
+DAY = 86_400  # seconds, after which nobody is still writing a file that was begun
 TOLD = 2**24  # bytes, from which on the log says that they are copied
 LOG = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Bucket:
         """Makes `folder` (default: that of the bucket) a copy of files as `files` lists them.
 
         Files that are there in the same version stay, and those that are not wanted go, but for
-        those that another process is copying. Raises InputError where a file cannot be copied
+        those that another process may be copying. Raises InputError where a file cannot be copied
         whole.
         """
         folder = folder or self.folder
@@ -97,8 +99,10 @@ class Bucket:
                         path.rmdir()
                     continue
                 name = path.relative_to(folder).as_posix()
-                if name not in (COPIED, *wanted) and not name.endswith(PARTIAL):
-                    path.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    copying = name.endswith(PARTIAL) and time.time() - path.stat().st_mtime < DAY
+                    if name not in (COPIED, *wanted) and not copying:
+                        path.unlink()
             _note(folder, kept)
             for name, (_, size) in new.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -133,6 +133,17 @@ class TestCopies:
         monkeypatch.setattr(type(gs), "get_file", slow)
         assert held(bucket.pull(bucket.files())) == {"a.txt": "one"}
 
+    def test_what_killed_processes_left_goes(self, put):
+        put("b/run/a.txt", b"one")
+        bucket = buckets.Bucket("gs://b/run")
+        old, new = (bucket.folder / f".a.txt.{pid}{folders.PARTIAL}" for pid in (1, 2))
+        bucket.folder.mkdir(parents=True)
+        old.touch()
+        new.touch()
+        os.utime(old, (0, 0))
+        bucket.pull(bucket.files())
+        assert new.exists() and not old.exists()
+
     def test_a_copy_that_was_broken_off_goes_on(self, put, gs):
         put("b/run/a.txt", b"one")
         bucket = buckets.Bucket("gs://b/run")

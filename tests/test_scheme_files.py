@@ -147,6 +147,18 @@ def test_prepare_takes_the_file_beside_the_photos(tmp_path, capsys):
         open_source(f"{spec}/train", changed, tmp_path / "data")
 
 
+def test_prepared_faces_hold_the_scheme(tmp_path, capsys):
+    root, row = folder(tmp_path / "own"), tmp_path / "found.csv"
+    data = ["--data-dir", tmp_path / "data"]
+    assert main(["image_folder", "--from", str(root), *map(str, data), "--set", "scheme=mine",
+                 "split=test"]) == 0  # fmt: skip
+    del schemes.SCHEMES["mine"]
+    row.write_text("\n".join(",".join(map(str, [n, *POINTS.ravel()])) for n in "ab"))
+    given = ["--data", "image_folder:schememine-splittest/test", *data]
+    assert call(evaluate, "--predictions", row, *given) == 0
+    assert "NME" in capsys.readouterr().out
+
+
 def test_a_recipe_holds_the_scheme(tmp_path):
     path = write(tmp_path / "mine.toml")
     recipe = override(Recipe(Integral()), [f"system.scheme={path}"])

@@ -8,15 +8,16 @@ examples:
 
 needs: nothing; no accelerator, no data. leaves: the printed table, in Markdown.
 
-Each step is traced at its full size, and lowered for the device. `TFLOP` are multiplications and
-additions of a step, on one device. `memory` is the state (weights, averaged weights, optimisers),
-its gradients twice, and what JAX keeps for the gradients, counted from the shapes of the arrays;
-XLA's own working memory is not in it. `fits` is the largest share of a batch that fits, in three
-quarters of a GPU's memory, which JAX takes by default, or a TPU's. `step` is the time at the
-limits of the device's data sheet: the first number about that of a program where XLA joins all
-operations that it can, the second of one where it joins none. Real ones reach a part of a device's
-peak, and several devices exchange gradients, which is in neither number. `hours` and `cost` are of
-the whole training by these two, with the published number of training faces.
+Each step is traced at its full size, and lowered for a GPU, whatever the device; with batches in
+parts, one part is. `TFLOP` are multiplications and additions of a step, on one device. `memory` is
+the state (weights, averaged weights, optimisers), its gradients twice, and what JAX keeps for the
+gradients, counted from the shapes of the arrays; XLA's own working memory is not in it. `fits` is
+the largest share of a batch that fits, in three quarters of a GPU's memory, which JAX takes by
+default, or a TPU's. `step` is the time at the limits of the device's data sheet: the first number
+about that of a program where XLA joins all operations that it can, the second of one where it joins
+none. Real ones reach a part of a device's peak, and several devices exchange gradients, which is in
+neither number. `hours` and `cost` are of the whole training by these two, with the published number
+of training faces.
 
 With --compile, XLA compiles each step for the first device of this machine, which takes minutes,
 and `compiled` is the memory that its program takes there.

@@ -24,7 +24,7 @@ from jaxalign.evaluation.truth import read_results, read_truth, truth_of
 from jaxalign.pipeline import Crop, crop_face
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import SCHEMES
-from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_folder, open_source
+from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_folder, open_source, own_scheme
 
 
 def score(model: Model, *, box: str = "", report: Path | str = "", command: str = "") -> dict:
@@ -239,7 +239,8 @@ def _reduced(source):
 
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the faces with their photos if any."""
-    name = scheme or _only_scheme(data)
+    own = own_scheme(data, data_dir)
+    name = scheme or own or _only_scheme(data)
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else

@@ -103,7 +103,7 @@ def _named(wanted: Iterable[str], photos: Iterable[str], path) -> dict[str, str]
             common = {
                 photo: shared(one, parts)
                 for one, photo in index[parts[-1]]
-                if photo not in chosen or len(one) <= len(parts)  # else a longer name has it
+                if len(form(chosen.get(photo, name))) <= len(parts)  # else a longer name has it
             }
             most = max(common.values(), default=0)
             best = [photo for photo, count in common.items() if count == most > 0]

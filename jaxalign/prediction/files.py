@@ -247,7 +247,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
     Their records are those that earlier runs left in FILE or, if a run was killed, in JOURNAL.
     Raises InputError if settings differ.
     """
-    found, names = {}, {os.fspath(path): path for path in paths}
+    found, owners, names = {}, {}, {os.fspath(path): path for path in paths}
     about = json.loads(json_text({key: about[key] for key in about if key != "names"}))
     for name in (FILE, JOURNAL):
         try:
@@ -277,7 +277,11 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             stamp = _stamp(path) if path else {}
             if stamp and stamp.items() <= record.items() and "faces" in record and drawn:
                 of_crop = re.sub(r"\.face\d+\.png$", ".png", crops[0]) if crops else None
-                found[path] = _Done(file, place, picture or of_crop)
+                shown = picture or of_crop
+                if shown and owners.setdefault(shown, path) != path:
+                    found.pop(owners[shown], None)  # its picture was written over
+                    owners[shown] = path
+                found[path] = _Done(file, place, shown)
             place = file.tell()
     return found
 

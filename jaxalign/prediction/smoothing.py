@@ -86,10 +86,10 @@ class Tracks:
         >>> from jaxalign.prediction.smoothing import Tracks
         >>> aligner, tracks = jaxalign.load(), Tracks()
         >>> for seconds, image in jaxalign.photos.frames("video.mp4"):
-        ...     if faces := aligner(image):
-        ...         boxes = np.array([face.box for face in faces])
-        ...         points = np.array([face.points for face in faces])
-        ...         ids, points = tracks(seconds, boxes, points)
+        ...     faces = aligner(image)
+        ...     boxes = np.array([face.box for face in faces]).reshape(-1, 4)
+        ...     points = np.array([face.points for face in faces]).reshape(-1, 68, 2)
+        ...     ids, points = tracks(seconds, boxes, points)
     """
 
     smooth: bool = True
@@ -104,11 +104,11 @@ class Tracks:
     def __call__(
         self, seconds: float, boxes: np.ndarray, points: np.ndarray
     ) -> tuple[list[int], np.ndarray]:
-        """Follow the faces of the next frame.
+        """Follow the faces of the next frame; a frame without faces counts, too.
 
         Args:
             seconds: The time of the frame.
-            boxes: (F, 4), pixels of the photo.
+            boxes: (F, 4), pixels of the photo; F may be 0.
             points: (F, K, 2), pixels of the photo.
 
         Returns:

@@ -312,7 +312,7 @@ class AttentionCropping(System):
             own = np.array(own)
             logits = self.temperature * maps[..., own].astype(jnp.float32)
             centre, side = CROPS[self.crop](whole.points[:, own], logits, size / maps.shape[1])
-            side = larger(self.enlarge * side, self.least * size)
+            side = larger(self.enlarge * side, float(self.least * size))
             squares.append(jnp.concatenate([centre, side[:, None]], 1))
         squares = jnp.stack(squares, 1)
         if key is None:

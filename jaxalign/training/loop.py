@@ -462,7 +462,10 @@ class Run:
         )
 
     def _save(self, phase, evaluating, mean_loss):
-        """Validates and saves; a save without validation is never the best one."""
+        """Validates and saves.
+
+        Where there are faces to validate on, a save without is never the best one.
+        """
         val, low_score = math.inf, 0.0
         evaluating = evaluating and phase.predicts
         if evaluating and len(self.val_faces):

@@ -231,7 +231,7 @@ def works(recipe: Recipe, faces: int, devices: int) -> Iterator[Work]:
         The work of each objective of each phase.
 
     Raises:
-        InputError: The batch does not divide.
+        InputError: The batch does not divide, or JAX has no CPU backend.
     """
     training = recipe.training
     parallel.check_batch(training.batch, training.accumulate, devices)
@@ -296,7 +296,7 @@ def table(
         A line for each card, of each objective of each phase.
 
     Raises:
-        InputError: A batch does not divide.
+        InputError: A batch does not divide, or JAX has no CPU backend.
     """
     rows = []
     for name, recipe, faces in recipes:

@@ -121,18 +121,20 @@ def test_bad_faces_may_have_a_line_and_need_none(tmp_path):
     def faces():
         yield Bad("a", tmp_path, "odd")
         yield Bad("b", tmp_path, "odd")
-        yield Face("train", "c", b"", {}, subsets=("blur", "indoor"))
+        yield Face("test", "c", b"", {}, subsets=("blur", "indoor"))
+        yield Face("train", "d", b"", {})
 
     benchmark = Benchmark("odd", (), faces, {}, "", options={"size": 1})
-    labels = attributes.Labels(tmp_path, {"a": (0,) * 6, "c": (1, 0, 0, 0, 1, 0)})
+    labels = attributes.Labels(tmp_path, {"a": (0,) * 6, "c": (1, 0, 0, 0, 1, 0), "d": (1,) * 6})
     made = attributes.labelled(benchmark, labels)
     assert made.config({"size": 2, "attributes": labels.digest}) == (
         f"attributes{labels.digest}-size2"
     )
-    *bad, good = made.faces(attributes=labels.digest)
+    *bad, good, learned = made.faces(attributes=labels.digest)
     assert [face.id for face in bad] == ["a", "b"]
     assert good.attributes == (1, 0, 0, 0, 1, 0)
     assert good.subsets == ("indoor", "pose", "occlusion")  # its own blur is none of the file's
+    assert learned.attributes == (1,) * 6 and not learned.subsets
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -174,6 +174,11 @@ def test_names_of_photos(wanted, photos, expected):
     [
         (["a.jpg"], ["x/a.jpg", "y/a.jpg"], "photo is a.jpg of the true faces .x/a.jpg, y/a.jpg"),
         (["a"], ["a.jpg", "a.png"], "photo is a of the true faces .a.jpg, a.png"),
+        (
+            ["test/1.jpg", "train/1.jpg"],
+            ["/d/test/300W/train/images/1.jpg"],
+            "photo is train/1.jpg of the true faces ./d/test/300W/train/images/1.jpg, test/1.jpg",
+        ),
         (["x/a.jpg", "y/a.jpg"], ["a.jpg"], "photo is y/a.jpg of the true faces .a.jpg, x/a.jpg"),
     ],
 )

@@ -738,6 +738,21 @@ class TestFolder:
         assert call(checkpoint, *paths, "--out", out, "--skip-existing") == 0
         assert len(self.looked) == 2 and self.contents(out) == whole
 
+    def test_a_picture_that_was_written_over_is_made_again(self, checkpoint, tmp_path):
+        """b is predicted, then a and b, which is killed after a: a has b's place."""
+        a, b = (self.photos(tmp_path / name, "x.png")[0] for name in "ab")
+        out, record = tmp_path / "o", tmp_path / "o/faces.json"
+        assert call(checkpoint, b, "--out", out) == 0
+        before = record.read_bytes()
+        assert call(checkpoint, a, "--out", out) == 0
+        lines = record.read_bytes().split(b"\n")
+        lines[0] = lines[0].removesuffix(b', "photos": [') + b"}"
+        (out / JOURNAL).write_bytes(b"\n".join(lines[:2]) + b"\n")
+        record.write_bytes(before)
+        assert call(checkpoint, a, b, "--out", out, "--skip-existing") == 0
+        assert call(checkpoint, a, b, "--out", tmp_path / "fresh") == 0
+        assert self.contents(out) == self.contents(tmp_path / "fresh")
+
     def test_one_process_at_a_time_writes(self, checkpoint, tmp_path, capsys):
         (path,) = self.photos(tmp_path / "in", "a.png")
         with Lock(tmp_path / "o", "", HIDDEN) as lock:

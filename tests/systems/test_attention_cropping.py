@@ -199,10 +199,11 @@ def test_what_a_crop_is_made_of():
     np.testing.assert_allclose(side, 1.1547 * 4 * np.sqrt(12**2 - 1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("least", [0.25, 1])  # a whole number, too
 @pytest.mark.parametrize("crop", ["extent", "moments"])
-def test_gradients_of_a_square_compare_no_maximum(crop, plain_softmax):
+def test_gradients_of_a_square_compare_no_maximum(crop, least, plain_softmax):
     """With its operands, which XLA may have computed anew, with other rounding."""
-    system, whole = small(crop=crop), seen()
+    system, whole = small(crop=crop, least=least), seen()
 
     def squares(points, maps):
         return (system._squares(whole._replace(points=points, maps=[maps]), 128, None) ** 2).sum()
