@@ -15,9 +15,9 @@ attributes by hand.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
-import h5py
 import numpy as np
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
@@ -25,6 +25,10 @@ from jaxalign.datasets.formats import below
 from jaxalign.errors import InputError
 from jaxalign.samples import ATTRIBUTES
 from jaxalign.schemes import COFW29
+
+
+if TYPE_CHECKING:
+    import h5py
 
 
 # Colour first: the grey set (COFW.zip) has the same faces, variables and order.
@@ -108,7 +112,7 @@ def _face(path, split, number, photo, mark, box, share):
     )
 
 
-def open_mat(path: Path) -> h5py.File:
+def open_mat(path: Path) -> "h5py.File":
     """Opens a MATLAB v7.3 file.
 
     Args:
@@ -120,6 +124,8 @@ def open_mat(path: Path) -> h5py.File:
     Raises:
         InputError: It is no such file, or is cut short.
     """
+    import h5py  # here, because a machine that only runs ONNX models may lack it
+
     if not path.is_file():  # opening a pipe would wait
         raise InputError(f"{path}: not a file; download it again")
     try:
@@ -130,7 +136,7 @@ def open_mat(path: Path) -> h5py.File:
         ) from None
 
 
-def photos_of(mat: h5py.File, name: str, path: Path) -> np.ndarray:
+def photos_of(mat: "h5py.File", name: str, path: Path) -> np.ndarray:
     """Lists the photos of a cell array; no photo is read yet.
 
     Args:
@@ -144,13 +150,15 @@ def photos_of(mat: h5py.File, name: str, path: Path) -> np.ndarray:
     Raises:
         InputError: There is no such array.
     """
+    import h5py
+
     cells = _read(mat, name, path)
     if cells.ndim != 2 or cells.shape[0] != 1 or cells.dtype != h5py.ref_dtype:
         raise InputError(f"{path}: {name} is not a column of photos; download it again")
     return cells[0]
 
 
-def png(mat: h5py.File, photo: h5py.Reference) -> bytes:
+def png(mat: "h5py.File", photo: "h5py.Reference") -> bytes:
     """Reads one photo and encodes it as PNG, grey or colour.
 
     MATLAB's height x width [x RGB] appears in h5py with its axes reversed.
@@ -192,7 +200,9 @@ def _read(mat, name, path):
         raise InputError(f"{path}: {name} cannot be read from it; download it again") from None
 
 
-def _array(mat: h5py.File, key: str | h5py.Reference) -> np.ndarray:
+def _array(mat: "h5py.File", key: "str | h5py.Reference") -> np.ndarray:
+    import h5py
+
     stored = mat[key]
     if not isinstance(stored, h5py.Dataset):
         raise TypeError(f"{stored} is no array")

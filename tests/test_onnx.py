@@ -163,7 +163,8 @@ def test_the_same_faces_without_jax(exported, tmp_path):
         f"aligner = jaxalign.load({str(path)!r})\n"
         f"faces = aligner(jaxalign.photos.read({str(PHOTO)!r}))\n"
         "np.savez('found.npz', points=[f.points for f in faces], scores=[f.scores for f in faces],"
-        " boxes=[f.box for f in faces], low=aligner.min_score, told=faces[0].status)\n"
+        " boxes=[f.box for f in faces], low=aligner.min_score, told=faces[0].status,"
+        " pose=[*faces[0].to_dict()['pose'].values()])\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False,
@@ -177,6 +178,8 @@ def test_the_same_faces_without_jax(exported, tmp_path):
         np.testing.assert_allclose(seen["points"][0], faces[0].points, atol=0.02)
         np.testing.assert_allclose(seen["boxes"][0], faces[0].box, atol=0.02)
         np.testing.assert_allclose(seen["scores"][0], faces[0].scores, atol=1e-3)
+        pose = [*faces[0].to_dict()["pose"].values()]
+        np.testing.assert_allclose(seen["pose"], pose, atol=0.2)
         assert seen["told"] == faces[0].status == "ok"
         assert seen["low"] == aligner.min_score > 0
 

@@ -1,5 +1,8 @@
 """The head's pose: its signs, its error on drawn faces, and points that do not tell it."""
 
+import json
+import subprocess
+import sys
 from dataclasses import astuple, replace
 
 import cv2
@@ -14,6 +17,7 @@ from jaxalign.datasets.synthetic_faces.head import Head
 from jaxalign.prediction.alignment import five_points
 from jaxalign.prediction.pose import DISTANCE, head_pose
 from jaxalign.schemes import IBUG68, SCHEMES, UNION
+from tests.helpers import ROOT
 from tests.prediction.test_alignment import FIVE
 
 
@@ -55,6 +59,31 @@ class TestAverageHead:
             camera = Camera(*angles, distance=DISTANCE)
             points = five_points(seen(camera, UNION), UNION)
             np.testing.assert_allclose(astuple(head_pose(points, scheme)), angles, atol=4)
+
+
+def test_it_takes_no_more_than_onnx_models_do():
+    """Of the package's requirements, those of requirements-onnxruntime.txt are enough."""
+    code = (
+        "import json, sys\n"
+        "for name in ('jax', 'jaxlib', 'flax', 'optax', 'orbax', 'grain', 'safetensors',"
+        " 'tensorflow_datasets', 'matplotlib', 'scipy', 'h5py', 'tqdm', 'fsspec', 'cloudpickle'):\n"
+        "    sys.modules[name] = None\n"
+        "import numpy as np\n"
+        "from jaxalign.prediction import Face\n"
+        "from jaxalign.schemes import IBUG68\n"
+        "points = np.array(json.load(sys.stdin))\n"
+        "face = Face(points=points, scores=np.ones(68), box=np.zeros(4), origin='given', score=1,"
+        " status='ok', scheme=IBUG68)\n"
+        "print(json.dumps(face.to_dict()['pose']))\n"
+    )
+    points = seen(Camera(20, -10, 5, distance=DISTANCE), IBUG68)
+    run = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(points.tolist()), capture_output=True,
+        text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    pose = json.loads(run.stdout)
+    np.testing.assert_allclose([*pose.values()], (20, -10, 5), atol=0.3)
 
 
 def test_other_heads_with_expressions():
