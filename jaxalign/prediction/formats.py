@@ -42,8 +42,8 @@ def check(name: str, out: Path, paths: Sequence[Path]) -> None:
     """
     if name not in FORMATS:
         raise InputError(f"--format {name}: choose one of {', '.join(FORMATS)}")
-    wanted = [FORMATS[name].single] if FORMATS[name].single else _names(paths, name).values()
-    for file in wanted:
+    form = FORMATS[name]
+    for file in _names(paths, form.ending).values() if form.ending else [form.single]:
         if file and os.path.lexists(out / file):
             raise InputError(
                 f"{out}: holds {file}, which may have been corrected; move it away, or name "
@@ -70,9 +70,9 @@ def write(name: str, out: Path, file: Path) -> list[Path]:
         if "width" in record:
             size = record["width"], record["height"]
             photos.append(Photo(record["photo"], *size, kept, out))
-    names = _names([Path(photo.path) for photo in photos], name)
-    made = []
-    for path, text in FORMATS[name].texts(photos, scheme, names):
+    form, made = FORMATS[name], []
+    names = _names([Path(photo.path) for photo in photos], form.ending)
+    for path, text in form.texts(photos, scheme, names):
         with folders.readable_errors(out / path, ""):
             if os.path.lexists(out / path):
                 raise InputError(f"{out / path}: is there already; move it away")
@@ -84,13 +84,13 @@ def write(name: str, out: Path, file: Path) -> list[Path]:
     return made
 
 
-def _names(paths, name) -> dict[str, str]:
+def _names(paths, ending) -> dict[str, str]:
     """Photo -> the name of its file of labels. labelme needs the photo's own name."""
     names, taken = {}, {"faces.json"}
     for path in paths:
-        file, number = f"{path.stem}{ENDINGS.get(name, '')}", 2
+        file, number = f"{path.stem}{ending}", 2
         while file in taken:
-            file, number = f"{path.stem}.{number}{ENDINGS.get(name, '')}", number + 1
+            file, number = f"{path.stem}.{number}{ending}", number + 1
         names[os.fspath(path)] = file
         taken.add(file)
     return names
@@ -178,17 +178,23 @@ def _shape(label, points, kind, group):
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written: (name, text) of each file. `single` is the name of its only file."""
+    """How a format is written.
+
+    Attributes:
+        texts: (name, text) of each file.
+        single: The name of its only file.
+        ending: Of the names of its files, where each photo has its own.
+    """
 
     texts: Callable[[Iterable[Photo], Scheme, dict[str, str]], Iterator[tuple[str, str]]]
     single: str = ""
+    ending: str = ""
 
 
-ENDINGS = {"pts": ".pts", "labelme": ".json"}  # of a file for each photo
 FORMATS: dict[str, Format] = {
     "json": Format(lambda photos, scheme, names: iter(())),  # faces.json itself
-    "csv": Format(_csv, "faces.csv"),
-    "coco": Format(_coco, "coco.json"),
-    "pts": Format(_pts),
-    "labelme": Format(_labelme),
+    "csv": Format(_csv, single="faces.csv"),
+    "coco": Format(_coco, single="coco.json"),
+    "pts": Format(_pts, ending=".pts"),
+    "labelme": Format(_labelme, ending=".json"),
 }

@@ -118,6 +118,8 @@ def test_predictions_of_another_scheme_or_of_a_video(found):
 def test_labels_that_may_have_been_corrected_are_never_overwritten(found):
     album, out = found
     photos = sorted(album.iterdir())
+    (out / "a").write_text("no file of a format: its photo's name without the ending")
+    formats.check("json", out, photos)
     for name, file in (("labelme", "a.json"), ("pts", "a.pts"), ("csv", "faces.csv")):
         formats.check(name, out, photos)
         (out / file).write_text("mine")
@@ -132,7 +134,7 @@ def test_labels_that_may_have_been_corrected_are_never_overwritten(found):
 
 def test_two_photos_of_one_name_have_two_files():
     photos = [Path(name) for name in ("x/a.png", "y/a.jpg", "faces.png")]
-    names = formats._names(photos, "labelme")
+    names = formats._names(photos, ".json")
     assert [*names.values()] == ["a.json", "a.2.json", "faces.2.json"]
 
 
