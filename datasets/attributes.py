@@ -47,31 +47,19 @@ def read(path: Path | str) -> Labels:
     """
     path = Path(path)
     text = texts.read(path, f"name a CSV file with the columns {', '.join(COLUMNS)}")
-    (_, header), *rows = texts.table(text, path) or [(1, [])]
-    if twice := texts.repeated(header):
-        raise InputError(f"{path}: its header holds {twice!r} twice")
-    if lacking := [name for name in COLUMNS if name not in header]:
-        raise InputError(
-            f"{path}: lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; its "
-            f"first line must name {', '.join(COLUMNS)}"
-        )
     flags, first = {}, {}
-    for number, cells in rows:
-        where = f"{path}, line {number}"
-        if len(cells) != len(header):
-            raise InputError(f"{where}: not as many cells as the header's {len(header)}")
-        row = dict(zip(header, cells, strict=True))
+    for where, row in texts.named_rows(text, path, COLUMNS):
         name = row["id"]
         if not name:
             raise InputError(f"{where}: has no id")
         if name in flags:
-            raise InputError(f"{where}: the id {name} was in line {first[name]} already")
+            raise InputError(f"{where}: the id {name} was in {first[name]} already")
         for attribute in ATTRIBUTES:
             if row[attribute] not in ("0", "1"):
                 said = f"{attribute} of {name} is {row[attribute]!r}"
                 raise InputError(f"{where}: {said}; write 0 or 1")
         flags[name] = tuple(int(row[attribute]) for attribute in ATTRIBUTES)
-        first[name] = number
+        first[name] = where
     if not flags:
         raise InputError(f"{path}: holds no faces below its header")
     return Labels(path, flags)

@@ -14,6 +14,7 @@ from jaxalign import texts
 from jaxalign.datasets.faces import Bad, Benchmark, Face
 from jaxalign.datasets.formats import listing, load_mat, photo_of, places, read_pts
 from jaxalign.errors import InputError
+from jaxalign.records import numbers
 from jaxalign.schemes import IBUG68
 
 
@@ -155,17 +156,13 @@ def _detector_table(path):
     """`detector_boxes.csv` (subset, name, x0, y0, x1, y1; 0-based) -> {(folder, name): (4,)}."""
     boxes = {}
     if path.is_file():
-        (_, header), *rows = texts.table(texts.read(path), path) or [(1, [])]
-        for line, cells in rows:
-            try:
-                row = dict(zip(header, cells, strict=True))
-                key = (row["subset"].replace("/", "_"), _name(row["name"]))
-                box = [float(row[column]) for column in ("x0", "y0", "x1", "y1")]
-            except (KeyError, ValueError):
-                raise InputError(f"{path}: line {line} is not subset,name,x0,y0,x1,y1") from None
+        corners = ("x0", "y0", "x1", "y1")
+        for where, row in texts.named_rows(texts.read(path), path, ("subset", "name", *corners)):
+            key = (row["subset"].replace("/", "_"), _name(row["name"]))
             if key in boxes:
-                raise InputError(f"{path}: line {line} has another box for {row['name']}")
-            boxes[key] = np.array(box, np.float32)
+                raise InputError(f"{where}: has another box for {row['name']}")
+            box = numbers([row[column] for column in corners], (4,), "its box", where)
+            boxes[key] = box.astype(np.float32)
     return boxes
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,38 @@ def table(text: str, path: Path) -> list[tuple[int, list[str]]]:
     except csv.Error as error:
         raise InputError(f"{path}: line {reader.line_num} is not CSV ({error})") from None
     return [(number, cells) for number, cells in found if any(cells)]
+
+
+def named_rows(
+    text: str, path: Path, columns: Sequence[str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a CSV file whose first line names its columns, in any order, beside others.
+
+    Args:
+        text: Of the file.
+        path: The file, for the messages.
+        columns: Those that it must have.
+
+    Yields:
+        "<path>, line <number>", and the row's cells by column.
+
+    Raises:
+        InputError: It is not CSV, lacks a column or has one twice, or a row is shorter or longer
+            than the first.
+    """
+    (_, header), *rows = table(text, path) or [(1, [])]
+    if lacking := [name for name in columns if name not in header]:
+        raise InputError(
+            f"{path}: lacks the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; its "
+            f"first line must name {', '.join(columns)}"
+        )
+    if twice := repeated(header):
+        raise InputError(f"{path}: its first line holds the column {twice} twice")
+    for line, cells in rows:
+        where = f"{path}, line {line}"
+        if len(cells) != len(header):
+            raise InputError(f"{where}: {len(cells)} cells, the first line has {len(header)}")
+        yield where, dict(zip(header, cells, strict=True))
 
 
 def with_points(rows: list[list[str]], path: Path) -> list[list[str]]:

@@ -61,6 +61,23 @@ def test_tables_of_long_and_quoted_cells(tmp_path):
     assert texts.table("\n\n", tmp_path) == []
 
 
+def test_rows_by_the_columns_that_the_first_line_names(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = texts.named_rows("y; x; more\n1; 2; 3\n\n4; 5; \n", path, ("x", "y"))
+    assert [*rows] == [
+        (f"{path}, line 2", {"y": "1", "x": "2", "more": "3"}),
+        (f"{path}, line 4", {"y": "4", "x": "5", "more": ""}),
+    ]
+    for text, reason in (
+        ("", "lacks the columns x, y; its first line must name x, y"),
+        ("x\n1\n", "lacks the column y;"),
+        ("x,y,x\n", "its first line holds the column x twice"),
+        ("x,y\n1,2\n3\n", "line 3: 1 cells, the first line has 2"),
+    ):
+        with pytest.raises(InputError, match=rf"a\.csv.* {reason}"):
+            list(texts.named_rows(text, path, ("x", "y")))
+
+
 def test_decimal_commas(tmp_path):
     rows = [["12,5", "-3,25", "7"], ["1,000", "left", ""]]
     assert texts.with_points(rows, tmp_path) == [["12.5", "-3.25", "7"], ["1.000", "left", ""]]

@@ -260,18 +260,8 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def _csv_boxes(text, path) -> Iterator[tuple[str, str, Any]]:
-    (_, header), *rows = texts.table(text, path) or [(1, [])]
-    if lacking := [name for name in ("photo", *CORNERS) if name not in header]:
-        raise InputError(f"{path}: its first line lacks the column {lacking[0]}; photo,x0,y0,x1,y1")
-    if twice := texts.repeated(header):
-        raise InputError(f"{path}: its first line holds the column {twice} twice")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}, line {line}: {len(cells)} cells, the first has {len(header)}"
-            )
-        row = dict(zip(header, cells, strict=True))
-        yield f"{path}, line {line}", row["photo"], [row[name] for name in CORNERS]
+    for where, row in texts.named_rows(text, path, ("photo", *CORNERS)):
+        yield where, row["photo"], [row[name] for name in CORNERS]
 
 
 def _json_boxes(text, path) -> Iterator[tuple[str, str, Any]]:

@@ -82,14 +82,14 @@ def test_columns_may_stand_in_any_order_beside_others(tmp_path):
         ("", "lacks the columns id, pose"),
         (f"{HEADER[:-5]}\na,0,0,0,0,0", "lacks the column blur; its first line must name id, pose"),
         (f"{HEADER}\n", "holds no faces below its header"),
-        (f"{HEADER}\na,0,0,0,0,0,0\nb,0,0,0,0,0", "line 3: not as many cells as the header's 7"),
-        (f"{HEADER}\na,0,0,0,0,0,0,1", "line 2: not as many cells"),
+        (f"{HEADER}\na,0,0,0,0,0,0\nb,0,0,0,0,0", "line 3: 6 cells, the first line has 7"),
+        (f"{HEADER}\na,0,0,0,0,0,0,1", "line 2: 8 cells, the first line has 7"),
         (f"{HEADER}\na,0,0,2,0,0,0", "line 2: illumination of a is '2'; write 0 or 1"),
         (f"{HEADER}\na,0,0,0,0,0,", "line 2: blur of a is ''; write 0 or 1"),
         (f"{HEADER}\n,0,0,0,0,0,0", "line 2: has no id"),
         (
             f"{HEADER}\na,0,0,0,0,0,0\nb,0,0,0,0,0,0\na,1,0,0,0,0,0",
-            "line 4: the id a was in line 2 already",
+            "line 4: the id a was in .*a.csv, line 2 already",
         ),
     ],
 )

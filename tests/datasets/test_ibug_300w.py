@@ -157,9 +157,14 @@ def test_detector_table_counts_from_zero_and_wins(tmp_path, subset):
 def test_unreadable_box_files_are_named(tmp_path):
     make_300w(tmp_path, 1)
     table = tmp_path / "detector_boxes.csv"
-    table.write_text("subset,name,x0,y0,x1,y1\nafw,134212_1,1,2,3,4\nafw,134212_1,1,2,3\n")
-    with pytest.raises(InputError, match=r"detector_boxes.csv: line 3 is not subset,name"):
-        list(faces(tmp_path))
+    for line, reason in (
+        ("afw,134212_1,1,2,3", "5 cells, the first line has 6"),
+        ("afw,134212_2,1,2,3,x", "its box must be 4 numbers"),
+        ("afw,134212_1,1,2,3,4", "has another box for 134212_1"),
+    ):
+        table.write_text(f"subset,name,x0,y0,x1,y1\nafw,134212_1,1,2,3,4\n{line}\n")
+        with pytest.raises(InputError, match=rf"detector_boxes.csv, line 3: {reason}"):
+            list(faces(tmp_path))
     table.unlink()
     (tmp_path / "Bounding Boxes").mkdir()
     (tmp_path / "Bounding Boxes/bounding_boxes_afw.mat").write_bytes(b"half a download")

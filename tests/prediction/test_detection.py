@@ -200,11 +200,11 @@ class TestBoxesFromAFile:
     @pytest.mark.parametrize(
         ("name", "text", "reason"),
         [
-            ("a.csv", "", "lacks the column photo"),
+            ("a.csv", "", "lacks the columns photo, x0, y0, x1, y1;"),
             ("a.csv", "photo,x0,y0,x1\n", "lacks the column y1"),
             ("a.csv", "photo,x0,y0,x1,y1\n", "holds no box"),
             ("a.csv", "photo,x0,y0,x1,y1\na,1,2,3,x\n", "line 2: box must be 4 numbers"),
-            ("a.csv", "photo,x0,y0,x1,y1\na,1,2,3\n", "line 2: 4 cells, the first has 5"),
+            ("a.csv", "photo,x0,y0,x1,y1\na,1,2,3\n", "line 2: 4 cells, the first line has 5"),
             ("a.csv", "photo,x0,y0,x1,y1\na,1,2,1,4\n", "line 2: the box .* has no extent"),
             ("a.csv", "photo,x0,y0,x1,y1\na,1,2,nan,4\n", "line 2: the box .* has no extent"),
             ("a.json", "[", "line 1: not JSON"),
