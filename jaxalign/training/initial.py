@@ -10,11 +10,13 @@ from jaxalign import checkpoints, tensors
 from jaxalign.backbones import BACKBONES
 from jaxalign.conversion import CONVERTERS
 from jaxalign.errors import InputError
+from jaxalign.metrics import listed
 from jaxalign.schemes import SCHEMES
 from jaxalign.systems.interface import System
 from jaxalign.torch_files import read_torch
 
 
+SHOWN = 6  # of many names in a line
 LEAVES = {
     "kernel": "weight",
     "scale": "weight",
@@ -61,7 +63,7 @@ def start(system: System, variables: dict, init_from: str = "") -> tuple[dict, l
         found = system.unlike(network, other)
         lines += [f"warning: {network} of {path} was {difference}" for difference in found]
     if rest := _modules(own, put):
-        lines.append(f"left at random: {_some(rest)}")
+        lines.append(f"left at random: {listed(rest, SHOWN)}")
 
     def started(path, leaf):
         return np.array(put.get(_key(path), leaf), leaf.dtype, order="C")
@@ -142,7 +144,7 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
         names = torch_names(backbone.torch_name, leaves)
         found = {key: name for key, name in names.items() if name in arrays}
         if 2 * len(found) < len(names):
-            wanted.append(f"{backbone.weights} ({_some(list(names.values()), 3)})")
+            wanted.append(f"{backbone.weights} ({listed(list(names.values()), 3)})")
             continue
         for key, name in found.items():
             target = own[leaves[key]]
@@ -163,9 +165,9 @@ def from_file(system: System, own: dict, path: Path) -> tuple[dict, list[str]]:
             "--init-from out, or give a work directory"
         )
     if not put:
-        raise InputError(f"{path} has {_some(list(arrays), 3)}; wanted: {' or '.join(wanted)}")
+        raise InputError(f"{path} has {listed(list(arrays), 3)}; wanted: {' or '.join(wanted)}")
     if unused := [n for n in arrays if n not in used and not n.endswith("num_batches_tracked")]:
-        lines.append(f"not used of the file: {_some(unused)}")
+        lines.append(f"not used of the file: {listed(unused, SHOWN)}")
     return put, lines
 
 
@@ -173,7 +175,7 @@ def _from_checkpoint(system, own, path):
     inside = [p.name for p in Path(path).iterdir()] if Path(path).is_dir() else []
     files = [name for name in inside if name.endswith((".pth", tensors.SUFFIX))]
     if files and checkpoints.FOLDER not in inside:
-        raise InputError(f"{path} is a folder; name the file in it: {_some(files)}")
+        raise InputError(f"{path} is a folder; name the file in it: {listed(files, SHOWN)}")
     recipe, variables, step = checkpoints.load(path)
     theirs = arrays_of(variables)
     pair = recipe.system.scheme, system.scheme
@@ -184,18 +186,20 @@ def _from_checkpoint(system, own, path):
     given = theirs | converted
     put = {k: a for k, a in given.items() if k in own and a.shape == own[k].shape}
     if not put:
+        has, wanted = (listed(_modules(arrays, {}), SHOWN) for arrays in (theirs, own))
         raise InputError(
-            f"{path}: has {_some(_modules(theirs, {}))}, of which no array fits this recipe's "
-            f"{_some(_modules(own, {}))}; give the work directory of a like system"
+            f"{path}: has {has}, of which no array fits this recipe's {wanted}; give the work "
+            "directory of a like system"
         )
     lines = []
     for network in dict.fromkeys(key[1] for key in put):
         taken, all_own = (sum(key[1] == network for key in keys) for keys in (put, own))
         lines.append(f"{network}: {taken} of {all_own} arrays from {step}")
     if unlike := {k: a for k, a in put.items() if a.shape != theirs[k].shape}:
-        lines.append(f"{pair[0]} to {pair[1]} points: {_some(['/'.join(k[1:]) for k in unlike])}")
+        names = listed(["/".join(key[1:]) for key in unlike], SHOWN)
+        lines.append(f"{pair[0]} to {pair[1]} points: {names}")
     if unused := _modules(theirs, put):
-        lines.append(f"not used of the checkpoint: {_some(unused)}")
+        lines.append(f"not used of the checkpoint: {listed(unused, SHOWN)}")
     return put, lines
 
 
@@ -238,7 +242,7 @@ def check_network(own: dict, theirs: dict, network: str, path: Path | str) -> di
     wanted = {key: leaf.shape for key, leaf in own.items() if key[1] == network}
     given = {key: array for key, array in theirs.items() if key[1] == network}
     if not given:
-        has = _some(_modules(theirs, {}))
+        has = listed(_modules(theirs, {}), SHOWN)
         raise InputError(f"{path}: has no network {network!r} to take, but {has}; give another")
     for key in sorted(wanted.keys() | given.keys()):
         shape = given[key].shape if key in given else "nothing"
@@ -259,8 +263,3 @@ def _modules(arrays, put):
             ends = range(2, len(key) + 1)
             rest.append(next((key[1:end] for end in ends if key[1:end] not in touched), key[1:]))
     return ["/".join(path) for path in dict.fromkeys(rest)]
-
-
-def _some(names, at_most=6):
-    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
-    return ", ".join(names[:at_most]) + more
