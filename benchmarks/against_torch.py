@@ -46,7 +46,7 @@ from benchmarks import onnx_models
 from benchmarks.parity import pytorch
 from jaxalign import costs, export, parallel, to_onnx
 from jaxalign import recipe as recipes
-from jaxalign.commands import add_device, add_import, import_files, run
+from jaxalign.commands import add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.layers.norm import AXIS
 from jaxalign.optimizers import kernels
@@ -408,9 +408,7 @@ def table(name: str, rows: Iterable[dict]) -> Iterator[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.against_torch", __doc__)
     parser.add_argument("--config", nargs="+", metavar="RECIPE",
                         help="recipes of Integral, StackedHourglass, PropagationNet, TAB and "
                         "PixelWise (default: a light one of each)")  # fmt: skip

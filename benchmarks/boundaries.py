@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from jaxalign.commands import add_data_dir, run
+from jaxalign.commands import add_data_dir, new_parser, run
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.errors import InputError
@@ -27,13 +27,12 @@ SIZE, STRIDE = 256, 4  # of the crop, and of the maps on it
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.boundaries", __doc__)
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")
     add_data_dir(parser)
-    parser.add_argument("--scheme", choices=SCHEMES,
-                        help="whose points (default: the first of the data set)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES, metavar="NAME",
+                        help=f"whose points: {', '.join(SCHEMES)} (default: the first of the data "
+                        "set)")  # fmt: skip
     parser.add_argument("--faces", type=int, default=16,
                         help="how many, evenly spaced (default: %(default)s)")  # fmt: skip
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture")

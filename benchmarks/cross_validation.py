@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.starts import Pool, Starts, add_arguments, recipe_of, scored_by, told
-from jaxalign.commands import import_files, run
+from jaxalign.commands import import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.compare import (
     Entry,
@@ -54,9 +54,7 @@ def pooled(files: Iterable[Path], to: Path) -> Results:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.cross_validation", __doc__)
     add_arguments(parser)
     parser.add_argument("--data", nargs="+", required=True, help="NAME/SPLIT each")
     parser.add_argument("--folds", type=int, default=5, help="(default: %(default)s)")

@@ -13,15 +13,13 @@ import sys
 import numpy as np
 
 from jaxalign import parallel
-from jaxalign.commands import add_device, run
+from jaxalign.commands import add_device, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.papers.decoding import SIDE, timed, variants
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.decoding", __doc__)
     parser.add_argument("--batch", default="1,32", help="faces at once (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=200,
                         help="timed runs of each (default: %(default)s)")  # fmt: skip

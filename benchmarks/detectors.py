@@ -34,7 +34,7 @@ from PIL import Image
 
 from benchmarks.crowds import crowds
 from jaxalign import geometry, photos, prediction
-from jaxalign.commands import add_data_dir, add_import, import_files, run
+from jaxalign.commands import add_data_dir, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, decode
 from jaxalign.prediction import Aligner
@@ -150,15 +150,14 @@ def sheet(false: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.detectors", __doc__)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--data", help="NAME/SPLIT, made by jaxalign prepare")
     where.add_argument("--crowds", type=int, metavar="N", help="N drawn photos of --heads faces")
     add_data_dir(parser)
-    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
-                        help="whose points are boxed (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", metavar="NAME",
+                        help=f"whose points are boxed: {', '.join(SCHEMES)} (default: "
+                        "%(default)s)")  # fmt: skip
     parser.add_argument("--limit", type=int, default=0, metavar="N",
                         help="so many faces, evenly spaced (default: 0, all)")  # fmt: skip
     parser.add_argument("--heads", type=int, default=12,

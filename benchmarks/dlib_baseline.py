@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from jaxalign import geometry
-from jaxalign.commands import add_data_dir, evaluate, run
+from jaxalign.commands import add_data_dir, evaluate, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import percent
@@ -192,16 +192,15 @@ def _rectangle(dlib, face):
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.dlib_baseline", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--data", help="NAME/SPLIT to train on, made by jaxalign prepare")
     what.add_argument("--predictor", metavar="FILE", help="a published predictor: none is trained")
     parser.add_argument("--test", required=True, help="NAME/SPLIT to score")
     add_data_dir(parser)
-    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68",
-                        help="whose points (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--scheme", choices=SCHEMES, default="ibug68", metavar="NAME",
+                        help=f"whose points: {', '.join(SCHEMES)} (default: "
+                        "%(default)s)")  # fmt: skip
     parser.add_argument("--out", required=True, help="folder for the model and its predictions")
     parser.add_argument("--preset", choices=PRESETS, default="default",
                         help="options of the training (default: %(default)s)")  # fmt: skip

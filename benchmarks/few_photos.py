@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.starts import Pool, Starts, add_arguments, recipe_of, scored_by, told
-from jaxalign.commands import import_files, run
+from jaxalign.commands import import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.compare import Entry, aligned, compare, comparison_table
 from jaxalign.evaluation.pictures import COLOURS, NAMES
@@ -116,9 +116,7 @@ def draw(path: Path, rows: Sequence[dict], title: str, normaliser: str):
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.few_photos", __doc__)
     add_arguments(parser)
     parser.add_argument("--data", required=True, help="NAME/SPLIT to train on")
     parser.add_argument("--test", required=True, help="NAME/SPLIT to score")

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxalign import geometry, prediction, weights
-from jaxalign.commands import add_ckpt, run
+from jaxalign.commands import add_ckpt, new_parser, run
 from jaxalign.datasets import synthetic_faces
 from jaxalign.photos import decode
 from jaxalign.prediction.pose import head_pose
@@ -27,9 +27,7 @@ SIDE = 45  # degrees of yaw beyond which a face is seen from the side
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.head_pose", __doc__)
     add_ckpt(parser, default=weights.DEFAULT)
     parser.add_argument("--faces", type=int, default=300,
                         help="how many, the first of the split (default: %(default)s)")  # fmt: skip

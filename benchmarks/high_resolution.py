@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.datasets.faces import Bad, Face, record
 from jaxalign.datasets.ibug_300w import faces
 from jaxalign.errors import InputError
@@ -33,9 +33,7 @@ TEST = Path("helen/testset")
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.high_resolution", __doc__)
     add = parser.add_argument
     add("--from", dest="root", type=Path, required=True, metavar="DIR",
         help="the tree with helen/trainset in large photos")  # fmt: skip

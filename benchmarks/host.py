@@ -25,7 +25,7 @@ import numpy as np
 
 from jaxalign import recipe as recipes
 from jaxalign.augment import Augment, geometric
-from jaxalign.commands import add_data_dir, run
+from jaxalign.commands import add_data_dir, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop, crop_face, decode, training_batches
 from jaxalign.schemes import SCHEMES
@@ -88,9 +88,7 @@ def loaded(
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.host", __doc__)
     add = parser.add_argument
     add("--data", required=True, metavar="NAME/SPLIT", help="what is read")
     add_data_dir(parser)

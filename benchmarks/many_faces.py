@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.datasets import BENCHMARKS, builder
 from jaxalign.datasets.faces import Face
 from jaxalign.errors import InputError
@@ -62,9 +62,7 @@ def _resident():
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.many_faces", __doc__)
     add = parser.add_argument
     add("--faces", type=int, default=1_000_000, metavar="N", help="default: %(default)s")
     add("--out", type=Path, required=True, metavar="DIR",

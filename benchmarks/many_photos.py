@@ -27,7 +27,7 @@ from pathlib import Path
 import jax
 
 from jaxalign import checkpoints, geometry, photos
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.datasets import synthetic_faces
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors
@@ -51,11 +51,7 @@ class Look:
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog="python -m benchmarks.many_photos",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    found = new_parser("python -m benchmarks.many_photos", __doc__)
     add = found.add_argument
     add("--out", required=True, type=Path, metavar="DIR", help="a new folder")
     add("--count", type=int, default=10_000, metavar="N", help="photos (default: %(default)s)")

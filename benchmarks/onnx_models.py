@@ -31,7 +31,7 @@ import numpy as np
 
 from jaxalign import checkpoints, export, parallel, to_onnx
 from jaxalign import recipe as recipes
-from jaxalign.commands import add_data_dir, run
+from jaxalign.commands import add_data_dir, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import Recipe
@@ -131,9 +131,7 @@ def measure(
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.onnx_models", __doc__)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME",
                         help=f"of {', '.join(ROWS)}")  # fmt: skip
     parser.add_argument("--ckpt", nargs="+", default=[], help="checkpoints, in their place")

@@ -28,7 +28,7 @@ import numpy as np
 
 from jaxalign import history
 from jaxalign import recipe as recipes
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.datasets.synthetic_faces import face
 from jaxalign.errors import InputError
 from jaxalign.geometry import landmark_box
@@ -128,9 +128,7 @@ def row(case: Sequence[str], found: dict) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.paper_size", __doc__)
     parser.add_argument("--config", help="one recipe (default: all of the papers)")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         dest="settings", help="replace fields of that recipe")  # fmt: skip

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxalign.backbones import BACKBONES
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.torch_files import read_torch
 from jaxalign.training.initial import arrays_of, from_torch, torch_names
@@ -25,9 +25,7 @@ SIZE = 128  # of the image, pixels
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.parity", __doc__)
     names = [name for name, backbone in BACKBONES.items() if backbone.torch_name]
     parser.add_argument("--backbone", required=True, choices=names, metavar="NAME",
                         help=f"one of {', '.join(names)}")  # fmt: skip

@@ -34,7 +34,7 @@ from PIL import Image
 
 from jaxalign import drawing, geometry, parallel, photos, prediction
 from jaxalign import recipe as recipes
-from jaxalign.commands import add_device, add_import, import_files, run
+from jaxalign.commands import add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.pipeline import warp
 from jaxalign.prediction.detection import Detection, Detector
@@ -134,9 +134,7 @@ def brought_to(
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.prediction", __doc__)
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="files, folders or patterns")
     weights = parser.add_mutually_exclusive_group(required=True)
     weights.add_argument("--ckpt", help="a run's work directory")

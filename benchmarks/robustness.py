@@ -55,7 +55,7 @@ from benchmarks.judging import (
     judged,
     worst,
 )
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.errors import InputError, printable
 from jaxalign.folders import readable_errors, whole
 from jaxalign.records import json_text
@@ -652,11 +652,7 @@ def campaign(
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
-        prog="python -m benchmarks.robustness",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    found = new_parser("python -m benchmarks.robustness", __doc__)
     add = found.add_argument
     add("--out", required=True, type=Path, metavar="DIR", help="folder of the table and the list")
     add("--classes", nargs="+", choices=list(CLASSES), default=list(CLASSES), metavar="CLASS",

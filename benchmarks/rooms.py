@@ -18,7 +18,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import Arc, FancyBboxPatch
 
-from jaxalign.commands import run
+from jaxalign.commands import new_parser, run
 from jaxalign.errors import InputError
 
 
@@ -153,11 +153,7 @@ def draw(repo: Path) -> Figure:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.rooms",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("python -m benchmarks.rooms", __doc__)
     parser.add_argument("--out", required=True, metavar="FILE.png", help="the picture")
     parser.add_argument("--repo", type=Path, default=Path("."), metavar="DIR",
                         help="the checkout (default: here)")  # fmt: skip

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxalign import checkpoints, metrics, parallel
-from jaxalign.commands import add_data_dir, add_import, import_files, run
+from jaxalign.commands import add_data_dir, add_import, import_files, new_parser, run
 from jaxalign.decoding import DECODERS
 from jaxalign.errors import InputError
 from jaxalign.evaluation.model import predict_source
@@ -135,9 +135,7 @@ def write(folder: Path, drifts: Sequence[Drift]):
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser("python -m benchmarks.shifts", __doc__)
     parser.add_argument("--ckpt", nargs="+", required=True, help="trained models")
     add_import(parser)
     parser.add_argument("--data", required=True, help="NAME/SPLIT, made by jaxalign prepare")

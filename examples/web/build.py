@@ -29,7 +29,7 @@ SIDE = 512
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("build", __doc__, prog="build.py")
+    parser = new_parser("build.py", __doc__)
     add_ckpt(parser, default=DEFAULT)
     parser.add_argument("--int8", action="store_true",
                         help="a model of 8 bits: a third of what is loaded")  # fmt: skip

@@ -21,12 +21,10 @@ CKPT = (
 )
 
 
-def new_parser(name: str, description: str | None, prog: str = "") -> argparse.ArgumentParser:
-    """An empty parser of the command of that name; `prog` is shown as its name."""
+def new_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser without arguments but --version; help shows `prog` as the command."""
     parser = argparse.ArgumentParser(
-        prog=prog or f"jaxalign {name}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"jaxalign {__version__}")
     return parser

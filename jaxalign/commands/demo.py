@@ -23,7 +23,7 @@ from jaxalign.sources import DEFAULT_DATA_DIR
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("demo", __doc__)
+    parser = new_parser("jaxalign demo", __doc__)
     parser.add_argument("--config", default="demo",
                         help="recipe of drawn faces (default: %(default)s)")  # fmt: skip
     parser.add_argument("--workdir", type=Path,

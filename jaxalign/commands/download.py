@@ -20,7 +20,7 @@ from jaxalign.errors import InputError, typed
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("download", __doc__)
+    parser = new_parser("jaxalign download", __doc__)
     parser.add_argument("what", nargs="?", metavar="WHAT",
                         help=f"a benchmark, or {' or '.join(FILES)} (default: a list of "
                         "all)")  # fmt: skip

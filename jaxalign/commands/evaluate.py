@@ -38,7 +38,7 @@ from jaxalign.errors import InputError, typed
 
 
 def parser(prog: str = "") -> argparse.ArgumentParser:
-    parser = new_parser("evaluate", __doc__, prog)
+    parser = new_parser(prog or "jaxalign evaluate", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--ckpt", help=CKPT)
     what.add_argument("--predictions", help="a file of predicted points: no model, no photos")

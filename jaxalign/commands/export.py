@@ -22,7 +22,7 @@ from jaxalign.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("export", __doc__)
+    parser = new_parser("jaxalign export", __doc__)
     add_ckpt(parser)
     add_import(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help="the file to write, such as "

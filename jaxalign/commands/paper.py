@@ -30,7 +30,7 @@ from jaxalign.papers import PAPERS
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("paper", __doc__)
+    parser = new_parser("jaxalign paper", __doc__)
     add = parser.add_argument
     add("paper", choices=PAPERS, nargs="?",
         help="the paper; alone, its tables and figures are listed")  # fmt: skip

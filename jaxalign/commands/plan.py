@@ -30,7 +30,7 @@ from jaxalign.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("plan", __doc__)
+    parser = new_parser("jaxalign plan", __doc__)
     add = parser.add_argument
     add("recipes", nargs="+", metavar="RECIPE", help="recipe files, or names of the package's")
     add("--device", required=True, nargs="+", help="some of a100, h100, h200, v5e")

@@ -29,7 +29,7 @@ from jaxalign.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("predict", __doc__)
+    parser = new_parser("jaxalign predict", __doc__)
     parser.add_argument("photos", nargs="*", metavar="PHOTO",
                         help="files, folders (the photos right in them) or patterns")  # fmt: skip
     add_ckpt(parser, default=weights.DEFAULT)

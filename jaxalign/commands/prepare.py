@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("prepare", __doc__)
+    parser = new_parser("jaxalign prepare", __doc__)
     add = parser.add_argument
     add("name", metavar="NAME", help="the benchmark; a wrong name lists all")
     add("--from", "--manual_dir", dest="root", type=Path, metavar="DIR",

@@ -25,7 +25,7 @@ from jaxalign.sources import DEFAULT_DATA_DIR
 
 
 def parser(prog: str = "") -> argparse.ArgumentParser:
-    parser = new_parser("train", __doc__, prog)
+    parser = new_parser(prog or "jaxalign train", __doc__)
     parser.add_argument("--config", required=True,
                         help="recipe file, or the name of a recipe of the package")  # fmt: skip
     parser.add_argument("--workdir", help="where the run is kept, a folder or gs://BUCKET/FOLDER "
