@@ -17,11 +17,12 @@ from jaxalign.datasets import BENCHMARKS
 from jaxalign.errors import InputError
 from jaxalign.evaluation import boxes, compare
 from jaxalign.evaluation.model import Model, shown_maps
+from jaxalign.evaluation.pictures import crops_of
 from jaxalign.evaluation.report import KIND, PATTERNS, write_report
 from jaxalign.evaluation.summary import headed, summarise
 from jaxalign.evaluation.tables import print_table, to_text
 from jaxalign.evaluation.truth import read_results, read_truth, truth_of
-from jaxalign.pipeline import Crop, crop_face
+from jaxalign.pipeline import Crop
 from jaxalign.protocols import protocol_for
 from jaxalign.schemes import SCHEMES
 from jaxalign.sources import DEFAULT_DATA_DIR, benchmark_of, open_folder, open_source, own_scheme
@@ -57,7 +58,7 @@ def score(model: Model, *, box: str = "", report: Path | str = "", command: str 
     told = f"on {model.source.name}, {crop.box} boxes{model.extras}{_converted(model)}"
     print(f"{weights.told(model.step)}\n{told}{_reduced(model.source)}\n")
     about = model.about(box=crop.box, **_circumstances(command))
-    crops = _photos(model.source, crop, model.system.size)
+    crops = crops_of(model.source, model.source.scheme, crop, model.system.size)
     maps = shown_maps(model.system, model.variables) if report else None
     return _finish(
         results, model.protocol, about, report=report, crops=crops, maps=maps, history=noted,
@@ -113,7 +114,7 @@ def score_predictions(
         if source is not None:
             rows = dict(zip(wanted.ids, source.chosen, strict=True))
             kept = replace(source, chosen=[rows[name] for name in results.ids])
-            crops = _photos(kept, Crop(), 256)
+            crops = crops_of(kept, kept.scheme, Crop(), 256)
         if found_only:
             found = f"{len(results)} of {len(wanted.ids)}"
     elif Path(predictions).suffix == ".jsonl":
@@ -264,16 +265,6 @@ def _truth(data, truth, scheme, data_dir):
 def _only_scheme(spec):
     benchmark = BENCHMARKS.get(benchmark_of(spec))
     return benchmark.schemes[0] if benchmark and len(benchmark.schemes) == 1 else ""
-
-
-def _photos(source, crop, size):
-    """A function: index of a face -> its square crop of `size` pixels, and the crop's matrix."""
-
-    def cropped(index):
-        row = crop_face(source[index], source.scheme, crop, size)
-        return row["image"], row["matrix"]
-
-    return cropped
 
 
 def _circumstances(command):

@@ -14,7 +14,9 @@ from jaxalign import geometry, metrics
 from jaxalign.drawing import CURVES_LEGEND, Tile, beside, contact_sheet
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.tables import size_of
-from jaxalign.schemes import BOUNDARIES
+from jaxalign.pipeline import Crop, crop_face
+from jaxalign.samples import Sample
+from jaxalign.schemes import BOUNDARIES, Scheme
 
 
 EVEN, WORST = 24, 16  # faces on the sheet
@@ -192,6 +194,29 @@ def write_landmarks(path: Path, results: Results, summary: dict) -> None:
     bar.set_label(f"NME of the landmark, % of {NAMES[summary['headline']]}")
     bar.outline.set_visible(False)
     figure.savefig(path)
+
+
+def crops_of(
+    faces: Sequence[Sample], scheme: Scheme, crop: Crop, size: int
+) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    """The crops of faces, made as they are drawn.
+
+    Args:
+        faces: The faces.
+        scheme: Of their points.
+        crop: What is cropped.
+        size: The side of a crop, in pixels.
+
+    Returns:
+        A function: index of a face -> its square RGB crop, (size, size, 3) uint8, and the crop's
+        matrix, (2, 3), image -> crop.
+    """
+
+    def cropped(index):
+        row = crop_face(faces[index], scheme, crop, size)
+        return row["image"], row["matrix"]
+
+    return cropped
 
 
 def write_faces(

@@ -21,12 +21,12 @@ from jaxalign.evaluation.summary import headed
 from jaxalign.evaluation.truth import Truth, truth_of
 from jaxalign.folders import readable_errors, sweep, whole
 from jaxalign.locks import Lock
-from jaxalign.pipeline import bins_of, crop_face, evaluation_batches, training_batches
+from jaxalign.pipeline import bins_of, evaluation_batches, training_batches
 from jaxalign.prediction.predictor import Predictor, predict_faces
 from jaxalign.protocols import protocol_for
 from jaxalign.recipe import PACE, Recipe, check_readable, fields, from_json, to_json
 from jaxalign.records import json_text
-from jaxalign.samples import Sample
+from jaxalign.samples import DeviceBatch, Sample
 from jaxalign.sources import Every
 from jaxalign.systems.interface import Phase
 from jaxalign.training import facts, initial
@@ -37,7 +37,7 @@ from jaxalign.training.mirror import Mirror
 
 
 PICTURES = 20  # so many for a run, about, in TensorBoard
-DEVICE_KEYS = ("image", "points", "labelled", "attributes", "weight")
+DEVICE_KEYS = tuple(DeviceBatch.__annotations__)
 
 
 class NonFinite(InputError):
@@ -231,7 +231,8 @@ class Run:
         def like_at(step):
             if step > self.last:
                 raise InputError(f"step {step} lies behind the last of the run, {self.last}")
-            phase = self._stretch_at(step - 1).phase  # as saved; a new phase begins after it
+            # The phase that was saved; after its last step a new one begins.
+            phase = next(s.phase for s in self.stretches if step <= s.last)
             optimizers = jax.eval_shape(partial(states.start_optimizers, phase), self.like.params)
             return self.like.replace(optimizers=optimizers)
 
@@ -303,9 +304,6 @@ class Run:
         """The annotations of the faces that are validated on."""
         return truth_of(self.val_faces, "what is validated on", self.system.points)
 
-    def _stretch_at(self, step):
-        return next(s for s in self.stretches if step < s.last)
-
     def _evaluate_every(self, phase):
         """How many updates lie between two validations."""
         training = self.recipe.training
@@ -374,7 +372,10 @@ class Run:
             self.state = parallel.replicate(states.start_phase(host, phase))
         steps = stretch.last - stretch.first
         rates = {o.name: o.optimizer.rate_at(self.per_epoch, steps) for o in phase.cycle}
-        updates = {o.name: self._update(o, rates[o.name], stretch.first) for o in phase.cycle}
+        updates = {
+            o.name: parallel.training(states.step_of(training, o, rates[o.name], stretch.first))
+            for o in phase.cycle
+        }
         mean_loss = parallel.reduction(partial(states.mean_loss, objective=phase.cycle[-1]))
         save_every = max(1, round(training.save_epochs * self.per_epoch))
         evaluate_every = self._evaluate_every(phase)
@@ -423,9 +424,6 @@ class Run:
         self.log.say(f"stopped early at step {self.step}: {waited} validations without gain; the "
                      f"best checkpoint is step {best}")  # fmt: skip
         return True
-
-    def _update(self, objective, rate, first):
-        return parallel.training(states.step_of(self.recipe.training, objective, rate, first))
 
     def _batches(self, stretch):
         data, training = self.recipe.data, self.recipe.training
@@ -493,12 +491,8 @@ class Run:
         now, before = (PICTURES * s // self.last for s in (self.step, max(0, self.step - every)))
         if self.found is None or self.log.board is None or now == before:
             return
-
-        def crops(index):
-            face, crop = self.val_faces[index], self.recipe.data.crop
-            row = crop_face(face, self.system.points, crop, self.system.size)
-            return row["image"], row["matrix"]
-
+        crop, size = self.recipe.data.crop, self.system.size
+        crops = pictures.crops_of(self.val_faces, self.system.points, crop, size)
         errors = self.found.nme(self.normaliser)
         self.log.picture(self.step, "validation", pictures.few_faces(self.found, errors, crops))
 
