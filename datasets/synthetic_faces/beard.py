@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 
-from .backdrop import polygon
 from .body import JAW
 from .canvas import spread
 from .hair import strands
 from .head import Head
+from .polygons import polygon
 from .scene import Scene
 
 

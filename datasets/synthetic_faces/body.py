@@ -5,10 +5,10 @@ import numpy as np
 
 from jaxalign.curves import CONTOUR_SAMPLES
 
-from .backdrop import fixed, polygon
 from .canvas import darken, wash
 from .curves import smooth
 from .head import Head
+from .polygons import fixed, polygon
 from .scene import Scene
 from .styles import Neck
 from .surface import SHIFT

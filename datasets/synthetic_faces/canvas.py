@@ -5,8 +5,8 @@ import math
 import cv2
 import numpy as np
 
-from .backdrop import fixed
 from .head import Head
+from .polygons import fixed
 from .surface import SHIFT, Grid
 
 
@@ -59,20 +59,14 @@ def _photo_coverage(image, xy, blur):
 
 def wash(image: np.ndarray, xy: np.ndarray, colour, strength: float, blur: float = 0.0) -> None:
     """A polygon in unit coordinates laid over the photo, its edge blurred by `blur` of its side."""
-    size = len(image)
-    region, cover = coverage(
-        image.shape, fixed(xy, size), blur * size, 2 + math.ceil(2 * blur * size)
-    )
+    region, cover = _photo_coverage(image, xy, blur)
     patch = image[region]
     patch[:] = patch + cover * np.float32(strength) * (np.asarray(colour, np.float32) - patch)
 
 
 def darken(image: np.ndarray, xy: np.ndarray, strength: float, blur: float = 0.0) -> None:
     """A shadow of a polygon's shape (unit coordinates) on the photo."""
-    size = len(image)
-    region, cover = coverage(
-        image.shape, fixed(xy, size), blur * size, 2 + math.ceil(2 * blur * size)
-    )
+    region, cover = _photo_coverage(image, xy, blur)
     patch = image[region]
     patch[:] = patch * (1 - np.float32(strength) * cover)
 

@@ -5,12 +5,12 @@ import numpy as np
 
 from jaxalign.curves import START, USED
 
-from .backdrop import fixed
 from .glasses import rims
 from .hair import behind, curtain, hairline
 from .hats import edge_of, visor
 from .head import Head
 from .paint import mask_top
+from .polygons import fixed
 from .scene import Scene
 from .surface import SHIFT
 

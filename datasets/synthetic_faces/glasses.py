@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from .backdrop import fixed, polygon
 from .canvas import coverage, darken, wash
 from .head import Head
+from .polygons import fixed, polygon
 from .scene import Scene
 from .surface import SHIFT
 

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from .backdrop import fixed, polygon
 from .curves import smooth
 from .head import ANGLES, Head
+from .polygons import fixed, polygon
 from .scene import Look, Scene
 from .surface import SHIFT, Grid
 
@@ -38,14 +38,11 @@ def hairline(look: Look, turn: np.ndarray) -> np.ndarray:
 
 def cover_of(look: Look, head: Head, grid: Grid, noise: np.ndarray) -> np.ndarray:
     """How far hair covers each texel, from below 0 to above 1; `noise` (columns) frays its edge."""
-    height, width = grid.texture_shape
-    turn = np.interp(np.arange(width) / grid.texels, np.arange(grid.columns + 1),
-                     grid.column_turns())  # fmt: skip
     soft = look.strands.soft if look.style != "bald" else max(look.strands.soft, 0.15)
     ragged = look.strands.ragged * (0.06 + 0.15 * look.fringe + 0.1 * abs(look.lock))
-    edge = hairline(look, turn) + noise * ragged
+    edge = hairline(look, grid.texel_turns()) + noise * ragged
     row = np.interp(edge, head.edge_y, ANGLES, left=-1) * (grid.rows * grid.texels / np.pi)
-    rows = np.arange(height, dtype=np.float32)[:, None]
+    rows = np.arange(grid.texture_shape[0], dtype=np.float32)[:, None]
     slope = np.float32(np.pi / (soft * 2 * grid.rows * grid.texels))
     return (row.astype(np.float32)[None] - rows) * slope + np.float32(0.5)
 
@@ -81,10 +78,10 @@ def puff(look: Look, grid: Grid, vertices: np.ndarray) -> np.ndarray:
     cover = np.clip((edge - vertices[..., 1]) / 0.22, 0, 1)
     cover = cover * cover * (3 - 2 * cover)
     crown = 1 + 0.8 * np.clip(-0.3 - vertices[..., 1], 0, 1)
-    return vertices + _out(vertices) * (cover * look.volume * crown)[..., None]
+    return vertices + outward(vertices) * (cover * look.volume * crown)[..., None]
 
 
-def _out(vertices):
+def outward(vertices: np.ndarray) -> np.ndarray:
     """Unit directions away from the skull's middle."""
     out = vertices - np.array([0, -0.1, -0.1])
     return out / np.linalg.norm(out, axis=-1, keepdims=True)
@@ -198,7 +195,7 @@ def mass(
     style = look.strands
     if look.style == "bald" or not (style.mass or style.stray):
         return
-    out = _out(vertices)
+    out = outward(vertices)
     grown = hairline(look, grid.column_turns())[None] - vertices[..., 1] > (0.2 if near else 0.05)
     if near:
         grown &= camera.turn(out)[..., 2] > 0.1

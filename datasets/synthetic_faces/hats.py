@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 
-from .backdrop import polygon
 from .body import cloth
 from .canvas import darken
+from .hair import outward
 from .head import ANGLES, Head
+from .polygons import polygon
 from .scene import Scene
 from .surface import Grid
 from .wear import Hat
@@ -34,17 +35,13 @@ def puff(hat: Hat | None, grid: Grid, vertices: np.ndarray) -> np.ndarray:
     above = edge_of(hat, grid.column_turns())[None] - vertices[..., 1]
     cover = np.clip(above / 0.06, 0, 1)
     crown = hat.thick + hat.height * np.clip(above / 0.9, 0, 1) ** 0.7
-    out = vertices - np.array([0, -0.1, -0.1])
-    out = out / np.linalg.norm(out, axis=-1, keepdims=True)
-    return vertices + out * (cover * crown)[..., None]
+    return vertices + outward(vertices) * (cover * crown)[..., None]
 
 
 def paint(canvas, hat: Hat, rng) -> None:
     """The hat on the head's texture, over hair and brows, and its shadow below it."""
     (height, width), grid = canvas.texture.shape[:2], canvas.grid
-    turn = np.interp(np.arange(width) / grid.texels, np.arange(grid.columns + 1),
-                     grid.column_turns())  # fmt: skip
-    edge = edge_of(hat, turn)
+    edge = edge_of(hat, grid.texel_turns())
     scale = grid.rows * grid.texels / np.pi
     rows = np.arange(height, dtype=np.float32)[:, None]
 

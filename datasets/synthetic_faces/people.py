@@ -5,12 +5,11 @@ They are no faces to learn from. They teach that the face in the middle is the o
 
 import numpy as np
 
-from .backdrop import polygon
+from .canvas import CIRCLE
+from .polygons import polygon
 from .scene import HAIRS, SKINS, Scene
 
 
-TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-CIRCLE = np.stack([np.cos(TURN), np.sin(TURN)], 1)
 # y grows downwards from the eyes, the face is 1.5 units wide: wider above than at the chin
 FACE = CIRCLE * (0.76, 1.0) * np.where(CIRCLE[:, 1:] > 0, 1 - 0.22 * CIRCLE[:, 1:] ** 2, 1)
 SHOULDERS = np.array([(-9, 9), (-1.9, 2.1), (-1.5, 1.75), (-0.55, 1.4), (0.55, 1.4), (1.5, 1.75),

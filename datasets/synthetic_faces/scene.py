@@ -109,15 +109,14 @@ class Scene:
     attributes: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
 
 
-def _pick(rng, table):
-    """A colour between two neighbours of a table."""
-    place = rng.uniform(0, len(table) - 1)
+def _between(table, place):
+    """The colour at a place between two neighbours of a table."""
     below = min(int(place), len(table) - 2)
     return table[below] + (place - below) * (table[below + 1] - table[below])
 
 
-def _bright(rng):
-    return rng.uniform(20, 235, 3)
+def _pick(rng, table):
+    return _between(table, rng.uniform(0, len(table) - 1))
 
 
 def _shape(rng, expressive):
@@ -148,7 +147,7 @@ def _shape(rng, expressive):
     else:
         smile = rng.uniform(-0.4, 0.4)
         opened = rng.uniform(0.03, 0.3) if rng.random() < 0.3 else 0.0
-    shape = HeadShape(
+    return HeadShape(
         jaw=around(0.05), chin=around(0.05), cheek=around(0.035), length=around(0.05),
         flatness=around(0.05), eye_spacing=around(0.05), eye_width=around(0.07),
         eye_opening=around(0.015), eye_slant=around(0.07), brow_height=around(0.025),
@@ -162,7 +161,6 @@ def _shape(rng, expressive):
         brow_raise=(brows + around(0.1), brows + around(0.1)),
         gaze=(around(0.045), around(0.015)),
     )  # fmt: skip
-    return shape
 
 
 def _camera(rng, posed):
@@ -183,9 +181,7 @@ def _camera(rng, posed):
 def _look(rng, made_up):
     woman = made_up or rng.random() < 0.45
     darkness = rng.beta(1.2, 1.6) * (len(SKINS) - 1)
-    below = min(int(darkness), len(SKINS) - 2)
-    skin = SKINS[below] + (darkness - below) * (SKINS[below + 1] - SKINS[below])
-    skin = np.clip(skin + rng.normal(0, 4, 3), 15, 250)
+    skin = np.clip(_between(SKINS, darkness) + rng.normal(0, 4, 3), 15, 250)
     dark_hair = darkness > 4.5 or rng.random() < 0.4
     hair = _pick(rng, HAIRS[:3] if dark_hair else HAIRS)
     age = float(rng.beta(1.2, 2))
@@ -214,10 +210,10 @@ def _look(rng, made_up):
         lower_teeth=float(rng.uniform(0.02, 0.06)) if rng.random() < 0.3 else 0.0,
         lipstick=_pick(rng, np.array([(40, 30, 170), (90, 60, 200), (60, 20, 110), (130, 90, 225)]))
         if made_up else None,
-        shadow=_bright(rng) if made_up and rng.random() < 0.8 else None,
+        shadow=styles.bright(rng) if made_up and rng.random() < 0.8 else None,
         liner=float(rng.uniform(0.5, 1)) if made_up else (0.25 if woman else 0.0),
         blush=float(rng.uniform(0.3, 0.9)) if made_up else 0.0,
-        shirt=_bright(rng),
+        shirt=styles.bright(rng),
     )  # fmt: skip
 
 
@@ -255,7 +251,7 @@ def _covers(rng, covered):
         return Covers(), 0.0
     kinds = ["clear", "sun", "mask", "hand", "lock", "hat", "thing"]
     kind = rng.choice(kinds, p=[0.34, 0.1, 0.05, 0.1, 0.1, 0.18, 0.13])
-    frame = rng.uniform(10, 60, 3) if rng.random() < 0.7 else _bright(rng)
+    frame = rng.uniform(10, 60, 3) if rng.random() < 0.7 else styles.bright(rng)
     cloth = np.array([(235, 235, 232), (215, 190, 150), (45, 42, 40), (150, 150, 90)])
     hand = None
     if kind == "hand":

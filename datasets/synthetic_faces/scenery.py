@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .people import people
+from .polygons import fixed
 from .scene import Scene
 from .surface import SHIFT
 
@@ -101,8 +102,7 @@ def _shapes(image, middle, wide, long, colours, corners, rng):
     x, y = wide[:, None] * np.cos(angle), long[:, None] * np.sin(angle)
     cosine, sine = np.cos(turn), np.sin(turn)
     outline = np.stack([cosine * x - sine * y, sine * x + cosine * y], -1) + middle[:, None]
-    fixed = np.rint((outline * len(image) - 0.5) * 2**SHIFT).astype(np.int32)
-    for points, colour in zip(fixed, colours.tolist(), strict=True):
+    for points, colour in zip(fixed(outline, len(image)), colours.tolist(), strict=True):
         cv2.fillConvexPoly(image, points, colour, cv2.LINE_AA, SHIFT)
 
 

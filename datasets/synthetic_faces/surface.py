@@ -45,6 +45,11 @@ class Grid:
         beyond = np.maximum(np.abs(place) - self.front / 2, 0) / (self.back / 2)
         return np.interp(front, FRONT_PLACES, FRONT_TURNS) + QUARTER * np.sign(place) * beyond
 
+    def texel_turns(self) -> np.ndarray:
+        """(columns * texels + 1,): the turn of every column of the texture."""
+        places = np.arange(self.texture_shape[1]) / self.texels
+        return np.interp(places, np.arange(self.columns + 1), self.column_turns())
+
     def texel(self, head: Head, xy: np.ndarray) -> np.ndarray:
         """Texture positions (..., 2) of frontal positions (..., 2) on the head's front."""
         x, y = xy[..., 0], xy[..., 1]

@@ -7,7 +7,7 @@ from .surface import SHIFT
 
 
 def fixed(points: np.ndarray, size: int) -> np.ndarray:
-    """Unit coordinates (N, 2) as OpenCV's fixed-point pixels."""
+    """Unit coordinates (..., 2) as OpenCV's fixed-point pixels."""
     return np.rint((points * size - 0.5) * 2**SHIFT).astype(np.int32)
 
 
