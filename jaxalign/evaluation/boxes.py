@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +143,6 @@ def sensitivity(
     kinds: Sequence[str],
     predict: Callable[[Sequence[Sample], str], Results],
     protocol: Protocol,
-    seed: int = 0,
 ) -> list[dict]:
     """Score every kind of box, and every shift and scale if "jitter" is asked for.
 
@@ -156,7 +155,6 @@ def sensitivity(
         kinds: Kinds of box, of KINDS.
         predict: Scores a source that is cropped by its boxes of a kind: (source, kind) -> results.
         protocol: The protocol.
-        seed: The seed of the jitter.
 
     Returns:
         The rows, in fractions.
@@ -167,7 +165,7 @@ def sensitivity(
     if "jitter" in kinds:
         for key, values in (("shift", SHIFTS), ("scale", sorted((*SCALES, 1.0)))):
             for value in values:
-                moved = Jittered(source, **{key: value}, seed=seed)
+                moved = replace(Jittered(source), **{key: value})
                 runs.append(({"kind": "jitter", key: value}, moved, "landmarks"))
     rows, untouched, base = [], None, None
     for head, faces, kind in runs:

@@ -94,7 +94,7 @@ def page(title: str, sections: Sequence[str]) -> str:
     )
 
 
-def to_html(table: Table, caption: bool = True) -> str:
+def to_html(table: Table) -> str:
     """The table as HTML, with error bars in small print under the numbers."""
 
     def cell(value):
@@ -109,9 +109,9 @@ def to_html(table: Table, caption: bool = True) -> str:
 
     heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in table.heads)
     rows = "\n".join(line(*row) for row in table.rows)
-    title = f"<h3>{html.escape(table.title)}</h3>\n" if caption else ""
     return (
-        f'{title}<div class="wide"><table><thead><tr>{heads}</tr></thead>\n'
+        f"<h3>{html.escape(table.title)}</h3>\n"
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 

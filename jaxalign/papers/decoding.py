@@ -102,13 +102,13 @@ WAYS = {"rows": rows, "where": where, "transposed": transposed}
 ON_HOST = {"argmax": partial(flat, xp=np), **{k: partial(v, xp=np) for k, v in WAYS.items()}}
 
 
-def timed_system(size: int, backbone: str) -> GaussianVector:
-    return GaussianVector(size=size, backbone=backbone, fpn_width=64)
+def timed_system(size: int) -> GaussianVector:
+    return GaussianVector(size=size, backbone="mobilenetv3_small", fpn_width=64)
 
 
-def networks(size: int, backbone: str = "mobilenetv3_small"):
+def networks(size: int):
     """Two functions of one network (MobileNetV3-small, FPN of 64): to maps, and to vectors."""
-    system = timed_system(size, backbone)
+    system = timed_system(size)
     variables = jax.jit(system.init)(jax.random.key(0))
 
     def maps(variables, images):
@@ -121,7 +121,7 @@ def networks(size: int, backbone: str = "mobilenetv3_small"):
     return {"heatmap": jax.jit(maps), "vector": jax.jit(bands)}, jax.device_put(variables)
 
 
-def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_small"):
+def variants(batch: int, size: int = 4 * SIDE):
     """(part, method, way) -> a pair: the preparation, which is not timed, and the timed work."""
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.integers(0, 256, (batch, size, size, 3), np.uint8))
@@ -129,7 +129,7 @@ def variants(batch: int, size: int = 4 * SIDE, backbone: str = "mobilenetv3_smal
     host_vectors = tuple(4 * rng.random((2, batch, SIDE, POINTS), np.float32))
     maps, (x, y) = jnp.asarray(host_maps), map(jnp.asarray, host_vectors)
     first = jnp.asarray(np.moveaxis(host_maps, 3, 1).copy())
-    forward, variables = networks(size, backbone)
+    forward, variables = networks(size)
     copy = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + 0, tree))
     decode_maps = jax.jit(lambda maps: decoding.argmax(maps)[0])
     decode_vectors = jax.jit(lambda x, y: decoding.vectors(x, y, PEAK, TAU)[0])
@@ -179,34 +179,34 @@ def timed(pairs: dict[tuple, tuple[Callable, Callable]], repeats: int) -> dict[t
     return {key: np.array(values) for key, values in times.items()}
 
 
-def tensor_sizes(size: int = 4 * SIDE, backbone: str = "mobilenetv3_small") -> dict[str, str]:
+def tensor_sizes() -> dict[str, str]:
     """Method -> shape of the network's output for a face, as the paper writes it, points first."""
-    system = timed_system(size, backbone)
+    system = timed_system(4 * SIDE)
 
     def pair(variables, images):
         return jnp.stack(system.vectors(system.maps(variables, images)), 2)
 
     variables = jax.eval_shape(system.init, jax.random.key(0))
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.uint8)
+    images = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
     found = {"heatmap": system.maps, "vector": pair}
     shapes = {name: jax.eval_shape(f, variables, images).shape for name, f in found.items()}
     return {name: str((shape[-1], *shape[1:-1])) for name, shape in shapes.items()}
 
 
-def paper_table(repeats: int = 200, **options) -> dict[str, tuple[str | float, ...]]:
+def paper_table(repeats: int = 200) -> dict[str, tuple[str | float, ...]]:
     """The cells of Table 9: size of the output tensor, and three times in milliseconds.
 
     They are the times of forward, of post-processing on the host (the fastest way), and of
     transmission.
     """
-    medians = {key: np.median(ms) for key, ms in timed(variants(1, **options), repeats).items()}
+    medians = {key: np.median(ms) for key, ms in timed(variants(1), repeats).items()}
 
     def fastest(part, method):
         return min(ms for (p, m, _), ms in medians.items() if (p, m) == (part, method))
 
     parts = ("forward", "on the host", "all to the host")
     rows = {"heatmap": "Heatmap", "vector": "Gaussian Vector"}
-    sizes = tensor_sizes(**options)
+    sizes = tensor_sizes()
     return {
         label: (sizes[name], *(fastest(part, name) for part in parts))
         for name, label in rows.items()
