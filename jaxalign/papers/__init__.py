@@ -148,3 +148,11 @@ def three_of_300w(text: str, normaliser: str, notes: tuple[str, ...] = ()) -> Ta
     columns = [Column(head, subset=name, normaliser=normaliser) for head, name in heads.items()]
     title = f"NME, %, {normaliser.replace('_', '-')}"
     return Table(title, tuple(columns), lines(text, 3), notes=notes)
+
+
+def cofw(text: str, normaliser: str, notes: tuple[str, ...] = ()) -> Table:
+    """The NME and the failure rate on COFW's test set, by one distance."""
+    columns = [Column(head, statistic, "all", normaliser) for head, statistic in
+               (("NME", "nme"), ("FR10%", "fr@10"))]  # fmt: skip
+    title = f"NME and failure rate at 10 %, {normaliser.replace('_', '-')}"
+    return Table(title, tuple(columns), lines(text, 2), "cofw/test", notes)

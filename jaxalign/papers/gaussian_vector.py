@@ -6,6 +6,7 @@ from jaxalign.papers import (
     Row,
     Table,
     Variant,
+    cofw,
     decoding,
     lines,
     three_of_300w,
@@ -24,13 +25,6 @@ def variants(*rows: tuple) -> tuple[Variant, ...]:
 
 def _bands(*widths: int) -> str:
     return f"system.bands={widths}".replace(" ", "")
-
-
-def _cofw(text, normaliser, **more):
-    columns = [Column(head, statistic, "all", normaliser) for head, statistic in
-               (("NME", "nme"), ("FR10%", "fr@10"))]  # fmt: skip
-    title = f"NME and failure rate at 10 %, {normaliser.replace('_', '-')}"
-    return Table(title, tuple(columns), lines(text, 2), "cofw/test", **more)
 
 
 HEATMAP, VECTOR, SHRUNKEN, BEYOND = (
@@ -85,7 +79,7 @@ TABLES = {
         ),
     ),
     2: (
-        _cofw(
+        cofw(
             """
             Human         5.60  -
             RCPR          8.50  20.0
@@ -101,7 +95,7 @@ TABLES = {
             "inter_pupil",
             notes=("slip: the text says 0.39 for GV(HRNet), which is its inter-ocular rate",),
         ),
-        _cofw(
+        cofw(
             """
             LAB           3.92  0.39
             MobileFAN     3.66  0.59

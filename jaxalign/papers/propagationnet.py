@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxalign import costs
-from jaxalign.papers import Column, Figure, Table, Variant, lines, three_of_300w, wflw
+from jaxalign.papers import Column, Figure, Table, Variant, cofw, lines, three_of_300w, wflw
 from jaxalign.systems.propagationnet import PropagationNet
 
 
@@ -41,13 +41,6 @@ def _ablation(title: str, *rows: tuple[str, str, tuple[str, ...]], notes=()) -> 
     return (Table(f"{title}: WFLW", columns, tuple(made), "wflw/test", (AREAS, *notes)),)
 
 
-def _cofw(text, normaliser, *notes):
-    columns = [Column(head, statistic, "all", normaliser) for head, statistic in
-               (("NME", "nme"), ("FR10%", "fr@10"))]  # fmt: skip
-    title = f"NME and failure rate at 10 %, {normaliser.replace('_', '-')}"
-    return Table(title, tuple(columns), lines(text, 2), "cofw/test", notes)
-
-
 def complexity() -> dict[str, tuple[float, float]]:
     """Millions of parameters and billions of multiply-adds, for 98 points.
 
@@ -72,16 +65,18 @@ def complexity() -> dict[str, tuple[float, float]]:
 
 TABLES = {
     1: (
-        _cofw(
+        cofw(
             """
             LAB      3.92  0.39
             PropNet  3.71  0.20
             """,
             "inter_ocular",
-            "slip: the text says inter-pupil, but LAB's numbers are its inter-ocular ones, and "
-            "3.71 by the pupils would be 2.6 by the eyes",
+            notes=(
+                "slip: the text says inter-pupil, but LAB's numbers are its inter-ocular ones, and "
+                "3.71 by the pupils would be 2.6 by the eyes",
+            ),
         ),
-        _cofw(
+        cofw(
             """
             Human    5.60      -
             RCPR     8.50  20.00
@@ -91,7 +86,7 @@ TABLES = {
             AWing    4.94   0.99
             """,
             "inter_pupil",
-            "printed in one column with the block above",
+            notes=("printed in one column with the block above",),
         ),
     ),
     2: (
