@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Row, numbers, plain
+from jaxalign.datasets.layouts.rows import Layout, Row, corners, numbers, plain, size_of
 from jaxalign.errors import InputError
 
 
@@ -51,7 +51,7 @@ def _entries(path, stored, asked):
         if "keypoints" not in item and "file_name" in item:
             return Remark("photos without a face", f"{item['file_name']} of {path.name}")
         image = images.get(str(item.get("image_id")), {})
-        photo, size = image.get("file_name"), [image.get("width"), image.get("height")]
+        photo = image.get("file_name")
         if not isinstance(photo, str):
             raise ValueError(f"its image_id {item.get('image_id')!r} is none of the images")
         kind = str(item.get("category_id", next(iter(orders)) if len(orders) == 1 else None))
@@ -72,13 +72,10 @@ def _entries(path, stored, asked):
             raise ValueError("a flag of its keypoints is neither 0, 1 nor 2")
         labelled = table[:, 2] > 0
         table[~labelled, :2] = np.nan
-        box = None
-        if item.get("bbox") is not None:
-            x, y, width, height = numbers(item["bbox"], (4,))
-            box = np.array([x, y, x + width, y + height])
+        box = None if item.get("bbox") is None else corners(item["bbox"])
         return Row(
             path, where, photo, table[:, :2], box=box, visible=table[:, 2] >= seen,
-            labelled=labelled, size=numbers(size, (2,)) if all(size) else None,
+            labelled=labelled, size=size_of(image.get("width"), image.get("height")),
         )  # fmt: skip
 
     used = {str(item.get("image_id")) for item in items}

@@ -9,7 +9,7 @@ refused.
 """
 
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers, size_of
 from jaxalign.errors import InputError
 
 
@@ -27,23 +27,21 @@ def _entries(path, root, asked):
         where = f"image {image.get('name', image.get('id'))}"
         groups = {}
         for shape in image:
-            if shape.tag == "skeleton":
-                groups.setdefault((shape.get("group_id"), len(groups)), []).append(shape)
-            elif shape.tag == "points" and _count(shape) == count > 1:
-                groups.setdefault((shape.get("group_id"), len(groups)), []).append(shape)
-            elif shape.tag == "points":
-                groups.setdefault((shape.get("group_id"), None), []).append(shape)
-        whole = {}
+            if shape.tag in ("skeleton", "points"):
+                whole = shape.tag == "skeleton" or len(_pairs(shape)) == count > 1
+                number = len(groups) if whole else None
+                groups.setdefault((shape.get("group_id"), number), []).append(shape)
+        kept = {}
         for (group, number), shapes in groups.items():
             kind = shapes[0].get("label") if number is not None else None
             if asked.label and kind is not None and kind != asked.label:
                 name = f"{path.name}, {where}: {kind}"
                 faces.append((where, Remark("annotations of other labels", name)))
             else:
-                whole[group, number] = shapes
-        for place, ((group, _), shapes) in enumerate(whole.items()):
-            one = where if len(whole) == 1 else f"{where}, face {place + 1}"
-            faces.append((one, (image, group, {key for key, _ in whole}, shapes)))
+                kept[group, number] = shapes
+        for place, ((group, _), shapes) in enumerate(kept.items()):
+            one = where if len(kept) == 1 else f"{where}, face {place + 1}"
+            faces.append((one, (image, group, {key for key, _ in kept}, shapes)))
         if not groups:
             name = f"{image.get('name')} of {path.name}"
             faces.append((where, Remark("photos without a face", name)))
@@ -61,18 +59,17 @@ def _entries(path, root, asked):
             (box.get("group_id"), numbers([box.get(key) for key in CORNERS], (4,)))
             for box in image.iter("box")
         ]
-        size = [image.get("width"), image.get("height")]
         return Row(
             path, where, image.get("name"), named=named,
             box=box_of(group, boxes, named, keys - {None}),
-            size=numbers(size, (2,)) if all(size) else None,
+            size=size_of(image.get("width"), image.get("height")),
         )  # fmt: skip
 
     return faces, parse
 
 
-def _count(shape):
-    return len([pair for pair in shape.get("points", "").split(";") if pair.strip()])
+def _pairs(shape):
+    return [pair.split(",") for pair in shape.get("points", "").split(";") if pair.strip()]
 
 
 def _points(shape, count):
@@ -82,7 +79,7 @@ def _points(shape, count):
             if part.get("outside", "0") != "1":
                 yield from _points(part, count)
         return
-    pairs = [pair.split(",") for pair in shape.get("points", "").split(";") if pair.strip()]
+    pairs = _pairs(shape)
     name = "" if len(pairs) == count > 1 else shape.get("label", "")
     if len(pairs) > 1 and name:
         raise ValueError(f"{len(pairs)} points of {name}, the scheme has {count}")

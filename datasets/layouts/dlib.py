@@ -5,10 +5,8 @@ and y. A box is a face; parts have names such as "00", numbers from 0, or the sc
 to be ignored, and one without parts, is no face. Coordinates are pixels, counted from 0.
 """
 
-import numpy as np
-
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, numbers
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, corners, numbers
 
 
 def _entries(path, root, asked):
@@ -38,11 +36,9 @@ def _entries(path, root, asked):
             Point(part.get("name", ""), x, y)
             for part, (x, y) in zip(parts, places.tolist(), strict=True)
         ]
-        left, top, width, height = numbers(
-            [box.get(key) for key in ("left", "top", "width", "height")], (4,)
-        )
-        corners = np.array([left, top, left + width - 1, top + height - 1])  # dlib's last pixel
-        return Row(path, where, photo, named=named, box=corners)
+        around = corners([box.get(key) for key in ("left", "top", "width", "height")])
+        around[2:] -= 1  # dlib's last pixel
+        return Row(path, where, photo, named=named, box=around)
 
     return faces, parse
 

@@ -11,10 +11,8 @@ network. Cancelled annotations do not count; of several, the ground truth counts
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, corners, numbers, size_of
 from jaxalign.photos import SUFFIXES
 
 
@@ -54,10 +52,10 @@ def _entries(path, tasks, asked):
         named = [_point(one) for one in held]
         boxes = [(one.get("id"), _rectangle(one)) for one in results
                  if one.get("type") == "rectanglelabels"]  # fmt: skip
-        size = [held[0].get("original_width"), held[0].get("original_height")]
         return Row(
             path, where, photo, named=named, box=box_of(key, boxes, named, keys - {None}),
-            size=numbers(size, (2,)) if all(size) else None, percent=True, names=tuple(names),
+            size=size_of(held[0].get("original_width"), held[0].get("original_height")),
+            percent=True, names=tuple(names),
         )  # fmt: skip
 
     return faces, parse
@@ -80,8 +78,7 @@ def _point(one):
 def _rectangle(one):
     value = one.get("value")
     value = value if isinstance(value, dict) else {}
-    x, y, width, height = numbers([value.get(k) for k in ("x", "y", "width", "height")], (4,))
-    return np.array([x, y, x + width, y + height])
+    return corners([value.get(key) for key in ("x", "y", "width", "height")])
 
 
 def _names(task):

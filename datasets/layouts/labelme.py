@@ -8,10 +8,8 @@ JSON file on, else the photo of the JSON file's name. Coordinates count from the
 middle of the first pixel is 0.5, 0.5. The photo is as its EXIF rotation shows it.
 """
 
-import numpy as np
-
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, between, box_of, numbers, size_of
 
 
 HIDDEN = ("occluded", "hidden", "invisible")  # flags of a point
@@ -22,7 +20,6 @@ FACES = ("point", *LINES)
 def _entries(path, stored, asked):
     shapes, image = stored["shapes"], stored.get("imagePath")
     photo = image if isinstance(image, str) and image else path.stem
-    size = [stored.get("imageWidth"), stored.get("imageHeight")]
     groups = {}
     for number, shape in enumerate(shapes if isinstance(shapes, list) else []):
         if isinstance(shape, dict):
@@ -42,14 +39,14 @@ def _entries(path, stored, asked):
         else:
             named = [_point(n, s) for n, s in those if s.get("shape_type") == "point"]
         boxes = [
-            (group, _corners(shape))
+            (group, between(shape.get("points")))
             for group, held in groups.items()
             for _, shape in held
             if shape.get("shape_type") == "rectangle"
         ]
         return Row(
             path, where, photo, named=named, box=box_of(key, boxes, named, keys),
-            size=numbers(size, (2,)) if all(size) else None,
+            size=size_of(stored.get("imageWidth"), stored.get("imageHeight")),
             folder=asked.folder.start(path), names=(path.stem,),
         )  # fmt: skip
 
@@ -72,12 +69,6 @@ def _point(number, shape):
     flags = shape.get("flags")
     hidden = isinstance(flags, dict) and any(flags.get(name) is True for name in HIDDEN)
     return Point(str(shape.get("label", "")), x, y, not hidden)
-
-
-def _corners(shape):
-    """The box of a rectangle's two opposite corners. Raises ValueError."""
-    points = numbers(shape.get("points"), (2, 2))
-    return np.concatenate([points.min(0), points.max(0)])
 
 
 LAYOUT = Layout(

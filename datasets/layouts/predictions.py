@@ -6,7 +6,7 @@ Faces of low confidence, photos without a face, and photos that could not be rea
 import os
 
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Row, numbers
+from jaxalign.datasets.layouts.rows import Layout, Row, numbers, size_of
 from jaxalign.errors import InputError
 from jaxalign.records import is_predicted, predicted_photos
 
@@ -37,11 +37,10 @@ def _entries(path, held, asked):
         if face.get("status") != "ok":
             case = f"{path.name}, {where}: {face.get('status')}"
             return Remark("faces of low confidence, which are left out", case)
-        size = [record.get("width"), record.get("height")]
         return Row(
             path, where, photo, numbers(face.get("points"), (count, 2)),
-            box=numbers(face.get("box"), (4,)), size=numbers(size, (2,)) if all(size) else None,
-            names=(os.path.abspath(photo),),
+            box=numbers(face.get("box"), (4,)), names=(os.path.abspath(photo),),
+            size=size_of(record.get("width"), record.get("height")),
         )  # fmt: skip
 
     return faces, parse

@@ -38,7 +38,6 @@ LAYOUT = Layout(
     what="iBUG's .pts",
     endings=(".pts",),
     entries=_entries,
-    fits=lambda document: True,
     base=1,
     beside=True,
 )

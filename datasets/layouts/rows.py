@@ -191,6 +191,23 @@ def numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return found
 
 
+def size_of(width: Any, height: Any) -> np.ndarray | None:
+    """The size of a photo, None where a file does not tell it. Raises ValueError as `numbers`."""
+    return numbers([width, height], (2,)) if width and height else None
+
+
+def corners(values: Any) -> np.ndarray:
+    """The box of x, y, width and height. Raises ValueError as `numbers`."""
+    x, y, width, height = numbers(values, (4,))
+    return np.array([x, y, x + width, y + height])
+
+
+def between(values: Any) -> np.ndarray:
+    """The box between two opposite corners. Raises ValueError as `numbers`."""
+    points = numbers(values, (2, 2))
+    return np.concatenate([points.min(0), points.max(0)])
+
+
 def box_of(
     key: Any, boxes: list[tuple[Any, np.ndarray]], points: list[Point], keys: Container
 ) -> np.ndarray | None:

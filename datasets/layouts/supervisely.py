@@ -10,7 +10,7 @@ whole numbers are pixels, as the SDK rounds down.
 import numpy as np
 
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, between, box_of, numbers, size_of
 from jaxalign.errors import InputError
 from jaxalign.texts import json_of, read
 
@@ -51,10 +51,9 @@ def _entries(path, stored, asked):
         boxes = [(number, _rectangle(other)) for number, other in enumerate(objects)
                  if other.get("geometryType") == "rectangle"]  # fmt: skip
         size = stored.get("size") if isinstance(stored.get("size"), dict) else {}
-        size = [size.get("width"), size.get("height")]
         return Row(
             path, where, path.stem, named=named, box=box_of(None, boxes, named, ()),
-            size=numbers(size, (2,)) if all(size) else None,
+            size=size_of(size.get("width"), size.get("height")),
             folder=asked.folder.start(path), names=(f"../img/{path.stem}",),
         )  # fmt: skip
 
@@ -86,8 +85,7 @@ def _labels(path, root):
 
 def _rectangle(other):
     points = other.get("points")
-    corners = numbers(points.get("exterior") if isinstance(points, dict) else None, (2, 2))
-    return np.concatenate([corners.min(0), corners.max(0)])
+    return between(points.get("exterior") if isinstance(points, dict) else None)
 
 
 LAYOUT = Layout(

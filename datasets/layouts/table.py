@@ -186,5 +186,4 @@ JSONL = Layout(
     what="JSON lines",
     endings=(".jsonl",),
     entries=_jsonl,
-    fits=lambda text: True,
 )

@@ -10,11 +10,9 @@ are in the scheme's order. A polyline or polygon of as many points as the scheme
 its order, a rect a face's box. Coordinates are whole pixels, counted from 0.
 """
 
-import numpy as np
-
 from jaxalign import texts
 from jaxalign.datasets.faces import Remark
-from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, numbers, plain
+from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, corners, numbers, plain
 from jaxalign.errors import InputError
 
 
@@ -122,8 +120,7 @@ def _name(attributes):
 
 
 def _rect(shape):
-    x, y, width, height = numbers([shape.get(k) for k in ("x", "y", "width", "height")], (4,))
-    return np.array([x, y, x + width, y + height])
+    return corners([shape.get(key) for key in ("x", "y", "width", "height")])
 
 
 def _is_json(value):
