@@ -14,9 +14,15 @@ from jaxalign.evaluation.page import beside_in_markdown
 from jaxalign.evaluation.report import replaced
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import DECIMALS, mean_intervals, per_face, statistics
-from jaxalign.evaluation.tables import Table, heading, to_markdown, with_interval, write_rows
+from jaxalign.evaluation.tables import (
+    Table,
+    heading,
+    to_markdown,
+    with_interval,
+    write_json,
+    write_rows,
+)
 from jaxalign.protocols import Protocol
-from jaxalign.records import json_text
 from jaxalign.samples import Sample
 
 
@@ -211,9 +217,7 @@ def write_boxes(
     """Write FILES into `folder`: the rows of `sensitivity`, their table and their picture."""
     with replaced(folder, KIND, FILES) as partial:
         report = {"about": about, "headline": protocol.normaliser, "rows": rows}
-        (partial / "boxes.json").write_text(
-            json_text(report, indent=2, default=str) + "\n", encoding="utf-8"
-        )
+        write_json(partial / "boxes.json", report)
         write_rows(partial / "boxes.csv", _csv_rows(rows, protocol))
         pictures.write_boxes(partial / "boxes.png", rows, protocol.normaliser)
         blocks = [to_markdown(table), *about.get("notes", []), "![boxes](boxes.png)",

@@ -27,11 +27,11 @@ from jaxalign.evaluation.tables import (
     percent,
     to_markdown,
     with_interval,
+    write_json,
     write_rows,
 )
 from jaxalign.evaluation.truth import match
 from jaxalign.protocols import Protocol
-from jaxalign.records import json_text
 
 
 KIND = "comparison"
@@ -213,10 +213,7 @@ def write_comparison(
     ordered = ["all", *(name for name in subsets if name != "all")]
     tables = [comparison_table(comparison, subset) for subset in ordered]
     with replaced(folder, KIND, FILES) as partial:
-        (partial / "comparison.json").write_text(
-            json_text({"about": about, "comparison": comparison}, indent=2, default=str) + "\n",
-            encoding="utf-8",
-        )
+        write_json(partial / "comparison.json", {"about": about, "comparison": comparison})
         write_rows(partial / "comparison.csv", _csv_rows(comparison))
         _write_curves(partial, entries, protocol)
         _write_pages(partial, comparison, tables, about)

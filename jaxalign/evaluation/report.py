@@ -18,10 +18,9 @@ from jaxalign.evaluation import pictures
 from jaxalign.evaluation.page import write_page
 from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import point_sets, summarise
-from jaxalign.evaluation.tables import write_rows, write_tables
+from jaxalign.evaluation.tables import write_json, write_rows, write_tables
 from jaxalign.locks import HIDDEN, Lock
 from jaxalign.protocols import THRESHOLDS, Protocol
-from jaxalign.records import json_text
 
 
 KIND = "report"
@@ -74,9 +73,7 @@ def write_report(
     if results.scheme.name in scheme_files.own():
         held["scheme"] = scheme_files.stored(results.scheme)
     with replaced(folder, KIND, PATTERNS) as partial:
-        (partial / "report.json").write_text(
-            json_text(held, indent=2, default=str, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_json(partial / "report.json", held)
         write_tables(partial, summary)
         _write_curves(partial, results, protocol, summary)
         pictures.write_landmarks(partial / "landmarks.png", results, summary)

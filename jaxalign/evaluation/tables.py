@@ -4,9 +4,11 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxalign.errors import printable
 from jaxalign.evaluation.summary import is_share, statistics
+from jaxalign.records import json_text
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,19 @@ def write_tables(folder: Path, summary: dict) -> None:
 def write_rows(path: Path, rows: Iterable[Sequence]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, indented.
+
+    What JSON does not know becomes text. Bytes of names that are no UTF-8 become escapes.
+
+    Args:
+        path: The file.
+        value: The value.
+    """
+    text = json_text(value, indent=2, default=str, ensure_ascii=False)
+    path.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _subset_table(summary, normaliser, columns, title):
