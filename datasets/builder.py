@@ -46,7 +46,7 @@ from jaxalign.folders import readable_errors
 from jaxalign.locks import Lock
 from jaxalign.samples import ATTRIBUTES, BOX_KINDS
 from jaxalign.schemes import SCHEMES
-from jaxalign.texts import from_json
+from jaxalign.texts import object_of
 
 
 ARRAY_RECORD = tfds.core.FileFormat.ARRAY_RECORD
@@ -474,7 +474,7 @@ def configs(benchmark: Benchmark, data_dir: Path) -> list[str]:
     Returns:
         Their names, sorted.
     """
-    found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/dataset_info.json")
+    found = Path(data_dir).glob(f"{benchmark.name}/*/{benchmark.version}/{INFO}")
     return sorted(path.parent.parent.name for path in found)
 
 
@@ -490,10 +490,10 @@ def own_scheme(benchmark: Benchmark, config: str, data_dir: Path) -> dict | None
         The scheme as scheme_files stores it; None where the scheme is not a user's own.
     """
     try:
-        held = from_json((stored(benchmark, config, data_dir) / "metadata.json").read_bytes())
-    except (OSError, ValueError):
+        text = (stored(benchmark, config, data_dir) / "metadata.json").read_bytes()
+    except OSError:
         return None  # open_splits says what is damaged
-    return held.get(OWN) if isinstance(held, dict) else None
+    return object_of(text).get(OWN)
 
 
 def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
@@ -508,7 +508,7 @@ def outdated(benchmark: Benchmark, config: str, data_dir: Path) -> bool:
         True where an older version is there and the present one is not.
     """
     folder = stored(benchmark, config, data_dir).parent
-    found = {path.parent.name for path in folder.glob("*/dataset_info.json")}
+    found = {path.parent.name for path in folder.glob(f"*/{INFO}")}
     return bool(found) and benchmark.version not in found
 
 

@@ -18,7 +18,7 @@ from jaxalign.downloads import cache
 from jaxalign.errors import InputError
 from jaxalign.folders import PARTIAL, mark, whole
 from jaxalign.records import json_text
-from jaxalign.texts import from_json, stored
+from jaxalign.texts import object_of, stored
 
 
 COPIED = mark("copy")  # in a copy: the version of each file
@@ -155,10 +155,9 @@ def _note(folder, files):
 
 def _versions(folder):
     try:
-        had = from_json(stored(folder / COPIED))
-    except (InputError, ValueError):
+        return object_of(stored(folder / COPIED))
+    except InputError:
         return {}
-    return had if isinstance(had, dict) else {}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jaxalign.checkpoints import FILE, FOLDER
 from jaxalign.errors import InputError
-from jaxalign.texts import from_json, stored
+from jaxalign.texts import object_of, stored
 
 
 def rows(workdir: Path) -> list[dict]:
@@ -51,8 +51,5 @@ def parsed(line: bytes) -> dict:
     Returns:
         Its values by name; {} where it is no line of a run.
     """
-    try:
-        row = from_json(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and type(row.get("step")) is int else {}
+    row = object_of(line)
+    return row if type(row.get("step")) is int else {}

@@ -171,6 +171,22 @@ def from_json(text: str | bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
+def object_of(text: str | bytes) -> dict[str, Any]:
+    """The object of a JSON text.
+
+    Args:
+        text: The text, which may be cut, or none of JSON's.
+
+    Returns:
+        The object; {} where the text is anything else.
+    """
+    try:
+        value = from_json(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def json_of(text: str, path: Path, remedy: str = "") -> Any:
     """The value of a JSON file's text. Raises InputError naming the file and the line."""
     try:

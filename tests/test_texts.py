@@ -102,5 +102,11 @@ def test_json_that_is_refused(text, reason):
         texts.from_json(text)
 
 
+def test_the_object_of_a_text():
+    assert texts.object_of(b'{"a": [1]}') == texts.object_of('{"a": [1]}') == {"a": [1]}
+    for text in ("", "{", "[1]", "null", b"\xff{}", '{"a": 1, "a": 2}'):
+        assert texts.object_of(text) == {}
+
+
 def test_json():
     assert texts.from_json('{"a": [1, 2.5, null, "\\u2028"]}') == {"a": [1, 2.5, None, "\u2028"]}

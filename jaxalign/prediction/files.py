@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,7 @@ from jaxalign.prediction.face import annotated, status_of
 from jaxalign.prediction.search import named
 from jaxalign.prediction.smoothing import Tracks
 from jaxalign.records import json_text
-from jaxalign.texts import from_json
+from jaxalign.texts import object_of
 
 
 FRAME = (
@@ -255,8 +255,8 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
         except OSError:
             continue
         first = file.readline().rstrip()
-        earlier = _parsed(first + b"]}" if first.endswith(b"[") else first)
-        if earlier is None:
+        earlier = object_of(first + b"]}" if first.endswith(b"[") else first)
+        if not earlier:
             raise InputError(f"{out / name}: was not written by predict; leave out --skip-existing")
         for key in ("photos", "names"):  # the scheme says the names
             earlier.pop(key, None)
@@ -269,7 +269,7 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
                 )
         place = file.tell()
         while line := file.readline():
-            record = _parsed(line.rstrip(b",\n")) or {}
+            record = object_of(line.rstrip(b",\n"))  # {} where the line is cut
             path, picture = names.get(record.get("photo", "")), record.get("picture")
             drawn = not (pictures and record.get("faces")) or picture and (out / picture).is_file()
             crops = [face["aligned"] for face in record.get("faces", ()) if "aligned" in face]
@@ -293,15 +293,6 @@ def _stamp(path) -> dict[str, int]:
     except OSError:
         return {}
     return {"bytes": about.st_size, "mtime_ns": about.st_mtime_ns}
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line that a run wrote, or None if it is cut or something else."""
-    try:
-        record = from_json(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _readings(paths, boxes, file) -> Iterator[tuple]:
