@@ -258,7 +258,7 @@ class PropagationNet(SingleNetwork):
             "union": "all",
             "boundary_labels": "distance",
         }
-        return super().from_older(then | values)
+        return then | values
 
     @property
     def idle(self):
