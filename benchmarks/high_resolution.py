@@ -86,13 +86,7 @@ def link(face: Face, folder: Path) -> None:
 
 def bring(study: Sequence[Face], side: int, enlarge: float, folder: Path) -> int:
     """The faces that reach a crop of `side`, reduced to it, as .png and .pts -> how many."""
-    source = Source(
-        name="study",
-        scheme=IBUG68,
-        records=[record(face) for face in study],
-        groups=[face.group for face in study],
-        chosen=tuple(range(len(study))),
-    )
+    source = Source.of("study", IBUG68, [record(face) for face in study])
     brought = brought_to(source, Crop(landmarks=BoxRule(enlarge)), side)
     folder.mkdir(parents=True, exist_ok=True)
     for face in brought:

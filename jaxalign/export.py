@@ -364,14 +364,7 @@ def drawn(system: System, faces: int) -> Source:
     records = [
         record(synthetic_faces.face("test", index, size=256, seed=0)) for index in range(faces)
     ]
-    groups = [record["group"] for record in records]
-    return Source(
-        name=f"{faces} drawn faces",
-        scheme=system.points,
-        records=records,
-        groups=groups,
-        chosen=tuple(range(faces)),
-    )
+    return Source.of(f"{faces} drawn faces", system.points, records)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,21 @@ class Source(Sequence[Sample]):
     chosen: Sequence[int] = field(repr=False)
     reduction: "Reduction | None" = None
 
+    @classmethod
+    def of(cls, name: str, scheme: Scheme, records: Sequence[dict]) -> "Source":
+        """Makes a source of faces that no data set holds.
+
+        Args:
+            name: What messages call it.
+            scheme: The scheme of the points.
+            records: The faces, as datasets.faces.record makes them.
+
+        Returns:
+            All of them.
+        """
+        groups = [record["group"] for record in records]
+        return cls(name, scheme, records, groups, range(len(records)))
+
     def __len__(self) -> int:
         return len(self.chosen)
 
@@ -262,14 +277,7 @@ def open_folder(root: Path | str, scheme: Scheme, split: str = "train", **option
             records.append(record(face))
     if not records:
         raise InputError(f"{root}: holds no face of the split {split!r}")
-    groups = [record["group"] for record in records]
-    return Source(
-        name=f"{root}/{split}",
-        scheme=scheme,
-        records=records,
-        groups=groups,
-        chosen=tuple(range(len(records))),
-    )
+    return Source.of(f"{root}/{split}", scheme, records)
 
 
 @dataclass(frozen=True)

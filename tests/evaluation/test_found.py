@@ -125,7 +125,7 @@ def test_the_photos_of_aflw(tmp_path):
     make_aflw(tmp_path)
     records = [record(found) for found in aflw.faces(tmp_path)]
     groups = [one["group"] for one in records]
-    true = truth_of(Source("aflw", AFLW19, records, groups, range(5)), "aflw", AFLW19)
+    true = truth_of(Source.of("aflw", AFLW19, records), "aflw", AFLW19)
     photos = {}
     for group, points in zip(groups, true.points, strict=True):
         photos.setdefault(f"aflw/data/flickr/{group}.jpg", []).append(face(points))
