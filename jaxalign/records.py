@@ -148,7 +148,7 @@ def numbers(values, shape: tuple[int, ...], key: str, where: str) -> np.ndarray:
     return array
 
 
-def places(values, num_points: int, key: str, where: str, identity: str) -> np.ndarray:
+def points_of(values, num_points: int, key: str, where: str, identity: str) -> np.ndarray:
     """K pairs or 2K numbers as (K, 2) float64, NaN where both numbers of a point are null or empty.
 
     Raises InputError naming `where`, the key and the face where they are other values, or not
@@ -239,7 +239,7 @@ def _record(where, value, scheme, keys):
         points = [value[name] for name in names]
     if points is None:
         raise InputError(f"{where}: lacks {keys[0]} (or landmarks, or x0, y0, ...)")
-    points = places(points, scheme.num_points, keys[0], where, identity)
+    points = points_of(points, scheme.num_points, keys[0], where, identity)
     box = value.get("norm_box")
     return Record(
         id=str(identity),

@@ -14,7 +14,7 @@ from jaxalign import metrics, texts
 from jaxalign.errors import InputError, typed
 from jaxalign.folders import whole
 from jaxalign.geometry import placed
-from jaxalign.records import json_text, numbers, places
+from jaxalign.records import json_text, numbers, points_of
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -282,7 +282,7 @@ def _parse(line, where):
     if not isinstance(record["subsets"], list):
         raise InputError(f"{where}: subsets must be a list of names")
     points = scheme.num_points
-    truth = places(record["truth"], points, "truth", where, record["id"])
+    truth = points_of(record["truth"], points, "truth", where, record["id"])
     face = {
         "ids": str(record["id"]),
         "predicted": numbers(record["points"], (points, 2), "points", where),
