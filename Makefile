@@ -6,7 +6,7 @@ JOBS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.txt || echo requirements.txt)
-TESTS = $(RUN) -m pytest -q -n $(JOBS) --dist loadfile
+TESTS = $(RUN) -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick docs ruff types clean
 
