@@ -59,7 +59,7 @@ def read(path: Path | str) -> Labels:
                 said = f"{attribute} of {name} is {row[attribute]!r}"
                 raise InputError(f"{where}: {said}; write 0 or 1")
         flags[name] = tuple(int(row[attribute]) for attribute in ATTRIBUTES)
-        first[name] = where
+        first[name] = where.removeprefix(f"{path}, ")
     if not flags:
         raise InputError(f"{path}: holds no faces below its header")
     return Labels(path, flags)
@@ -92,7 +92,12 @@ def labelled(benchmark: Benchmark, labels: Labels) -> Benchmark:
                 missing.append(face.id)
         _complain(labels.path, benchmark.name, missing, list(unknown))
 
-    return dataclasses.replace(benchmark, faces=faces, options={**benchmark.options, OPTION: ""})
+    return dataclasses.replace(with_option(benchmark), faces=faces)
+
+
+def with_option(benchmark: Benchmark) -> Benchmark:
+    """The benchmark with OPTION, which the names of data prepared with a file have."""
+    return dataclasses.replace(benchmark, options={**benchmark.options, OPTION: ""})
 
 
 def _complain(path, name, missing, unknown):

@@ -125,12 +125,14 @@ def _open_streams():
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             raw = io.BufferedWriter(_Unread(number, "w", closefd=False))
             at_once = stream.line_buffering or stream.write_through
-            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, "backslashreplace",
+            setattr(sys, name, io.TextIOWrapper(raw, stream.encoding, stream.errors,
                                                 line_buffering=at_once))  # fmt: skip
 
 

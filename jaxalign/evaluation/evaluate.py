@@ -240,8 +240,10 @@ def _reduced(source):
 
 def _truth(data, truth, scheme, data_dir):
     """The true points that `data` or `truth` names, and the faces with their photos if any."""
-    own = own_scheme(data, data_dir)
-    name = scheme or own or _only_scheme(data)
+    name = scheme or _only_scheme(data)
+    if name not in SCHEMES:
+        own = own_scheme(data, data_dir)  # of the user, which the data hold
+        name = name or own
     if name not in SCHEMES:
         known = ", ".join(SCHEMES)
         raise InputError(f"--scheme {name}: unknown; choose one of {known}" if name else

@@ -100,10 +100,10 @@ def _named(wanted: Iterable[str], photos: Iterable[str], path) -> dict[str, str]
                 index[form(photo)[-1]].append((form(photo), photo))
         left = {name: form(name) for name in set(wanted) - set(found.values())}
         for name, parts in sorted(left.items(), key=lambda item: (-len(item[1]), item[0])):
-            common = {
+            common = {  # without photos that a longer name has
                 photo: shared(one, parts)
                 for one, photo in index[parts[-1]]
-                if len(form(chosen.get(photo, name))) <= len(parts)  # else a longer name has it
+                if photo not in chosen or len(left[chosen[photo]]) <= len(parts)
             }
             most = max(common.values(), default=0)
             best = [photo for photo, count in common.items() if count == most > 0]

@@ -173,7 +173,7 @@ def faces(recipe: Recipe) -> int:
     Raises InputError where that is not known.
     """
     from jaxalign.datasets import BENCHMARKS
-    from jaxalign.datasets.attributes import OPTION
+    from jaxalign.datasets.attributes import with_option
 
     data, total = recipe.data, 0
     held_out = 0 if data.val else data.holdout
@@ -181,8 +181,8 @@ def faces(recipe: Recipe) -> int:
         dataset, _, split = spec.partition("/")
         counts = {}
         if benchmark := BENCHMARKS.get(benchmark_of(dataset)):
-            benchmark = dataclasses.replace(benchmark, options={**benchmark.options, OPTION: ""})
-            counts = benchmark.expected(benchmark.options_of(dataset.partition(":")[2]))
+            options = with_option(benchmark).options_of(dataset.partition(":")[2])
+            counts = benchmark.expected(options)
         if split not in counts:
             raise InputError(
                 f"data.train={spec}: how many faces it has is not known here; say it by --faces"

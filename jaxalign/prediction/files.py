@@ -278,8 +278,8 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
             if stamp and stamp.items() <= record.items() and "faces" in record and drawn:
                 of_crop = re.sub(r"\.face\d+\.png$", ".png", crops[0]) if crops else None
                 shown = picture or of_crop
-                if shown and owners.setdefault(shown, path) != path:
-                    found.pop(owners[shown], None)  # its picture was written over
+                if shown:
+                    found.pop(owners.get(shown), None)  # whose picture was written over
                     owners[shown] = path
                 found[path] = _Done(file, place, shown)
             place = file.tell()
