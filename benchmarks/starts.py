@@ -91,7 +91,7 @@ class Starts:
         if len(set(self.folders.values())) < len(starts):
             raise InputError(f"--starts {' '.join(starts)}: two have one name; name each once")
         parallel.check_batch(recipe.training.batch, recipe.training.accumulate)
-        shapes = jax.eval_shape(recipe.system.init, jax.random.key(0))
+        shapes = recipe.system.shapes()
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         self.lines, self.taken = {}, {}
         for start in starts:

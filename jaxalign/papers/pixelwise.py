@@ -1,7 +1,5 @@
 """Pixel-wise classification: A detailed look at CNN-based approaches (Hsu et al., 2020)."""
 
-import jax
-
 from jaxalign import costs
 from jaxalign import recipe as recipes
 from jaxalign.errors import InputError
@@ -39,7 +37,7 @@ def parameters() -> dict[str, tuple[float]]:
     found = {}
     for row in MODELS:
         system = recipes.override(recipes.Recipe(PixelWise()), row.train).system
-        found[row.label] = jax.eval_shape(system.init, jax.random.key(0))["params"]
+        found[row.label] = system.shapes()["params"]
     found["discriminator"] = found["hybrid+disc"]["discriminator"]
     return {label: (costs.count(tree) / 1e6,) for label, tree in found.items()}
 

@@ -56,7 +56,7 @@ def complexity() -> dict[str, tuple[float, float]]:
     }
     found = {}
     for label, system in systems.items():
-        variables = jax.eval_shape(system.init, jax.random.key(0))
+        variables = system.shapes()
         crop = jax.ShapeDtypeStruct((1, system.size, system.size, 3), jnp.uint8)
         madds = costs.multiply_adds(system.predict, variables, crop)
         found[label] = costs.count(variables["params"]) / 1e6, sum(madds.values()) / 1e9

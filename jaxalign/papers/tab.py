@@ -85,7 +85,7 @@ def size_and_time(repeats: int = 10, **settings) -> dict[str, tuple[float, float
     found = {}
     for stacks in (2, 1):
         system = TAB(**{"scheme": "wflw98", **settings}, stacks=stacks)
-        shapes = jax.eval_shape(system.init, jax.random.key(0))
+        shapes = system.shapes()
         variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         crop = jnp.zeros((1, system.size, system.size, 3), jnp.uint8)
         predict, times = jax.jit(system.predict), []

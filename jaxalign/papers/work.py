@@ -210,9 +210,7 @@ def _check_fits(system, first, config, setting):
 
     This comes before days are spent on training it.
     """
-    own, theirs = (
-        initial.arrays_of(jax.eval_shape(one.init, jax.random.key(0))) for one in (system, first)
-    )
+    own, theirs = (initial.arrays_of(one.shapes()) for one in (system, first))
     for network in system.taken:
         try:
             initial.check_network(own, theirs, network, config)
@@ -224,7 +222,7 @@ def _fitting(system, paths):
     """The first of the paths that the system can start from, or "" if there is none."""
     if not paths:
         return ""
-    shapes = initial.arrays_of(jax.eval_shape(system.init, jax.random.key(0)))
+    shapes = initial.arrays_of(system.shapes())
     for path in map(checkpoints.local, paths):
         if not (path.exists() or checkpoints.is_one(path)):
             raise InputError(f"--init-from {path}: no such file")

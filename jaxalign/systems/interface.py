@@ -178,7 +178,7 @@ class System(Settings):
         raise NotImplementedError
 
     def init(self, key: jax.Array) -> dict:
-        """Initial variables. `jax.eval_shape(system.init, key)` runs nothing.
+        """Initial variables.
 
         Args:
             key: A random key.
@@ -190,6 +190,14 @@ class System(Settings):
             NotImplementedError: In this base class.
         """
         raise NotImplementedError
+
+    def shapes(self) -> dict:
+        """The shapes of the variables, for which no device is asked.
+
+        Returns:
+            What `init` returns, with jax.ShapeDtypeStruct for arrays.
+        """
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
     def maps(self, variables: dict, images: jax.Array) -> Any:
         """What the networks give for crops, for `decode` to read.
