@@ -1,5 +1,8 @@
 """Batches on their way to the devices: in order, one ahead, and errors in their turn."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import jax
@@ -9,6 +12,26 @@ import pytest
 
 from jaxalign import parallel
 from jaxalign.layers.norm import AXIS
+
+
+LOADS = (
+    "import jaxalign, numpy; jaxalign.load()(numpy.zeros((64, 64, 3), 'uint8'), [[8, 8, 48, 48]])"
+)
+STARTS = "from jaxalign import parallel; parallel.start(); import jax; jax.jit(lambda x: x + 1)(1)"
+
+
+@pytest.mark.parametrize("program", [LOADS, STARTS])
+@pytest.mark.parametrize("given", ["", f"{parallel.FLAG}=individual_dot"])
+def test_convolutions_of_cpus_are_not_those_of_ynnpack(program, given, tmp_path):
+    """However JAX is started; what a user says of it stands, and so does the environment."""
+    flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text {given}"
+    check = f"import os; assert os.environ['XLA_FLAGS'] == {flags!r}"
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", f"{program}; {check}"], env=environment, check=True)
+    options = [path.read_text() for path in tmp_path.glob("*debug_options")]
+    assert options
+    assert not any("INDIVIDUAL_CONVOLUTION" in text for text in options)
+    assert all(("FUSION_TYPE_REDUCE" in text) == (not given) for text in options)
 
 
 def batches(count, made=None, broken=None):

@@ -57,10 +57,10 @@ class Trained:
             system: The system.
             variables: Its variables.
         """
+        self._predictor = Predictor(system)  # first: it sets how XLA computes
         self.variables = parallel.replicate(variables, local=True)
         self.devices = parallel.local_devices()
         self.together = self.devices if jax.default_backend() == "cpu" else 32
-        self._predictor = Predictor(system)
 
     def __call__(self, images: np.ndarray, faces: int) -> tuple[np.ndarray, np.ndarray]:
         """As looks.Network says.
