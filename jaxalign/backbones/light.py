@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.backbones.resnet import stages
-from jaxalign.layers.conv import convolution
+from jaxalign.layers.conv import convolution, dense
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import average_pool
 
@@ -48,7 +48,7 @@ class ResidualBlock(nn.Module):
         y = norm("bn2")(conv(self.channels, (3, 3), name="conv2")(y))
         if x.shape != y.shape:
             x = average_pool(x) if self.stride == 2 else x
-            x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
+            x = dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
             x = norm("shortcut_bn")(x)
         return nn.relu(x + y)
 

@@ -1,6 +1,6 @@
 """Convolutions, NHWC, in forms that are quick on CPUs.
 
-Those of one pixel are matrix products. 3x3 kernels on large maps have forms of their own, which
+Those of one pixel are matrix products. 3x3 kernels on many pixels have forms of their own, which
 `as_written` turns off for a program that is read and not run.
 """
 
@@ -14,10 +14,37 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from jaxalign.layers import winograd
 from jaxalign.layers.pooling import every
 
 
 LECUN = nn.initializers.lecun_normal()  # the start of linen's convolutions
+
+
+@jax.custom_vjp
+def product(x, kernel):
+    """The matrix product (..., C), (C, D) -> (..., D).
+
+    On CPUs XLA transposes the first factor of the kernel's gradient. JAX would make that the
+    gradient of the output, and XLA compute it a second time, column by column; here it is x.
+    """
+    return jnp.matmul(x, kernel)
+
+
+def _product_gradients(saved, gradient):
+    x, kernel = saved
+    rows, columns = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    return jnp.matmul(gradient, kernel.T), jnp.matmul(rows.T, columns)
+
+
+product.defvjp(lambda x, kernel: (product(x, kernel), (x, kernel)), _product_gradients)
+
+
+def dense(features: int, **settings) -> nn.Dense:
+    """nn.Dense with its settings, by `product`."""
+    return nn.Dense(
+        features, dot_general=lambda x, kernel, *_, **__: product(x, kernel), **settings
+    )
 
 
 class Pointwise(nn.Module):
@@ -44,60 +71,23 @@ class Pointwise(nn.Module):
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         for axis in (1, 2):
             x = every(self.strides, x, axis)
-        y = jnp.matmul(x, kernel[0, 0])
+        y = product(x, kernel[0, 0])
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
-LARGE = 12 * 12  # pixels of a map from which kernel_gradient is quicker than XLA's on CPUs
-WIDE = 40 * 40  # pixels of a map from which `products` is quicker than XLA's on CPUs,
-CHANNELS = range(48, 97)  # for so many channels of the output
+LARGE = 12 * 12  # pixels of a map from which strided_kernel_gradient is quicker than XLA's on CPUs
 
 
 def convolve(x, kernel, stride: int = 1):
     """The convolution by a 3x3 kernel with a border of one zero.
 
-    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs, matrix
-    products compute the gradient of the kernel on LARGE maps, by `kernel_gradient` or
-    `strided_kernel_gradient`, and with stride 1 the output and the gradient of the input on WIDE
-    maps of CHANNELS, by `products`.
+    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs the gradient
+    of the kernel is computed by `winograd` for many pixels and channels, and by
+    `strided_kernel_gradient` for strides on LARGE maps; the output and the gradient of the input
+    are computed by `winograd` for very many.
     """
-    large = x.shape[1] * x.shape[2] >= LARGE * stride**2
-    return (_convolve if large else _plain)(x, kernel, stride)
-
-
-def products(x, kernel):
-    """What `convolve` gives, by one matrix product for each image, (h + 2) w x 3C times 3C x 3D.
-
-    It sums what the three rows of the kernel give. XLA's own takes up to twice as long on CPUs.
-    """
-    _, height, width, channels = x.shape
-    outputs = kernel.shape[-1]
-    kernels = kernel.transpose(1, 2, 0, 3).reshape(3 * channels, 3 * outputs)
-
-    def one(image):
-        rows = jnp.matmul(_columns(image), kernels).reshape(height + 2, width, 3, outputs)
-        return rows[:-2, :, 0] + rows[1:-1, :, 1] + rows[2:, :, 2]
-
-    return lax.map(one, x)
-
-
-def kernel_gradient(x, gradient):
-    """The gradient of `convolve`'s kernel for stride 1, (3, 3, C, D).
-
-    From its input (B, h, w, C) and the gradient of its output (B, h, w, D): one matrix product for
-    each image, 3C x (h + 2) w times (h + 2) w x 3D. XLA's own takes up to ten times as long on
-    CPUs.
-    """
-    _, height, _, channels = x.shape
-    outputs = gradient.shape[-1]
-
-    def matrices(image, gradient):
-        rows = jnp.pad(gradient, ((2, 2), (0, 0), (0, 0)))
-        rows = jnp.concatenate([rows[2 - i : height + 4 - i] for i in range(3)], -1)
-        return _columns(image), rows.reshape(-1, 3 * outputs)
-
-    total = _summed(matrices, x, gradient).reshape(3, channels, 3, outputs)
-    return total.transpose(2, 0, 1, 3).astype(x.dtype)
+    own = _kernel_gradient(x, kernel, stride)
+    return (_plain if own is None else _convolve)(x, kernel, stride)
 
 
 def strided_kernel_gradient(x, gradient, stride: int):
@@ -106,38 +96,18 @@ def strided_kernel_gradient(x, gradient, stride: int):
     One matrix product for each image, of all pixels under each weight of the kernel.
     """
     _, height, width, outputs = gradient.shape
+    channels = x.shape[-1]
 
-    def matrices(image, gradient):
+    def add(total, pair):
+        image, gradient = pair
         image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
         seen = [image[i::stride, j::stride][:height, :width] for i in range(3) for j in range(3)]
         seen = jnp.concatenate(seen, -1).reshape(height * width, -1)
-        return seen, gradient.reshape(-1, outputs)
+        gradient = gradient.reshape(height * width, outputs)
+        return total + jnp.matmul(seen.T, gradient, preferred_element_type=jnp.float32), None
 
-    total = _summed(matrices, x, gradient)
-    return total.reshape(3, 3, x.shape[-1], outputs).astype(x.dtype)
-
-
-def _summed(matrices, x, gradient):
-    """The sum over images, one after the other, of a^T b, their two `matrices` a and b."""
-
-    def product(image, gradient):
-        a, b = matrices(image, gradient)
-        return jnp.matmul(a.T, b, preferred_element_type=jnp.float32)
-
-    zero = jnp.zeros(jax.eval_shape(product, x[0], gradient[0]).shape, jnp.float32)
-
-    def add(total, pair):
-        return total + product(*pair), None
-
-    return lax.scan(add, zero, (x, gradient))[0]
-
-
-def _columns(image):
-    """(h, w, C) -> ((h + 2) w, 3C): each pixel with those left and right of it; zeros around."""
-    image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
-    height, width, channels = image.shape
-    columns = jnp.concatenate([image[:, j : j + width - 2] for j in range(3)], -1)
-    return columns.reshape(height * (width - 2), 3 * channels)
+    total, _ = lax.scan(add, jnp.zeros((9 * channels, outputs), jnp.float32), (x, gradient))
+    return total.reshape(3, 3, channels, outputs).astype(x.dtype)
 
 
 def _plain(x, kernel, stride=1):
@@ -151,11 +121,26 @@ def _plain(x, kernel, stride=1):
 as_written = jax.make_user_context(False)
 
 
+def _many(x, kernel, pixels, channels):
+    """Whether there are so many channels, and so many pixels for each of the more channels."""
+    batch, height, width, _ = x.shape
+    batch = batch if isinstance(batch, int) else 1  # a program for batches of any size
+    fewer, more = sorted(kernel.shape[2:])
+    return fewer >= channels and batch * height * width >= pixels * more and x.dtype == jnp.float32
+
+
+def _kernel_gradient(x, kernel, stride):
+    """What computes the gradient of the kernel more quickly than XLA on CPUs, if anything."""
+    if stride > 1:
+        large = x.shape[1] * x.shape[2] >= LARGE * stride**2
+        return partial(strided_kernel_gradient, stride=stride) if large else None
+    return winograd.kernel_gradient if _many(x, kernel, 4, 48) else None
+
+
 def _quickest(x, kernel, stride):
-    large = x.shape[1] * x.shape[2] >= WIDE and kernel.shape[-1] in CHANNELS
-    if stride > 1 or not large or as_written.value:
+    if stride > 1 or as_written.value or not _many(x, kernel, 16, 192):
         return _plain(x, kernel, stride)
-    return lax.platform_dependent(x, kernel, cpu=products, default=_plain)
+    return lax.platform_dependent(x, kernel, cpu=winograd.convolve, default=_plain)
 
 
 _convolve = jax.custom_vjp(_quickest, nondiff_argnums=(2,))
@@ -173,12 +158,11 @@ def _backward(stride, saved, gradient):
 
     if stride == 1:
         of_x = _quickest(gradient, kernel[::-1, ::-1].swapaxes(2, 3), stride)
-        own = kernel_gradient
     else:
         (of_x,) = jax.vjp(lambda x: _plain(x, kernel, stride), x)[1](gradient)
-        own = partial(strided_kernel_gradient, stride=stride)
     if as_written.value:
         return of_x, xla(x, gradient)
+    own = _kernel_gradient(x, kernel, stride)
     return of_x, lax.platform_dependent(x, gradient, cpu=own, default=xla)
 
 

@@ -16,6 +16,7 @@ from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones import BACKBONES, encoders
 from jaxalign.backbones.hrnet import HRNetHead
 from jaxalign.layers.band_pooling import band_pool
+from jaxalign.layers.conv import dense
 from jaxalign.layers.fpn import FPN, RECTIFIERS
 from jaxalign.systems.interface import SingleNetwork
 
@@ -50,7 +51,7 @@ class GaussianVectorNetwork(nn.Module):
         if self.own_head:
             return HRNetHead(self.points, self.dtype, name="head")(features, train)
         finest = FPN(self.fpn_width, self.dtype, self.rectifier, name="fpn")(features)
-        return nn.Dense(self.points, dtype=self.dtype, name="head")(finest)  # a 1x1 convolution
+        return dense(self.points, dtype=self.dtype, name="head")(finest)  # a 1x1 convolution
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.light import Light
 from jaxalign.layers import facts
-from jaxalign.layers.conv import convolution
+from jaxalign.layers.conv import convolution, dense
 from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.relations import Relations
@@ -57,7 +57,7 @@ class IntegralNetwork(nn.Module):
         norm = partial(batch_norm, train, dtype=self.dtype)
 
         levels = Light(self.width, self.blocks, self.dtype, name="encoder")(images, train)
-        lateral = partial(nn.Dense, self.decoder_width, use_bias=False, dtype=self.dtype)
+        lateral = partial(dense, self.decoder_width, use_bias=False, dtype=self.dtype)
         y = lateral(name="lateral4")(levels[3])
         for level in (3, 2, 1):
             y = upsample(y) + lateral(name=f"lateral{level}")(levels[level - 1])
@@ -65,7 +65,7 @@ class IntegralNetwork(nn.Module):
             y = conv(self.decoder_width, (3, 3), name=f"smooth{level}")(y)
             y = nn.relu(norm(f"smooth{level}_bn")(y))
         # no bias: softmax over the map would not see it
-        logits = nn.Dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
+        logits = dense(self.points, use_bias=False, dtype=self.dtype, name="logits")(y)
         points, score = decoding.soft_argmax(logits)
         if self.modes:
             modes = facts.shape_modes(self, self.points)

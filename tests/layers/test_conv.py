@@ -1,14 +1,34 @@
 """Convolutions in their quick forms are nn.Conv, parameters, gradients and all."""
 
-from functools import partial
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax import export as jax_export
 
-from jaxalign.layers.conv import Pointwise, as_written, convolution, convolve
+from jaxalign.layers import winograd
+from jaxalign.layers.conv import Pointwise, as_written, convolution, convolve, dense, product
+
+
+def arrays(batch, height, width, channels, features, stride=1, dtype=jnp.float32):
+    """Photos, a kernel, and the gradient of the output."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (batch, height, width, channels), dtype)
+    kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
+    output = batch, -(-height // stride), -(-width // stride), features
+    return x, kernel, jax.random.normal(keys[2], output, dtype)
+
+
+def differences(ours, theirs):
+    """The largest difference of each array, through the largest value."""
+    assert [one.dtype for one in ours] == [other.dtype for other in theirs]
+    return [
+        float(jnp.abs(one - other).max() / jnp.abs(other).max())
+        for one, other in zip(ours, theirs, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -35,6 +55,33 @@ def test_one_pixel_kernels_give_what_conv_gives(strides, use_bias):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_dense_is_that_of_linen(use_bias):
+    x = jax.random.normal(jax.random.key(1), (2, 3, 4, 5))
+    ours, theirs = (one(6, use_bias=use_bias) for one in (dense, nn.Dense))
+    variables = theirs.init(jax.random.key(0), x)
+    assert all(
+        jax.tree.leaves(jax.tree.map(jnp.array_equal, ours.init(jax.random.key(0), x), variables))
+    )
+
+    def gradients(module):
+        def loss(variables, x):
+            return (module.apply(variables, x) ** 2).sum()
+
+        return jax.tree.leaves(jax.grad(loss, (0, 1))(variables, x))
+
+    assert max(differences(gradients(ours), gradients(theirs))) < 1e-5
+
+
+def test_the_kernels_gradient_is_a_product_of_the_input():
+    """XLA transposes a product's first factor: not the gradient, which it would compute anew."""
+    x, kernel = jnp.zeros((2, 3, 4, 5)), jnp.zeros((5, 6))
+    gradient = jax.grad(lambda kernel: jnp.sin(product(x, kernel)).sum())
+    text = jax.jit(gradient).lower(kernel).as_text()
+    (factors,) = re.findall(r"dot_general.*\((tensor<\S+>, tensor<\S+>)\) -> tensor<5x6xf32>", text)
+    assert factors == "tensor<5x24xf32>, tensor<24x6xf32>"
+
+
 def test_precision_and_start_are_those_of_conv():
     x = jnp.ones((1, 4, 4, 6))
     ours = convolution(4, (1, 1), dtype=jnp.bfloat16)
@@ -51,73 +98,59 @@ def test_other_kernels_and_groups_are_convolutions():
     assert isinstance(convolution(4, (1, 1), feature_group_count=2), nn.Conv)
 
 
+def xla(x, kernel, stride=1):
+    dimensions, border = ("NHWC", "HWIO", "NHWC"), ((1, 1), (1, 1))
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), border, dimension_numbers=dimensions
+    )
+
+
 @pytest.mark.parametrize(
-    ("shape", "stride", "dtype", "loops"),
+    ("shape", "stride", "dtype", "products"),
     [
-        ((3, 30, 24, 5, 7), 1, jnp.float32, 1),  # the kernel's gradient
-        ((3, 30, 24, 5, 7), 1, jnp.bfloat16, 1),
-        ((2, 40, 42, 48, 50), 1, jnp.float32, 3),
-        ((2, 40, 42, 5, 50), 1, jnp.bfloat16, 2),  # not the input's gradient
+        ((2, 10, 11, 48, 50), 1, jnp.float32, 1),  # the kernel's gradient
+        ((16, 14, 14, 194, 192), 1, jnp.float32, 3),
+        ((2, 10, 11, 48, 50), 1, jnp.bfloat16, 0),
+        ((1, 10, 11, 48, 50), 1, jnp.float32, 0),  # too few pixels
+        ((2, 30, 24, 47, 50), 1, jnp.float32, 0),  # too few channels
         ((3, 30, 24, 5, 7), 2, jnp.float32, 1),
         ((3, 25, 27, 5, 7), 2, jnp.bfloat16, 1),
-        ((1, 4, 6, 3, 2), 1, jnp.float32, 0),
         ((1, 12, 24, 3, 2), 2, jnp.float32, 0),
     ],
 )
-def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, stride, dtype, loops):
-    batch, height, width, channels, features = shape
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (batch, height, width, channels), dtype)
-    kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
-    output = batch, -(-height // stride), -(-width // stride), features
-    weight = jax.random.normal(keys[2], output, dtype)
-
-    def xla(x, kernel):
-        dimensions, border = ("NHWC", "HWIO", "NHWC"), ((1, 1), (1, 1))
-        return jax.lax.conv_general_dilated(
-            x, kernel, (stride, stride), border, dimension_numbers=dimensions
-        )
-
-    ours_of = partial(convolve, stride=stride)
+def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, stride, dtype, products):
+    x, kernel, weight = arrays(*shape, stride, dtype)
     ours, theirs = (
-        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k) ** 2), argnums=(0, 1))(x, kernel)
-        for one in (ours_of, xla)
+        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k, stride) ** 2), argnums=(0, 1))
+        for one in (convolve, xla)
     )
-    step = jax.value_and_grad(lambda x, k: jnp.sum(weight * ours_of(x, k)), argnums=(0, 1))
-    text = jax.jit(step).lower(x, kernel).as_text()
-    assert text.count("stablehlo.while") == loops  # over images
+    text = jax.jit(ours).lower(x, kernel).as_text()
+    assert len(re.findall(r"call @(convolve|kernel_gradient)|while", text)) == products
     rounding = 1e-5 if dtype == jnp.float32 else 0.02
-    for mine, reference in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        assert mine.dtype == reference.dtype
-        difference = jnp.abs(mine - reference).max() / jnp.abs(reference).max()
-        assert difference < rounding
+    assert max(differences(ours(x, kernel), theirs(x, kernel))) < rounding
 
 
-def test_which_convolutions_take_the_quick_gradient():
-    x = jnp.zeros((1, 12, 12, 4))
+def test_which_convolutions_have_a_gradient_of_their_own():
+    x = jnp.zeros((1, 16, 16, 48))
 
-    def quick(x, **settings):
-        module = convolution(4, (3, 3), **settings)
+    def own(x, **settings):
+        module = convolution(48, (3, 3), **settings)
         variables = module.init(jax.random.key(0), x)
         grad = jax.make_jaxpr(jax.grad(lambda v: module.apply(v, x).sum()))(variables)
         return "platform_index" in str(grad)
 
-    assert quick(x) and quick(x, padding=1, use_bias=False)
-    assert not quick(x, padding=0) and not quick(x, padding=1, feature_group_count=4)
-    assert not quick(x[:, :8])
+    assert own(x) and own(x, padding=1, use_bias=False)
+    assert not own(x, padding=0) and not own(x, padding=1, feature_group_count=48)
+    assert not own(x[:, :8])
     twice = jnp.zeros((1, 24, 24, 4))
-    assert quick(twice, padding=1, strides=2) and not quick(x, padding=1, strides=2)
-    assert not quick(x, kernel_dilation=2) and not quick(x, precision="highest")
-    assert not quick(twice, strides=2)  # SAME has its zeros on one side
+    assert own(twice, padding=1, strides=2) and not own(x, padding=1, strides=2)
+    assert not own(x, kernel_dilation=2) and not own(x, precision="highest")
+    assert not own(twice, strides=2)  # SAME has its zeros on one side
 
 
-@pytest.mark.parametrize(
-    ("side", "channels", "quick"), [(40, 48, True), (39, 48, False), (40, 8, False)]
-)
-def test_prediction_takes_the_quick_form_unless_it_is_read(side, channels, quick):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, side, side, 4)).astype(np.float32)
-    kernel = rng.normal(size=(3, 3, 4, channels)).astype(np.float32)
+@pytest.mark.parametrize(("batch", "quick"), [(16, True), (15, False)])
+def test_prediction_takes_the_quick_form_unless_it_is_read(batch, quick):
+    x, kernel, _ = arrays(batch, 14, 14, 192, 196)
     traced = str(jax.make_jaxpr(convolve)(x, kernel))
     assert ("dot_general" in traced) == quick
     with as_written(True):
@@ -125,5 +158,32 @@ def test_prediction_takes_the_quick_form_unless_it_is_read(side, channels, quick
         assert "platform_index" not in str(
             jax.make_jaxpr(jax.grad(lambda kernel: convolve(x, kernel).sum()))(kernel)
         )
-        plain = convolve(x, kernel)
-    np.testing.assert_allclose(jax.jit(convolve)(x, kernel), plain, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "together"),
+    [
+        ((3, 13, 18, 5, 7), 3),
+        ((24, 24, 21, 2, 3), 12),  # 16 would fit, but leave some over
+        ((2, 101, 100, 2, 3), 1),  # none fits
+        ((1, 1, 2, 1, 1), 1),
+    ],
+)
+def test_winograd_gives_the_plain_sums(shape, together):
+    x, kernel, gradient = arrays(*shape)
+    wanted = xla(x, kernel), jax.vjp(lambda k: xla(x, k), kernel)[1](gradient)[0]
+    found = winograd.convolve(x, kernel), winograd.kernel_gradient(x, gradient)
+    assert max(differences(found, wanted)) < 2e-5
+    text = winograd.convolve.lower(x, kernel).as_text()
+    assert text.count("stablehlo.while") == (together < shape[0])
+    tiles = together * -(-shape[1] // 4) * -(-shape[2] // 4)
+    assert f"tensor<36x{tiles}x{shape[3]}xf32>" in text
+
+
+def test_a_program_for_any_number_of_photos_is_right_for_each():
+    x, kernel, _ = arrays(3, 14, 14, 192, 192)
+    (faces,) = jax_export.symbolic_shape("faces")
+    any_number = jax.ShapeDtypeStruct((faces, *x.shape[1:]), x.dtype)
+    for form in (convolve, winograd.convolve):
+        made = jax_export.export(jax.jit(form))(any_number, kernel)
+        np.testing.assert_allclose(made.call(x, kernel), xla(x, kernel), atol=1e-2)
