@@ -1,11 +1,10 @@
 """Convolutions, NHWC, in forms that are quick on CPUs.
 
-Those of one pixel are matrix products. 3x3 kernels on many pixels have forms of their own, which
-`as_written` turns off for a program that is read and not run.
+Those of one pixel are matrix products, and many of 3x3 are Winograd's, unless `as_written` says
+that the program is read and not run.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -75,45 +74,33 @@ class Pointwise(nn.Module):
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
-LARGE = 12 * 12  # pixels of a map from which strided_kernel_gradient is quicker than XLA's on CPUs
-
-
-def convolve(x, kernel, stride: int = 1):
+def convolve(x, kernel):
     """The convolution by a 3x3 kernel with a border of one zero.
 
-    (B, h, w, C), (3, 3, C, D) -> (B, ceil(h / stride), ceil(w / stride), D). On CPUs the gradient
-    of the kernel is computed by `winograd` for many pixels and channels, and by
-    `strided_kernel_gradient` for strides on LARGE maps; the output and the gradient of the input
-    are computed by `winograd` for very many.
+    (B, h, w, C), (3, 3, C, D) -> (B, h, w, D). On CPUs `winograd` computes the gradient of the
+    kernel where there are many pixels and channels, and where there are very many the output and
+    the gradient of the input, too.
     """
-    own = _kernel_gradient(x, kernel, stride)
-    return (_plain if own is None else _convolve)(x, kernel, stride)
+    return (_convolve if _many(x, kernel, *FOR_KERNELS) else _plain)(x, kernel)
 
 
-def strided_kernel_gradient(x, gradient, stride: int):
-    """The gradient of `convolve`'s kernel for any stride, (3, 3, C, D).
-
-    One matrix product for each image, of all pixels under each weight of the kernel.
-    """
-    _, height, width, outputs = gradient.shape
-    channels = x.shape[-1]
-
-    def add(total, pair):
-        image, gradient = pair
-        image = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
-        seen = [image[i::stride, j::stride][:height, :width] for i in range(3) for j in range(3)]
-        seen = jnp.concatenate(seen, -1).reshape(height * width, -1)
-        gradient = gradient.reshape(height * width, outputs)
-        return total + jnp.matmul(seen.T, gradient, preferred_element_type=jnp.float32), None
-
-    total, _ = lax.scan(add, jnp.zeros((9 * channels, outputs), jnp.float32), (x, gradient))
-    return total.reshape(3, 3, channels, outputs).astype(x.dtype)
+# Pixels of all maps for each channel of the wider side, and channels of the narrower side, from
+# which winograd is quicker than XLA's own on CPUs: for gradients of kernels, and for outputs.
+FOR_KERNELS = 4, 48
+FOR_OUTPUTS = 16, 192
 
 
-def _plain(x, kernel, stride=1):
-    strides, border = (stride, stride), ((1, 1), (1, 1))
+def _many(x, kernel, pixels, channels):
+    batch, height, width, _ = x.shape
+    batch = batch if isinstance(batch, int) else 1  # a program for batches of any size
+    narrower, wider = sorted(kernel.shape[2:])
+    enough = narrower >= channels and batch * height * width >= pixels * wider
+    return enough and x.dtype == jnp.float32
+
+
+def _plain(x, kernel):
     return lax.conv_general_dilated(
-        x, kernel, strides, border, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
@@ -121,57 +108,34 @@ def _plain(x, kernel, stride=1):
 as_written = jax.make_user_context(False)
 
 
-def _many(x, kernel, pixels, channels):
-    """Whether there are so many channels, and so many pixels for each of the more channels."""
-    batch, height, width, _ = x.shape
-    batch = batch if isinstance(batch, int) else 1  # a program for batches of any size
-    fewer, more = sorted(kernel.shape[2:])
-    return fewer >= channels and batch * height * width >= pixels * more and x.dtype == jnp.float32
-
-
-def _kernel_gradient(x, kernel, stride):
-    """What computes the gradient of the kernel more quickly than XLA on CPUs, if anything."""
-    if stride > 1:
-        large = x.shape[1] * x.shape[2] >= LARGE * stride**2
-        return partial(strided_kernel_gradient, stride=stride) if large else None
-    return winograd.kernel_gradient if _many(x, kernel, 4, 48) else None
-
-
-def _quickest(x, kernel, stride):
-    if stride > 1 or as_written.value or not _many(x, kernel, 16, 192):
-        return _plain(x, kernel, stride)
+def _quickest(x, kernel):
+    if as_written.value or not _many(x, kernel, *FOR_OUTPUTS):
+        return _plain(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=winograd.convolve, default=_plain)
 
 
-_convolve = jax.custom_vjp(_quickest, nondiff_argnums=(2,))
+_convolve = jax.custom_vjp(_quickest)
 
 
-def _forward(x, kernel, stride):
-    return _quickest(x, kernel, stride), (x, kernel)
-
-
-def _backward(stride, saved, gradient):
+def _gradients(saved, gradient):
     x, kernel = saved
 
-    def xla(x, gradient):
-        return jax.vjp(lambda kernel: _plain(x, kernel, stride), kernel)[1](gradient)[0]
+    def plain(x, gradient):
+        return jax.vjp(lambda kernel: _plain(x, kernel), kernel)[1](gradient)[0]
 
-    if stride == 1:
-        of_x = _quickest(gradient, kernel[::-1, ::-1].swapaxes(2, 3), stride)
-    else:
-        (of_x,) = jax.vjp(lambda x: _plain(x, kernel, stride), x)[1](gradient)
+    of_x = _quickest(gradient, kernel[::-1, ::-1].swapaxes(2, 3))
     if as_written.value:
-        return of_x, xla(x, gradient)
-    own = _kernel_gradient(x, kernel, stride)
-    return of_x, lax.platform_dependent(x, gradient, cpu=own, default=xla)
+        return of_x, plain(x, gradient)
+    own = winograd.kernel_gradient
+    return of_x, lax.platform_dependent(x, gradient, cpu=own, default=plain)
 
 
-_convolve.defvjp(_forward, _backward)
+_convolve.defvjp(lambda x, kernel: (_quickest(x, kernel), (x, kernel)), _gradients)
 
 
-def _as_linen(x, kernel, strides, *_, **settings):
+def _as_linen(x, kernel, *_, **settings):
     """`convolve` with linen's arguments, which only confirm what it does anyway."""
-    return convolve(x, kernel, strides[0])
+    return convolve(x, kernel)
 
 
 def zeros_around(x, reach: int, axes: tuple[int, ...]):
@@ -191,16 +155,18 @@ LINENS_OWN = {"kernel_dilation", "input_dilation", "mask", "precision"}  # setti
 def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.Module:
     """nn.Conv with its settings, in the quickest form.
 
-    Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 with a border of one
-    zero, unless a setting asks for what they do not have. Strides are whole numbers, the same for
-    both axes.
+    Pointwise if the kernel is a single pixel, and `convolve` if it is 3x3 with a border of one zero
+    and no strides, unless a setting asks for what they do not have. Strides are whole numbers, the
+    same for both axes.
     """
     plain = settings.get("feature_group_count", 1) == 1 and not settings.keys() & LINENS_OWN
     if plain and kernel_size == (1, 1):
         settings.pop("feature_group_count", None)
         assert settings.pop("padding", "SAME") in (0, "SAME")
         return Pointwise(features, **settings)
-    borders = (1,) if settings.get("strides", 1) > 1 else (1, "SAME")
-    if plain and kernel_size == (3, 3) and settings.get("padding", "SAME") in borders:
+    plain = (
+        plain and settings.get("strides", 1) == 1 and settings.get("padding", "SAME") in (1, "SAME")
+    )
+    if plain and kernel_size == (3, 3):
         settings["conv_general_dilated"] = _as_linen
     return nn.Conv(features, kernel_size, **settings)

@@ -13,13 +13,12 @@ from jaxalign.layers import winograd
 from jaxalign.layers.conv import Pointwise, as_written, convolution, convolve, dense, product
 
 
-def arrays(batch, height, width, channels, features, stride=1, dtype=jnp.float32):
+def arrays(batch, height, width, channels, features, dtype=jnp.float32):
     """Photos, a kernel, and the gradient of the output."""
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (batch, height, width, channels), dtype)
     kernel = jax.random.normal(keys[1], (3, 3, channels, features), dtype)
-    output = batch, -(-height // stride), -(-width // stride), features
-    return x, kernel, jax.random.normal(keys[2], output, dtype)
+    return x, kernel, jax.random.normal(keys[2], (batch, height, width, features), dtype)
 
 
 def differences(ours, theirs):
@@ -98,34 +97,29 @@ def test_other_kernels_and_groups_are_convolutions():
     assert isinstance(convolution(4, (1, 1), feature_group_count=2), nn.Conv)
 
 
-def xla(x, kernel, stride=1):
+def xla(x, kernel):
     dimensions, border = ("NHWC", "HWIO", "NHWC"), ((1, 1), (1, 1))
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), border, dimension_numbers=dimensions
-    )
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), border, dimension_numbers=dimensions)
 
 
 @pytest.mark.parametrize(
-    ("shape", "stride", "dtype", "products"),
+    ("shape", "dtype", "products"),
     [
-        ((2, 10, 11, 48, 50), 1, jnp.float32, 1),  # the kernel's gradient
-        ((16, 14, 14, 194, 192), 1, jnp.float32, 3),
-        ((2, 10, 11, 48, 50), 1, jnp.bfloat16, 0),
-        ((1, 10, 11, 48, 50), 1, jnp.float32, 0),  # too few pixels
-        ((2, 30, 24, 47, 50), 1, jnp.float32, 0),  # too few channels
-        ((3, 30, 24, 5, 7), 2, jnp.float32, 1),
-        ((3, 25, 27, 5, 7), 2, jnp.bfloat16, 1),
-        ((1, 12, 24, 3, 2), 2, jnp.float32, 0),
+        ((2, 10, 11, 48, 50), jnp.float32, 1),  # the kernel's gradient
+        ((16, 14, 14, 194, 192), jnp.float32, 3),
+        ((2, 10, 11, 48, 50), jnp.bfloat16, 0),
+        ((1, 10, 11, 48, 50), jnp.float32, 0),  # too few pixels
+        ((2, 30, 24, 47, 50), jnp.float32, 0),  # too few channels
     ],
 )
-def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, stride, dtype, products):
-    x, kernel, weight = arrays(*shape, stride, dtype)
+def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, dtype, products):
+    x, kernel, weight = arrays(*shape, dtype)
     ours, theirs = (
-        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k, stride) ** 2), argnums=(0, 1))
+        jax.grad(lambda x, k, one=one: jnp.sum(weight * one(x, k) ** 2), argnums=(0, 1))
         for one in (convolve, xla)
     )
     text = jax.jit(ours).lower(x, kernel).as_text()
-    assert len(re.findall(r"call @(convolve|kernel_gradient)|while", text)) == products
+    assert len(re.findall(r"call @(convolve|kernel_gradient)", text)) == products
     rounding = 1e-5 if dtype == jnp.float32 else 0.02
     assert max(differences(ours(x, kernel), theirs(x, kernel))) < rounding
 
@@ -133,19 +127,16 @@ def test_gradients_of_three_by_three_kernels_are_those_of_xla(shape, stride, dty
 def test_which_convolutions_have_a_gradient_of_their_own():
     x = jnp.zeros((1, 16, 16, 48))
 
-    def own(x, **settings):
+    def own(**settings):
         module = convolution(48, (3, 3), **settings)
         variables = module.init(jax.random.key(0), x)
         grad = jax.make_jaxpr(jax.grad(lambda v: module.apply(v, x).sum()))(variables)
         return "platform_index" in str(grad)
 
-    assert own(x) and own(x, padding=1, use_bias=False)
-    assert not own(x, padding=0) and not own(x, padding=1, feature_group_count=48)
-    assert not own(x[:, :8])
-    twice = jnp.zeros((1, 24, 24, 4))
-    assert own(twice, padding=1, strides=2) and not own(x, padding=1, strides=2)
-    assert not own(x, kernel_dilation=2) and not own(x, precision="highest")
-    assert not own(twice, strides=2)  # SAME has its zeros on one side
+    assert own() and own(padding=1, use_bias=False)
+    assert not own(padding=0) and not own(padding=1, feature_group_count=48)
+    assert not own(padding=1, strides=2)
+    assert not own(kernel_dilation=2) and not own(precision="highest")
 
 
 @pytest.mark.parametrize(("batch", "quick"), [(16, True), (15, False)])
