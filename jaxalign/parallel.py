@@ -74,14 +74,15 @@ def wake():
     XLA reads XLA_FLAGS only once, as it begins, so they are as before when this returns. Where they
     name FLAG, that stands.
     """
-    given = os.environ.get("XLA_FLAGS")
-    if FLAG not in (given or ""):
-        os.environ["XLA_FLAGS"] = f"{given or ''} {FLAG}={VALUE}"
+    given = os.environ.get("XLA_FLAGS", "")
+    if FLAG not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {FLAG}={VALUE}"
     try:
         jax.local_devices()
     finally:
-        os.environ.pop("XLA_FLAGS", None)
-        os.environ.update({"XLA_FLAGS": given} if given is not None else {})
+        os.environ["XLA_FLAGS"] = given
+        if not given:
+            del os.environ["XLA_FLAGS"]
 
 
 def _keep_compiled():

@@ -4,7 +4,6 @@ All of it runs on the host. A face is warped once, by one matrix, or twice where
 is augmented. In training a JPEG is decoded at a smaller size where the crop would shrink it anyway.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
@@ -408,11 +407,9 @@ def threads_of(threads: int) -> int:
     Returns:
         It, or for 0 the number of cores that this process may use, at most MOST_THREADS.
     """
-    if threads:
-        return threads
-    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(cores, MOST_THREADS)
+    from jaxalign.workers import cores  # here, because prediction goes without cloudpickle
+
+    return threads or min(cores(), MOST_THREADS)
 
 
 def _in_threads(dataset, threads):
@@ -490,7 +487,7 @@ def training_batches(
         bins=bins,
     )
     if workers:
-        from jaxalign.workers import made  # here, because prediction goes without cloudpickle
+        from jaxalign.workers import made  # here, as above
 
         pixels = {name: PIXELS[name] for name in augment.pixels} if augment else {}
         numbers = range(first, last)

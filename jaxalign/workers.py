@@ -1,4 +1,4 @@
-"""Worker processes that make batches.
+"""Worker processes that make batches, or other things by their number.
 
 Worker w of W makes the batches first + w, first + w + W, and so on, and writes each into its pipe,
 where it waits until the trainer reads it. So the order does not depend on how quick a worker is; a
@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import multiprocessing
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -26,8 +27,18 @@ from jaxalign.errors import InputError
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+
+
 def made(
-    make: Callable[[int], Any], numbers: range, workers: int, pixels: Mapping[str, Callable]
+    make: Callable[[int], Any],
+    numbers: range,
+    workers: int,
+    pixels: Mapping[str, Callable],
+    remedy: tuple[str, str] = ("data.workers", "set fewer of them, or 0"),
 ) -> Iterator[Any]:
     """Calls a function in worker processes, ahead of the caller.
 
@@ -38,6 +49,7 @@ def made(
         numbers: The batches, in order.
         workers: How many processes.
         pixels: The entries of augment.PIXELS that `make` needs.
+        remedy: What said how many processes, and what to do where one of them has been killed.
 
     Yields:
         The batches, in order.
@@ -71,7 +83,8 @@ def made(
                 processes.append(process)
                 sending.close()  # the worker has the only one left
         for place in range(len(numbers)):
-            yield _received(pipes[place % workers], processes[place % workers], workers)
+            pair = pipes[place % workers], processes[place % workers]
+            yield _received(*pair, f"{remedy[0]}={workers}", remedy[1])
     finally:
         end()
         atexit.unregister(end)
@@ -89,14 +102,14 @@ def settle():
             ctypes.CDLL(None).mallopt(option, size)
 
 
-def _received(pipe, process, workers):
+def _received(pipe, process, setting, remedy):
     try:
         batch = pipe.recv()
     except (EOFError, OSError):
         process.join()
         raise InputError(
-            f"data.workers={workers}: a worker process has ended (exit code {process.exitcode}; "
-            "-9: killed, as where memory runs out); set fewer of them, or 0"
+            f"{setting}: a worker process has ended (exit code {process.exitcode}; "
+            f"-9: killed, as where memory runs out); {remedy}"
         ) from None
     if isinstance(batch, Exception):
         raise batch

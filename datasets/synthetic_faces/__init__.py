@@ -11,10 +11,12 @@ give the same bytes on any machine, as far as NumPy and OpenCV do.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
+from jaxalign import workers
 from jaxalign.curves import INDICES, TOTAL, USED
 from jaxalign.datasets.faces import Benchmark, Face
 from jaxalign.errors import InputError
@@ -27,6 +29,8 @@ from .scene import Scene, sample
 
 
 SPLITS = ("train", "test")
+SHARED = 1000  # faces of a split from which processes share the work, one for each core
+REMEDY = ("synthetic_faces: cores", "give the command fewer of them, as taskset -c 0 does")
 SMALLEST = 128
 LARGEST = 4096
 QUALITY = 92  # of the JPEG
@@ -36,7 +40,7 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
     """Draws faces on photos of `size` x `size` pixels, train first.
 
     Face i of a split depends on `seed`, the split and i alone. It is the same face at any size: its
-    points scale as (x + 0.5) * s - 0.5.
+    points scale as (x + 0.5) * s - 0.5. All cores share the work where SHARED or more are drawn.
 
     Args:
         root (None): Not used; there are no files.
@@ -49,13 +53,16 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
         The faces.
 
     Raises:
-        InputError: `size` is out of range.
+        InputError: `size` is out of range, or one of the processes that draw was killed.
     """
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"synthetic_faces: size {size} is not within {SMALLEST} and {LARGEST}")
     for split, count in zip(SPLITS, (train, test), strict=True):
-        for index in range(count):
-            yield face(split, index, size, seed)
+        make, cores = partial(face, split, size=size, seed=seed), workers.cores()
+        if cores > 1 and count >= SHARED:
+            yield from workers.made(make, range(count), cores, {}, REMEDY)
+        else:
+            yield from map(make, range(count))
 
 
 def scene_of(split: str, index: int, seed: int) -> tuple[Scene, Head]:

@@ -1,12 +1,15 @@
 """The synthetic faces: the same everywhere, exact points, and features drawn where points are."""
 
+import unittest.mock
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from jaxalign import workers
 from jaxalign.curves import INDICES, USED
+from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.synthetic_faces import BENCHMARK, face, faces, render, scene_of
 from jaxalign.datasets.synthetic_faces.camera import Camera, landmarks, visible
 from jaxalign.datasets.synthetic_faces.head import Head, HeadShape
@@ -52,6 +55,19 @@ def test_faces_do_not_depend_on_how_many_are_drawn():
     short = list(faces(size=128, train=1, test=1, seed=3))
     assert face("test", 0, 128, seed=3).photo == short[1].photo
     assert face("train", 0, 128, seed=3).photo == short[0].photo
+
+
+def test_processes_that_share_the_work_draw_the_same(monkeypatch):
+    alone = list(faces(size=128, train=3, test=2, seed=7))
+    made = unittest.mock.Mock(wraps=workers.made)
+    monkeypatch.setattr(synthetic_faces, "SHARED", 3)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(workers, "made", made)
+    shared = list(faces(size=128, train=3, test=2, seed=7))
+    assert [call.args[1] for call in made.call_args_list] == [range(3)]
+    assert [(f.id, f.photo) for f in shared] == [(f.id, f.photo) for f in alone]
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(a.points["union"], b.points["union"])
 
 
 def test_points_scale_exactly_with_the_size():
