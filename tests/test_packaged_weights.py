@@ -10,7 +10,7 @@ from jaxalign import checkpoints, photos, weights
 from tests.helpers import ROOT
 
 
-SHA256 = "7e0f869b60e13aaa09f1115c8c413a0aad266765bb77bc4b19270a0d98cd5e22"
+SHA256 = "5265ad68df724617ffa26cf7ae107ed1c2ad41c2cfd650886258f605af56bd5f"
 # Read off the portrait by eye: middles of her right and left eye, tip of the nose, corners of the
 # mouth, in pixels of the photo.
 PLACES = np.array([[203.7, 101.3], [248.3, 103.3], [223.3, 126.7], [203.7, 140], [244.2, 141.2]])
@@ -26,10 +26,11 @@ def test_the_file_is_the_one_that_was_measured():
 
 def test_its_header_says_where_it_comes_from():
     recipe, _, step = checkpoints.load("drawn")
-    assert recipe.data.train.startswith("synthetic_faces") and not recipe.training.init_from
+    assert recipe.data.train.startswith("synthetic_faces")
+    assert recipe.training.init_from == "drawn"  # the file before, by its SHA-256 in the notes
     for spec in (recipe.data.val, recipe.data.test):
         assert not spec or spec.startswith("synthetic_faces")
-    assert {"commit", "command", "date"} <= checkpoints.notes(step).keys()
+    assert {"commit", "command", "date", "start"} <= checkpoints.notes(step).keys()
     assert checkpoints.low_score(step) > 0
 
 

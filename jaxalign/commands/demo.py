@@ -5,7 +5,7 @@ examples:
   jaxalign demo --config drawn
 
 needs: nothing; faces are drawn. An interrupted demo goes on when it is called again. The recipe
-demo takes minutes; drawn, which trains the weights that come with jaxalign on, takes 100 on two CPU
+demo takes minutes; drawn, which trains the weights that come with jaxalign on, takes 106 on two CPU
 cores.
 leaves: the data set synthetic_faces, and the trained model and its report in the work directory.
 """

@@ -37,8 +37,8 @@ class Weights:
 WEIGHTS = {
     "drawn": Weights(
         file="drawn.safetensors",
-        size=8_463_604,
-        sha256="7e0f869b60e13aaa09f1115c8c413a0aad266765bb77bc4b19270a0d98cd5e22",
+        size=9_176_292,
+        sha256="5265ad68df724617ffa26cf7ae107ed1c2ad41c2cfd650886258f605af56bd5f",
         licence="Apache-2.0",
         about="learned from drawn faces alone, from no photo",
     ),
