@@ -25,7 +25,8 @@ from jaxalign.layers.norm import AXIS
 
 
 # On CPUs XLA's own convolutions are quicker than YNNPACK's, whose threads share channels only.
-FLAG, VALUE = "--xla_cpu_experimental_ynn_fusion_type", "-individual_convolution"
+FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+OWN = f"{FLAG}=-individual_convolution"
 SILENT = 2.0  # seconds of compiling before the log says so
 LOG = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def wake():
     """
     given = os.environ.get("XLA_FLAGS", "")
     if FLAG not in given:
-        os.environ["XLA_FLAGS"] = f"{given} {FLAG}={VALUE}"
+        os.environ["XLA_FLAGS"] = f"{given} {OWN}"
     try:
         jax.local_devices()
     finally:

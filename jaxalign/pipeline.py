@@ -18,6 +18,7 @@ from jaxalign.errors import InputError
 from jaxalign.samples import YAWS, Batch, Sample
 from jaxalign.schemes import Scheme
 from jaxalign.settings import Settings
+from jaxalign.workers import cores, made
 
 
 Square = tuple[np.ndarray, float, float]  # centre (2,), side, degrees, as in geometry.crop_matrix
@@ -407,8 +408,6 @@ def threads_of(threads: int) -> int:
     Returns:
         It, or for 0 the number of cores that this process may use, at most MOST_THREADS.
     """
-    from jaxalign.workers import cores  # here, because prediction goes without cloudpickle
-
     return threads or min(cores(), MOST_THREADS)
 
 
@@ -419,6 +418,12 @@ def _in_threads(dataset, threads):
     threads = threads_of(threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     return dataset.to_iter_dataset(options)
+
+
+def _with_pixels(pixels, make, number):
+    """What `make` makes, where PIXELS has these entries, too: in a worker process."""
+    PIXELS.update(pixels)
+    return make(number)
 
 
 def _batch(rows, size, number):
@@ -487,11 +492,10 @@ def training_batches(
         bins=bins,
     )
     if workers:
-        from jaxalign.workers import made  # here, as above
-
         pixels = {name: PIXELS[name] for name in augment.pixels} if augment else {}
         numbers = range(first, last)
-        batches = made(partial(_batch, rows, local), numbers, workers, pixels)
+        make = partial(_with_pixels, pixels, partial(_batch, rows, local))
+        batches = made(make, numbers, workers)
     else:
         import grain  # here: it takes seconds, and crops of single photos go without
 

@@ -12,15 +12,13 @@ import ctypes
 import multiprocessing
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle
 import cv2
 
 from jaxalign import signals
-from jaxalign.augment import PIXELS
 from jaxalign.errors import InputError
 
 
@@ -37,7 +35,6 @@ def made(
     make: Callable[[int], Any],
     numbers: range,
     workers: int,
-    pixels: Mapping[str, Callable],
     remedy: tuple[str, str] = ("data.workers", "set fewer of them, or 0"),
 ) -> Iterator[Any]:
     """Calls a function in worker processes, ahead of the caller.
@@ -48,7 +45,6 @@ def made(
         make: What makes batch i. It may hold what cloudpickle can take.
         numbers: The batches, in order.
         workers: How many processes.
-        pixels: The entries of augment.PIXELS that `make` needs.
         remedy: What said how many processes, and what to do where one of them has been killed.
 
     Yields:
@@ -58,8 +54,10 @@ def made(
         InputError: `make` has raised one, or a worker process has ended before its time.
         RuntimeError: `make` has raised another error; the message holds its traceback.
     """
+    import cloudpickle  # here and below, because prediction goes without
+
     context = multiprocessing.get_context("spawn")
-    job = cloudpickle.dumps((make, pixels))
+    job = cloudpickle.dumps(make)
     pipes, processes = [], []
 
     def end():
@@ -118,11 +116,12 @@ def _received(pipe, process, setting, remedy):
 
 def _work(sending: Connection, job: bytes, numbers: range):
     """Makes the batches of these numbers, in a process of its own; the last one may be an error."""
+    import cloudpickle
+
     settle()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the trainer has ended
         try:
-            make, pixels = cloudpickle.loads(job)
-            PIXELS.update(pixels)
+            make = cloudpickle.loads(job)
             for number in numbers:
                 sending.send(make(number))
         except InputError as error:

@@ -21,7 +21,7 @@ import os, signal, sys
 from jaxalign.workers import made
 from tests.helpers.making import told
 if __name__ == "__main__":
-    rows = made(told, range(10**6), 2, {})
+    rows = made(told, range(10**6), 2)
     print(*[next(rows)[1] for _ in range(2)], flush=True)
     if sys.argv[1] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,7 +44,7 @@ def ended(pid: int) -> bool:
 
 def test_in_order_without_devices_and_without_signals():
     """What Ctrl-C and schedulers send to all processes is the trainer's alone."""
-    rows = made(told, range(3, 9), 2, {})
+    rows = made(told, range(3, 9), 2)
     found = [next(rows)]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(found[0][1], number)
@@ -58,19 +58,19 @@ def test_in_order_without_devices_and_without_signals():
 
 
 def test_more_workers_than_batches():
-    assert [number for number, _, _ in made(told, range(1), 3, {})] == [0]
-    assert list(made(told, range(0), 3, {})) == []
+    assert [number for number, _, _ in made(told, range(1), 3)] == [0]
+    assert list(made(told, range(0), 3)) == []
 
 
 def test_one_thread_of_opencv_and_memory_that_is_kept():
-    threads, pages = zip(*made(paged, range(4), 1, {}), strict=True)
+    threads, pages = zip(*made(paged, range(4), 1), strict=True)
     assert set(threads) == {1}
     if platform.libc_ver()[0] == "glibc":
         assert max(pages[1:]) < 1000 < pages[0]  # of 12,288
 
 
 def test_closed_early_they_end():
-    rows = made(told, range(10**6), 1, {})
+    rows = made(told, range(10**6), 1)
     _, pid, _ = next(rows)
     rows.close()
     assert ended(pid)
@@ -84,14 +84,14 @@ def test_closed_early_they_end():
     ],
 )
 def test_an_error_comes_in_its_turn(make, error, message):
-    rows = made(make, range(9), 1, {})
+    rows = made(make, range(9), 1)
     assert next(rows) == 0
     with pytest.raises(error, match=message):
         next(rows)
 
 
 def test_a_killed_one_is_said_in_one_line():
-    rows = made(killed, range(9), 2, {})
+    rows = made(killed, range(9), 2)
     assert [next(rows), next(rows)] == [0, 1]
     line = r"^data.workers=2: a worker process has ended \(exit code -9; .*\); set fewer of them"
     with pytest.raises(InputError, match=line):

@@ -60,7 +60,7 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
     for split, count in zip(SPLITS, (train, test), strict=True):
         make, cores = partial(face, split, size=size, seed=seed), workers.cores()
         if cores > 1 and count >= SHARED:
-            yield from workers.made(make, range(count), cores, {}, REMEDY)
+            yield from workers.made(make, range(count), cores, REMEDY)
         else:
             yield from map(make, range(count))
 

@@ -144,7 +144,7 @@ def test_every_recipe_finds_what_it_crops():
 
 
 def test_what_the_packaged_weights_find_stays():
-    """The same points, to a thousandth of the distance of the eyes' outer corners."""
+    """The same points, to 0.15 % of the distance of the eyes' outer corners."""
     aligner, apart = jaxalign.load(), []
     for index in range(4):
         face = drawn_face("test", index, 1536, seed=0)
@@ -161,7 +161,7 @@ def test_what_the_packaged_weights_find_stays():
         back = (found[1] - c) * (b - a) / (d - c) + a
         truth = face.points["ibug68"]
         apart.append(np.hypot(*(back - found[0]).T) / np.hypot(*(truth[36] - truth[45])))
-    assert np.mean(apart) < 0.001
+    assert np.mean(apart) < 0.0015
 
 
 def test_limits():
