@@ -129,7 +129,7 @@ def draw(repo: Path) -> Figure:
         axes.add_patch(box)
         axes.text(-2.5, place, room, va="center", weight="bold", fontsize=10)
         inside = ", ".join(sorted(m for m in members[room] if m != room and not m.startswith("__")))
-        inside = "\n".join(textwrap.wrap(inside, 62))
+        inside = "\n".join(textwrap.wrap(inside, 70))
         axes.text(-0.65, place, inside, va="center", fontsize=7, color="#333333")
         axes.text(2.55, place, f"{lines[room]:,}", va="center", ha="right", fontsize=8)
     for (a, b), count in between.items():
