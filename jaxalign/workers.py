@@ -35,7 +35,8 @@ def made(
     make: Callable[[int], Any],
     numbers: range,
     workers: int,
-    remedy: tuple[str, str] = ("data.workers", "set fewer of them, or 0"),
+    setting: str = "data.workers",
+    remedy: str = "set fewer of them, or 0",
 ) -> Iterator[Any]:
     """Calls a function in worker processes, ahead of the caller.
 
@@ -45,7 +46,8 @@ def made(
         make: What makes batch i. It may hold what cloudpickle can take.
         numbers: The batches, in order.
         workers: How many processes.
-        remedy: What said how many processes, and what to do where one of them has been killed.
+        setting: What said how many processes.
+        remedy: What to do where one of them has been killed.
 
     Yields:
         The batches, in order.
@@ -82,7 +84,7 @@ def made(
                 sending.close()  # the worker has the only one left
         for place in range(len(numbers)):
             pair = pipes[place % workers], processes[place % workers]
-            yield _received(*pair, f"{remedy[0]}={workers}", remedy[1])
+            yield _received(*pair, f"{setting}={workers}", remedy)
     finally:
         end()
         atexit.unregister(end)

@@ -127,7 +127,7 @@ print(type(system) is landmark_queries.LandmarkQueries, system.channels)
         assert f"{last} --data-dir {data_300w}\n" in capsys.readouterr().out
         assert "resume with the same" in refused(capsys, train, *run, *SHRUNK, "system.layers=2")
         system = jaxalign.load(queries).system
-        fresh = filled(jax.eval_shape(system.init, jax.random.key(0)))
+        fresh = filled(system.shapes())
         _, lines = initial.start(system, fresh, str(queries))
         assert re.fullmatch(r"network: (\d+) of \1 arrays from .*", *lines)
 
@@ -252,7 +252,7 @@ def test_a_backbone(monkeypatch):
     monkeypatch.setitem(backbones.BACKBONES, "patches", made)
     settings = ["system.backbone=patches", "system.dtype=bfloat16"]
     system = recipes.override(recipes.load("gv_light_ibug_300w"), settings).system
-    variables = jax.eval_shape(system.init, jax.random.key(0))
+    variables = system.shapes()
     assert variables["params"]["network"]["backbone"]["stride8"]["kernel"].shape == (192, 8)
     crops = jax.ShapeDtypeStruct((2, system.size, system.size, 3), jnp.uint8)
     points, score = jax.eval_shape(system.predict, variables, crops)
@@ -355,7 +355,7 @@ def test_a_scheme(monkeypatch, tmp_path):
     assert normaliser == "inter_ocular"
     assert results.nme(normaliser) == pytest.approx(5 / np.hypot(24, 2), rel=1e-6)
     system = Integral(scheme="five", size=32, width=8, blocks=(1, 1, 1, 1), decoder_width=8)
-    variables = filled(jax.eval_shape(system.init, jax.random.key(0)))
+    variables = filled(system.shapes())
     aligner = jaxalign.load(saved(Recipe(system), variables, tmp_path / "w"))
     (face,) = aligner(np.zeros((64, 64, 3), np.uint8), [[8, 8, 50, 50]])
     assert face.points.shape == (5, 2)

@@ -23,7 +23,7 @@ from tests.helpers.small import filled, saved, small_recipe
 
 
 RECIPE = small_recipe()
-VARIABLES = filled(jax.eval_shape(RECIPE.system.init, jax.random.key(0)))
+VARIABLES = filled(RECIPE.system.shapes())
 NOTES = {"commit": "1a2b3c4", "command": "jaxalign train --config x"}
 
 
@@ -100,7 +100,7 @@ def test_what_half_precision_cannot_hold_is_refused(tmp_path):
 
 def test_only_what_predicts_is_stored(tmp_path):
     system = PixelWise(size=32, width=2, top=8)  # with a discriminator
-    variables = filled(jax.eval_shape(system.init, jax.random.key(0)))
+    variables = filled(system.shapes())
     assert set(variables["params"]) - set(system.predictors)
     checkpoints.write(tmp_path / "x.safetensors", Recipe(system), variables)
     _, found, _ = checkpoints.load(tmp_path / "x.safetensors")
@@ -164,7 +164,7 @@ class TestTaken:
 
     def test_by_evaluate_with_settings_where_helpers_are_left_out(self, tmp_path, data_300w):
         system = PixelWise(size=32, width=2, top=8)  # with a discriminator
-        variables = filled(jax.eval_shape(system.init, jax.random.key(0)))
+        variables = filled(system.shapes())
         path = tmp_path / "x.safetensors"
         checkpoints.write(path, replace(RECIPE, system=system), variables)
         model = open_model(path, data_dir=data_300w, settings=["data.threads=3"])

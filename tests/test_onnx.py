@@ -87,7 +87,7 @@ SHRUNK = {  # name -> system, its settings
 def variables_of(system):
     """Random ones of the size that keeps activations' scale, and the circles that stand for what is
     known of faces."""
-    shapes = jax.eval_shape(system.init, jax.random.key(0))
+    shapes = system.shapes()
     rng = np.random.default_rng(0)
 
     def made(path, leaf):

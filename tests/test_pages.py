@@ -5,7 +5,6 @@ import re
 import shlex
 
 import cv2
-import jax
 import numpy as np
 import pytest
 
@@ -54,9 +53,7 @@ COMMANDS = sorted({command for text in PAGES.values() for command in commands(te
 def drawn(monkeypatch, tmp_path):
     """Small random weights stand for the package's."""
     recipe = small_recipe()
-    packaged(
-        monkeypatch, tmp_path, recipe, filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
-    )
+    packaged(monkeypatch, tmp_path, recipe, filled(recipe.system.shapes()))
 
 
 def python_of(text):

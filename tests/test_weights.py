@@ -17,7 +17,7 @@ from tests.helpers.small import filled, packaged, saved, small_recipe
 
 
 RECIPE = small_recipe()
-VARIABLES = filled(jax.eval_shape(RECIPE.system.init, jax.random.key(0)))
+VARIABLES = filled(RECIPE.system.shapes())
 ASTRONAUT = ROOT / "examples" / "astronaut.jpg"
 LINE = "jaxalign's own weights 'drawn', learned from drawn faces alone, from no photo"
 

@@ -30,7 +30,7 @@ from .scene import Scene, sample
 
 SPLITS = ("train", "test")
 SHARED = 1000  # faces of a split from which processes share the work, one for each core
-REMEDY = ("synthetic_faces: cores", "give the command fewer of them, as taskset -c 0 does")
+REMEDY = "give the command fewer of them, as taskset -c 0 does"
 SMALLEST = 128
 LARGEST = 4096
 QUALITY = 92  # of the JPEG
@@ -60,7 +60,8 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
     for split, count in zip(SPLITS, (train, test), strict=True):
         make, cores = partial(face, split, size=size, seed=seed), workers.cores()
         if cores > 1 and count >= SHARED:
-            yield from workers.made(make, range(count), cores, REMEDY)
+            setting = "synthetic_faces: cores"
+            yield from workers.made(make, range(count), cores, setting, REMEDY)
         else:
             yield from map(make, range(count))
 

@@ -108,7 +108,7 @@ def test_vgg16_bn_stem():
 
 
 def test_light_is_the_encoder_of_integral():
-    variables = jax.eval_shape(Integral().init, jax.random.key(0))
+    variables = Integral().shapes()
     assert costs.count(variables["params"]) == 5_478_528
     _, encoder, _ = backbone("light_w64", 128)
     assert {kind: tree["network"]["encoder"] for kind, tree in variables.items()} == encoder

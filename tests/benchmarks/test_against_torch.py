@@ -60,7 +60,7 @@ def variables_of(system):
         values = rng.uniform(0.5, 1.5, leaf.shape) if positive else rng.normal(0, 0.1, leaf.shape)
         return values.astype(np.float32)
 
-    shapes = jax.eval_shape(system.init, jax.random.key(0))
+    shapes = system.shapes()
     return jax.tree_util.tree_map_with_path(fill, shapes)
 
 

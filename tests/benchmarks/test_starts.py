@@ -1,6 +1,5 @@
 """One recipe from several starts: its steps, its faces, and what is not made again."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -136,7 +135,7 @@ def test_a_start_that_does_not_give_the_points_is_left_out(tmp_path, data, capsy
     """68 points do not give all of 98."""
     path = str(tmp_path / "start.safetensors")
     recipe = small_recipe()
-    checkpoints.write(path, recipe, filled(jax.eval_shape(recipe.system.init, jax.random.key(0))))
+    checkpoints.write(path, recipe, filled(recipe.system.shapes()))
     wanted = recipes.override(small_recipe(), ["system.scheme=wflw98"])
     made = Starts(wanted, [NONE, path], 1, tmp_path)
     assert made.untrained(path, data, "inter_ocular") is None

@@ -105,9 +105,8 @@ def test_the_demo_goes_the_whole_road(monkeypatch, tmp_path, capsys):
     (tmp_path / "runs/drawn").symlink_to(tmp_path / "runs/demo")
     called.clear()
     assert main(["demo", "--config", "drawn"]) == 0
-    assert (
-        called[0][1].settings == ["train=40000", "seed=1"] and called[1][1].workdir == "runs/drawn"
-    )
+    assert called[0][1].settings == ["train=40000", "seed=1"]
+    assert called[1][1].workdir == "runs/drawn"
     assert main(["demo", "--config", "integral_ibug_300w"]) == 2
     assert "demo draws its faces" in capsys.readouterr().err
     fake("train", 2)

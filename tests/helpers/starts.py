@@ -22,7 +22,7 @@ def start_of(folder, scheme: str, times: float = 1.0) -> str:
     as large as they are elsewhere."""
     recipe = recipes.override(small_recipe(), [f"system.scheme={scheme}"])
     path = folder / "start.safetensors"
-    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    variables = filled(recipe.system.shapes())
     checkpoints.write(path, recipe, jax.tree.map(lambda leaf: leaf * times, variables))
     return str(path)
 

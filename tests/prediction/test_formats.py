@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import cv2
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -154,7 +153,7 @@ def test_from_photos_by_predict_to_a_prepared_data_set(tmp_path, capsys):
     album.mkdir()
     for name in ("a.png", "b.png"):
         Image.fromarray(draw(FIRST, 0)).resize((120, 90)).save(album / name)
-    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    variables = filled(recipe.system.shapes())
     work = saved(recipe, variables, tmp_path / "w")
     with open(tmp_path / "boxes.csv", "w", newline="") as file:
         rows = [[name, 20, 10, 90, 80] for name in ("a.png", "b.png")]

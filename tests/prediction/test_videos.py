@@ -6,7 +6,6 @@ import re
 from types import SimpleNamespace
 
 import cv2
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,7 +23,7 @@ from tests.helpers.small import filled, saved, small_recipe
 def checkpoint(tmp_path_factory):
     """A work directory of the small recipe, untrained."""
     recipe, workdir = small_recipe(), tmp_path_factory.mktemp("run")
-    variables = filled(jax.eval_shape(recipe.system.init, jax.random.key(0)))
+    variables = filled(recipe.system.shapes())
     return saved(recipe, variables, workdir)
 
 

@@ -213,7 +213,7 @@ def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
 )
 def test_counts(settings, parameters, giga):
     system = GaussianVector(**settings)
-    variables = jax.eval_shape(system.init, jax.random.key(0))
+    variables = system.shapes()
     assert costs.count(variables["params"]) == parameters
     if giga:
         images = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.uint8)
@@ -360,7 +360,7 @@ def test_maps_that_follow_the_loss_lead_to_the_points(settings, batch):
 
 def test_the_weight_map_is_refused_for_vectors():
     with pytest.raises(InputError, match="is for heatmaps"):
-        jax.eval_shape(GaussianVector(weight_map=True).init, jax.random.key(0))
+        GaussianVector(weight_map=True).shapes()
 
 
 @pytest.mark.heavy

@@ -22,7 +22,7 @@ def test_its_size_is_that_of_the_released_network():
     """torchvision's resnet18 without classifier, and 1x1 convolutions from its 512 channels: 68
     heights, x and y, and x and y of 10 neighbours each."""
     heads = 512 + 1, 68 * (1 + 2 + 20)
-    variables = jax.eval_shape(PIPNet().init, jax.random.key(0))
+    variables = PIPNet().shapes()
     assert costs.count(variables["params"]) == 11_176_512 + heads[0] * heads[1] == 11_978_844
 
 
@@ -117,7 +117,7 @@ def test_a_point_that_is_no_number_makes_the_loss_so(known):
 
 def test_a_few_steps_lower_every_part():
     system = PIPNet(scheme="cofw29", size=64, stride=16, neighbours=3, backbone="light_w32")
-    variables = filled(jax.eval_shape(system.init, jax.random.key(0)))
+    variables = filled(system.shapes())
     rng = np.random.default_rng(0)
     batch = {
         "image": rng.integers(0, 256, (2, 64, 64, 3), np.uint8),

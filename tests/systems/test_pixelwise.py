@@ -83,7 +83,7 @@ def step(system, batch, objective=None):
 def test_counts(method, parameters, giga):
     """As printed; a transposed convolution here also multiplies one border of zeros."""
     system = PixelWise(method=method)
-    variables = jax.eval_shape(system.init, jax.random.key(0))
+    variables = system.shapes()
     assert costs.count(variables["params"]["network"]) == parameters
     assert costs.count(variables["params"]["discriminator"]) == 34_689
     crop = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.uint8)
@@ -92,7 +92,7 @@ def test_counts(method, parameters, giga):
 
 
 def test_counts_of_the_stages_of_dan():
-    variables = jax.eval_shape(PixelWise(method="dan").init, jax.random.key(0))
+    variables = PixelWise(method="dan").shapes()
     parts = {k: costs.count(v) for k, v in variables["params"]["network"].items()}
     assert parts["stage1"] == 11_146_312 and parts["stage2"] == parts["stage3"] == 11_147_464
     assert parts["image2"] == parts["image3"] == 805_952

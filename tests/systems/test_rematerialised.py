@@ -58,7 +58,7 @@ def test_predictions_compute_nothing_again():
     """What predicts is the plain network: an export does arithmetic on its weights before."""
     plain = hourglass.StackedHourglass(**SMALL, stacks=1)
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.uint8)
-    shapes = jax.eval_shape(plain.init, jax.random.key(0))
+    shapes = plain.shapes()
     wanted, found = (
         str(jax.make_jaxpr(system.predict)(shapes, image))
         for system in (plain, replace(plain, remat=True))

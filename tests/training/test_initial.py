@@ -69,7 +69,7 @@ def heir(source, **changed):
 
 def random_variables(system, seed=0):
     random = np.random.default_rng(seed)
-    shapes = jax.eval_shape(system.init, jax.random.key(0))
+    shapes = system.shapes()
     return jax.tree.map(lambda s: random.normal(size=s.shape).astype(s.dtype), shapes)
 
 

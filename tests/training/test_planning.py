@@ -70,7 +70,7 @@ def test_work_of_a_step():
     recipe = small("system.optimizer.kind=adamw", "training.batch=8", "system.epochs=2")
     (work,) = planning.works(recipe, 80, 2)
     system = recipe.system
-    shapes = jax.eval_shape(system.init, jax.random.key(0))
+    shapes = system.shapes()
     weights = 4 * costs.count(shapes["params"])
     image = planning.batch_shapes(system, 1)["image"]
     forward = 2 * sum(costs.multiply_adds(system.predict, shapes, image).values())
