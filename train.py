@@ -2,10 +2,10 @@
 
 import sys
 
-from jaxalign import large_pages
+from jaxalign import memory
 from jaxalign.commands.train import main
 
 
 if __name__ == "__main__":
-    large_pages.restart()
+    memory.restart()
     sys.exit(main(prog="train.py"))

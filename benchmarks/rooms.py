@@ -42,7 +42,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "locks",
         "signals",
         "workers",
-        "large_pages",
+        "memory",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),
