@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import tempfile
 import warnings
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import export as jax_export
+from jax.core import ShapedArray
 
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors, whole
@@ -26,6 +28,16 @@ from jaxalign.systems.interface import System
 
 NEEDED = "jax2onnx", "onnxruntime"
 CALIBRATED = 8  # crops at a time
+# Functions of layers.pooling -> the operation of ONNX, its settings, by what it scales the maps.
+HALF = {"kernel_shape": [2, 2], "strides": [2, 2]}
+OVERLAPPING = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 0, 0]}
+NEAREST = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+OPERATIONS = {
+    "average_pool": ("AveragePool", HALF, 0.5),
+    "max_pool": ("MaxPool", HALF, 0.5),
+    "overlapping_max_pool": ("MaxPool", OVERLAPPING, 0.5),
+    "upsample": ("Resize", NEAREST, 2),
+}
 
 
 def has(name: str) -> bool:
@@ -99,7 +111,7 @@ def converted(system: System, variables: dict, size: int) -> Any:
     with as_written(True), nn.intercept_methods(_folded):
         traced = jax.make_jaxpr(lambda images: system.predict(variables, images))(crops)
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of shapes that it leaves out
-    name, function = type(system).__name__, jax.extend.core.jaxpr_as_fun(traced)
+    name, function = type(system).__name__, jax.extend.core.jaxpr_as_fun(_whole(traced))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converter's, of its own calls
         try:
@@ -140,8 +152,61 @@ def _folded(call, args, kwargs, context):
     return args[0] * factor + offset
 
 
+def _whole(traced):
+    """The program with the functions of OPERATIONS as primitives, which the converter knows."""
+    primitives = _primitives()
+
+    def replaced(call):
+        primitive = primitives.get(call.params.get("name"))
+        known = primitive and call.primitive.name == "jit"
+        return call.replace(primitive=primitive, params={}) if known else call
+
+    jaxpr = traced.jaxpr
+    return traced.replace(jaxpr=jaxpr.replace(eqns=[replaced(call) for call in jaxpr.eqns]))
+
+
+@cache
+def _primitives():
+    """Name -> a primitive for each of OPERATIONS, which the converter is taught."""
+    plugins = importlib.import_module("jax2onnx.plugins.plugin_system")
+    primitives = {}
+    for name, (operation, settings, scale) in OPERATIONS.items():
+        primitives[name] = primitive = jax.extend.core.Primitive(f"jaxalign_{name}")
+        primitive.def_abstract_eval(partial(_scaled, scale=scale))
+        lower = partial(_lowered, operation=operation, settings=settings, scale=scale)
+        plugin = type(name, (plugins.PrimitiveLeafPlugin,), {"lower": staticmethod(lower)})
+        plugins.register_primitive(jaxpr_primitive=primitive.name)(plugin)
+    return primitives
+
+
+def _scaled(maps, scale):
+    batch, height, width, channels = maps.shape
+    shape = batch, int(scale * height), int(scale * width), channels
+    return ShapedArray(shape, maps.dtype)
+
+
+def _lowered(context, call, operation, settings, scale):
+    """Puts one of OPERATIONS, which take (B, C, h, w), into the converter's graph."""
+
+    def added(kind, *inputs, **settings):
+        return getattr(context.builder, kind)(
+            *inputs, **settings, _outputs=[context.fresh_name(f"{call.primitive.name}_out")]
+        )
+
+    inputs = [added("Transpose", context.get_value_for_var(call.invars[0]), perm=[0, 3, 1, 2])]
+    if operation == "Resize":
+        scales = np.array([1, 1, scale, scale], np.float32)
+        name = context.fresh_name("scales")
+        inputs += [None, context.builder.add_initializer_from_array(name=name, array=scales)]
+    maps = added(operation, *inputs, **settings)
+    maps, given = added("Transpose", maps, perm=[0, 2, 3, 1]), call.outvars[0]
+    known = context.get_value_for_var(given)
+    maps.type, maps.shape = known.type, known.shape
+    context.bind_value_for_var(given, maps)
+
+
 def _named(graph):
-    """Gives operations the names that ONNX Runtime has quick or fused kernels for."""
+    """Gives ReLUs their name, for which ONNX Runtime has fused kernels."""
     onnx = importlib.import_module("onnx")
     values = ((c.name, onnx.numpy_helper.to_array(c)) for c in graph.initializer)
     zeros = {name for name, a in values if a.dtype == np.float32 and a.size == 1 and not a.any()}
@@ -149,9 +214,6 @@ def _named(graph):
         if node.op_type == "Max" and node.input[1:] and node.input[1] in zeros:
             node.op_type = "Relu"
             del node.input[1:]
-        elif node.op_type == "Einsum" and node.attribute[0].s == b"abcd,de->abce":
-            node.op_type = "MatMul"
-            del node.attribute[:]
     zeros -= {name for node in graph.node for name in node.input}
     for constant in [c for c in graph.initializer if c.name in zeros]:  # ReLU's, which none takes
         graph.initializer.remove(constant)
@@ -191,8 +253,12 @@ def quantized(model: Any, crops: np.ndarray) -> Any:
         runtime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        graph = onnx.load(fused).graph
+        pixels = {c.name for c in graph.initializer if c.dims[2:] == [1, 1]}
+        exact = [node.name for node in graph.node if pixels & set(node.input[1:2])]
         quantization.quantize_static(
-            fused, whole_numbers, Crops(), per_channel=True, op_types_to_quantize=["Conv"],
+            fused, whole_numbers, Crops(), per_channel=True,
+            op_types_to_quantize=["Conv"], nodes_to_exclude=exact,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )  # fmt: skip

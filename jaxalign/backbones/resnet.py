@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import max_pool
+from jaxalign.layers.pooling import overlapping_max_pool
 
 
 class Basic(nn.Module):
@@ -84,7 +84,7 @@ def stem(images, train: bool, dtype):
     """(B, S, S, 3) -> (B, S/4, S/4, 64); called inside a compact module, whose layers it names."""
     x = nn.Conv(64, (7, 7), strides=2, padding=3, use_bias=False, dtype=dtype, name="stem")(images)
     x = nn.relu(batch_norm(train, "stem_bn", dtype=dtype)(x))
-    return max_pool(x, overlap=True)
+    return overlapping_max_pool(x)
 
 
 def stages(x, train: bool, block, channels, counts):

@@ -39,10 +39,21 @@ def _product_gradients(saved, gradient):
 product.defvjp(lambda x, kernel: (product(x, kernel), (x, kernel)), _product_gradients)
 
 
+# `with as_written(True):` traces convolutions as such, to count them or to convert the program
+as_written = jax.make_user_context(False)
+
+
+def by_pixel(x, kernel):
+    """`product`; of maps (B, h, w, C) as a convolution where programs are traced `as_written`."""
+    if as_written.value and x.ndim == 4:
+        return _plain(x, kernel[None, None])
+    return product(x, kernel)
+
+
 def dense(features: int, **settings) -> nn.Dense:
-    """nn.Dense with its settings, by `product`."""
+    """nn.Dense with its settings, `by_pixel`."""
     return nn.Dense(
-        features, dot_general=lambda x, kernel, *_, **__: product(x, kernel), **settings
+        features, dot_general=lambda x, kernel, *_, **__: by_pixel(x, kernel), **settings
     )
 
 
@@ -70,7 +81,7 @@ class Pointwise(nn.Module):
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         for axis in (1, 2):
             x = every(self.strides, x, axis)
-        y = product(x, kernel[0, 0])
+        y = by_pixel(x, kernel[0, 0])
         return y if bias is None else y + bias.reshape(1, 1, 1, -1)
 
 
@@ -99,13 +110,11 @@ def _many(x, kernel, pixels, channels):
 
 
 def _plain(x, kernel):
+    """XLA's own convolution by a kernel of one or three pixels a side."""
+    border = (kernel.shape[0] // 2,) * 2
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (1, 1), (border, border), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-
-
-# `with as_written(True):` traces convolutions as such, to count them or to convert the program
-as_written = jax.make_user_context(False)
 
 
 def _quickest(x, kernel):

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxalign.layers.conv import convolution
-from jaxalign.layers.hourglass import upsample
-from jaxalign.layers.pooling import larger
+from jaxalign.layers.pooling import larger, upsample
 
 
 RECTIFIERS = {

@@ -8,12 +8,7 @@ from flax import linen as nn
 
 from jaxalign.layers.conv import LECUN, convolution
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import average_pool, blur_pool
-
-
-def upsample(x):
-    """(B, h, w, C) -> (B, 2h, 2w, C), nearest."""
-    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+from jaxalign.layers.pooling import average_pool, blur_pool, upsample
 
 
 class HPM(nn.Module):

@@ -1,7 +1,8 @@
-"""Pooling by halves, plain or without aliasing, NHWC.
+"""Maps of half the size, plain or without aliasing, and of twice the size, NHWC.
 
-Zhang, "Making convolutional networks shift-invariant again", ICML 2019. By slices: windows have no
-way to ONNX Runtime (jaxalign.to_onnx), and on CPUs the gradient of nn.max_pool takes long.
+Zhang, "Making convolutional networks shift-invariant again", ICML 2019. By slices: on CPUs the
+gradient of nn.max_pool takes long. What jax.jit wraps is known by its name where a program is
+converted (to_onnx.OPERATIONS).
 """
 
 from functools import partial, reduce
@@ -35,6 +36,7 @@ def _(values, tangents):
     return larger(*values), jnp.where(values[0] >= values[1], *tangents)
 
 
+@jax.jit
 def average_pool(x):
     """(B, h, w, C), even sides -> (B, h/2, w/2, C): means of 2x2 pixels."""
     for axis in (1, 2):
@@ -42,18 +44,30 @@ def average_pool(x):
     return x / 4
 
 
-def max_pool(x, overlap: bool = False):
-    """(B, h, w, C), even sides -> (B, h/2, w/2, C): maxima of 2x2 pixels.
+@jax.jit
+def max_pool(x):
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): maxima of 2x2 pixels."""
+    for axis in (1, 2):
+        x = larger(every(2, x, axis), every(2, x, axis, 1))
+    return x
 
-    With `overlap`, of 3x3 pixels around the upper left one of them.
-    """
+
+@jax.jit
+def overlapping_max_pool(x):
+    """(B, h, w, C), even sides -> (B, h/2, w/2, C): of 3x3 pixels around the upper left of 2x2."""
     for axis in (1, 2):
         first, second = every(2, x, axis), every(2, x, axis, 1)
         x = larger(first, second)
-        if overlap:  # at the border the first pixel once more
-            before = [every(1, y, axis, 0, n) for y, n in ((first, 1), (second, -1))]
-            x = larger(x, jnp.concatenate(before, axis))
+        # at the border the first pixel once more
+        before = [every(1, y, axis, 0, n) for y, n in ((first, 1), (second, -1))]
+        x = larger(x, jnp.concatenate(before, axis))
     return x
+
+
+@jax.jit
+def upsample(x):
+    """(B, h, w, C) -> (B, 2h, 2w, C), nearest."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
 def blur_pool(x, size: int):

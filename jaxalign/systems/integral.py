@@ -17,8 +17,8 @@ from jaxalign import decoding, geometry, losses, targets
 from jaxalign.backbones.light import Light
 from jaxalign.layers import facts
 from jaxalign.layers.conv import convolution, dense
-from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
+from jaxalign.layers.pooling import upsample
 from jaxalign.layers.relations import Relations
 from jaxalign.optimizers import Optimizer
 from jaxalign.systems.interface import SingleNetwork

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxalign import scheme_files, targets
@@ -30,9 +31,9 @@ def normalise(images, dtype):
     Returns:
         (B, H, W, 3).
     """
-    images = images.astype(jnp.float32) / 255
-    mean, deviation = (jnp.array(c).reshape(1, 1, 1, 3) for c in (IMAGE_MEAN, IMAGE_STD))
-    return ((images - mean) / deviation).astype(dtype)
+    mean, deviation = (np.reshape(c, (1, 1, 1, 3)) for c in (IMAGE_MEAN, IMAGE_STD))
+    factor, offset = np.float32(1 / (255 * deviation)), np.float32(mean / deviation)
+    return (images.astype(jnp.float32) * factor - offset).astype(dtype)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ from jaxalign.backbones.vgg19 import VGG19, ConvBlock
 from jaxalign.layers import warping
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.facts import mean_shape
-from jaxalign.layers.hourglass import upsample
 from jaxalign.layers.norm import batch_norm
-from jaxalign.layers.pooling import average_pool, max_pool
+from jaxalign.layers.pooling import average_pool, max_pool, upsample
 from jaxalign.layers.transposed import TransposedConv
 
 

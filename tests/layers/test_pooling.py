@@ -8,7 +8,13 @@ from flax import linen as nn
 
 from jaxalign.layers.conv import zeros_around
 from jaxalign.layers.coordinates import coordinates, with_coordinates
-from jaxalign.layers.pooling import average_pool, blur_pool, down_sampling, max_pool
+from jaxalign.layers.pooling import (
+    average_pool,
+    blur_pool,
+    down_sampling,
+    max_pool,
+    overlapping_max_pool,
+)
 
 
 TAPS = {2: [1, 1], 3: [1, 2, 1], 5: [1, 4, 6, 4, 1]}
@@ -66,9 +72,9 @@ def test_windows_by_slices():
     def overlapping(x):
         return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
-    np.testing.assert_array_equal(max_pool(x, overlap=True), overlapping(x))
+    np.testing.assert_array_equal(overlapping_max_pool(x), overlapping(x))
     slopes = [jax.grad(lambda x, pool=pool: (pool(x) ** 3).sum())(x)
-              for pool in (lambda x: max_pool(x, overlap=True), overlapping)]  # fmt: skip
+              for pool in (overlapping_max_pool, overlapping)]  # fmt: skip
     np.testing.assert_allclose(*slopes, atol=1e-5)
 
 
