@@ -1,8 +1,8 @@
 """Light integral regression on 300W at 192 px, from the weights of drawn faces: for CPUs.
 
-Data: ibug_300w. Cost: 4.3 M parameters, 0.92 G multiply-adds a face; 61 minutes on two CPU
+Data: ibug_300w. Cost: 4.3 M parameters, 0.92 G multiply-adds a face; 88 minutes on two CPU
 cores with 2,012 of the 3,148 training faces.
-Reached: NME (inter-ocular) 2.97 % on LFPW test with landmark boxes, 3.00 % with a detector's and
+Reached: NME (inter-ocular) 2.96 % on LFPW test with landmark boxes, 2.96 % with a detector's and
 a second look (docs/results/integral.md has the commands).
 """
 
