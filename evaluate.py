@@ -2,10 +2,8 @@
 
 import sys
 
-from jaxalign import memory
 from jaxalign.commands.evaluate import main
 
 
 if __name__ == "__main__":
-    memory.restart()
     sys.exit(main(prog="evaluate.py"))

@@ -2,10 +2,10 @@
 
 import sys
 
-from jaxalign import memory
+from jaxalign import large_pages
 from jaxalign.commands.train import main
 
 
 if __name__ == "__main__":
-    memory.restart()
+    large_pages.restart()
     sys.exit(main(prog="train.py"))

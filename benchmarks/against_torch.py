@@ -44,7 +44,7 @@ import optax
 
 from benchmarks import onnx_models
 from benchmarks.parity import pytorch
-from jaxalign import costs, export, memory, parallel, to_onnx
+from jaxalign import costs, export, parallel, to_onnx
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
@@ -516,5 +516,4 @@ def _prepare(torch):
 
 
 if __name__ == "__main__":
-    memory.restart()
     sys.exit(main())

@@ -23,7 +23,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.starts import Pool, Starts, add_arguments, recipe_of, scored_by, told
-from jaxalign import memory
 from jaxalign.commands import import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.compare import (
@@ -102,5 +101,4 @@ def _measure(arguments, command):
 
 
 if __name__ == "__main__":
-    memory.restart()
     sys.exit(main())

@@ -23,7 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.starts import Pool, Starts, add_arguments, recipe_of, scored_by, told
-from jaxalign import memory
 from jaxalign.commands import import_files, new_parser, run
 from jaxalign.errors import InputError
 from jaxalign.evaluation.compare import Entry, aligned, compare, comparison_table
@@ -175,5 +174,4 @@ def _write(out, arguments, rows, tables, starts, protocol):
 
 
 if __name__ == "__main__":
-    memory.restart()
     sys.exit(main())

@@ -32,7 +32,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxalign import drawing, geometry, memory, parallel, photos, prediction
+from jaxalign import drawing, geometry, parallel, photos, prediction
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
@@ -216,5 +216,4 @@ def _peak():
 
 
 if __name__ == "__main__":
-    memory.restart()
     sys.exit(main())

@@ -42,7 +42,7 @@ ROOMS = {  # from the ground up: room -> its modules; a folder holds what is in 
         "locks",
         "signals",
         "workers",
-        "memory",
+        "large_pages",
     ),
     "photos": ("photos",),
     "datasets": ("datasets",),

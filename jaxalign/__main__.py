@@ -4,7 +4,7 @@ import difflib
 import sys
 from importlib import import_module
 
-from jaxalign import __version__, memory
+from jaxalign import __version__, large_pages
 from jaxalign.commands import run
 from jaxalign.errors import InputError
 
@@ -12,14 +12,14 @@ from jaxalign.errors import InputError
 COMMANDS = (
     "demo", "download", "prepare", "train", "evaluate", "predict", "export", "plan", "paper",
 )  # fmt: skip
-COMPUTE = "demo", "train", "evaluate", "predict", "export"
+TRAIN = "train", "demo"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command that `argv` (default: that of the process) names; returns its exit code."""
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
-    if argv is None and name in COMPUTE:
-        memory.restart()
+    if argv is None and name in TRAIN:
+        large_pages.restart()
     if name in COMMANDS:
         return import_module(f"jaxalign.commands.{name}").main(arguments)
     return run(lambda: print(_told(name)))
