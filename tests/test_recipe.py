@@ -269,6 +269,7 @@ THEN = {
                                   "system.balance=losses", "system.discriminator_norm=together"],
     "integral_ibug_300w": ["system.width=8", "system.size=32", "system.decoder_width=96",
                            "system.relations=0", "system.criterion=cross_entropy",
+                           "data.augment.flip=0.5",
                            "system.optimizer.kind=adamw",
                            "system.optimizer.warmup=2", "training.init_from=''",
                            "training.eval_epochs=5", "training.save_epochs=5"],
