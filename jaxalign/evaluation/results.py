@@ -89,6 +89,19 @@ class Results:
         distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
         return self.errors / distances[:, None]
 
+    def offsets(self, normaliser: str) -> np.ndarray:
+        """From true to predicted points. The mean of many is a bias: other habits of labelling.
+
+        Args:
+            normaliser: A name of `metrics.NORMALISERS`, or "norm_box".
+
+        Returns:
+            The (N, K, 2), x to the right and y down the photo, fractions of the face's distance.
+                NaN where not labelled.
+        """
+        distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
+        return (self.predicted - self.truth) / distances[:, None, None]
+
     def nme(self, normaliser: str) -> np.ndarray:
         """The NME of each face over its labelled points.
 

@@ -34,11 +34,12 @@ def summarise(results: Results, protocol: Protocol) -> dict:
       "official" is the subset's size in the complete benchmark, 0 where none is fixed. If some of a
       subset's faces lack a normaliser, the number of the others is in "measured". If all lack it,
       it is left out.
-    * "regions": {"region", "points", "own", "nme", "interval", "subsets": {subset: nme}}, by the
-      headline. "own" is true if the protocol, not the scheme, names the points.
-    * "landmarks": {"index", "name", "regions", "nme", "interval", "median", "hidden", "labelled"},
-      by the headline, except "median", which is in pixels. "hidden" is the share of faces where the
-      point is invisible, "labelled" the share where it has a place.
+    * "regions": {"region", "points", "own", "nme", "interval", "bias", "subsets": {subset: nme}},
+      by the headline. "own" is true if the protocol, not the scheme, names the points.
+    * "landmarks": {"index", "name", "regions", "nme", "interval", "median", "bias", "hidden",
+      "labelled"}, by the headline, except "median", which is in pixels. "hidden" is the share of
+      faces where the point is invisible, "labelled" the share where it has a place.
+    * "bias" is [x, y], the mean of Results.offsets: the signed error, to the right and down.
     * "notes" say which normalisers are left out, because a face has no such distance, and which are
       of fewer faces, because nobody labelled the points that they need in the others. For the
       headline both are errors.
@@ -260,6 +261,7 @@ def _numbers(values, ends, errors):
 
 def _regions(results, protocol):
     errors = results.normalised(protocol.normaliser)
+    offsets = results.offsets(protocol.normaliser)
     sets = point_sets(results.scheme, protocol)
     values = np.stack(
         [metrics.over_points(errors[:, list(points)]) for points in sets.values()], axis=1
@@ -273,6 +275,7 @@ def _regions(results, protocol):
             "own": name in protocol.point_sets,
             "nme": _mean(values[:, column]),
             "interval": bars[column],
+            "bias": _bias(offsets[:, list(points)]),
             "subsets": {
                 subset: _mean(values[chosen, column]) for subset, chosen in subsets.items()
             },
@@ -282,7 +285,7 @@ def _regions(results, protocol):
 
 
 def _landmarks(results, normaliser):
-    errors = results.normalised(normaliser)
+    errors, offsets = results.normalised(normaliser), results.offsets(normaliser)
     bars = _rounded_pairs(intervals(resampled_means(errors, results.ids)))
     return [
         {
@@ -292,6 +295,7 @@ def _landmarks(results, normaliser):
             "nme": _mean(errors[:, index]),
             "interval": bars[index],
             "median": _median(results.errors[:, index]),
+            "bias": _bias(offsets[:, index]),
             "hidden": round(float(1 - results.visible[:, index].mean()), DECIMALS),
             "labelled": round(float(results.labelled[:, index].mean()), DECIMALS),
         }
@@ -303,6 +307,10 @@ def _mean(values):
     """Mean over the faces that have a number, or None if no face has."""
     mean = float(metrics.over_points(values))
     return None if np.isnan(mean) else round(mean, DECIMALS)
+
+
+def _bias(offsets):
+    return [_mean(offsets[..., axis].ravel()) for axis in (0, 1)]
 
 
 def _median(values):

@@ -123,14 +123,15 @@ def region_table(summary: dict) -> Table:
     regions = summary["regions"]
     subsets = [name for name in regions[0]["subsets"] if name != "all"]
     return Table(
-        f"NME per region by {summary['headline']}, %",
-        ("region", "points", "all", *subsets),
+        f"NME per region by {summary['headline']}, %; mean offset to the right and down",
+        ("region", "points", "all", *subsets, "right", "down"),
         tuple(
             (
                 row["region"],
                 str(row["points"]),
                 with_interval(row["nme"], row["interval"]),
                 *(percent(row["subsets"][name]) for name in subsets),
+                *map(percent, row["bias"]),
             )
             for row in regions
         ),
@@ -140,14 +141,16 @@ def region_table(summary: dict) -> Table:
 def landmark_table(summary: dict) -> Table:
     """NME of each landmark over all faces."""
     return Table(
-        f"NME per landmark by {summary['headline']}, %; median error in pixels",
-        ("landmark", "name", "region", "NME", "median, px", "hidden, %"),
+        f"NME per landmark by {summary['headline']}, %; mean offset to the right and down; median "
+        "error in pixels",
+        ("landmark", "name", "region", "NME", "right", "down", "median, px", "hidden, %"),
         tuple(
             (
                 str(row["index"]),
                 row["name"],
                 ", ".join(row["regions"]),
                 with_interval(row["nme"], row["interval"]),
+                *map(percent, row["bias"]),
                 "-" if row["median"] is None else f"{row['median']:.2f}",
                 percent(row["hidden"]),
             )
@@ -200,16 +203,17 @@ def write_tables(folder: Path, summary: dict) -> None:
             rows.append([normaliser, row["subset"], faces, *numbers, *spread])
     write_rows(folder / "table.csv", rows)
     subsets = list(summary["regions"][0]["subsets"])
-    rows = [["region", "points", "nme", "nme_low", "nme_high", *subsets]]
+    rows = [["region", "points", "nme", "nme_low", "nme_high", "bias_x", "bias_y",
+             *subsets]]  # fmt: skip
     for row in summary["regions"]:
         rows.append([row["region"], row["points"], row["nme"], *(row["interval"] or ("", "")),
-                     *row["subsets"].values()])  # fmt: skip
+                     *row["bias"], *row["subsets"].values()])  # fmt: skip
     write_rows(folder / "regions.csv", rows)
-    rows = [["landmark", "name", "regions", "nme", "nme_low", "nme_high", "median_px", "hidden",
-             "labelled"]]  # fmt: skip
+    rows = [["landmark", "name", "regions", "nme", "nme_low", "nme_high", "bias_x", "bias_y",
+             "median_px", "hidden", "labelled"]]  # fmt: skip
     for row in summary["landmarks"]:
         rows.append([row["index"], row["name"], " ".join(row["regions"]), row["nme"],
-                     *(row["interval"] or ("", "")), row["median"], row["hidden"],
+                     *(row["interval"] or ("", "")), *row["bias"], row["median"], row["hidden"],
                      row["labelled"]])  # fmt: skip
     write_rows(folder / "landmarks.csv", rows)
 

@@ -108,11 +108,15 @@ def test_a_region_that_no_face_has(tmp_path):
     summary = write_report(tmp_path / "r", results, PROTOCOL, {}, crops)
     contour, brows = summary["regions"][:2]
     assert contour["nme"] is None and contour["interval"] is None and brows["nme"] > 0
+    assert contour["bias"] == [None, None] != brows["bias"]
     assert summary["landmarks"][3]["nme"] is None and summary["landmarks"][3]["median"] is None
     assert "| contour | 17 | - |" in (tmp_path / "r/report.md").read_text()
     json.loads((tmp_path / "r/report.json").read_text(), parse_constant=pytest.fail)  # no NaN
     rows = list(csv.DictReader((tmp_path / "r/landmarks.csv").open()))
-    assert (rows[0]["nme"], rows[0]["labelled"]) == ("", "0.0")
+    assert (rows[0]["nme"], rows[0]["bias_x"], rows[0]["labelled"]) == ("", "", "0.0")
+    biases = [(float(row["bias_x"]), float(row["bias_y"])) for row in rows[17:]]
+    offsets = results.offsets(PROTOCOL.normaliser).mean(axis=0)
+    np.testing.assert_allclose(biases, offsets[17:], atol=1e-6)
 
 
 def test_curves_count_labelled_points_alone():

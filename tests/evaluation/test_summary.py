@@ -178,7 +178,11 @@ def test_regions_and_landmarks_by_hand():
     assert "NMSE (inter_ocular, as fractions): all points 0.0015, eye_anchors 0.0050" in (
         print_table(summary)
     )
-    assert "| nose | 9 | 0.50 [0.00, 1.00] | 1.00 | 0.00 |" in to_markdown(region_table(summary))
+    assert regions["nose"]["bias"] == [0, 0.005] and regions["eyes"]["bias"] == [0.005, 0]
+    assert landmark["bias"] == [0.06, 0] and summary["landmarks"][30]["bias"] == [0, 0.045]
+    assert "| nose | 9 | 0.50 [0.00, 1.00] | 1.00 | 0.00 | 0.00 | 0.50 |" in (
+        to_markdown(region_table(summary))
+    )
     assert to_text(region_table(summary)).splitlines()[1].split()[:3] == ["region", "points", "all"]
 
 
