@@ -20,6 +20,7 @@ from jax.core import ShapedArray
 
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors, whole
+from jaxalign.layers import pooling
 from jaxalign.layers.conv import as_written
 from jaxalign.prediction.onnx_model import KEY
 from jaxalign.records import json_text
@@ -154,12 +155,15 @@ def _folded(call, args, kwargs, context):
 
 def _whole(traced):
     """The program with the functions of OPERATIONS as primitives, which the converter knows."""
-    primitives = _primitives()
 
     def replaced(call):
-        primitive = primitives.get(call.params.get("name"))
-        known = primitive and call.primitive.name == "jit"
-        return call.replace(primitive=primitive, params={}) if known else call
+        name = call.params.get("name")
+        if call.primitive.name != "jit" or name not in OPERATIONS or len(call.invars) != 1:
+            return call
+        own = jax.make_jaxpr(getattr(pooling, name))(call.invars[0].aval).eqns[0]
+        if str(own.params["jaxpr"]) != str(call.params["jaxpr"]):
+            return call  # another function of that name
+        return call.replace(primitive=_primitives()[name], params={})
 
     jaxpr = traced.jaxpr
     return traced.replace(jaxpr=jaxpr.replace(eqns=[replaced(call) for call in jaxpr.eqns]))

@@ -12,6 +12,7 @@ import jaxalign
 from jaxalign import checkpoints, export, photos, to_onnx
 from jaxalign.commands import export as command
 from jaxalign.errors import InputError
+from jaxalign.layers import pooling
 from jaxalign.prediction import files, onnx_model
 from jaxalign.systems import SYSTEMS, Integral
 from jaxalign.texts import from_json
@@ -110,6 +111,23 @@ def variables_of(system):
 
 def test_no_system_is_left_out():
     assert {name for name, _ in SHRUNK.values()} == set(SYSTEMS)
+
+
+@needs_onnx
+def test_functions_are_known_by_what_they_do():
+    """A fork's own function is converted as it is, whatever its name."""
+    maps = jax.ShapeDtypeStruct((1, 4, 4, 3), np.float32)
+
+    @jax.jit
+    def max_pool(x):
+        return pooling.every(2, pooling.every(2, x, 1), 2)
+
+    def names(function):
+        whole = to_onnx._whole(jax.make_jaxpr(lambda x: function(x) + 1)(maps))
+        return [call.primitive.name for call in whole.eqns]
+
+    assert names(pooling.max_pool) == ["jaxalign_max_pool", "add"]
+    assert names(max_pool) == ["jit", "add"]
 
 
 @needs_onnx
