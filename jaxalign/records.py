@@ -225,7 +225,8 @@ def _is_json(text):
 def _record(where, value, scheme, keys):
     if not isinstance(value, dict):
         raise InputError(f"{where}: must be an object with id and points")
-    identity = next((value[key] for key in ("id", *PHOTO) if value.get(key)), None)
+    named = (value[key] for key in ("id", *PHOTO) if value.get(key) not in (None, ""))
+    identity = next(named, None)
     if identity is None:
         raise InputError(f"{where}: lacks id (or imgpath, or file)")
     found = value.get("scheme", scheme.name)
@@ -245,15 +246,27 @@ def _record(where, value, scheme, keys):
         id=str(identity),
         points=points,
         where=where,
-        subsets=_list_of(str, value.get("subsets", []), "subsets must be a list of names", where),
-        hidden=_hidden(value.get("hidden", []), scheme, where),
+        subsets=subsets_of(value, where),
+        hidden=hidden_of(value, scheme, where),
         norm_box=None if box is None else tuple(numbers(box, (4,), "norm_box", where)),
     )
 
 
-def _hidden(values, scheme, where):
+def subsets_of(record: dict, where: str) -> tuple[str, ...]:
+    """The "subsets" of a record, none where it has no such key.
+
+    Errors: InputError, which names `where`, for what is no list of names.
+    """
+    return _list_of(str, record.get("subsets", []), "subsets must be a list of names", where)
+
+
+def hidden_of(record: dict, scheme: Scheme, where: str) -> tuple[int, ...]:
+    """The indices of invisible points, "hidden", none where a record has no such key.
+
+    Errors: InputError, which names `where`, for what is no list of indices.
+    """
     fault = f"hidden must hold indices below {scheme.num_points}"
-    hidden = _list_of(int, values, fault, where)
+    hidden = _list_of(int, record.get("hidden", []), fault, where)
     if any(not 0 <= index < scheme.num_points for index in hidden):
         raise InputError(f"{where}: {fault}")
     return hidden

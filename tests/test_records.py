@@ -8,6 +8,7 @@ import pytest
 
 from jaxalign import records
 from jaxalign.errors import InputError
+from jaxalign.evaluation.results import Results
 from jaxalign.evaluation.summary import summarise
 from jaxalign.evaluation.truth import match, read_results, read_truth, truth_of
 from jaxalign.protocols import DEFAULT
@@ -137,6 +138,24 @@ def test_extensions_of_photos_are_no_difference_where_names_stay_apart():
     assert match(["a.jpg", "b.jpeg"], {"b": 2, "a": 1}, "t", "p") == [1, 2]
     with pytest.raises(InputError, match="does not match"):
         match(["a"], {"a.jpg": 1, "a.png": 2}, "t", "p")
+    with pytest.raises(InputError, match=r"no points for 1 faces \(a.png\)"):
+        match(["a.jpg", "a.png", "b.jpg"], {"a.jpg": 1, "b.jpg": 2}, "t", "p")
+
+
+def test_the_faces_found_are_those_of_their_names(tmp_path):
+    """--found-only: a photo of another ending is another face where all names are known."""
+    names = ["a.jpg", "a.png", "b.jpg"]
+    truth = [{"id": name, "points": POINTS[0].tolist()} for name in names]
+    truth = read_truth(write_lines(tmp_path / "t.jsonl", truth), AFLW19)
+
+    def found(*ids):
+        lines = [{"id": name, "points": POINTS[1].tolist()} for name in ids]
+        return read_results(write_lines(tmp_path / "p.jsonl", lines), truth, found_only=True).ids
+
+    assert found("a.jpg", "b.jpg") == ("a.jpg", "b.jpg")
+    assert found("b.jpeg") == ("b.jpg",)
+    with pytest.raises(InputError, match="does not match"):
+        found("a.bmp", "b.jpg")
 
 
 @pytest.mark.parametrize(
@@ -173,14 +192,32 @@ def test_broken_files_are_refused_with_their_line(tmp_path, name, text, message)
     [
         ({"hidden": [19]}, "hidden must hold indices below 19"),
         ({"hidden": "3"}, "hidden must hold indices"),
+        ({"hidden": [-1]}, "hidden must hold indices below 19"),
+        ({"hidden": None}, "hidden must hold indices"),
         ({"subsets": "full"}, "subsets must be a list of names"),
+        ({"subsets": [1]}, "subsets must be a list of names"),
         ({"norm_box": [1, 2]}, "norm_box must be 4 numbers"),
     ],
 )
 def test_broken_annotations_are_refused(tmp_path, more, message):
     record = {"id": "a", "points": POINTS[0].tolist()} | more
+    path = write_lines(tmp_path / "t.jsonl", [record])
     with pytest.raises(InputError, match=message):
-        read_truth(write_lines(tmp_path / "t.jsonl", [record]), AFLW19)
+        read_truth(path, AFLW19)
+    if "norm_box" not in more:
+        whole = {"scheme": "aflw19", "subsets": [], "truth": record["points"]} | record
+        with pytest.raises(InputError, match=f"{path.name}, line 1: {message}"):
+            Results.load(write_lines(path, [whole]))
+
+
+def test_ids_may_be_numbers_and_must_be_text(tmp_path):
+    lines = [{"id": number, "points": POINTS[0].tolist(), "file": "a.jpg"} for number in (0, 1)]
+    records = read_records(write_lines(tmp_path / "p.jsonl", lines), AFLW19, ("points",))
+    assert [record.id for record in records] == ["0", "1"]
+    lines = [{"id": "caf\udce9.jpg", "points": POINTS[0].tolist()}]
+    path = write_lines(tmp_path / "p.jsonl", lines)
+    with pytest.raises(InputError, match=r"an id is no text: ...'caf\\udce9'; name faces in UTF-8"):
+        read_results(path, read_truth(path, AFLW19))
 
 
 def test_missing_file_and_a_photo_are_refused(tmp_path):

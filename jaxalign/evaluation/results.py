@@ -14,7 +14,7 @@ from jaxalign import metrics, texts
 from jaxalign.errors import InputError, typed
 from jaxalign.folders import whole
 from jaxalign.geometry import placed
-from jaxalign.records import json_text, numbers, points_of
+from jaxalign.records import hidden_of, json_text, numbers, points_of, subsets_of
 from jaxalign.schemes import SCHEMES, Scheme
 
 
@@ -264,6 +264,11 @@ class Results:
         if len(set(self.ids)) != faces:
             twice = Counter(self.ids).most_common(1)[0][0]
             raise InputError(f"the id {twice} comes more than once; ids must be unique")
+        try:
+            "".join(self.ids).encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can hold
+            near = error.object[max(0, error.start - 10) : error.end]
+            raise InputError(f"an id is no text: ...{near!r}; name faces in UTF-8") from None
         for name in ("predicted", "truth", *(["score"] if self.score is not None else [])):
             right = np.isfinite(getattr(self, name))
             if name == "truth":  # NaN where nobody labelled it, and only there
@@ -292,8 +297,6 @@ def _parse(line, where):
         raise InputError(
             f"{where}: unknown scheme {record['scheme']!r}; choose one of {', '.join(SCHEMES)}"
         )
-    if not isinstance(record["subsets"], list):
-        raise InputError(f"{where}: subsets must be a list of names")
     points = scheme.num_points
     truth = points_of(record["truth"], points, "truth", where, record["id"])
     face = {
@@ -304,14 +307,11 @@ def _parse(line, where):
         "score": None,
         "norm_box": np.full(4, np.nan),
         "visible": placed(truth),
-        "subsets": tuple(record["subsets"]),
+        "subsets": subsets_of(record, where),
         "scheme": scheme,
     }
     for key, shape in (("score", (points,)), ("norm_box", (4,))):
         if key in record:
             face[key] = numbers(record[key], shape, key, where)
-    try:
-        face["visible"][record.get("hidden", [])] = False
-    except IndexError:
-        raise InputError(f"{where}: hidden must hold indices below {points}") from None
+    face["visible"][list(hidden_of(record, scheme, where))] = False
     return face

@@ -158,8 +158,9 @@ def read_results(path: Path | str, truth: Truth, found_only: bool = False) -> Re
     found = {record.id: record.points for record in records}
     kept = list(range(len(truth.ids)))
     if found_only:
-        stems = {_stem(name) for name in found}
-        kept = [row for row in kept if _stem(truth.ids[row]) in stems] or kept
+        name_of = str if found.keys() <= set(truth.ids) else _stem
+        names = set(map(name_of, found))
+        kept = [row for row in kept if name_of(truth.ids[row]) in names] or kept
     points = np.zeros(truth.points.shape)
     points[kept] = match([truth.ids[row] for row in kept], found, truth.name, str(path))
     return truth.with_predictions(points).take(kept)
@@ -202,7 +203,7 @@ def match(wanted: Sequence[str], found: Mapping, truth: str, path: str) -> list:
     """
     if set(wanted) != set(found):
         stems = {_stem(name): value for name, value in found.items()}
-        if len(stems) == len(found) and set(map(_stem, wanted)) == set(stems):
+        if len(stems) == len(found) == len(wanted) and set(map(_stem, wanted)) == set(stems):
             return [stems[_stem(name)] for name in wanted]
     missing = sorted(set(wanted) - set(found))
     unknown = sorted(set(found) - set(wanted))
