@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 import jaxalign
@@ -270,9 +271,10 @@ def _only_scheme(spec):
 
 
 def _circumstances(command):
-    names = ("jax", "flax", "optax", "orbax-checkpoint", "opencv-python-headless", "numpy")
+    names = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+    versions = {"jaxalign": jaxalign.__version__, "opencv": cv2.__version__}
     return {
         "command": command,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"jaxalign": jaxalign.__version__} | {n: version(n) for n in names},
+        "versions": versions | {name: version(name) for name in names},
     }
