@@ -177,6 +177,7 @@ BENCHMARK = Benchmark(
     faces=faces,
     counts={"train": TRAIN_FACES, "test": 4386, "full": 4386, "frontal": 1314},
     options={"front": "rule"},
+    family="aflw",
     notes=(
         "AFLW2000-3D shows photos of AFLW: do not train on one and test on the other.",
         "Frontal: 1,165 test faces in the paper, 1,314 in later ones and expected here: those with "

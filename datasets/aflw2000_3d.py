@@ -196,5 +196,6 @@ BENCHMARK = Benchmark(
           year = {2017}
         }
     """,
+    family="aflw",
     notes=("Its photos are AFLW's: a system trained on AFLW must not be reported on it.",),
 )

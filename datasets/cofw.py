@@ -218,6 +218,7 @@ BENCHMARK = Benchmark(
     counts={"train": 1345, "test": 507},
     options={"occluded": 0.3},
     version="1.1.0",  # 1.0.0 had no attributes
+    family="300w",
     notes=(
         "The first 845 training faces are LFPW's, as part of 300W is: do not train on one of the "
         "two and test on the other's LFPW photos.",

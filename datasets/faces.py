@@ -125,6 +125,7 @@ class Benchmark:
         variant: Options -> the fields of this record that they change.
         max_face: Pixels that larger faces of train are reduced to; with 0 photos stay whole.
         apart: Options whose other values are other photos, though of the same names.
+        family: Benchmarks of one family show some of the same photos, by other names.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Benchmark:
     variant: Callable[[Mapping], dict] | None = None
     max_face: int = 512
     apart: tuple[str, ...] = ()
+    family: str = ""
 
     def under(self, options: Mapping) -> "Benchmark":
         """Adapts the benchmark to its options: schemes and counts may depend on them.

@@ -194,6 +194,7 @@ BENCHMARK = Benchmark(
         "300W/02_Outdoor/, which are part of test and of none of full, common and challenging. "
         "Photos are .jpg or .png, each with its .pts beside it."
     ),
+    family="300w",
     notes=(
         "300W-LP is made of 300W: it holds IBUG and the test photos of HELEN and LFPW, so nothing "
         "trained on it may be scored on full, common or challenging.",

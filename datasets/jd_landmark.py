@@ -95,6 +95,7 @@ BENCHMARK = Benchmark(
           year = {2019}
         }
     """,
+    family="300w",
     notes=(
         "Its photos are those of 300W, test photos among them: a system trained on it must not be "
         "reported on 300W.",

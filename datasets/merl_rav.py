@@ -133,6 +133,7 @@ BENCHMARK = Benchmark(
           year = {2020}
         }
     """,
+    family="aflw",
     notes=(
         "1,089 of its 14,916 photos have a face in train and another one in test.",
         "Its photos are AFLW's, as those of AFLW2000-3D are: do not train on one and test on "

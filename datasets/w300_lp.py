@@ -157,6 +157,7 @@ BENCHMARK = Benchmark(
           year = {2016}
         }
     """,
+    family="300w",
     notes=(
         "It holds IBUG and the test photos of HELEN and LFPW: a system trained on it must not be "
         "reported on 300W.",

@@ -124,6 +124,21 @@ def photos_of(spec: str) -> tuple:
     return BENCHMARKS[name].photos(config) if name in BENCHMARKS else (name,)
 
 
+def family_of(spec: str) -> str:
+    """Tells which benchmarks show some of the same photos as a spec's, by other names.
+
+    Args:
+        spec: "NAME[:CONFIG]/SPLIT".
+
+    Returns:
+        The family that they share, "" where no other is known.
+    """
+    from jaxalign.datasets import BENCHMARKS  # here, because TFDS is slow to import
+
+    benchmark = BENCHMARKS.get(benchmark_of(spec))
+    return benchmark.family if benchmark else ""
+
+
 def own_scheme(spec: str, data_dir: Path | str = DEFAULT_DATA_DIR) -> str:
     """Adds the scheme of one's own that a prepared data set stores to SCHEMES.
 

@@ -53,10 +53,13 @@ def faces(root=None, *, size: int, train: int, test: int, seed: int) -> Iterator
         The faces.
 
     Raises:
-        InputError: `size` is out of range, or one of the processes that draw was killed.
+        InputError: A number is out of range, or one of the processes that draw was killed.
     """
     if not SMALLEST <= size <= LARGEST:
         raise InputError(f"synthetic_faces: size {size} is not within {SMALLEST} and {LARGEST}")
+    for name, number in {"train": train, "test": test, "seed": seed}.items():
+        if number < 0:
+            raise InputError(f"synthetic_faces: {name} {number} is below 0")
     for split, count in zip(SPLITS, (train, test), strict=True):
         make, cores = partial(face, split, size=size, seed=seed), workers.cores()
         if cores > 1 and count >= SHARED:

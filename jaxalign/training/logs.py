@@ -50,7 +50,7 @@ class Log:
         self.bar.set_postfix({"loss": f"{loss:.4f}", "images/s": f"{self.rate():.1f}"})
 
     def rate(self) -> float:
-        """Images per second since the last written line, compilation included."""
+        """Images per second since the last save, compilation included."""
         return self.steps * self.batch / max(time.perf_counter() - self.started, 1e-9)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]):

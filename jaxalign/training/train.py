@@ -13,6 +13,7 @@ from jaxalign.sources import (
     Joined,
     Source,
     benchmark_of,
+    family_of,
     first,
     hold_out,
     open_source,
@@ -57,7 +58,7 @@ def train(
     for line in reductions(recipe, train):
         print(line)
     print(f"faces: {len(train)} to train on, {len(val)} to validate on", flush=True)
-    benchmark = benchmark_of(recipe.data.train)
+    benchmark = benchmark_of(recipe.data.val or recipe.data.train)
     Run(recipe, train, val, workdir, benchmark=benchmark, resume=resume).run()
 
 
@@ -85,6 +86,12 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
         for spec in specs[1:]:
             if photos_of(spec) == photos_of(specs[0]):
                 train[spec] = without(train[spec], held)
+            elif family_of(spec) and family_of(spec) == family_of(specs[0]):
+                raise InputError(
+                    f"data.holdout: {specs[0]} and {spec} show some of the same photos, by other "
+                    "names: what is held out of one is in the other; set data.holdout=0, and "
+                    "data.val to faces of other photos"
+                )
     if data.limit:
         train = {spec: first(source, data.limit) for spec, source in train.items()}
         val = val and first(val, data.limit)

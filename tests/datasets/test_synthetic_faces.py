@@ -92,6 +92,9 @@ def test_sizes_outside_the_range_are_refused():
     for size in (127, 4097):
         with pytest.raises(InputError, match=str(size)):
             next(faces(size=size, train=1, test=0, seed=0))
+    for name in ("train", "test", "seed"):
+        with pytest.raises(InputError, match=f"{name} -1 is below 0"):
+            next(faces(**{"size": 128, "train": 1, "test": 1, "seed": 0, name: -1}))
 
 
 @pytest.mark.parametrize("name", INDICES)

@@ -147,6 +147,19 @@ def test_faces_of_several_data_sets(data_300w):
         of("ibug_300w/train+")
 
 
+def test_what_is_held_out_is_nowhere_else(data_300w, monkeypatch):
+    """300W-LP shows photos of 300W by other names."""
+    monkeypatch.setattr(
+        "jaxalign.training.train.open_source",
+        lambda spec, scheme, data_dir: open_source("ibug_300w/train", scheme, data_dir),
+    )
+    recipe = small_recipe()
+    data = replace(recipe.data, train="ibug_300w/train + w300_lp/train", val="", holdout=0.5)
+    with pytest.raises(InputError, match="ibug_300w/train and w300_lp/train show some of the same"):
+        faces(replace(recipe, data=data), data_300w)
+    assert len(faces(replace(recipe, data=replace(data, holdout=0.0)), data_300w)) == 2
+
+
 def test_what_needs_its_file(monkeypatch):
     recipe = small_recipe()
     assert not has_own_parts(recipe)
