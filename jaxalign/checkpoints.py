@@ -42,6 +42,7 @@ FILE = "metrics.jsonl"  # beside FOLDER (history.py)
 KEY = "jaxalign"
 SUMS = "sums.json"
 LAST = "_CHECKPOINT_METADATA"  # a file of each step; in a bucket it is the last to come
+TAKEN = "holds checkpoints already; go on with --resume, or name another --workdir"
 ARRAYS = "variables", "training"  # the folders of a step that Orbax fills with arrays
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns at every save and read
 

@@ -85,7 +85,8 @@ class Crop(Settings):
         box = sample["boxes"].get(self.box)
         if box is None:
             raise InputError(
-                f"{sample['id']} has no {self.box} box; it has: {', '.join(sample['boxes'])}"
+                f"{sample['id']} has no {self.box} box; it has: {', '.join(sample['boxes'])}; "
+                "choose one that every face has (data.crop.box, --box of jaxalign evaluate)"
             )
         points = None
         if self.centroid:

@@ -316,7 +316,7 @@ def test_an_undecodable_photo_names_its_face(photo):
 
 def test_a_missing_box_lists_those_there_are():
     sample = sample_of(encode(textured()), np.zeros((19, 2)), (0, 0, 9, 9))
-    with pytest.raises(InputError, match="^faces/one has no detector box; it has: dataset$"):
+    with pytest.raises(InputError, match="^faces/one has no detector box; it has: dataset; choose"):
         crop_face(sample, AFLW19, Crop(box="detector"), 16)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxalign
 from jaxalign import parallel, places, signals, texts
-from jaxalign.checkpoints import FOLDER
+from jaxalign.checkpoints import FOLDER, TAKEN
 from jaxalign.errors import InputError
 from jaxalign.evaluation import pictures
 from jaxalign.evaluation.results import Results
@@ -92,10 +92,16 @@ def _completed(values):
         return None
 
 
-def _known(faces):
-    """How many faces there are, and a checksum of their ids in order."""
-    ids = json_text([face["id"] for face in faces])
-    return {"count": len(faces), "ids": hashlib.sha256(ids.encode()).hexdigest()}
+def _known(faces, crop):
+    """How many faces there are, and a checksum of their ids in order.
+
+    Raises InputError where one has no box to crop it by.
+    """
+    ids = []
+    for face in faces:
+        crop.square(face)
+        ids.append(face["id"])
+    return {"count": len(ids), "ids": hashlib.sha256(json_text(ids).encode()).hexdigest()}
 
 
 class Run:
@@ -189,7 +195,7 @@ class Run:
             sweep(self.workdir)
         try:
             if self.mirror:
-                self.mirror.pull(whole=resume)
+                self.mirror.pull(resume)
                 if (holder := self.mirror.holder) and self.lock and holder != self.lock.left:
                     self.opening.append(
                         f"warning: {self.named} is noted to be in use by {holder}: make sure that "
@@ -209,12 +215,12 @@ class Run:
     def _opened(self, resume):
         existing = (self.workdir / FOLDER).is_dir() and any((self.workdir / FOLDER).iterdir())
         if existing and not resume:
-            raise InputError(
-                f"{self.named}: holds checkpoints already; go on with --resume, or name another "
-                "--workdir"
-            )
+            raise InputError(f"{self.named}: {TAKEN}")
         self.about = {
-            "faces": {"train on": _known(self.train_faces), "validate on": _known(self.val_faces)},
+            "faces": {
+                "train on": _known(self.train_faces, self.recipe.data.crop),
+                "validate on": _known(self.val_faces, self.recipe.data.crop),
+            },
             "made with": {
                 "jaxalign": jaxalign.__version__,
                 "JAX": jax.__version__,

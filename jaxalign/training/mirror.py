@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from jaxalign import buckets, checkpoints, locks
-from jaxalign.checkpoints import ARRAYS, FILE, FOLDER, LAST
+from jaxalign.checkpoints import FILE, FOLDER, LAST, TAKEN
 from jaxalign.downloads import cache
 from jaxalign.errors import InputError
 from jaxalign.folders import PARTIAL
@@ -48,24 +48,30 @@ class Mirror:
         self._sent: dict[str, tuple[int, int] | None] = {}  # name -> what was copied, None: unknown
         self._ended, self._thread = threading.Event(), None
 
-    def pull(self, whole: bool = True):
+    def pull(self, resume: bool = True):
         """Makes the folder what the bucket holds, without steps that were set aside.
 
         Args:
-            whole: Whether steps are to be resumed from; else their arrays are left out.
+            resume: Whether steps are to be resumed from; else there must be none, here or there.
 
         Raises:
-            InputError: The bucket cannot be read.
+            InputError: The bucket cannot be read, or there are steps and `resume` is False.
         """
         there = self.bucket.files()
         self.holder = self.bucket.text(locks.FILE) if locks.FILE in there else ""
         own = {name: one for name, one in there.items() if _is_own(name)}
         steps = tuple(checkpoints.finished(own))
+        if steps and not resume:
+            raise InputError(f"{self.bucket.url}: {TAKEN}")
+        if not resume and any(checkpoints.finished(self._files())):
+            raise InputError(
+                f"{self.folder}: holds steps of this --workdir that the bucket lacks; remove the "
+                "folder, or name another --workdir"
+            )
         wanted = {
             name: one
             for name, one in own.items()
-            if not name.startswith(f"{FOLDER}/")
-            or (name.startswith(steps) and (whole or name.split("/")[2] not in ARRAYS))
+            if not name.startswith(f"{FOLDER}/") or name.startswith(steps)
         }
         self.bucket.pull(wanted, self.folder)
         now = self._files()

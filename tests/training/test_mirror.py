@@ -276,6 +276,15 @@ class TestRuns:
         assert line.startswith(f"{URL}: holds checkpoints already; go on with --resume")
         assert there(gs) == before and not [path for _, path in gs.calls if "/variables/" in path]
 
+    def test_steps_that_were_not_sent_are_kept(self, faces, gs):
+        first = run(faces, URL)
+        first._release()
+        write_step(first.workdir, 3, "as saved")
+        gs.calls.clear()
+        line = refusal(run, faces, URL)
+        assert line.startswith(f"{first.workdir}: holds steps of this --workdir that the bucket")
+        assert (first.workdir / STEP.format(3) / "variables/a").exists()
+
     def test_a_bucket_that_cannot_be_written_is_told_before_the_first_step(self, faces, gs):
         gs.failing.add("put")
         line = refusal(run, faces, URL)
