@@ -70,6 +70,9 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
+MASKS = {"mask", "weight_decay_mask"}  # what makers call the parameters that decay
+
+
 def find_optimizer(kind: str) -> Callable[..., optax.GradientTransformation] | None:
     """The maker of an optimiser by name, from OPTIMIZERS or Optax.
 
@@ -141,9 +144,13 @@ class Optimizer(Settings):
         maker = find_optimizer(self.kind)
         if maker is None:
             self.refuse("kind", f"one of {', '.join(OPTIMIZERS)}, or an optimiser of Optax by name")
-        if self.weight_decay and "weight_decay" not in inspect.signature(maker).parameters:
+        known = inspect.signature(maker).parameters
+        if self.weight_decay and "weight_decay" not in known:
             self.refuse("weight_decay", f"{self.kind} has none; use kind='adamw'")
         if self.kind not in OPTIMIZERS:
+            if self.weight_decay and not MASKS & known.keys():
+                self.refuse("weight_decay", f"{self.kind} would decay biases and scales too; use "
+                            "kind='adamw'")  # fmt: skip
             self._try()
 
     def _try(self):
@@ -152,14 +159,18 @@ class Optimizer(Settings):
         def update():
             params = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
             transform = self.build(optax.constant_schedule(0.1))
-            return transform.update(params, transform.init(params), params)
+            state = transform.init(params)
+            transform.update(params, state, params)
+            return state
 
         try:
-            jax.eval_shape(update)
+            state = jax.eval_shape(update)
         except Exception as error:
             reason = " ".join(str(error).split())[:100]
             self.refuse("kind", f"needs more than a rate and gradients ({reason}); make an entry "
                         "of optimizers.OPTIMIZERS that has all it needs")  # fmt: skip
+        if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(state)):
+            self.refuse("kind", "keeps a random key, which checkpoints cannot hold; choose another")
 
     @property
     def idle(self):
@@ -212,7 +223,7 @@ class Optimizer(Settings):
         options, known = {}, inspect.signature(maker).parameters
         if "weight_decay" in known:
             options["weight_decay"] = self.weight_decay
-            options |= {"mask": kernels} if "mask" in known else {}
+            options |= dict.fromkeys(MASKS & known.keys(), kernels)
         update = maker(learning_rate=rate, **options)
         return optax.chain(optax.clip_by_global_norm(self.clip), update) if self.clip else update
 

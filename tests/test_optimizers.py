@@ -121,6 +121,7 @@ def test_clip_limits_the_global_norm():
         ({"schedule": "step", "boundaries": (5, 3)}, "must be epochs above 0, ascending"),
         ({"schedule": "step", "boundaries": (0, 3)}, "must be epochs above 0, ascending"),
         ({"kind": "sgd", "weight_decay": 0.1}, "weight_decay=0.1: sgd has none; use kind='adamw'"),
+        ({"kind": "madgrad", "weight_decay": 0.1}, "madgrad would decay biases and scales too"),
         ({"rate": float("nan")}, "rate=nan: must be a finite number"),
         ({"rate": 0.0}, "rate=0.0: must be above 0"),
         ({"floor": 1.5}, "floor=1.5: must be in 0..1"),
@@ -132,18 +133,27 @@ def test_refused(settings, message):
         Optimizer(**settings)
 
 
-@pytest.mark.parametrize("kind", ["lion", "adabelief", "muon", "prodigy"])
-def test_any_of_optax_by_name(kind):
-    """It moves against the gradient, and its weight decay is on kernels only."""
+@pytest.mark.parametrize(
+    ("kind", "kernel"),
+    [("lion", 0.95), ("adabelief", 0), ("muon", 0.95), ("prodigy", 0), ("lars", 0.9995)],
+)
+def test_any_of_optax_by_name(kind, kernel):
+    """It moves against the gradient, and its weight decay, if any, is on kernels only."""
     grads = jax.tree.map(jnp.ones_like, PARAMS)
     after = one_update(Optimizer(kind), PARAMS, grads)
     assert all((leaf < 1).all() for leaf in jax.tree.leaves(after))
-    if kind not in ("lion", "muon"):
+    if not kernel:
         return
     still = jax.tree.map(jnp.zeros_like, PARAMS)
     decayed = one_update(Optimizer(kind, weight_decay=0.1), PARAMS, still)
-    assert float(decayed["dense"]["kernel"][0, 0]) == pytest.approx(0.95)
+    assert float(decayed["dense"]["kernel"][0, 0]) == pytest.approx(kernel)
     np.testing.assert_array_equal(decayed["bn"]["bias"], 1)
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a key")  # Optax's
+def test_random_keys_in_the_state_are_refused():
+    with pytest.raises(InputError, match="keeps a random key, which checkpoints cannot hold"):
+        Optimizer("noisy_sgd")
 
 
 def test_one_of_a_forks_own(monkeypatch):
