@@ -309,7 +309,7 @@ def override(recipe: Recipe, settings: Sequence[str], idle_too: bool = False) ->
         key, equals, text = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: write key=value")
-        _plan(recipe, changes, key.split("."), _literal(text), key)
+        _plan(recipe, changes, key.split("."), text, key)
     changed = _changed(recipe, changes, "")
     for setting in () if idle_too else settings:
         key = setting.partition("=")[0]
@@ -319,15 +319,17 @@ def override(recipe: Recipe, settings: Sequence[str], idle_too: bool = False) ->
     return changed
 
 
-def _literal(text):
+def _literal(text, is_text):
+    """The value that is written. Text stands as it is, or in quotes."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         return text
+    return value if isinstance(value, str) or not is_text else text
 
 
-def _plan(node, changes, path, value, key):
-    """Notes the value in `changes`, a tree of dicts like the recipe's."""
+def _plan(node, changes, path, text, key):
+    """Notes the value that `text` writes in `changes`, a tree of dicts like the recipe's."""
     types = {f.name: f.type for f in dataclasses.fields(node)}
     head, rest = path[0], path[1:]
     if head not in types:
@@ -338,9 +340,9 @@ def _plan(node, changes, path, value, key):
     if types[head] in (float, "float"):
         old = float(old)  # a recipe may have written 120 for 120.0
     if not rest:
-        changes[head] = _as_type_of(old, value, key)
+        changes[head] = _as_type_of(old, _literal(text, isinstance(old, str)), key)
     elif dataclasses.is_dataclass(old):
-        _plan(old, changes.setdefault(head, {}), rest, value, key)
+        _plan(old, changes.setdefault(head, {}), rest, text, key)
     else:
         raise InputError(f"unknown recipe key {key!r}: {head} has no parts")
 
@@ -368,8 +370,6 @@ def _as_type_of(old, value, key):
         return tuple(value)
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(old, str):
-        return str(value)
     if type(value) is not type(old):
         raise InputError(f"{key}={value!r}: expected {type(old).__name__}, as in {old!r}")
     return value

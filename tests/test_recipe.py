@@ -34,6 +34,8 @@ def test_override_leaves_the_rest():
         ("system.optimizer.boundaries=(4,)", lambda r: r.system.optimizer.boundaries, (4,)),
         ("system.decoder=soft", lambda r: r.system.decoder, "soft"),
         ("data.train=ibug_300w:default/afw", lambda r: r.data.train, "ibug_300w:default/afw"),
+        ("training.init_from=2024_05_01", lambda r: r.training.init_from, "2024_05_01"),
+        ("training.init_from='a b'", lambda r: r.training.init_from, "a b"),
         ("data.val=", lambda r: r.data.val, ""),
         ("data.crop.landmarks.enlarge=2", lambda r: r.data.crop.landmarks.enlarge, 2.0),
         ("data.augment.rotation=0.5", lambda r: r.data.augment.rotation, 0.5),
