@@ -21,8 +21,21 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None and name in TRAIN:
         large_pages.restart()
     if name in COMMANDS:
-        return import_module(f"jaxalign.commands.{name}").main(arguments)
+        return _done(name, arguments)
     return run(lambda: print(_told(name)))
+
+
+def _done(name, arguments):
+    """Runs a command. Where a package is missing, as JAX beside ONNX Runtime, it says so."""
+    try:
+        return import_module(f"jaxalign.commands.{name}").main(arguments)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "jaxalign"):
+            raise
+        print(f"error: jaxalign {name} needs {package}, which is not installed; pip install . in a "
+              "checkout", file=sys.stderr)  # fmt: skip
+        return 2
 
 
 def _told(name):

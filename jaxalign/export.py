@@ -25,6 +25,7 @@ from jaxalign.datasets import synthetic_faces
 from jaxalign.datasets.faces import record
 from jaxalign.errors import InputError
 from jaxalign.evaluation.results import Results
+from jaxalign.evaluation.summary import headed
 from jaxalign.evaluation.truth import truth_of
 from jaxalign.folders import readable_errors, whole
 from jaxalign.pipeline import Crop, evaluation_batches
@@ -138,6 +139,7 @@ def export_checkpoint(
         more = f"{out.stat().st_size} bytes, SHA-256 {hashlib.sha256(out.read_bytes()).hexdigest()}"
     print(f"written: {out} ({out.stat().st_size / 1e6:.1f} MB), {more}", flush=True)
     found = compare(out, system, variables, source, crop, size)
+    protocol = headed(protocol, found.checkpoint)
     nme = [100 * r.nme(protocol.normaliser).mean() for r in (found.checkpoint, found.exported)]
     print(
         f"read back, and compared on {source.name}:\n"
@@ -163,15 +165,15 @@ def rounded(model: Any, recipe: Recipe, size: int, data_dir: Path | str) -> Any:
 
     Args:
         model: The onnx.ModelProto of to_onnx.converted.
-        recipe: Its recipe. Ranges are those on the first faces of the training data, or on drawn
-            faces if that is not prepared; which, is printed.
+        recipe: Its recipe. Ranges are those on the first faces of the training data (of several
+            sets the first), or on drawn faces if that is not prepared; which, is printed.
         size: The side of its crops in pixels.
         data_dir: Where jaxalign prepare stored the data sets.
 
     Returns:
         Another onnx.ModelProto.
     """
-    source, crop, _ = _faces_of(recipe, recipe.data.train, data_dir, CALIBRATED, False)
+    source, crop, _ = _faces_of(recipe, recipe.data.trained_on[0], data_dir, CALIBRATED, False)
     print(f"int8: the ranges are those on {source.name}", flush=True)
     batches = evaluation_batches(source, recipe.system.points, crop, size, batch=BATCH)
     crops = np.concatenate([rows["image"][rows["weight"] > 0] for rows in batches])

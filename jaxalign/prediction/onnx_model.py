@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxalign import scheme_files
 from jaxalign.errors import InputError
 from jaxalign.pipeline import BoxRule, Crop
 from jaxalign.prediction.looks import check_finite
@@ -52,6 +53,8 @@ class OnnxModel:
         texts = self._session.get_modelmeta().custom_metadata_map
         try:
             about = from_json(texts[KEY])
+            if scheme := about.get("recipe", {}).get("scheme"):  # one of a user's own
+                scheme_files.register(scheme_files.made(scheme), str(path))
             self.points: Scheme = SCHEMES[about["scheme"]]
             self.size = int(about["size"])
             rule = BoxRule(about["enlarge"], about["down"])

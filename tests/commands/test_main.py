@@ -69,6 +69,20 @@ sys.exit(any(name in sys.modules for name in ("jax", "tensorflow_datasets", "mat
         assert found.returncode == 0, found.stderr
         assert found.stdout.count("usage: jaxalign ") == 1 + len(COMMANDS)
 
+    def test_where_jax_is_not_installed(self):
+        """As beside ONNX Runtime alone."""
+        code = """
+import sys
+sys.modules["jax"] = None
+from jaxalign.__main__ import main
+for arguments in (["predict", "--ckpt", "a.onnx", "a.jpg"], ["evaluate", "--ckpt", "a"]):
+    assert main(arguments) == 2
+"""
+        found = python("-c", code)
+        told = "error: jaxalign {} needs jax, which is not installed; pip install . in a checkout"
+        assert found.returncode == 0, found.stderr
+        assert found.stderr.splitlines() == [told.format("predict"), told.format("evaluate")]
+
     def test_the_demo_only_helps(self):
         """Asked for help, it does no work, as a module of its own neither."""
         found = python("-m", "jaxalign", "demo", "--help")
