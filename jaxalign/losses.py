@@ -78,7 +78,8 @@ def adaptive_wing(
         predicted: (B, h, w, K) maps.
         target: (B, h, w, K) target maps, 0 to 1. The loss is computed in their precision.
         weights: One factor per pixel, (B, h, w, K), or one number.
-        alpha: Sets the exponent alpha - y; above 1, the highest target.
+        alpha: Sets the exponent alpha - y; above 2, or the slope at a distance of 0 is not 0 at the
+            highest target, 1.
         omega: Factor of the loss.
         epsilon: Scale of the distance.
         theta: Distance at which the straight line begins.
@@ -275,10 +276,12 @@ class MapLoss:
         call: `call(maps, label)` gives (B, K); `label` is a Label.
         logits: True: the maps are logits of a point's place, read by the mean under their softmax.
             False: they are heights, read by the system's decoder.
+        maps: Whether it compares with the label's maps, or with its points alone.
     """
 
     call: Callable[..., Array]
     logits: bool = False
+    maps: bool = True
 
 
 # A further loss is one function and one entry.
@@ -288,7 +291,7 @@ LOSSES: dict[str, MapLoss] = {
         lambda maps, label, **shape: adaptive_wing(maps, label.maps, label.weights, **shape)
     ),
     "cross_entropy": MapLoss(lambda maps, label: cross_entropy_maps(maps, label.maps), logits=True),
-    "star": MapLoss(lambda maps, label: star(maps, label.points), logits=True),
+    "star": MapLoss(lambda maps, label: star(maps, label.points), logits=True, maps=False),
 }
 
 
@@ -303,3 +306,18 @@ def idle_decoder(criterion: str) -> dict[str, str]:
     """
     why = f"criterion={criterion} makes logits, which are read by their mean"
     return {"decoder": why} if LOSSES[criterion].logits else {}
+
+
+def idle_maps(criterion: str, *settings: str) -> dict[str, str]:
+    """The settings of target maps, idle where the loss takes none.
+
+    Args:
+        criterion: A name in LOSSES.
+        *settings: What shapes the maps, such as "sigma".
+
+    Returns:
+        Each with the reason if the loss compares with points alone, else {}; as `Settings.idle` has
+            it.
+    """
+    why = f"criterion={criterion} compares with points, not with maps"
+    return {} if LOSSES[criterion].maps else dict.fromkeys(settings, why)

@@ -139,6 +139,10 @@ def test_the_later_of_two_settings_counts():
         ("demo", ["data.val=synthetic_faces/test", "data.holdout=0.1"], "is validated on"),
         ("demo", ["training.eval_steps=5", "training.eval_epochs=2"], "eval_steps=5 says"),
         ("gv_light_ibug_300w", ["system.bands=()", "system.tau=1"], "bands=() trains heatmaps"),
+        ("gv_light_ibug_300w", ["system.bands=()", "system.criterion=cross_entropy",
+                                "system.weight_map=True"], "criterion=cross_entropy weighs no pix"),
+        ("integral_ibug_300w", ["system.sigma=3"], "criterion=star compares with points"),
+        ("fan_ibug_300w", ["system.criterion=star", "system.sigma=3"], "compares with points"),
     ],
 )  # fmt: skip
 def test_settings_that_change_nothing_are_refused(config, settings, message):

@@ -81,7 +81,7 @@ class GaussianVector(SingleNetwork):
         integer_centre: Centre heatmaps on the nearest map pixel, as vectors are; False: on the
             point.
         outside: Points outside the crop. "tail": their label is Eq. 2's tail of amplitude 1, as
-            printed. Eq. 7 reads it as one of amplitude tau, so it decodes to up to 6 crop pixels
+            printed. Eq. 7 reads it as one of amplitude tau, so it decodes to up to 8 crop pixels
             too far out. "scaled": the tail that Eq. 7 inverts, so that it decodes to the point.
             "masked": not trained on. Heatmaps keep the tail that reaches in, unless "masked".
     """
@@ -135,6 +135,8 @@ class GaussianVector(SingleNetwork):
             found = dict.fromkeys(("fpn_width", "rectifier"), "head=hrnet has no FPN")
         if not self.bands:
             vectors += ["outside"] if self.outside == "scaled" else []
+            if losses.LOSSES[self.criterion].logits:
+                found["weight_map"] = f"criterion={self.criterion} weighs no pixels"
             return found | dict.fromkeys(vectors, "bands=() trains heatmaps")
         found |= dict.fromkeys(heatmaps, f"bands={self.bands} trains vectors")
         if len(self.bands) == 1:

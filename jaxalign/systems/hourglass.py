@@ -74,7 +74,8 @@ class StackedHourglass(SingleNetwork):
 
     @property
     def idle(self):
-        return losses.idle_decoder(self.criterion)
+        found = losses.idle_decoder(self.criterion)
+        return found | losses.idle_maps(self.criterion, "sigma")
 
     @property
     def network(self):

@@ -129,6 +129,10 @@ class Integral(SingleNetwork):
             self.refuse("blocks", "must be four whole numbers from 1 to 64")
 
     @property
+    def idle(self):
+        return losses.idle_maps(self.criterion, "sigma")
+
+    @property
     def network(self):
         return IntegralNetwork(
             points=self.points.num_points,

@@ -265,7 +265,7 @@ class TAB(System):
 
     @property
     def idle(self):
-        found = losses.idle_decoder(self.criterion)
+        found = losses.idle_decoder(self.criterion) | losses.idle_maps(self.criterion, "sigma")
         if self.fusion < 2:
             found["bridge"] = f"fusion={self.fusion} adds no features of other levels"
         if self.stacks == 1:
