@@ -196,7 +196,8 @@ def onto(points: Given, mean: Given) -> tuple[Any, Any, Any]:
     size = xp.sqrt((x**2 + y**2).mean(-1) * (along**2 + across**2))
     turn = xp.stack([xp.stack([along, across], -1), xp.stack([-across, along], -1)], -2)
     turn = turn / size[:, None, None]
-    return (points - centre) @ turn, centre, turn
+    moved = ((points - centre)[..., None] * turn[:, None]).sum(-2)  # float32 on accelerators, too
+    return moved, centre, turn
 
 
 def likely(

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -133,3 +134,9 @@ def test_likely_shapes_lose_what_no_training_face_shows():
     assert error < 0.45 * before
     moved = np.asarray(decoding.likely(jnp.asarray(3 * found[None] @ turn + (5, 6)), modes, 0.02))
     np.testing.assert_allclose(moved[0], 3 * likely @ turn + (5, 6), atol=2e-3)
+
+
+def test_shapes_are_turned_in_full_precision():
+    """Products of matrices are rounded to 8 or 10 bits on accelerators, unless told otherwise."""
+    shapes = jnp.zeros((2, 30, 2)), jnp.zeros((30, 2))
+    assert "dot_general" not in str(jax.make_jaxpr(decoding.onto)(*shapes))

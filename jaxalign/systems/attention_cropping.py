@@ -140,6 +140,10 @@ class AttentionCropping(System):
             self.refuse("crop_jitter", "must be 0 or more, below 1")
 
     @property
+    def idle(self):
+        return losses.idle_maps(self.criterion, "sigma")
+
+    @property
     def note(self):
         return "attention-driven cropping: a reconstruction from the paper's supplement"
 
@@ -363,7 +367,13 @@ class AttentionCropping(System):
         label = losses.Label(geometry.to_map(placed, STRIDE), target)
         loss = losses.LOSSES[self.criterion]
         if loss.logits:
-            by_map = reduce(add, (loss.call(self.temperature * maps, label) for maps in seen.maps))
+            by_map = reduce(
+                add,
+                (
+                    loss.call(self.temperature * maps.astype(jnp.float32), label)
+                    for maps in seen.maps
+                ),
+            )
         else:
             pixels = target.shape[1] * target.shape[2]
             by_map = reduce(add, (loss.call(maps, label) for maps in seen.maps)) * pixels

@@ -174,7 +174,7 @@ class PropagationNet(SingleNetwork):
         union: Curves of the union: AWing's 13 ("awing") or "all".
         criterion: "awing", "mse", or another of losses.LOSSES. Boundary maps are heights; they are
             under mse if the landmarks' loss makes logits.
-        alpha: Of the Adaptive Wing loss (losses.adaptive_wing), above 1.
+        alpha: Of the Adaptive Wing loss (losses.adaptive_wing), above 2.
         omega: Of the Adaptive Wing loss.
         epsilon: Of the Adaptive Wing loss.
         theta: Of the Adaptive Wing loss.
@@ -243,8 +243,8 @@ class PropagationNet(SingleNetwork):
             decoder=decoding.DECODERS,
         )
         self.check_above(0, "omega", "epsilon", "theta", "sigma", "boundary_sigma")
-        if not self.alpha > 1:
-            self.refuse("alpha", "must be above 1, the highest target")
+        if not self.alpha > 2:
+            self.refuse("alpha", "must be above 2, or gradients are not 0 at the highest target, 1")
         if self.propagation and self.boundary_channel:
             self.refuse("boundary_channel", "set system.propagation=False with it")
 
@@ -263,6 +263,7 @@ class PropagationNet(SingleNetwork):
     @property
     def idle(self):
         found = losses.idle_decoder(self.criterion)
+        found |= losses.idle_maps(self.criterion, "sigma", "cut")
         if self.criterion != "awing":
             found |= dict.fromkeys(AWING, f"criterion={self.criterion} has no such shape")
         if losses.LOSSES[self.criterion].logits and not (self.propagation or self.boundary_channel):

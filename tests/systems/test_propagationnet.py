@@ -314,7 +314,7 @@ def test_a_few_steps_lower_the_loss():
         ({"boundary_labels": "drawn"}, "one of distance, blurred"),
         ({"decoder": "dark"}, "one of quarter, argmax, soft"),
         ({"theta": 0.0}, "system.theta=0.0: must be above 0"),
-        ({"alpha": 1.0}, "must be above 1"),
+        ({"alpha": 2.0}, "must be above 2"),
     ],
 )
 def test_propagationnet_refuses(settings, message):
