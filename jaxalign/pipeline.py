@@ -518,7 +518,8 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """The faces of a source once, in order and without augmentation, read ahead by Grain's threads.
 
-    The last batch is padded to full size: padding rows repeat the last face with `weight` 0.
+    The last batch is padded to full size by the first faces, with `weight` 0: where batch norm sees
+    them, they are as varied as others.
 
     Args:
         source: The faces.
@@ -538,7 +539,7 @@ def evaluation_batches(
     faces = range(len(source)) if squares is None else list(squares)
 
     def row(place):
-        face = faces[min(place, len(faces) - 1)]
+        face = faces[place % len(faces)]
         weight = np.float32(place < len(faces))
         square = None if squares is None else squares[face]
         row = crop_face(source[face], scheme, crop, size, square=square)
