@@ -5,7 +5,7 @@ validated on: the faces are drawn by datasets/synthetic_faces, and augmented str
 are to look like one more variation of them. It goes on from the package's weights; the first of
 them began at random, with half of the drawings and the recipe of commit a26821d.
 Data: 40,000 drawings. All of it: jaxalign demo --config drawn.
-Cost: 4.3 M parameters, 0.42 G multiply-adds a face; 14 minutes to draw on one CPU core, and 92 to
+Cost: 4.5 M parameters, 0.42 G multiply-adds a face; 14 minutes to draw on one CPU core, and 92 to
 train on two with other work beside it.
 Reached: docs/model_card.md. The package's file crops 1.2 times the box: of 1.15, 1.2 and 1.25 the
 drawn test faces have the lowest NME by it (1.360, 1.344 and 1.355 % of the box).

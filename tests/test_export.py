@@ -114,6 +114,14 @@ def test_drawn_faces_where_nothing_is_prepared(checkpoint, tmp_path):
     assert "ibug_300w is not prepared" in printed
 
 
+def test_ranges_of_8_bits_are_those_of_the_first_training_data(data_300w, monkeypatch, capsys):
+    monkeypatch.setattr(export.to_onnx, "quantized", lambda model, crops: crops)
+    joined = replace(RECIPE.data, train="ibug_300w/afw + ibug_300w/train")
+    crops = export.rounded(None, replace(RECIPE, data=joined), SIZE, data_300w)
+    assert capsys.readouterr().out == "int8: the ranges are those on ibug_300w/afw (first 128)\n"
+    assert crops.shape[1:] == (SIZE, SIZE, 3) and len(crops)
+
+
 @pytest.mark.heavy
 def test_the_example_runs_without_jaxalign(exported, tmp_path):
     """And finds what jaxalign finds, where the crop is made from a photo averaged down by four."""

@@ -3,16 +3,18 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from jaxalign import protocols, scheme_files, schemes
+from jaxalign import checkpoints, export, protocols, scheme_files, schemes
 from jaxalign.commands import evaluate
 from jaxalign.commands.prepare import main
 from jaxalign.errors import InputError
 from jaxalign.metrics import NORMALISERS
+from jaxalign.prediction import onnx_model
 from jaxalign.recipe import Recipe, from_json, override, to_json
 from jaxalign.sources import open_source
 from jaxalign.systems import Integral
@@ -86,6 +88,24 @@ def test_a_folders_file_is_not_passed_over_for_a_known_scheme(tmp_path, known):
     with pytest.raises(InputError, match=f"b/{known}.toml: its scheme {known} is not the one"):
         scheme_files.beside(tmp_path / "b", known)
     assert scheme_files.beside(tmp_path, known) == known and files == scheme_files.FILES
+
+
+def test_an_onnx_model_knows_its_scheme(tmp_path, monkeypatch):
+    """In a process that has not read the scheme's file; ONNX Runtime is a stand-in."""
+    scheme_files.registered(write(tmp_path / "mine.toml"))
+    system = Integral(scheme="mine", size=32, width=8, decoder_width=8)
+    run = saved(Recipe(system=system), filled(system.shapes()), tmp_path / "run")
+    about = export.header(*checkpoints.load(run)[::2], 32)
+    del schemes.SCHEMES["mine"]
+    (tmp_path / "m.onnx").touch()
+    held = SimpleNamespace(custom_metadata_map={onnx_model.KEY: json.dumps(about)})
+    session = SimpleNamespace(get_modelmeta=lambda: held)
+    runtime = SimpleNamespace(
+        SessionOptions=SimpleNamespace, InferenceSession=lambda *_, **__: session
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    model = onnx_model.OnnxModel(tmp_path / "m.onnx")
+    assert model.points.names[2] == "nose_tip" and "mine" in schemes.SCHEMES
 
 
 @pytest.mark.parametrize("name", sorted(scheme_files.SHIPPED))
