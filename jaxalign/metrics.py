@@ -227,7 +227,7 @@ def distances(
         wrong = np.isnan(found)
         fault = (
             f"{normaliser} distance is unknown of {{}}: nobody labelled a point that it needs; "
-            "score by the normaliser box"
+            "label it, or leave them out"
         )
     if wrong.any():
         names = [str(i) if ids is None else ids[i] for i in np.flatnonzero(wrong).tolist()]

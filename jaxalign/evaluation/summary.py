@@ -81,7 +81,7 @@ def summarise(results: Results, protocol: Protocol) -> dict:
 
 
 def headed(protocol: Protocol, results: Results) -> Protocol:
-    """Choose the headline: the first normaliser that the labelled points of every face give.
+    """Choose the headline: the first normaliser that the labelled points of most faces give.
 
     It is the box if a user's own faces lack an eye corner.
 
@@ -90,12 +90,11 @@ def headed(protocol: Protocol, results: Results) -> Protocol:
         results: The faces.
 
     Returns:
-        The protocol with this headline, or with its own if all faces together give no normaliser.
+        The protocol with this headline.
     """
     names = protocol.normalisers
     truth, scheme = results.truth, results.scheme
-    given = (name for name in names if metrics.measurable(truth, scheme, name).all())
-    headline = next(given, protocol.normaliser)
+    headline = max(names, key=lambda name: metrics.measurable(truth, scheme, name).sum())
     others = tuple(name for name in names if name != headline)
     return replace(protocol, normaliser=headline, others=others)
 

@@ -213,3 +213,13 @@ def test_faces_of_ones_own_without_eye_corners_are_scored_by_the_box(tmp_path, c
     assert "inter_ocular is of 3 of 4 faces" in capsys.readouterr().out
     assert compare_runs([report, report / "predictions.jsonl"])["headline"] == "box"
     assert headed(DEFAULT, fake(4)) == DEFAULT  # whole faces change nothing
+
+
+def test_a_face_without_any_point_is_named():
+    """And not those that only lack an eye corner, which the box scores."""
+    whole = partial()
+    truth, labelled = whole.truth.copy(), whole.labelled.copy()
+    truth[3], labelled[3] = np.nan, False
+    some = partial(truth=truth, labelled=labelled, visible=whole.visible & labelled)
+    with pytest.raises(InputError, match="^box distance is unknown of face_003: nobody labelled"):
+        summarise(some, headed(DEFAULT, some))
