@@ -198,7 +198,8 @@ BENCHMARK = Benchmark(
     notes=(
         "300W-LP is made of 300W: it holds IBUG and the test photos of HELEN and LFPW, so nothing "
         "trained on it may be scored on full, common or challenging.",
-        "COFW's training part holds 845 photos of LFPW, and JD-landmark is made of 300W photos.",
+        "COFW's training part holds 845 photos of LFPW, JD-landmark is made of 300W photos, and so "
+        "is half of LaPa's training part.",
         "AFW stores a photo once for each of its faces (81 photos in 233 files, byte by byte the "
         "same), and HELEN's Flickr photo 296814969 has a face in train and one in test.",
     ),

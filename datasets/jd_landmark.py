@@ -62,7 +62,8 @@ def _face(root, folder, name, path, boxes):
     except InputError as error:
         wrong = path if box is None or str(error).startswith(f"{path}: ") else box
         return Bad.of(identity, wrong, error)
-    parts = [part.lower() for part in place.parts or (root.name,)]
+    named = root.name if root.name not in ("", "..") else root.resolve().name
+    parts = [part.lower() for part in place.parts or (named,)]
     return Face(
         split=next((s for s in ("test", "val") if any(p.startswith(s) for p in parts)), "train"),
         id=identity,

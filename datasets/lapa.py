@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jaxalign.datasets.faces import Bad, Benchmark, Face
-from jaxalign.datasets.formats import listing, photo_of, places, read_counted
+from jaxalign.datasets.formats import listing, photo_group, photo_of, places, read_counted
 from jaxalign.errors import InputError
 from jaxalign.schemes import LAPA106
 
@@ -56,7 +56,7 @@ def _face(folder, stem, path, photo):
         id=identity,
         photo=photo,
         points={LAPA106.name: points},
-        group=stem.rpartition("_")[0],  # <photo>_<face>
+        group=photo_group(stem),
     )
 
 
@@ -65,7 +65,12 @@ BENCHMARK = Benchmark(
     schemes=(LAPA106.name,),
     faces=faces,
     counts={"val": 2000, "test": 2000},
-    version="2.0.0",  # 1.0.0: val was part of train
+    version="2.1.0",  # 1.0.0: val was part of train; 2.0.0: some photos were several groups
+    family="300w",
+    notes=(
+        "About half of its training photos are those of 300W, test photos among them: a system "
+        "trained on it must not be reported on 300W.",
+    ),
     instructions=(
         "Download LaPa.tar.gz from https://github.com/JDAI-CV/lapa-dataset and unpack it: "
         "LaPa/{train,val,test}/{images,labels,landmarks}. The labels are not used. The numbers of "

@@ -1,6 +1,7 @@
 """The readers of LaPa and JD-landmark: splits, boxes, corrections, and files that are wrong."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from jaxalign.datasets.formats import read_counted, read_rect
 from jaxalign.errors import InputError
 from jaxalign.schemes import LAPA106
 from jaxalign.sources import open_source
-from tests.helpers.trees_106 import make_jd, make_lapa
+from tests.helpers.trees_106 import face106, make_jd, make_lapa, write_photo, write_points
 
 
 @pytest.mark.parametrize("place", [".", "LaPa"])
@@ -29,6 +30,19 @@ def test_lapa(tmp_path, place):
     for face in read:
         np.testing.assert_array_equal(face.points["lapa106"], made[face.id])
         assert check_face(face) is None and face.photo.parent.name == "images"
+
+
+@pytest.mark.parametrize(
+    ("stem", "group"),
+    [("HELEN_123_1_0", "flickr/123"), ("IBUG_image_003_1_2_0", "IBUG_image_003_1_2")],
+)
+def test_lapa_s_photos_of_300w(tmp_path, stem, group):
+    """One Flickr photo is one group, as in JD-landmark and 300W-LP, whose family it is."""
+    write_points(tmp_path / f"train/landmarks/{stem}.txt", face106(0))
+    write_photo(tmp_path / f"train/images/{stem}.jpg", face106(0), 0)
+    (face,) = lapa.faces(tmp_path)
+    assert face.group == group
+    assert lapa.BENCHMARK.family == jd_landmark.BENCHMARK.family == "300w"
 
 
 def test_lapa_builds_and_reads_back(tmp_path):
@@ -73,10 +87,14 @@ def test_jd(tmp_path):
     assert boxes[2] == {}
 
 
-def test_jd_from_one_of_its_folders(tmp_path):
+def test_jd_from_one_of_its_folders(tmp_path, monkeypatch):
     make_jd(tmp_path)
     (face,) = jd_landmark.faces(tmp_path / "Test_data1")
     assert (face.id, face.split) == ("AFW_134212_2_0", "test")
+    monkeypatch.chdir(tmp_path / "Test_data1/picture")
+    assert [face.split for face in jd_landmark.faces(Path(".."))] == ["test"]
+    monkeypatch.chdir("..")
+    assert [face.split for face in jd_landmark.faces(Path())] == ["test"]
     (tmp_path / "Test_data1").rename(tmp_path / "Validation_data")
     (face,) = jd_landmark.faces(tmp_path / "Validation_data")
     assert (face.split, face.subsets) == ("val", ())
