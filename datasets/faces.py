@@ -439,6 +439,10 @@ def fault_of_points(face: Face) -> str | None:
             return f"a point of {scheme} that nobody labelled has a place"
         if not labelled.any():
             return f"nobody labelled a point of {scheme}"
+        if framed := SCHEMES[scheme].framed:
+            labelled &= np.isin(np.arange(len(points)), framed)
+            if not labelled.any():
+                return f"nobody labelled a point of {scheme} that spans its box (framed)"
         if not (np.ptp(points[labelled], axis=0) > 0).all():
             return f"the box around the points of {scheme} has no extent"
     return None

@@ -201,7 +201,7 @@ def _read(kind, files, asked):
             yield Bad.of(name.removesuffix(path.suffix), path, error)
             continue
         split = ""
-        if not kind.beside and (len(files) > 1 or path.parent != asked.folder.root):
+        if kind.name == "coco" and (len(files) > 1 or path.parent != asked.folder.root):
             split = layouts.split_of(path)
         for row in rows:
             if isinstance(row, Row):

@@ -197,7 +197,8 @@ def _files(root, layout):
     if len(found) != 1 and not (found and several):
         endings = " or ".join(f"*{ending}" for ending in layout.endings)
         raise InputError(
-            f"{root}: holds {len(found)} {endings}; there must be one of {layout.what}"
+            f"{root}: holds {len(found)} {endings}; there must be one of {layout.what}, or name "
+            "one by --labels"
         )
     return found
 

@@ -21,7 +21,7 @@ class Folder:
     COCO's tree, at the folders that the file is named after (`train2017`). A name that differs only
     in upper and lower case also finds its photo. A name with folders that are not there finds the
     only photo that is called so, if no other name of the `rows` ends like it; `moved` holds such
-    names and their photos.
+    names and their photos. Where its folder is there, it is not looked for elsewhere.
     """
 
     def __init__(self, root: Path):
@@ -39,8 +39,8 @@ class Folder:
         """The photo of a row, or None and why there is none."""
         # "person_keypoints_train2017.json" is of the photos in "train2017".
         words = row.path.stem.split("_")
-        starts = ["", *("_".join(words[place:]) for place in range(len(words)))]
-        folders = [posixpath.join(start, one) for start in starts for one in ("", "images")]
+        trees = ["_".join(words[place:]) for place in range(len(words))]
+        folders = [posixpath.join(start, one) for start in ("", *trees) for one in ("", "images")]
         start = "" if posixpath.isabs(row.folder) else row.folder
         folders = [posixpath.join(start, one) for one in folders] if start else folders
         tries = [(row.folder, start, folders)]
@@ -55,6 +55,7 @@ class Folder:
             for endings in (("",), SUFFIXES):
                 if found := self._in(folders, [name + ending for ending in endings]):
                     return self._single(found)
+        homes = self._homes([*folders, self.start(row.path)], given, trees)
         for given in (row.photo, *row.names):
             bare = _bare(given)
             if not bare.strip(".") or len(self._given[bare]) > 1:
@@ -62,12 +63,22 @@ class Folder:
             for endings in (("",), SUFFIXES):
                 if found := self._named([bare + ending for ending in endings]):
                     photo, fault = self._single(found)
+                    if photo and homes and homes.isdisjoint(photo.parents):
+                        continue
                     if photo is not None:
                         self.moved[row.photo] = photo
                     return photo, fault
         if outside:
             return None, "the photo lies outside the folder; name it from the folder on"
         return None, "no such photo"
+
+    def _homes(self, places, names, trees):
+        """The folders below the root that names begin with, or else those of COCO's tree."""
+        heads = {posixpath.dirname(name) for name in names} - {""}
+        named = [posixpath.join(place, head) for place in places for head in heads] or trees
+        paths = {Path(os.path.normpath(self.root / name)) for name in named}
+        root = Path(os.path.normpath(self.root))
+        return {path for path in paths if root in path.parents and path.is_dir()}
 
     def _inner(self, name, start):
         """A name from `start` on, where it lies below the root, or None."""

@@ -16,6 +16,9 @@ from jaxalign.datasets.layouts.rows import Layout, Point, Row, box_of, corners, 
 from jaxalign.photos import SUFFIXES
 
 
+KEYS = {"id", "parentID", "from_id", "to_id"}
+
+
 def _entries(path, tasks, asked):
     faces = []
     for number, task in enumerate(tasks):
@@ -27,6 +30,9 @@ def _entries(path, tasks, asked):
         results = kept[0].get("result") if kept else None
         results = [r for r in results if isinstance(r, dict)] if isinstance(results, list) else []
         points = [one for one in results if one.get("type") == "keypointlabels"]
+        for one in results:  # ids are texts, and others are told by what they look like
+            for key in KEYS & one.keys():
+                one[key] = one[key] and str(one[key])
         ties = {r.get("from_id"): r.get("to_id") for r in results if r.get("type") == "relation"}
         groups = {}
         for one in points:

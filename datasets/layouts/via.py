@@ -27,6 +27,8 @@ def _json(path, stored, asked):
     for image in stored.values():
         regions = image.get("regions") or []
         regions = [*regions.values()] if isinstance(regions, dict) else regions  # as VIA 1 has them
+        if not isinstance(regions, list):
+            raise InputError(f"{path}: regions of {image.get('filename')} must be a list")
         photos.append((image.get("filename"), regions))
     return _faces(path, photos, asked)
 
@@ -61,7 +63,7 @@ def _faces(path, photos, asked):
             group = next((str(v) for k, v in attributes.items() if plain(k) in FACES), None)
             if shape.get("name") == "point":
                 groups.setdefault((group, None), []).append((number, shape, attributes))
-            elif len(xs := shape.get("all_points_x") or []) == count > 1 and isinstance(xs, list):
+            elif isinstance(xs := shape.get("all_points_x"), list) and len(xs) == count > 1:
                 groups.setdefault((group, number), []).append((number, shape, attributes))
         keys = {key for key, _ in groups}
         for (group, number), held in groups.items():
@@ -98,7 +100,7 @@ def _part(region, key):
 def _points(number, shape, attributes):
     """The points of a region. Raises ValueError that names the region."""
     try:
-        if shape["name"] != "point":
+        if shape.get("name") != "point":
             xs, ys = shape["all_points_x"], shape.get("all_points_y")
             xs, ys = (numbers(values, (len(xs),)).tolist() for values in (xs, ys))
             return [Point("", x, y) for x, y in zip(xs, ys, strict=True)]

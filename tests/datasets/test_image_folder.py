@@ -1,6 +1,7 @@
 """A user's own faces: the four layouts, their bases, ids and splits, and what is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -174,6 +175,31 @@ def test_photos_named_by_id_or_in_images(tmp_path):
     table = [[row[0].rpartition(".")[0], *row[1:]] for row in rows()]
     write_csv(tmp_path, ["id", *HEADER[1:]], table)
     assert [face.photo for face in read(tmp_path)] == [tmp_path / "images" / n for n in NAMES]
+
+
+def test_a_photo_that_is_missing_is_none_of_another_folder(tmp_path):
+    """Where its folder is there: that of another one is another photo."""
+    photos(tmp_path / "train")
+    photos(tmp_path / "other")
+    (tmp_path / "train" / NAMES[0]).unlink()
+    write_csv(tmp_path, HEADER, [[f"train/{row[0]}", *row[1:]] for row in rows()])
+    bad, *faces = read(tmp_path)
+    assert bad.reason == "no such photo (line 2 of faces.csv)"
+    assert [face.photo.relative_to(tmp_path).parts[0] for face in faces] == ["train", "train"]
+    shutil.rmtree(tmp_path / "train")  # now nothing says which
+    assert [face.photo.relative_to(tmp_path).parts[0] for face in read(tmp_path)[:3]] == [
+        "other"
+    ] * 3
+
+
+def test_a_name_of_a_file_is_no_split(tmp_path):
+    """But of COCO's; the option tells it."""
+    photos(tmp_path / "photos")
+    (tmp_path / "labels").mkdir()
+    write_csv(tmp_path / "labels")
+    path = (tmp_path / "labels/faces.csv").rename(tmp_path / "labels/train_v2.csv")
+    found = read(tmp_path / "photos", labels=path, split="test")
+    assert [face.split for face in found] == ["test"] * 3
 
 
 def test_jsonl_with_points_and_box(tmp_path):

@@ -126,6 +126,13 @@ def test_wrong_regions_are_named(tmp_path, change, reason):
     assert found.startswith(reason)
 
 
+def test_ids_of_any_type_are_ids(tmp_path):
+    photo(tmp_path / "a.jpg")
+    held = [one | {"id": [place], "parentID": [1]} for place, one in enumerate(regions())]
+    write(tmp_path, task(1, [*held, {"type": "relation", "from_id": [1], "to_id": {}}], "a.jpg"))
+    assert len(good(tmp_path)) == 1
+
+
 def test_a_task_without_a_photo(tmp_path):
     write(tmp_path, task(1, regions(), "a.jpg") | {"data": {"text": "hello"}})
     assert reasons(tmp_path) == [

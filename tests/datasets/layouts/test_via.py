@@ -102,6 +102,18 @@ def test_wrong_regions_are_named(tmp_path, held, reason):
     assert found.startswith(reason)
 
 
+def test_odd_values_are_no_bugs(tmp_path):
+    photo(tmp_path / "a.jpg")
+    odd = {"name": "polyline", "all_points_x": 5}, {"all_points_x": WHOLE[:, 0].tolist()}
+    held = [{"shape_attributes": shape, "region_attributes": {}} for shape in odd]
+    write(tmp_path, {"a.jpg": held})
+    (reason,) = reasons(tmp_path)
+    assert reason.startswith("photo a.jpg, region 1: region 1: numbers of shape ()")
+    write(tmp_path, {"a.jpg": 5})
+    with pytest.raises(InputError, match="regions of a.jpg must be a list"):
+        good(tmp_path)
+
+
 def test_a_wrong_csv(tmp_path):
     photo(tmp_path / "a.jpg")
     write(tmp_path, {"a.jpg": regions()}, "csv")
