@@ -115,7 +115,11 @@ def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.nd
                 ImageOps.exif_transpose(image, in_place=True)  # else a copy of large photos
             elif (pixels := _jpeg(photo, image, 0)) is not None:  # the same, faster
                 return pixels
-            return _rgb(image)
+            said = _orientation(image)
+            pixels = _rgb(image)
+            if said > 1 and _orientation(image) == 1:  # Pillow has turned a TIFF
+                pixels = np.array(Image.fromarray(pixels).transpose(TURNS_BACK[said]))
+            return pixels
     except InputError as error:
         reason = str(error)
     except UnidentifiedImageError:
@@ -124,11 +128,23 @@ def decode(photo: bytes, *, upright: bool = False, whole: bool = False) -> np.nd
             reason = "damaged or cut short (its header is truncated)"
     except Image.DecompressionBombError:
         reason = f"more than {MOST // 10**6} million pixels; reduce it"
+    except MemoryError:
+        reason = "not enough memory to decode it; reduce it"
     except Exception as error:  # Pillow's readers raise whatever they stumble over
         reason = f"damaged or cut short ({' '.join(str(error).split())})"
     raise InputError(reason)
 
 
+# EXIF rotation -> what takes the picture as shown to the one that is stored.
+TURNS_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 # Factor -> flag with which OpenCV decodes a JPEG to sides of 1 / factor, rounded up. Pixel centres
 # then lie as in the maps of `geometry`: small = (photo + 1/2) / factor - 1/2. The flags set the
 # size; IMREAD_COLOR_RGB is added for the colours.
@@ -290,6 +306,8 @@ def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
         with _opened(encoded(photo)) as image:
             said = _orientation(image)
             width, height = image.size
+            if image.format == "TIFF":  # of which Pillow tells the size as shown
+                width, height = (int(image.tag_v2[tag]) for tag in SIDES)
             shown = (height, width) if said >= 5 else (width, height)
             return (width, height), shown, bool(said > 1)
     except Exception:  # Pillow's readers raise whatever they stumble over
@@ -340,11 +358,17 @@ def as_rgb(image: np.ndarray | Image.Image | Path | str) -> np.ndarray:
     return _rgb(Image.fromarray(image))
 
 
+SIDES, BITS, INTERPRETATION = (256, 257), 258, 262  # tags of TIFF
+
+
 def _rgb(photo):
     if photo.format == "TIFF" and photo.mode == "I":
         raise InputError("its pixels have 32 bits; save it with 8 or 16 bits")
     if photo.mode == "I" or photo.mode.startswith("I;16"):  # convert() would clip at 255
-        grey = np.round(np.clip(np.asarray(photo, np.float32), 0, 65535) / 257)
+        tags = getattr(photo, "tag_v2", {})
+        white = 2 ** tags.get(BITS, (16,))[0] - 1
+        grey = np.round(np.clip(np.asarray(photo, np.float32), 0, white) * (255 / white))
+        grey = 255 - grey if tags.get(INTERPRETATION) == 0 else grey  # white is 0
         return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
     if photo.mode == "F":
         raise InputError("its pixels are fractions; save it with 8 or 16 bits")

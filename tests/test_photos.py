@@ -46,6 +46,42 @@ def test_exif_rotation_is_applied(tmp_path, orientation, kind):
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
     stored.save(tmp_path / f"a.{kind}", exif=exif, lossless=True)
     np.testing.assert_array_equal(photos.read(tmp_path / f"a.{kind}"), UPRIGHT)
+    pixels = photos.decode(photos.encoded(tmp_path / f"a.{kind}"))
+    np.testing.assert_array_equal(pixels, STORED[orientation])
+    height, width = STORED[orientation].shape[:2]
+    assert photos.sides(tmp_path / f"a.{kind}") == ((width, height), (8, 5), orientation > 1)
+
+
+@pytest.mark.parametrize(("bits", "inverted"), [(12, False), (16, False), (16, True)])
+def test_grey_tiffs_of_any_depth(bits, inverted):
+    """0, a third, two thirds and all of white; of 12 bits two pixels share three bytes."""
+    white = 2**bits - 1
+    values = [white * part // 3 for part in range(4)]
+    if bits == 12:
+        data = b"".join(
+            (a << 12 | b).to_bytes(3, "big") for a, b in zip(values[::2], values[1::2], strict=True)
+        )
+    else:
+        data = np.array(values, "<u2").tobytes()
+    tags = {256: 4, 257: 1, 258: bits, 259: 1, 262: 0 if inverted else 1, 273: 134, 277: 1, 278: 1,
+            279: len(data), 284: 1}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0)
+    photo = header.ljust(134, b"\0") + data
+    grey = np.array([0, 85, 170, 255], np.uint8)
+    expected = (255 - grey if inverted else grey)[None, :, None].repeat(3, 2)
+    np.testing.assert_array_equal(photos.decode(photo), expected)
+
+
+def test_too_little_memory_is_no_damage(monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(photos, "_rgb", fails)
+    out = io.BytesIO()
+    Image.fromarray(UPRIGHT).save(out, "PNG")
+    with pytest.raises(InputError, match="^not enough memory to decode it; reduce it$"):
+        photos.decode(out.getvalue())
 
 
 @pytest.mark.parametrize("orientation", STORED)
