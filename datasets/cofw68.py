@@ -126,7 +126,6 @@ BENCHMARK = Benchmark(
     faces=faces,
     counts={"test": 507},
     options={"base": 1},
-    family="300w",
     notes=("The photos are COFW's test photos: compare no model here that was trained on them.",),
     instructions=(
         "Download https://github.com/golnazghiasi/cofw68-benchmark (its COFW68_Data folder) and "

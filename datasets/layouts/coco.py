@@ -10,6 +10,7 @@ without any 2, 1 stands for all labelled keypoints. Boxes and masks without keyp
 of categories with other points, and photos without any are no faces.
 """
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -76,6 +77,7 @@ def _entries(path, stored, asked):
         return Row(
             path, where, photo, table[:, :2], box=box, visible=table[:, 2] >= seen,
             labelled=labelled, size=size_of(image.get("width"), image.get("height")),
+            names=(os.path.abspath(photo),),
         )  # fmt: skip
 
     used = {str(item.get("image_id")) for item in items}

@@ -10,6 +10,7 @@ scheme's order, or as `points` [[x, y], ...], and perhaps `box` [x0, y0, x1, y1]
 """
 
 import itertools
+import os
 import re
 
 import numpy as np
@@ -166,7 +167,7 @@ def _flat(path, where, entry, count):
     box = numbers([entry.get(key) for key in BOX], (4,)) if boxed else None
     return Row(
         path=path, where=where, photo=file or name, points=points, id=name, split=split, box=box,
-        labelled=labelled,
+        labelled=labelled, names=(os.path.abspath(file or name),),
     )  # fmt: skip
 
 

@@ -244,29 +244,24 @@ class _Done:
 def _done(out, about, paths, pictures) -> dict[Path, _Done]:
     """The photos that need not be predicted again.
 
-    Their records are those that earlier runs left in FILE or, if a run was killed, in JOURNAL.
-    Raises InputError if settings differ.
+    Their records are those that earlier runs left in FILE or, if a run was killed, in JOURNAL,
+    which begins with all that it kept of FILE. Raises InputError if settings differ, of both.
     """
     found, owners, names = {}, {}, {os.fspath(path): path for path in paths}
     about = json.loads(json_text({key: about[key] for key in about if key != "names"}))
-    for name in (FILE, JOURNAL):
+    files: list[BinaryIO] = []
+    for name in (JOURNAL, FILE):
         try:
             file = open(out / name, "rb")
+            _check_settings(file, about)
         except OSError:
             continue
-        first = file.readline().rstrip()
-        earlier = object_of(first + b"]}" if first.endswith(b"[") else first)
-        if not earlier:
-            raise InputError(f"{out / name}: was not written by predict; leave out --skip-existing")
-        for key in ("photos", "names"):  # the scheme says the names
-            earlier.pop(key, None)
-        for key in {**about, **earlier}:
-            now, then = about.get(key), earlier.get(key)
-            if now != then:
-                raise InputError(
-                    f"{out / name}: was made with another {key}, {then!r}, not {now!r}; name "
-                    "another --out, or leave out --skip-existing"
-                )
+        except InputError:
+            if files:  # what the journal's run did not keep
+                continue
+            raise
+        files.insert(0, file)
+    for file in files:
         place = file.tell()
         while line := file.readline():
             record = object_of(line.rstrip(b",\n"))  # {} where the line is cut
@@ -284,6 +279,23 @@ def _done(out, about, paths, pictures) -> dict[Path, _Done]:
                 found[path] = _Done(file, place, shown)
             place = file.tell()
     return found
+
+
+def _check_settings(file, about):
+    """Reads the head of FILE or JOURNAL. Raises InputError where its settings are not `about`."""
+    first = file.readline().rstrip()
+    earlier = object_of(first + b"]}" if first.endswith(b"[") else first)
+    if not earlier:
+        raise InputError(f"{file.name}: was not written by predict; leave out --skip-existing")
+    for key in ("photos", "names"):  # the scheme says the names
+        earlier.pop(key, None)
+    for key in {**about, **earlier}:
+        now, then = about.get(key), earlier.get(key)
+        if now != then:
+            raise InputError(
+                f"{file.name}: was made with another {key}, {then!r}, not {now!r}; name another "
+                "--out, or leave out --skip-existing"
+            )
 
 
 def _stamp(path) -> dict[str, int]:

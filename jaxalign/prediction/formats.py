@@ -86,10 +86,10 @@ def write(name: str, out: Path, file: Path) -> list[Path]:
 
 def _names(paths, ending) -> dict[str, str]:
     """Photo -> the name of its file of labels. labelme needs the photo's own name."""
-    names, taken = {}, {"faces.json"}
+    names, taken, own = {}, {"faces.json"}, {f"{path.stem}{ending}" for path in paths}
     for path in paths:
         file, number = f"{path.stem}{ending}", 2
-        while file in taken:
+        while file in taken or (number > 2 and file in own):
             file, number = f"{path.stem}.{number}{ending}", number + 1
         names[os.fspath(path)] = file
         taken.add(file)

@@ -737,6 +737,19 @@ class TestFolder:
         assert call(checkpoint, *paths, "--out", out, "--skip-existing") == 0
         assert len(self.looked) == 2 and self.contents(out) == whole
 
+    def test_a_killed_run_goes_on_beside_a_file_of_other_settings(self, checkpoint, tmp_path):
+        paths, out = self.photos(tmp_path / "in", "a.png", "b.png"), tmp_path / "o"
+        assert call(checkpoint, *paths, "--out", out, "--min-score", 0.01) == 0
+        whole = self.contents(out)
+        first, *records, _ = (out / "faces.json").read_bytes().split(b"\n")[:-1]
+        lines = [first.removesuffix(b', "photos": [') + b"}", records[0].rstrip(b",")]
+        assert call(checkpoint, *paths, "--out", out) == 0
+        (out / JOURNAL).write_bytes(b"\n".join(lines) + b"\n")
+        self.looked.clear()
+        options = "--out", out, "--skip-existing", "--min-score", 0.01
+        assert call(checkpoint, *paths, *options) == 0
+        assert len(self.looked) == 1 and self.contents(out) == whole
+
     def test_a_picture_that_was_written_over_is_made_again(self, checkpoint, tmp_path):
         """b is predicted, then a and b, which is killed after a: a has b's place."""
         a, b = (self.photos(tmp_path / name, "x.png")[0] for name in "ab")

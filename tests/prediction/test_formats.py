@@ -135,6 +135,8 @@ def test_two_photos_of_one_name_have_two_files():
     photos = [Path(name) for name in ("x/a.png", "y/a.jpg", "faces.png")]
     names = formats._names(photos, ".json")
     assert [*names.values()] == ["a.json", "a.2.json", "faces.2.json"]
+    photos = [Path(name) for name in ("x/a.png", "y/a.png", "y/a.2.png")]
+    assert [*formats._names(photos, ".pts").values()] == ["a.pts", "a.3.pts", "a.2.pts"]
 
 
 def test_a_second_face_takes_no_other_photos_file(found):
