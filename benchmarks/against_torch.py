@@ -48,6 +48,7 @@ from jaxalign import costs, export, parallel, to_onnx
 from jaxalign import recipe as recipes
 from jaxalign.commands import add_device, add_import, import_files, new_parser, run
 from jaxalign.errors import InputError
+from jaxalign.folders import readable_errors
 from jaxalign.layers.norm import AXIS
 from jaxalign.optimizers import kernels
 from jaxalign.prediction.predictor import Predictor
@@ -457,6 +458,9 @@ def _print(arguments):
         )
         for case in cases
     }
+    if arguments.out:
+        with readable_errors(arguments.out):
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
     with _empty_cache():
         about = {"jaxalign": parallel.start(arguments.require)} | _prepare(torch)
         print(", ".join(f"{key}: {value}" for key, value in about.items()), flush=True)

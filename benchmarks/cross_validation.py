@@ -40,6 +40,7 @@ from jaxalign.sources import benchmark_of
 def folds(data: Pool, number: int) -> list[tuple[Pool, Pool]]:
     """(rest, fold) of each fold: every group is in one of them, and their numbers of groups differ
     by one at most. Errors: InputError for fewer than two, or more than there are groups."""
+    data.check_families(data)
     groups = list(data.groups)
     if not 2 <= number <= len(groups):
         raise InputError(f"--folds {number}: {data.name} can be parted into 2 to {len(groups)}")

@@ -232,10 +232,11 @@ def _detectors(arguments, names):
             )
             if not aligner.least_score:
                 raise InputError(f"{arguments.ckpt}: notes no score, so nothing can be verified")
+            least = aligner.least_score
             for share in arguments.share or [SHARE]:
-                aligner.least_score *= share / SHARE
+                aligner.least_score = least * share / SHARE
                 yield f"auto {share:g}" if arguments.share else name, aligner, None, aligner
-                aligner.least_score *= SHARE / share
+            aligner.least_score = least
             continue
         if arguments.ckpt and judge is None:
             judge = prediction.load(arguments.ckpt, min_score=arguments.min_score)

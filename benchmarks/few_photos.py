@@ -52,6 +52,7 @@ def nearest(groups: Mapping[str, int], faces: int) -> list[str]:
 def training_faces(data: Pool, test: Pool, faces: Sequence[int]) -> list[Pool]:
     """Nested parts of `data`, without the groups of `test`, of about so many faces each. Errors:
     InputError where there are not as many."""
+    data.check_families(test)
     data = data.only(data.groups.keys() - test.groups.keys())
     for number in faces:
         if not 0 < number <= len(data):

@@ -71,6 +71,8 @@ HEADER = (
 
 def chosen(only: list[str], ckpts: list[str]) -> Iterator[tuple[str, Recipe, dict]]:
     """The name, recipe and variables of each row. Errors: InputError."""
+    if only and ckpts:
+        raise InputError("--only is of models with random weights; leave out --ckpt")
     for ckpt in ckpts:
         recipe, variables, _ = checkpoints.load(ckpt)
         yield ckpt, recipe, variables

@@ -146,6 +146,8 @@ def _measure(arguments):
     if arguments.config:
         print(json_text(measured(arguments.config, arguments.settings)))
         return
+    if arguments.settings:
+        raise InputError("--set is for one recipe: give --config")
     lines = ["| recipe | time | peak memory | losses |", "|---|---|---|---|"]
     for config, *settings in CASES:
         command = [sys.executable, "-m", "benchmarks.paper_size", "--config", config]

@@ -39,6 +39,7 @@ from jaxalign.errors import InputError
 from jaxalign.pipeline import warp
 from jaxalign.prediction.detection import Detection, Detector
 from jaxalign.prediction.looks import fitting_size
+from jaxalign.prediction.onnx_model import OnnxModel
 
 
 PARTS = ("read", "detect", "crop", "network", "decode", "draw", "all")
@@ -59,6 +60,8 @@ class Clock:
 
 def measure(aligner: prediction.Aligner, paths: list[Path], repeats: int) -> dict[str, np.ndarray]:
     """Part -> milliseconds, one number for each photo with a face: the median of the repeats."""
+    if isinstance(aligner.system, OnnxModel):
+        raise InputError("--ckpt: an ONNX model has no parts to time; give its checkpoint")
     network, decode = jax.jit(aligner.system.maps), jax.jit(aligner.system.decode)
     variables = jax.device_put(aligner.variables, jax.local_devices()[0])
     found = defaultdict(list)

@@ -675,7 +675,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments):
     least = {
         "--jobs": arguments.jobs,
-        "--count": arguments.count or 1,
+        "--count": 1 if arguments.count is None else arguments.count,
         "--seed": arguments.seed + 1,
     }
     for name, value in least.items():

@@ -9,6 +9,7 @@ goes on from its last checkpoint.
 import argparse
 import contextlib
 import hashlib
+import itertools
 import re
 import sys
 from collections import Counter
@@ -35,7 +36,7 @@ from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
 from jaxalign.samples import by_hash
 from jaxalign.schemes import Scheme
-from jaxalign.sources import Joined, benchmark_of, open_source
+from jaxalign.sources import Joined, benchmark_of, family_of, open_source, photos_of
 from jaxalign.tensors import digest
 from jaxalign.training import initial
 from jaxalign.training.loop import Run, plan
@@ -68,6 +69,16 @@ class Pool(Joined):
             return tuple(index for index in part.chosen if part.groups[index] in wanted)
 
         return Pool(tuple(replace(part, chosen=kept(part)) for part in self.parts))
+
+    def check_families(self, other: "Pool"):
+        """Raises InputError where some photos of both may be the same, by other names."""
+        for part, its in itertools.product(self.parts, other.parts):
+            one, two = part.name, its.name
+            if family_of(one) == family_of(two) != "" and photos_of(one) != photos_of(two):
+                raise InputError(
+                    f"{one} and {two} show some of the same photos, by other names: what is tested "
+                    "would be trained on"
+                )
 
     def fingerprint(self) -> str:
         """SHA-256 of which faces these are, by their sources, groups and places."""

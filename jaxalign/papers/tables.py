@@ -17,6 +17,7 @@ from jaxalign.errors import InputError
 from jaxalign.evaluation.summary import is_share, summarise
 from jaxalign.evaluation.tables import Table as Text
 from jaxalign.evaluation.tables import size_of, to_text, write_rows
+from jaxalign.folders import readable_errors
 from jaxalign.papers import Column, Table, Variant, figures, resolution_figures
 from jaxalign.papers.resolutions import Study
 from jaxalign.papers.work import Work
@@ -91,6 +92,9 @@ def make(
         raise InputError(f"--table {number} is of finished models: give --ckpt or --report")
     if known[number][0].grid and work.given:
         raise InputError(f"--table {number} is a grid of its own variants: give --config alone")
+    if csv:
+        with readable_errors(csv):
+            Path(csv).parent.mkdir(parents=True, exist_ok=True)
     print(f"{module.NAME}, " + (f"Table {number}" if number else "numbers of the text"))
     cells = [["block", "row", "by", "column", "value", "low", "high", "sd", "faces", "report"]]
     for index, block in enumerate(known[number], 1):
@@ -208,6 +212,8 @@ def _number(column, entry, summary, own, per_face):
         values = (region["subsets"][subset], *(region["interval"] if subset == "all" else ()))
     elif column.statistic in per_face:
         values = (per_face[column.statistic][entry.results.subset(subset)].mean(),)
+    elif column.statistic not in row[normaliser]:  # of what was trained here alone
+        return None
     else:
         ends = row["intervals"][normaliser][column.statistic]
         values = (row[normaliser][column.statistic], *ends)

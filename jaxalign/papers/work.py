@@ -66,6 +66,8 @@ class Work:
             raise InputError(f"--trainings {trainings}: must be 1 or more")
         if not config and (init_from or trainings > 1):
             raise InputError("--init-from and --trainings are for what is trained: give --config")
+        if settings and not (config or ckpt):
+            raise InputError("--set changes what is trained or evaluated: give --config or --ckpt")
         self.listed = []
         if ids:
             lines = texts.lines(texts.read(Path(ids), "name a list of faces"))

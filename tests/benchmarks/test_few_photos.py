@@ -46,6 +46,9 @@ def test_no_photo_of_the_test_set_is_trained_on():
     for number in (0, 4):
         with pytest.raises(InputError, match=f"--faces {number}: train has 3 to train on"):
             training_faces(data, test, [number])
+    data, test = pool(["a"], "w300_lp/train"), pool(["b"], "ibug_300w/test")
+    with pytest.raises(InputError, match="w300_lp/train and ibug_300w/test show some of the same"):
+        training_faces(data, test, [1])
 
 
 def test_command(data_300w, tmp_path, monkeypatch, capsys):

@@ -372,6 +372,9 @@ def test_reports_stand_below_an_ablation(command, tmp_path, capsys):
     assert paper.main(["pixelwise", "--table", "2", "--report", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert re.search(rf"hybrid\+disc +paper .*\n{tmp_path} +ours +0\.\d{{4}} ±", printed)
+    words = ["tab", "--table", "8", "--report", str(tmp_path), "--csv", str(tmp_path / "new/a.csv")]
+    assert paper.main(words) == 0  # no boundaries in a report
+    assert (tmp_path / "new/a.csv").exists()
     assert command("--table", 6, "--report", tmp_path) == 2
     assert "is a grid" in capsys.readouterr().err
 
@@ -431,6 +434,7 @@ def test_faces_of_a_figure(command, capsys, tmp_path):
         ("propagationnet --table 8 --ckpt runs/a", "--table 8 needs no model"),
         ("tab --table 1 --init-from a.pth", "are for what is trained: give --config"),
         ("tab --table 1 --trainings 2", "are for what is trained: give --config"),
+        ("tab --table 1 --set system.nonsense=1", "--set changes what is trained or evaluated"),
     ],
 )
 def test_options_without_effect(words, message, capsys):
