@@ -306,8 +306,8 @@ def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:
         with _opened(encoded(photo)) as image:
             said = _orientation(image)
             width, height = image.size
-            if image.format == "TIFF":  # of which Pillow tells the size as shown
-                width, height = (int(image.tag_v2[tag]) for tag in SIDES)
+            if tags := getattr(image, "tag_v2", None):  # TIFF's: Pillow tells the size as shown
+                width, height = (int(tags[tag]) for tag in SIDES)
             shown = (height, width) if said >= 5 else (width, height)
             return (width, height), shown, bool(said > 1)
     except Exception:  # Pillow's readers raise whatever they stumble over
