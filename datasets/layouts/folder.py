@@ -74,7 +74,8 @@ class Folder:
 
     def _homes(self, places, names, trees):
         """The folders below the root that names begin with, or else those of COCO's tree."""
-        heads = {posixpath.dirname(name) for name in names if not posixpath.isabs(name)} - {""}
+        inner = (posixpath.normpath(name) for name in names if not posixpath.isabs(name))
+        heads = {posixpath.dirname(name) for name in inner} - {""}
         named = [posixpath.join(place, head) for place in places for head in heads] or trees
         paths = {Path(os.path.normpath(self.root / name)) for name in named}
         root = Path(os.path.normpath(self.root))

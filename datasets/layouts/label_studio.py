@@ -32,7 +32,7 @@ def _entries(path, tasks, asked):
         points = [one for one in results if one.get("type") == "keypointlabels"]
         for one in results:  # ids are texts, and others are told by what they look like
             for key in KEYS & one.keys():
-                one[key] = one[key] and str(one[key])
+                one[key] = None if one[key] in (None, "") else str(one[key])
         ties = {r.get("from_id"): r.get("to_id") for r in results if r.get("type") == "relation"}
         groups = {}
         for one in points:

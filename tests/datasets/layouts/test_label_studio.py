@@ -128,8 +128,9 @@ def test_wrong_regions_are_named(tmp_path, change, reason):
 
 def test_ids_of_any_type_are_ids(tmp_path):
     photo(tmp_path / "a.jpg")
-    held = [one | {"id": [place], "parentID": [1]} for place, one in enumerate(regions())]
-    write(tmp_path, task(1, [*held, {"type": "relation", "from_id": [1], "to_id": {}}], "a.jpg"))
+    held = [one | {"id": [place]} for place, one in enumerate(regions())]
+    ties = [{"type": "relation", "from_id": one["id"], "to_id": {}} for one in held]
+    write(tmp_path, task(1, [*held, *ties], "a.jpg"))
     assert len(good(tmp_path)) == 1
 
 
