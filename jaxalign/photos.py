@@ -44,6 +44,9 @@ CONTAINERS = re.compile(
 LONGEST = 32_766  # pixels of a side: OpenCV cannot warp more
 MOST = 178_956_970  # pixels of a photo: Pillow's own limit
 LARGEST = 2**30  # bytes of a photo's file
+SIDES = 256, 257  # TIFF's tags of the width and the height
+BITS = 258  # TIFF's tag of how many a grey has
+INTERPRETATION = 262  # TIFF's tag: 0, where white is 0
 SCANS = 500  # of a JPEG: each goes over all pixels, and real ones have about ten
 
 # They warn of damage that does no harm here. Permanent: catch_warnings is not thread-safe.
@@ -356,9 +359,6 @@ def as_rgb(image: np.ndarray | Image.Image | Path | str) -> np.ndarray:
     if colour and image.shape[2] == 3:
         return image
     return _rgb(Image.fromarray(image))
-
-
-SIDES, BITS, INTERPRETATION = (256, 257), 258, 262  # tags of TIFF
 
 
 def _rgb(photo):
