@@ -36,7 +36,7 @@ from jaxalign.recipe import Recipe
 from jaxalign.records import json_text
 from jaxalign.samples import by_hash
 from jaxalign.schemes import Scheme
-from jaxalign.sources import Joined, benchmark_of, family_of, open_source, photos_of
+from jaxalign.sources import Joined, benchmark_of, open_source, renamed
 from jaxalign.tensors import digest
 from jaxalign.training import initial
 from jaxalign.training.loop import Run, plan
@@ -73,11 +73,10 @@ class Pool(Joined):
     def check_families(self, other: "Pool"):
         """Raises InputError where some photos of both may be the same, by other names."""
         for part, its in itertools.product(self.parts, other.parts):
-            one, two = part.name, its.name
-            if family_of(one) == family_of(two) != "" and photos_of(one) != photos_of(two):
+            if renamed(part.name, its.name):
                 raise InputError(
-                    f"{one} and {two} show some of the same photos, by other names: what is tested "
-                    "would be trained on"
+                    f"{part.name} and {its.name} show some of the same photos, by other names: "
+                    "what is tested would be trained on"
                 )
 
     def fingerprint(self) -> str:

@@ -124,19 +124,21 @@ def photos_of(spec: str) -> tuple:
     return BENCHMARKS[name].photos(config) if name in BENCHMARKS else (name,)
 
 
-def family_of(spec: str) -> str:
-    """Tells which benchmarks show some of the same photos as a spec's, by other names.
+def renamed(one: str, other: str) -> bool:
+    """Whether two specs show some of the same photos by different names, as 300W and 300W-LP do.
 
     Args:
-        spec: "NAME[:CONFIG]/SPLIT".
+        one: "NAME[:CONFIG]/SPLIT".
+        other: Another one.
 
     Returns:
-        The family that they share, "" where no other is known.
+        The answer; False where `photos_of` is equal, for the same name is then the same photo.
     """
     from jaxalign.datasets import BENCHMARKS  # here, because TFDS is slow to import
 
-    benchmark = BENCHMARKS.get(benchmark_of(spec))
-    return benchmark.family if benchmark else ""
+    names = [benchmark_of(spec) for spec in (one, other)]
+    families = {BENCHMARKS[name].family if name in BENCHMARKS else "" for name in names}
+    return len(families) == 1 and families != {""} and photos_of(one) != photos_of(other)
 
 
 def own_scheme(spec: str, data_dir: Path | str = DEFAULT_DATA_DIR) -> str:

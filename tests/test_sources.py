@@ -13,7 +13,7 @@ from jaxalign.datasets.synthetic_faces import face
 from jaxalign.errors import InputError
 from jaxalign.pipeline import Crop
 from jaxalign.schemes import IBUG68, UNION, WFLW98
-from jaxalign.sources import Every, Source, benchmark_of, hold_out, open_source, photos_of
+from jaxalign.sources import Every, Source, benchmark_of, hold_out, open_source, photos_of, renamed
 from tests.helpers.trees import make_300w, write_boxes
 
 
@@ -158,6 +158,21 @@ def test_data_sets_of_older_versions_are_labelled_throughout(data_300w):
 )
 def test_the_same_photos(one, other, same):
     assert (photos_of(one) == photos_of(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("ibug_300w/train", "w300_lp/train", True),
+        ("aflw/train", "merl_rav/test", True),
+        ("ibug_300w/train", "ibug_300w/test", False),
+        ("ibug_300w/train", "aflw/train", False),
+        ("wflw/train", "synthetic_faces/train", False),
+        ("mine/train", "ibug_300w/train", False),
+    ],
+)
+def test_the_same_photos_by_other_names(one, other, same):
+    assert renamed(one, other) is renamed(other, one) is same
 
 
 def test_benchmark_of():

@@ -86,8 +86,7 @@ class Results:
         Returns:
             The (N, K) fractions of the face's distance, NaN where not labelled.
         """
-        distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
-        return self.errors / distances[:, None]
+        return self.errors / self._distances(normaliser)[:, None]
 
     def offsets(self, normaliser: str) -> np.ndarray:
         """From true to predicted points. The mean of many is a bias: other habits of labelling.
@@ -99,8 +98,10 @@ class Results:
             The (N, K, 2), x to the right and y down the photo, fractions of the face's distance.
                 NaN where not labelled.
         """
-        distances = metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
-        return (self.predicted - self.truth) / distances[:, None, None]
+        return (self.predicted - self.truth) / self._distances(normaliser)[:, None, None]
+
+    def _distances(self, normaliser):
+        return metrics.distances(self.truth, self.scheme, normaliser, self.ids, self.norm_box)
 
     def nme(self, normaliser: str) -> np.ndarray:
         """The NME of each face over its labelled points.

@@ -365,18 +365,12 @@ class AttentionCropping(System):
         distance = jnp.sqrt(jnp.square(shift).sum(-1) + 1e-6)  # the gradient at 0 is 0
         target = targets.gaussian_maps(placed, STRIDE, size, self.sigma, cut=3)
         label = losses.Label(geometry.to_map(placed, STRIDE), target)
-        loss = losses.LOSSES[self.criterion]
+        loss, stacks = losses.LOSSES[self.criterion], [x.astype(jnp.float32) for x in seen.maps]
         if loss.logits:
-            by_map = reduce(
-                add,
-                (
-                    loss.call(self.temperature * maps.astype(jnp.float32), label)
-                    for maps in seen.maps
-                ),
-            )
-        else:
-            pixels = target.shape[1] * target.shape[2]
-            by_map = reduce(add, (loss.call(maps, label) for maps in seen.maps)) * pixels
+            stacks = [self.temperature * maps for maps in stacks]
+        by_map = reduce(add, (loss.call(maps, label) for maps in stacks))
+        if not loss.logits:
+            by_map = by_map * (target.shape[1] * target.shape[2])
         return distance, by_map, counted
 
     def _loss(self, errors):

@@ -13,11 +13,11 @@ from jaxalign.sources import (
     Joined,
     Source,
     benchmark_of,
-    family_of,
     first,
     hold_out,
     open_source,
     photos_of,
+    renamed,
     without,
 )
 from jaxalign.training.loop import Run
@@ -86,7 +86,7 @@ def faces(recipe: Recipe, data_dir: Path | str) -> tuple[Source | Joined, Sequen
         for spec in specs[1:]:
             if photos_of(spec) == photos_of(specs[0]):
                 train[spec] = without(train[spec], held)
-            elif family_of(spec) and family_of(spec) == family_of(specs[0]):
+            elif renamed(spec, specs[0]):
                 raise InputError(
                     f"data.holdout: {specs[0]} and {spec} show some of the same photos, by other "
                     "names: what is held out of one is in the other; set data.holdout=0, and "

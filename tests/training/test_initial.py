@@ -248,10 +248,8 @@ def test_only_a_fresh_run_needs_what_it_starts_from(earlier, tmp_path, monkeypat
     monkeypatch.setattr(Integral, "init", lambda self, key: jax.tree.map(jnp.array, zeros))
     copy = tmp_path / "copy"
     shutil.copytree(path, copy)
-    recipe, faces = (
-        small_recipe(init_from=str(copy)),
-        [{"id": str(i), "boxes": {"landmarks": np.array([0, 0, 9, 9])}} for i in range(8)],
-    )
+    recipe, box = small_recipe(init_from=str(copy)), np.array([0, 0, 9, 9])
+    faces = [{"id": str(i), "boxes": {"landmarks": box}} for i in range(8)]
     run = Run(recipe, faces, [], tmp_path / "run")
     assert run.opening[0].startswith("network: ")
     for tree in (run.state.params, run.state.ema):
