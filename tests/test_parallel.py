@@ -17,6 +17,18 @@ from jaxalign.layers.norm import AXIS
 LOADS = (
     "import jaxalign, numpy; jaxalign.load()(numpy.zeros((64, 64, 3), 'uint8'), [[8, 8, 48, 48]])"
 )
+READS = """
+import re, jax
+from jaxalign import parallel
+from jaxalign.systems import Integral
+parallel.wake()
+system = Integral(size=64, width=16)
+images = jax.ShapeDtypeStruct((2, 64, 64, 3), "uint8")
+program = jax.jit(system.predict).lower(system.shapes(), images).compile().as_text()
+fusions = re.findall("^%fused_computation.*?^}", program, re.MULTILINE | re.DOTALL)
+assert fusions and " convolution(" in program
+assert not any(" convolution(" in fusion for fusion in fusions)
+"""
 STARTS = "from jaxalign import parallel; parallel.start(); import jax; jax.jit(lambda x: x + 1)(1)"
 
 
@@ -32,6 +44,11 @@ def test_convolutions_of_cpus_are_not_those_of_ynnpack(program, given, tmp_path)
     assert options
     assert not any("INDIVIDUAL_CONVOLUTION" in text for text in options)
     assert all(("FUSION_TYPE_REDUCE" in text) == (not given) for text in options)
+
+
+def test_nor_where_sums_over_maps_would_take_them_along():
+    """YNNPACK computes sums, and all layers that lead to nothing else with them."""
+    subprocess.run([sys.executable, "-c", READS], env=os.environ, check=True)
 
 
 def batches(count, made=None, broken=None):
