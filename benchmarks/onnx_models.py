@@ -2,7 +2,7 @@
 
 examples:
   python -m benchmarks.onnx_models
-  python -m benchmarks.onnx_models --only fan tab --repeats 50
+  python -m benchmarks.onnx_models --only fan tab --repeats 20
   python -m benchmarks.onnx_models --ckpt runs/300w runs/tab --data ibug_300w/lfpw_test
 
 needs: pip install '.[onnx]'. Leaves a printed Markdown table, each row once it is measured.
@@ -10,7 +10,8 @@ needs: pip install '.[onnx]'. Leaves a printed Markdown table, each row once it 
 Each model is converted, written and read back, in float32 and with 8 bits (jaxalign export --int8).
 `apart`: the largest difference of a point from the system's own, in pixels of the crop, on four
 drawn faces, or all of --data. The NME is of the same faces. Times are milliseconds a batch of so
-many faces, from NumPy to NumPy, medians; XLA and ONNX Runtime (ORT) take turns and use all cores.
+many faces, from NumPy to NumPy, medians of the turns that XLA and ONNX Runtime (ORT) take, of a
+fifth of a second each; all use all cores.
 Without --ckpt, systems have random weights: what they cost does not depend on them, but of a map
 without a peak the highest pixel may change by rounding, so that `apart` and the NMEs mean more with
 --ckpt. Run it on a quiet machine.
@@ -140,8 +141,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="", metavar="NAME/SPLIT",
                         help="faces to compare on (default: drawn ones)")  # fmt: skip
     add_data_dir(parser)
-    parser.add_argument("--repeats", type=int, default=15,
-                        help="of a batch (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--repeats", type=int, default=7,
+                        help="turns of a runtime (default: %(default)s)")  # fmt: skip
     return parser
 
 

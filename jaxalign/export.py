@@ -181,32 +181,47 @@ def rounded(model: Any, recipe: Recipe, size: int, data_dir: Path | str) -> Any:
 
 
 def timed(
-    calls: Mapping[str, Callable], size: int, batches: Sequence[int] = TIMED, repeats: int = 15
+    calls: Mapping[str, Callable],
+    size: int,
+    batches: Sequence[int] = TIMED,
+    repeats: int = 7,
+    seconds: float = 0.2,
 ) -> dict[int, dict[str, float]]:
     """Times calls on random crops, from NumPy to NumPy.
 
     Args:
-        calls: The calls by name. They take turns.
+        calls: The calls by name. They take turns. As one begins, the threads of another still keep
+            the cores busy, waiting for work; so a turn is long, and its first run is not timed.
         size: The side of the crops in pixels.
         batches: Faces at a time.
-        repeats: How often each is timed, after one call that compiles and warms.
+        repeats: Turns of each, after one that compiles.
+        seconds: How long a turn lasts, about. It has one timed run or more.
 
     Returns:
-        Faces at a time -> name of a call -> its milliseconds, the median.
+        Faces at a time -> name of a call -> the milliseconds of a run, the median of its turns.
     """
     found = {}
     for faces in batches:
         images = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), np.uint8)
+        for call in calls.values():
+            _run(call, images, 1)
+        runs = {name: max(1, round(seconds / _run(c, images, 1))) for name, c in calls.items()}
         times = {name: [] for name in calls}
-        for turn in range(-1, repeats):
+        for _ in range(repeats):
             for name, call in calls.items():
-                started = time.perf_counter()
-                for output in call(images):
-                    np.asarray(output)
-                if turn >= 0:
-                    times[name].append(1000 * (time.perf_counter() - started))
+                _run(call, images, 1)
+                times[name].append(1000 * _run(call, images, runs[name]) / runs[name])
         found[faces] = {name: float(np.median(ms)) for name, ms in times.items()}
     return found
+
+
+def _run(call, images, times):
+    """Seconds of so many runs, from NumPy to NumPy."""
+    started = time.perf_counter()
+    for _ in range(times):
+        for output in call(images):
+            np.asarray(output)
+    return time.perf_counter() - started
 
 
 def _faces_of(recipe, spec, data_dir, faces, needed):
