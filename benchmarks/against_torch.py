@@ -444,6 +444,8 @@ def main(argv: list[str] | None = None) -> int:
 def _print(arguments):
     if min(arguments.batches) < 1 or arguments.pairs < 1 or not arguments.seconds > 0:
         raise InputError("--batches and --pairs: must be 1 or more; --seconds: above 0")
+    if arguments.onnx and "inference" not in arguments.work:
+        raise InputError("--onnx: times inference; add it to --work")
     torch = pytorch()
     if arguments.onnx:
         to_onnx.require(Path("model.onnx"))

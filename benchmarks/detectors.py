@@ -191,6 +191,8 @@ def _print(arguments):
     names = arguments.detector or (["cascade", "auto"] if arguments.ckpt else ["cascade"])
     if not arguments.ckpt and "auto" in names:
         raise InputError("--detector auto: its candidates are verified by a network; give --ckpt")
+    if arguments.share and "auto" not in names:
+        raise InputError("--share: is auto's; give --ckpt, and auto as a --detector")
     import_files(arguments)
     shown = _shown(arguments)
     rows, measured = [], None

@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", required=True, metavar="NAME/SPLIT", help="what is read")
     add_data_dir(parser)
-    add("--scheme", default="ibug68", help="its points (default: %(default)s)")
+    add("--scheme", help="its points (default: the recipe's, or ibug68)")
     add("--config", help="a recipe: its size, points, crop and augmentation (default: the default "
         "crop and augmentation)")  # fmt: skip
     add("--size", type=int, help="side of the crops (default: the recipe's, or 256)")
@@ -115,11 +115,12 @@ def _print(arguments):
         value = getattr(arguments, name)
         if value is not None and np.min(value, initial=1) < 1:
             raise InputError(f"--{name}: must be 1 or more")
-    size, scheme, crop, augment = 256, arguments.scheme, Crop(), Augment()
+    size, scheme, crop, augment = 256, "ibug68", Crop(), Augment()
     if arguments.config:
         recipe = recipes.load(arguments.config)
         size, scheme = recipe.system.size, recipe.system.scheme
         crop, augment = recipe.data.crop, recipe.data.augment
+    scheme = arguments.scheme or scheme
     if scheme not in SCHEMES:
         raise InputError(f"--scheme {scheme}: one of {', '.join(SCHEMES)}")
     size = arguments.size or size

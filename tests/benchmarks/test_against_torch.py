@@ -211,6 +211,7 @@ def test_what_cannot_be_run(torch, capsys, recipe):
         (["--batches", "0"], "--batches and --pairs: must be 1 or more"),
         (["--config", recipe], "JAX sees 4 devices, and PyTorch would take one"),
         (["--config", "nothing"], "no recipe 'nothing'"),
+        (["--work", "training", "--onnx"], "--onnx: times inference"),
     ):
         assert against_torch.main(options) == 2
         assert message in capsys.readouterr().err

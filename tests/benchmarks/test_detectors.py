@@ -125,6 +125,7 @@ def test_crowds_by_the_command(tmp_path, capsys):
         (["--crowds", "0"], "--crowds and --heads"),
         (["--crowds", "1", "--limit", "-1"], "--limit -1"),
         (["--crowds", "1", "--detector", "auto"], "give --ckpt"),
+        (["--crowds", "1", "--share", "0.8"], "--share: is auto's"),
         (["--crowds", "1", "--detector", "yunet", "--detector-model", "m.onnx"], "m.onnx"),
         (["--crowds", "1", "--heads", "1", "--csv", "no/a.csv"], "no/a.csv: cannot be written"),
     ],

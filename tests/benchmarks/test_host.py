@@ -23,5 +23,6 @@ def test_recipes_and_what_is_refused(data_300w, capsys):
     assert host.main([*options, *recipe]) == 0
     assert "crops of 192 px" in capsys.readouterr().out
     for wrong in (["--faces", "0"], ["--threads", "0"], ["--workers", "0"], ["--scheme", "mine"]):
-        assert host.main([*options, *wrong]) == 2
-        assert f"error: {wrong[0]}" in capsys.readouterr().err
+        for added in ([], recipe):
+            assert host.main([*options, *added, *wrong]) == 2
+            assert f"error: {wrong[0]}" in capsys.readouterr().err
