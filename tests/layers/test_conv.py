@@ -1,6 +1,7 @@
 """Convolutions in their quick forms are nn.Conv, parameters, gradients and all."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,15 @@ from flax import linen as nn
 from jax import export as jax_export
 
 from jaxalign.layers import winograd
-from jaxalign.layers.conv import Pointwise, as_written, convolution, convolve, dense, product
+from jaxalign.layers.conv import (
+    Pointwise,
+    as_written,
+    convolution,
+    convolve,
+    dense,
+    depthwise,
+    product,
+)
 
 
 def arrays(batch, height, width, channels, features, dtype=jnp.float32):
@@ -134,9 +143,49 @@ def test_which_convolutions_have_a_gradient_of_their_own():
         return "platform_index" in str(grad)
 
     assert own() and own(padding=1, use_bias=False)
-    assert not own(padding=0) and not own(padding=1, feature_group_count=48)
-    assert not own(padding=1, strides=2)
+    assert own(padding=1, strides=2, feature_group_count=48)
+    assert not own(padding=0) and not own(padding=1, feature_group_count=24)
+    assert not own(padding=1, strides=2) and not own(padding=0, feature_group_count=48)
     assert not own(kernel_dilation=2) and not own(precision="highest")
+
+
+@pytest.mark.parametrize(
+    ("channels", "features", "side", "stride", "dtype"),
+    [
+        (6, 6, 3, 1, jnp.float32),
+        (6, 6, 5, 2, jnp.float32),
+        (6, 6, 3, 2, jnp.bfloat16),
+        (12, 6, 3, 1, jnp.float32),  # a group is of two channels
+    ],
+)
+def test_groups_of_one_channel_are_those_of_conv(channels, features, side, stride, dtype):
+    x = jax.random.normal(jax.random.key(0), (2, 9, 12, channels))  # 9: an odd side
+    settings = {"strides": stride, "padding": side // 2, "feature_group_count": features}
+    ours, theirs = (
+        one(features, (side, side), dtype=dtype, **settings) for one in (convolution, nn.Conv)
+    )
+    variables = theirs.init(jax.random.key(1), x)
+    own = ours.init(jax.random.key(1), x)
+    assert jax.tree.map(jnp.shape, own) == jax.tree.map(jnp.shape, variables)
+
+    def both(module):
+        def value(variables, x):
+            y = module.apply(variables, x)
+            return (jnp.arange(y.size).reshape(y.shape) * y.astype(jnp.float32)).sum(), y
+
+        (_, y), slopes = jax.value_and_grad(value, (0, 1), has_aux=True)(variables, x)
+        return jax.tree.leaves((y, slopes))
+
+    rounding = 1e-5 if dtype == jnp.float32 else 1e-9  # of bfloat16 XLA's own is taken
+    assert max(differences(both(ours), both(theirs))) < rounding
+
+
+@pytest.mark.parametrize(("read", "quick"), [(False, True), (True, False)])
+def test_groups_of_one_channel_are_sums_unless_they_are_read(read, quick):
+    x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((3, 3, 1, 4))
+    with as_written(read):
+        traced = jax.make_jaxpr(jax.grad(lambda kernel: depthwise(x, kernel, 2).sum()))(kernel)
+    assert ("platform_index" in str(traced)) == quick
 
 
 @pytest.mark.parametrize(("batch", "quick"), [(16, True), (15, False)])
@@ -178,3 +227,5 @@ def test_a_program_for_any_number_of_photos_is_right_for_each():
     for form in (convolve, winograd.convolve):
         made = jax_export.export(jax.jit(form))(any_number, kernel)
         np.testing.assert_allclose(made.call(x, kernel), xla(x, kernel), atol=1e-2)
+    made = jax_export.export(jax.jit(partial(depthwise, stride=2)))(any_number, kernel[:, :, :1])
+    np.testing.assert_array_equal(made.call(x, kernel[:, :, :1]), depthwise(x, kernel[:, :, :1], 2))
