@@ -177,15 +177,15 @@ def _shifted(x, kernel, stride):
 
 
 def _depthwise_gradients(stride, saved, gradient):
-    def of(function):
-        def gradients(x, kernel, gradient):
-            return jax.vjp(partial(function, stride=stride), x, kernel)[1](gradient)
+    x, kernel = saved
 
-        return gradients
+    def of(form, x, kernel, gradient):
+        return jax.vjp(partial(form, stride=stride), x, kernel)[1](gradient)
 
-    if as_written.value or saved[0].dtype != jnp.float32:
-        return of(_grouped)(*saved, gradient)
-    return lax.platform_dependent(*saved, gradient, cpu=of(_shifted), default=of(_grouped))
+    if as_written.value or x.dtype != jnp.float32:
+        return of(_grouped, x, kernel, gradient)
+    own, plain = partial(of, _shifted), partial(of, _grouped)
+    return lax.platform_dependent(x, kernel, gradient, cpu=own, default=plain)
 
 
 depthwise.defvjp(
