@@ -95,14 +95,8 @@ def alternate(
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Seconds of the first run of each call, and milliseconds of a run in each of the `pairs`
     rounds, in which each call runs for about `seconds`, every other one the other way round."""
-    first = {name: clock(call, 1) for name, call in calls.items()}
-    times = {name: max(1, round(seconds / clock(call, 1))) for name, call in calls.items()}
-    found = {name: [] for name in calls}
-    for turn in range(pairs):
-        for name in reversed(calls) if turn % 2 else calls:
-            clock(calls[name], 1)  # threads and caches were another's
-            found[name].append(1000 * clock(calls[name], times[name]) / times[name])
-    return first, found
+    clocks = {name: partial(clock, call) for name, call in calls.items()}
+    return export.in_turns(clocks, pairs, seconds)
 
 
 # jaxalign

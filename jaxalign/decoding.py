@@ -30,12 +30,8 @@ def argmax(maps: Maps, quarter: bool = True) -> Found:
     Returns:
         Points (B, K, 2), map pixels, and scores (B, K), the peaks' values clipped to 0..1.
     """
-    batch, height, width, points = maps.shape
-    face, point = jnp.arange(batch)[:, None], jnp.arange(points)[None]
-
-    def at(row, column):
-        return maps[face, jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), point]
-
+    _, height, width, _ = maps.shape
+    at = partial(_at, maps)
     y = maps.max(2).argmax(1)  # the best row, then the best place in it: XLA does not vectorise
     x = jnp.take_along_axis(maps, y[:, None, None], 1)[:, 0].argmax(1)  # argmax over the whole
 
@@ -45,6 +41,14 @@ def argmax(maps: Maps, quarter: bool = True) -> Found:
         within = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
         position += 0.25 * jnp.where(within[..., None], jnp.sign(slope), 0)
     return position, jnp.clip(at(y, x), 0, 1)
+
+
+def _at(maps, row, column):
+    """The maps' values there, or at the border's nearest pixel: two (B, ..., K) -> (B, ..., K)."""
+    batch, height, width, points = maps.shape
+    face = jnp.expand_dims(jnp.arange(batch), range(1, row.ndim))
+    point = jnp.expand_dims(jnp.arange(points), range(row.ndim - 1))
+    return maps[face, jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), point]
 
 
 def soft_argmax(logits: Maps) -> Found:
@@ -58,7 +62,7 @@ def soft_argmax(logits: Maps) -> Found:
             mean on each axis, up to rounding to the grid. It is near 1 for a sharp peak and near 9
             / (h w) for a flat map.
     """
-    batch, height, width, points = logits.shape
+    _, height, width, _ = logits.shape
     logits = logits.astype(jnp.float32)
     peak = jax.lax.stop_gradient(logits.max((1, 2)))
     mass = jnp.exp(logits - peak[:, None, None])
@@ -74,9 +78,8 @@ def soft_argmax(logits: Maps) -> Found:
     row = jnp.round(y).astype(jnp.int32)[:, None, None] + reach[None, :, None, None]
     column = jnp.round(x).astype(jnp.int32)[:, None, None] + reach[None, None, :, None]
     within = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    face, point = jnp.arange(batch)[:, None, None, None], jnp.arange(points)[None, None, None]
-    near = logits[face, jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1), point]
-    share = jnp.where(within, jnp.exp(near - peak[:, None, None]), 0).sum((1, 2)) / total
+    near = jnp.exp(_at(logits, row, column) - peak[:, None, None])
+    share = jnp.where(within, near, 0).sum((1, 2)) / total
     return jnp.stack([x, y], -1), share
 
 

@@ -190,12 +190,11 @@ def timed(
     """Times calls on random crops, from NumPy to NumPy.
 
     Args:
-        calls: The calls by name. They take turns. As one begins, the threads of another still keep
-            the cores busy, waiting for work; so a turn is long, and its first run is not timed.
+        calls: The calls by name. They take turns, as in_turns says.
         size: The side of the crops in pixels.
         batches: Faces at a time.
-        repeats: Turns of each, after one that compiles.
-        seconds: How long a turn lasts, about. It has one timed run or more.
+        repeats: Turns of each.
+        seconds: How long a turn lasts, about.
 
     Returns:
         Faces at a time -> name of a call -> the milliseconds of a run, the median of its turns.
@@ -203,16 +202,36 @@ def timed(
     found = {}
     for faces in batches:
         images = np.random.default_rng(0).integers(0, 256, (faces, size, size, 3), np.uint8)
-        for call in calls.values():
-            _run(call, images, 1)
-        runs = {name: max(1, round(seconds / _run(c, images, 1))) for name, c in calls.items()}
-        times = {name: [] for name in calls}
-        for _ in range(repeats):
-            for name, call in calls.items():
-                _run(call, images, 1)
-                times[name].append(1000 * _run(call, images, runs[name]) / runs[name])
+        clocks = {name: partial(_run, call, images) for name, call in calls.items()}
+        _, times = in_turns(clocks, repeats, seconds)
         found[faces] = {name: float(np.median(ms)) for name, ms in times.items()}
     return found
+
+
+def in_turns(
+    clocks: Mapping[str, Callable[[int], float]], turns: int, seconds: float
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Times works that share the cores, one after the other, every other round the other way.
+
+    As a turn begins, the threads of another work still keep the cores busy, waiting for more; so
+    its first run is not timed.
+
+    Args:
+        clocks: Name -> clock(n), the seconds that n runs of a work take.
+        turns: Turns of each.
+        seconds: How long a turn lasts, about. It has one timed run or more.
+
+    Returns:
+        Name -> the seconds of its very first run; name -> the milliseconds of a run in each turn.
+    """
+    first = {name: clock(1) for name, clock in clocks.items()}
+    runs = {name: max(1, round(seconds / clock(1))) for name, clock in clocks.items()}
+    found = {name: [] for name in clocks}
+    for turn in range(turns):
+        for name in list(clocks)[:: -1 if turn % 2 else 1]:
+            clocks[name](1)
+            found[name].append(1000 * clocks[name](runs[name]) / runs[name])
+    return first, found
 
 
 def _run(call, images, times):

@@ -110,12 +110,13 @@ def _many(x, kernel, pixels, channels):
     return enough and x.dtype == jnp.float32
 
 
-def _plain(x, kernel):
-    """XLA's own convolution by a kernel of one or three pixels a side."""
+def _plain(x, kernel, stride=1, groups=1):
+    """XLA's own convolution by a kernel of odd side, with a border of half of it."""
     border = (kernel.shape[0] // 2,) * 2
     return lax.conv_general_dilated(
-        x, kernel, (1, 1), (border, border), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+        x, kernel, (stride, stride), (border, border), dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )  # fmt: skip
 
 
 def _quickest(x, kernel):
@@ -157,11 +158,7 @@ def depthwise(x, kernel, stride: int):
 
 
 def _grouped(x, kernel, stride):
-    border = (kernel.shape[0] // 2,) * 2
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), (border, border), dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )  # fmt: skip
+    return _plain(x, kernel, stride, x.shape[-1])
 
 
 def _shifted(x, kernel, stride):
@@ -170,9 +167,9 @@ def _shifted(x, kernel, stride):
     x = jnp.pad(x, ((0, 0), (border, border), (border, border), (0, 0)))
     y = 0
     for i in range(side):
-        rows = lax.slice_in_dim(x, i, i + last[0], stride, 1)
+        rows = every(stride, x, 1, i, i + last[0])
         for j in range(side):
-            y += lax.slice_in_dim(rows, j, j + last[1], stride, 2) * kernel[None, None, i, j]
+            y += every(stride, rows, 2, j, j + last[1]) * kernel[None, None, i, j]
     return y
 
 
