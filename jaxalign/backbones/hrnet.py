@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxalign.backbones.light import ResidualBlock
+from jaxalign.backbones.light import ResidualBlock, relu_apart
 from jaxalign.backbones.resnet import Bottleneck
 from jaxalign.layers.conv import convolution
 from jaxalign.layers.norm import batch_norm
@@ -58,7 +58,7 @@ class FusionModule(nn.Module):
 
         branches = [process(x, i) for i, x in enumerate(branches, 1)]
         return [
-            nn.relu(sum(bring(x, i, target, y.shape[-1]) for i, x in enumerate(branches, 1)))
+            relu_apart(sum(bring(x, i, target, y.shape[-1]) for i, x in enumerate(branches, 1)))
             for target, y in enumerate(branches, 1)
         ]
 

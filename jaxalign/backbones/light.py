@@ -4,9 +4,11 @@ from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from jaxalign.backbones.resnet import stages
-from jaxalign.layers.conv import convolution, dense
+from jaxalign.layers.conv import as_written, convolution, dense
 from jaxalign.layers.norm import batch_norm
 from jaxalign.layers.pooling import average_pool
 
@@ -24,6 +26,22 @@ def patches(images, side: int):
     batch, height, width, channels = images.shape
     x = images.reshape(batch, height // side, side, width // side, side, channels)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // side, width // side, -1)
+
+
+def relu_apart(x):
+    """ReLU, on CPUs compiled apart from what precedes and follows it.
+
+    There XLA computes a sum anew in each layer that reads it, with the sums that it is made of:
+    without a border between blocks, every layer repeats all blocks on the way to it.
+    """
+    if as_written.value:
+        return nn.relu(x)
+    return lax.platform_dependent(x, cpu=_called, default=nn.relu)
+
+
+def _called(x):
+    with set_xla_metadata(inlineable="false"):
+        return nn.relu(x)
 
 
 class ResidualBlock(nn.Module):
@@ -50,7 +68,7 @@ class ResidualBlock(nn.Module):
             x = average_pool(x) if self.stride == 2 else x
             x = dense(self.channels, use_bias=False, dtype=self.dtype, name="shortcut")(x)
             x = norm("shortcut_bn")(x)
-        return nn.relu(x + y)
+        return relu_apart(x + y)
 
 
 class Light(nn.Module):
