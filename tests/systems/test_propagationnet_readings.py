@@ -57,7 +57,7 @@ def test_attention_is_imposed_on_the_hourglass_s_features_or_on_the_sum():
     )
     system = small(attends="sum")
     found = second_maps(system, without_attention(variables), images)
-    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)  # processors round rows differently
 
 
 @pytest.mark.heavy
