@@ -33,6 +33,12 @@ def relu_apart(x):
 
     There XLA computes a sum anew in each layer that reads it, with the sums that it is made of:
     without a border between blocks, every layer repeats all blocks on the way to it.
+
+    Args:
+        x: Any shape.
+
+    Returns:
+        The same shape.
     """
     if as_written.value:
         return nn.relu(x)
