@@ -39,7 +39,14 @@ from jaxalign.datasets.faces import (
     record,
 )
 from jaxalign.datasets.index import Index, IndexWriter, read_index
-from jaxalign.datasets.reduction import MARGIN, Reduction, limits, reduced, reduction_of
+from jaxalign.datasets.reduction import (
+    MARGIN,
+    Reduction,
+    limits,
+    reduced,
+    reduction_of,
+    size_of,
+)
 from jaxalign.downloads import cache
 from jaxalign.errors import InputError
 from jaxalign.folders import readable_errors
@@ -53,6 +60,7 @@ ARRAY_RECORD = tfds.core.FileFormat.ARRAY_RECORD
 EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # protobuf makes it: no checker knows it
 INFO = "dataset_info.json"  # TFDS writes it last: with it a data set is whole
 DEFAULT = tfds.core.BuilderConfig(name="default", description="All options at their defaults.")
+WRITTEN = "group_size:1,uncompressed"  # photos are compressed already, and the rest is small
 OWN = "own_scheme"  # in the metadata: the scheme, where it is a user's own
 
 
@@ -312,7 +320,9 @@ def _features(schemes):
 
     return features.FeaturesDict(
         {
-            "image": features.Image(doc="The photo, as its file holds it, or reduced."),
+            "image": features.Image(
+                doc="The photo, as its file holds it, or its part around the face."
+            ),
             "points": features.FeaturesDict(
                 {
                     name: features.Tensor(shape=(size, 2), dtype=np.float32)
@@ -346,7 +356,7 @@ class _SplitWriter:
 
     def __init__(self, split, template, features, most):
         self.split, self.template, self.features = split, template, features
-        self.most, self.reduced = most, 0
+        self.most, self.reduced, self.cut = most, 0, 0
         self.serializer = ExampleSerializer(features.get_serialized_info())
         self.index, self.file = IndexWriter(), None
         self.faces, self.sizes = [], []  # of each shard
@@ -367,7 +377,10 @@ class _SplitWriter:
 
     def write(self, face: Face) -> None:
         smaller = reduced(face, self.most)
-        self.reduced += smaller is not face
+        if smaller is not face:
+            larger = size_of(face) > self.most
+            self.reduced += larger
+            self.cut += not larger
         self.append(self.encode(smaller))
         self.index.add(face.group or face.id, face.subsets)
 
@@ -385,7 +398,7 @@ class _SplitWriter:
             self.faces.append(0)
             self.sizes.append(0)
             with self._errors():
-                self.file = ArrayRecordWriter(os.fspath(self._unnamed()), "group_size:1")
+                self.file = ArrayRecordWriter(os.fspath(self._unnamed()), WRITTEN)
         with self._errors():
             self.file.write(encoded)
         self.faces[-1] += 1
@@ -411,7 +424,7 @@ class _SplitWriter:
 
     def about(self):
         """Writes the index; returns what the metadata hold of the split."""
-        reduction = Reduction(self.most, MARGIN, self.reduced).stored()
+        reduction = Reduction(self.most, MARGIN, self.reduced, self.cut).stored()
         folder = Path(os.fspath(self.template.data_dir))
         return {"reduction": reduction} | self.index.write(folder, self.split)
 

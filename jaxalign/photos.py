@@ -21,7 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from jaxalign import texts
 from jaxalign.errors import InputError
@@ -47,6 +47,7 @@ LARGEST = 2**30  # bytes of a photo's file
 SIDES = 256, 257  # TIFF's tags of the width and the height
 BITS = 258  # TIFF's tag of how many a grey has
 INTERPRETATION = 262  # TIFF's tag: 0, where white is 0
+BLOCK = 16  # pixels of a side of a JPEG's blocks, where its colours have half the resolution
 SCANS = 500  # of a JPEG: each goes over all pixels, and real ones have about ten
 
 # They warn of damage that does no harm here. Permanent: catch_warnings is not thread-safe.
@@ -293,6 +294,28 @@ def plain(photo: bytes, upright: bool = False) -> bytes:
         return cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
     except Exception:  # Pillow's readers raise whatever they stumble over
         return photo
+
+
+def jpeg_like(photo: bytes, pixels: np.ndarray) -> bytes:
+    """Encode a part of a JPEG with the tables and the colour resolution of the whole.
+
+    What was cut along its blocks (of BLOCK pixels) so stays as it was, but for rounding.
+
+    Args:
+        photo: The encoded JPEG.
+        pixels: (H, W, 3) uint8 RGB.
+
+    Returns:
+        The encoded part.
+    """
+    with _opened(photo) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        tables = [image.quantization[kind] for kind in sorted(image.quantization)]
+        sampling = JpegImagePlugin.get_sampling(image)
+        grey = image.mode == "L"
+    part, stored = Image.fromarray(pixels[..., 0] if grey else pixels), io.BytesIO()
+    part.save(stored, "JPEG", qtables=tables, subsampling=max(sampling, 0))
+    return stored.getvalue()
 
 
 def sides(photo: Path) -> tuple[tuple[int, int], tuple[int, int], bool] | None:

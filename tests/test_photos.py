@@ -289,6 +289,28 @@ JPEGS = {
 }
 
 
+class TestPartsOfJpegs:
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=JPEGS)
+    def test_of_any_kind(self, options):
+        whole = jpeg(**options)
+        part = photos.decode(whole)[16:, 32:]
+        stored = photos.jpeg_like(whole, part)
+        assert abs(photos.decode(stored).astype(int) - part).mean() < 1
+        modes = [Image.open(io.BytesIO(photo)).mode for photo in (whole, stored)]
+        assert modes[1] == ("L" if modes[0] == "L" else "RGB")
+
+    def test_cut_along_its_blocks_it_stays_as_it_was(self):
+        """Anywhere else, it loses once more what its quality loses."""
+        whole = jpeg(quality=60)
+        pixels = photos.decode(whole)
+        apart = []
+        for y, x in ((16, 32), (19, 37)):
+            stored = photos.jpeg_like(whole, pixels[y:, x:])
+            assert len(stored) < len(whole)
+            apart.append(abs(photos.decode(stored).astype(int) - pixels[y:, x:]).mean())
+        assert apart[0] < 0.5 < 2 < apart[1]
+
+
 class TestLostData:
     """A decoder makes up what a JPEG has lost, in grey, and says nothing."""
 

@@ -15,8 +15,8 @@ leaves: DATA_DIR/NAME, which jaxalign train and evaluate read; printed: the face
 make-up, occlusion, blur. They are part of the data set's name, which is printed: a changed file
 makes another data set.
 
-Faces of training splits whose box is larger than 512 pixels are stored reduced to it, with their
-surroundings and points: for quick reading. --max-face says otherwise, such as 0 for systems that
+Faces of training splits are stored on photos of their surroundings, and reduced if their box is
+larger than 512 pixels: for quick reading. --max-face says otherwise, such as 0 for systems that
 take larger crops (attention_ibug_300w); one's own faces and drawn ones stay whole unless it is
 given.
 
@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
         help="CSV of the faces' attributes, one line for each face")  # fmt: skip
     add("--max-face", nargs="+", action="extend", default=[], metavar="PX",
         help="reduce larger faces of the training split to this longer side of their box "
-        "(pixels); SPLIT=PX for another split; 0: none (default: 512, other splits 0)")  # fmt: skip
+        "(pixels); SPLIT=PX for another split; 0: keep whole photos (default: 512, other splits "
+        "0)")  # fmt: skip
     add("--labels", type=Path, metavar="PATH", help="with image_folder: the file or folder of the "
         "annotations, where they are not in --from, the photos' folder")  # fmt: skip
     add("--skip-bad", action="store_true", help="leave out faces that cannot be used")

@@ -115,7 +115,7 @@ def reductions(recipe: Recipe, train: Source | Joined) -> list[str]:
         if not (reduction := source.reduction):
             continue
         lost = []
-        if recipe.system.size > reduction.most:
+        if reduction.faces and recipe.system.size > reduction.most:
             lost.append(f"crops of {recipe.system.size} px show no more than the reduced faces")
         if (reached := reach(crop, augment)) > reduction.margin:
             lost.append(f"crops reach {reached:.2f} sides of the box from its centre, beyond the "

@@ -1,15 +1,17 @@
 """Larger faces stored reduced with their surroundings: points stay where the photo shows them."""
 
+import io
 import struct
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxalign
 from jaxalign import geometry, photos, recipe
-from jaxalign.augment import Pose
+from jaxalign.augment import Augment, Pose
 from jaxalign.commands import evaluate, prepare
 from jaxalign.datasets.faces import Face
 from jaxalign.datasets.ibug_300w import BENCHMARK
@@ -93,6 +95,39 @@ def test_smaller_faces_keep_their_bytes():
     assert reduced(face, 301) is face and reduced(face, 0) is face
     outside = replace(face, points={"ibug68": face.points["ibug68"] + 5000})
     assert reduced(outside, 100) is outside  # nothing to cut out
+
+
+@pytest.mark.parametrize(("extension", "apart"), [(".png", 0), (".jpg", 6)])
+def test_a_small_face_is_cut_out_of_a_large_photo(extension, apart):
+    """As large as it was: its pixels stay, and its points move by whole pixels."""
+    around = np.array([380, 300, 500, 440], np.float32)
+    face = blobs(extension, side=120.0, boxes={"detector": around}, norm_box=around + 3)
+    found = reduced(face, 512)
+    whole, part = (photos.decode(photo).astype(int) for photo in (face.photo, found.photo))
+    height, width, _ = part.shape
+    assert 2.5 * 120 <= min(width, height) and max(width, height) <= 2.5 * 140 + 30
+    x, y = around[:2].astype(int) - found.boxes["detector"][:2].astype(int)
+    assert abs(part - whole[y : y + height, x : x + width]).max() <= apart
+    np.testing.assert_array_equal(
+        found.points["ibug68"], face.points["ibug68"] - np.float32([x, y])
+    )
+    np.testing.assert_array_equal(found.norm_box, face.norm_box - [x, y, x, y])
+
+
+@pytest.mark.parametrize(("side", "is_cut"), [(190.0, True), (250.0, False)])
+def test_it_is_cut_out_where_half_of_the_photo_goes(side, is_cut):
+    """Of 900 x 700 pixels: of the faces' 475 and 625 pixels of surroundings."""
+    face = blobs(side=side)
+    assert (reduced(face, 512) is not face) == is_cut
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_grey_photos_stay_grey(extension):
+    face = blobs(extension)
+    grey = photos.decode(face.photo)[..., 0]
+    face.photo = cv2.imencode(extension, grey)[1].tobytes()
+    with Image.open(io.BytesIO(reduced(face, 200).photo)) as image:
+        assert image.mode == "L"
 
 
 def test_a_jpeg_keeps_its_colours_at_full_resolution():
@@ -205,6 +240,35 @@ def test_training_says_what_it_loses_by_it(data, tmp_path):
     wide = recipe.override(attention, ["data.crop.landmarks.enlarge=2", "system.size=256"])
     assert "beyond the 1.25 that were kept there is black" in reductions(wide, at_512)[1]
     assert reductions(attention, replace(source, reduction=None)) == []
+
+
+def test_faces_cut_out_of_larger_photos_give_the_same_crops(tmp_path, capsys):
+    """To what a JPEG loses once more. The data set says what was done; nothing is lost by it."""
+    root = tmp_path / "300w"
+    make_300w(root, 2)
+    for path in sorted([*root.rglob("*.png"), *root.rglob("*.jpg")]):
+        border = (0, 200, 0, 300, cv2.BORDER_REFLECT)
+        cv2.imwrite(path, cv2.copyMakeBorder(cv2.imread(path), *border))
+    for name, *options in (("cut",), ("whole", "--max-face", "0")):
+        assert (
+            call(prepare, "ibug_300w", "--from", root, "--data-dir", tmp_path / name, *options) == 0
+        )
+    out = capsys.readouterr().out
+    assert out.count("train: 6 faces of their own size, on photos of their surroundings; ") == 1
+    cut, whole = (open_source("ibug_300w/train", IBUG68, tmp_path / n) for n in ("cut", "whole"))
+    assert cut.reduction == Reduction(512, MARGIN, 0, 6) and whole.reduction is None
+    for one, other in zip(cut, whole, strict=True):
+        assert len(one["photo"]) < len(other["photo"])
+        a, b = (
+            crop_face(face, IBUG68, Crop(), 64, Augment(), np.random.default_rng(1))
+            for face in (one, other)
+        )
+        np.testing.assert_allclose(a["points"], b["points"], atol=1e-4)
+        assert abs(a["image"].astype(int) - b["image"]).mean() < 5  # of noise, in each colour
+    (line,) = reductions(recipe.load("attention_ibug_300w"), cut)
+    assert line.startswith("ibug_300w/train: 6 faces of their own size")
+    both = replace(cut.reduction, faces=3).told
+    assert both.startswith("3 faces reduced to 512 px and 6 faces of their own size, on photos of")
 
 
 def test_points_of_other_tools_are_of_whole_photos(data, tmp_path, capsys):
