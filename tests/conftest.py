@@ -1,5 +1,6 @@
 """What several tests need."""
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -36,7 +37,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Tests spend their time on compiling, not on computing: tiny networks, each run a few times. An XLA
 # that knows one of these no longer says so and ends; then it goes.
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"  # the other cores have tests of their own
+)
 
 
 def pytest_configure(config):
@@ -44,6 +48,13 @@ def pytest_configure(config):
     at the first computation); networks of the papers' size are worth optimising."""
     if config.option.markexpr != "slow":
         os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
+
+
+def pytest_collection_finish():
+    """Tracing makes objects by the million, and all that was imported stays."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 10)
 
 
 def pytest_collection_modifyitems(items):

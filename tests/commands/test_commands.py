@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -220,25 +221,30 @@ class TestRefusals:
         assert "lfpw_test" in line and not (tmp_path / "r").exists()
 
 
+again = partial(pytest.param, marks=pytest.mark.slow)  # tests/systems/ train these, too
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("config", "settings"),
     [
         ("integral_ibug_300w", ["system.width=8", "system.size=32", "training.init_from="]),
-        ("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
-        (
-            "fan_ibug_300w",
-            ["system.channels=16", "system.size=64", "system.stacks=1", "system.dtype=bfloat16"],
-        ),
-        ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32"]),
-        (
-            "tab_light_ibug_300w",
-            ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
-        ),
-        ("propnet_light_ibug_300w", ["system.channels=8", "system.size=64", "system.stacks=1"]),
+        ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32", "system.dtype=bfloat16"]),
         (
             "pixelwise_light_ibug_300w",
             ["system.width=2", "system.top=8", "system.size=32", "system.discriminator=True"],
+        ),
+        again("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
+        again(
+            "fan_ibug_300w",
+            ["system.channels=16", "system.size=64", "system.stacks=1", "system.dtype=bfloat16"],
+        ),
+        again(
+            "tab_light_ibug_300w",
+            ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
+        ),
+        again(
+            "propnet_light_ibug_300w", ["system.channels=8", "system.size=64", "system.stacks=1"]
         ),
     ],
 )

@@ -67,7 +67,7 @@ def test_predictions_compute_nothing_again():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", ["FAN", "PropagationNet"])
+@pytest.mark.parametrize("name", ["FAN", pytest.param("PropagationNet", marks=pytest.mark.slow)])
 def test_gradients_are_the_same(name):
     plain = replace(SYSTEMS[name][0], stacks=1)
     image = jax.random.normal(jax.random.key(0), IMAGE.shape)

@@ -88,7 +88,15 @@ def uninterrupted(tmp_path_factory, data_300w):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),  # taken as SIGTERM is
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
     run = tmp_path / "run"
     process = command(tmp_path, data_300w, run)
