@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -207,12 +208,18 @@ def _set(settings):
     return ["--set", *settings] if settings else []
 
 
+@lru_cache(maxsize=8)
+def _arrays(system):
+    """The shapes of a system's variables by key; many rows of a table have the same."""
+    return initial.arrays_of(system.shapes())
+
+
 def _check_fits(system, first, config, setting):
     """Raise InputError if a network that the system takes differs from that of `first`.
 
     This comes before days are spent on training it.
     """
-    own, theirs = (initial.arrays_of(one.shapes()) for one in (system, first))
+    own, theirs = map(_arrays, (system, first))
     for network in system.taken:
         try:
             initial.check_network(own, theirs, network, config)
@@ -224,7 +231,7 @@ def _fitting(system, paths):
     """The first of the paths that the system can start from, or "" if there is none."""
     if not paths:
         return ""
-    shapes = initial.arrays_of(system.shapes())
+    shapes = _arrays(system)
     for path in map(checkpoints.local, paths):
         if not (path.exists() or checkpoints.is_one(path)):
             raise InputError(f"--init-from {path}: no such file")
