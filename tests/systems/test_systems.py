@@ -31,7 +31,14 @@ def crops(system, batch):
 
 @pytest.mark.heavy
 @every_system
-@pytest.mark.parametrize(("scheme", "dtype"), [("cofw29", "bfloat16"), ("union", "float32")])
+@pytest.mark.parametrize(
+    ("scheme", "dtype"),
+    [
+        pytest.param("wflw98", "float32", marks=pytest.mark.slow),
+        ("cofw29", "bfloat16"),
+        ("union", "float32"),
+    ],
+)
 def test_predict_shapes(kind, scheme, dtype):
     system = SYSTEMS[kind](scheme=scheme, dtype=dtype)
     points, score = jax.eval_shape(system.predict, variables_of(system), crops(system, 2))
