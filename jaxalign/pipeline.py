@@ -195,6 +195,8 @@ def _of_reduced(matrix, factor):
 
     The rule is: photo pixel = factor * (small + 1/2) - 1/2.
     """
+    if factor == 1:
+        return matrix
     offset = matrix[:, :2] @ np.full(2, (factor - 1) / 2) + matrix[:, 2]
     return np.concatenate([matrix[:, :2] * factor, offset[:, None]], 1)
 

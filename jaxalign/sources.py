@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,11 @@ class Source(Sequence[Sample]):
         groups = [record["group"] for record in records]
         return cls(name, scheme, records, groups, range(len(records)))
 
+    @cached_property
+    def _framed(self):
+        places = np.arange(self.scheme.num_points)
+        return np.isin(places, self.scheme.framed) if self.scheme.framed else places >= 0
+
     def __len__(self) -> int:
         return len(self.chosen)
 
@@ -69,17 +75,14 @@ class Source(Sequence[Sample]):
         record = self.records[self.chosen[index]]
         photo, points = record["image"], record["points"][self.scheme.name]
         labelled = record.get("labelled", {}).get(self.scheme.name)  # older data sets: all are
-        framed = np.ones(len(points), np.bool_)
-        if self.scheme.framed:
-            framed = np.isin(np.arange(len(points)), self.scheme.framed)
         known = {kind: box for kind, box in record["boxes"].items() if np.isfinite(box).all()}
         return {
             "photo": photo if isinstance(photo, bytes) else photo(),
             "points": points,
             "labelled": np.ones(len(points), np.bool_) if labelled is None else labelled,
             "visible": record["visible"][self.scheme.name],
-            "framed": framed,
-            "boxes": {"landmarks": landmark_box(points[framed])} | known,
+            "framed": self._framed,
+            "boxes": {"landmarks": landmark_box(points[self._framed])} | known,
             "norm_box": record["norm_box"],
             "attributes": record["attributes"],
             "subsets": tuple(_text(name) for name in record["subsets"]),
