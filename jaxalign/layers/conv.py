@@ -18,7 +18,9 @@ from jaxalign.layers import winograd
 from jaxalign.layers.pooling import every
 
 
-LECUN = nn.initializers.lecun_normal()  # the start of linen's convolutions
+# The start of linen's convolutions. A network that is traced asks it for the shape of every kernel,
+# which jit remembers.
+LECUN = jax.jit(nn.initializers.lecun_normal(), static_argnums=(1, 2))
 
 
 @jax.custom_vjp
@@ -224,6 +226,7 @@ def convolution(features: int, kernel_size: tuple[int, int], **settings) -> nn.M
     of it, unless a setting asks for what they do not have. Strides are whole numbers, the same for
     both axes.
     """
+    settings.setdefault("kernel_init", LECUN)
     groups, plain = settings.get("feature_group_count", 1), not settings.keys() & LINENS_OWN
     side = kernel_size[0]
     odd = side % 2 and kernel_size == (side, side) and settings.get("padding") == side // 2
