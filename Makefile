@@ -1,6 +1,6 @@
-# make demo: everything from an empty folder to a report. make test: ruff, types and all tests.
-# make quick: the same, but of the tests those that neither train nor compile a network. JOBS=4: so
-# many tests at once. make docs: the documentation site; make test builds it too (tests/test_site.py).
+# make demo: everything from an empty folder to a report. make test: ruff, types and all tests but
+# those of make slow. make quick: the same, but of the tests those that neither train nor compile a
+# network. JOBS=4: so many tests at once. make docs: the documentation site; make test builds it too (tests/test_site.py).
 PYTHON ?= python3
 JOBS ?= 2
 VENV := .venv
@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 REQUIREMENTS := $(shell nvidia-smi >/dev/null 2>&1 && echo requirements-cuda12.txt || echo requirements.txt)
 TESTS = $(RUN) -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test quick docs ruff types clean
+.PHONY: demo test slow quick docs ruff types clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/jaxalign demo
@@ -16,8 +16,11 @@ demo: $(VENV)/installed
 test: ruff types
 	$(TESTS)
 
+slow: $(VENV)/installed
+	$(TESTS) -m slow
+
 quick: ruff types
-	$(TESTS) -m "not slow and not heavy"
+	$(TESTS) -m "not slow and not real_size and not heavy"
 
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet

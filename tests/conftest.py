@@ -46,7 +46,7 @@ QUICKLY = (
 def pytest_configure(config):
     """XLA compiles without optimising, in the processes that tests start too (it reads its flags
     at the first computation); networks of the papers' size are worth optimising."""
-    if config.option.markexpr != "slow":
+    if config.option.markexpr != "real_size":
         os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
 
 

@@ -215,6 +215,7 @@ def config():
 """
 
 
+@pytest.mark.slow
 def test_a_loss_an_optimiser_and_an_augmentation(data_300w, tmp_path, capsys):
     """Entries of a fork's own file, which train and evaluate take; without it one line says so."""
     fork, workdir = tmp_path / "fork.py", tmp_path / "w"

@@ -5,6 +5,7 @@ from flax import linen as nn
 
 from jaxalign import costs
 from jaxalign.systems import SYSTEMS
+from tests.helpers import slow
 
 
 def total(function, *shapes):
@@ -76,7 +77,7 @@ def test_count_takes_scalars_and_nesting():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", SYSTEMS)
+@pytest.mark.parametrize("kind", slow.but(SYSTEMS, "PropagationNet", "AttentionCropping"))
 def test_the_table_adds_up(kind):
     lines = costs.table(SYSTEMS[kind]()).splitlines()[1:]
     rows, (alive, _, parameters, madds) = lines[: lines.index("")], lines[-4:]

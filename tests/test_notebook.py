@@ -21,6 +21,7 @@ def test_it_is_kept_without_outputs():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_it_runs(tmp_path, monkeypatch, capsys):
     """In one process, as Jupyter would, in a folder with nothing but the portrait."""
     shutil.copy(ROOT / "examples/astronaut.jpg", tmp_path)

@@ -217,6 +217,7 @@ def test_a_report_holds_the_scheme(tmp_path, capsys):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_checkpoint_predicts_and_is_scored_elsewhere(tmp_path):
     """In a process that has never seen the TOML file."""
     root = folder(tmp_path / "own")

@@ -10,6 +10,7 @@ from tests.helpers.commands import refused
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_stopped_and_gone_on_with(tmp_path, capsys):
     out = tmp_path / "many"
     assert many_photos.main(["--out", str(out), "--count", "300"]) == 0

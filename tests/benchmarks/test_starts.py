@@ -62,6 +62,7 @@ class Stopped(Exception):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_training_goes_on_and_is_not_made_again(data, data_300w, tmp_path, monkeypatch):
     """Of fewer faces than a batch; an interrupted one ends as one that was not."""
     test = Pool.of(["ibug_300w/lfpw_test"], IBUG68, data_300w)

@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import shutil
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from jaxalign.commands import evaluate, train
 from jaxalign.datasets import BENCHMARKS
 from jaxalign.evaluation.report import FILES, KIND
 from jaxalign.sources import Source, benchmark_of
+from tests.helpers import slow
 from tests.helpers.commands import call, refused
 from tests.helpers.small import small_recipe
 
@@ -221,29 +221,28 @@ class TestRefusals:
         assert "lfpw_test" in line and not (tmp_path / "r").exists()
 
 
-again = partial(pytest.param, marks=pytest.mark.slow)  # tests/systems/ train these, too
-
-
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("config", "settings"),
     [
         ("integral_ibug_300w", ["system.width=8", "system.size=32", "training.init_from="]),
-        ("gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32", "system.dtype=bfloat16"]),
-        (
+        slow.row(
+            "gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32", "system.dtype=bfloat16"]
+        ),
+        slow.row(
             "pixelwise_light_ibug_300w",
             ["system.width=2", "system.top=8", "system.size=32", "system.discriminator=True"],
         ),
-        again("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
-        again(
+        slow.row("demo", ["system.width=8", "system.size=32", "data.train=ibug_300w/train"]),
+        slow.row(
             "fan_ibug_300w",
             ["system.channels=16", "system.size=64", "system.stacks=1", "system.dtype=bfloat16"],
         ),
-        again(
+        slow.row(
             "tab_light_ibug_300w",
             ["system.channels=16", "system.base_width=8", "system.size=64", "system.stacks=1"],
         ),
-        again(
+        slow.row(
             "propnet_light_ibug_300w", ["system.channels=8", "system.size=64", "system.stacks=1"]
         ),
     ],

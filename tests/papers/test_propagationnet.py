@@ -18,6 +18,7 @@ from tests.helpers.trees import make_300w
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_what_it_costs(capsys, tmp_path):
     """Of LAB, which is not ours, the paper's numbers alone; of PropNet other readings too."""
     assert call(paper, "propagationnet", "--table", 8, "--csv", tmp_path / "t.csv") == 0

@@ -206,6 +206,7 @@ def command(tmp_path, data_300w):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_model_is_trained_once_and_evaluated_for_every_row(
     command, monkeypatch, capsys, tmp_path
 ):

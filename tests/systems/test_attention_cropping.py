@@ -370,6 +370,7 @@ def test_cost_and_memory_do_not_grow_but_for_the_pyramid(tiny):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_both_phases_train(tiny, data_300w, tmp_path):
     shrunk = ["training.batch=4", "data.holdout=0", "data.val=ibug_300w/test"]
     shrunk += ["system.global_epochs=1", "system.joint_epochs=1", "system.share_eyes=True"]

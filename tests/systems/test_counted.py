@@ -8,6 +8,7 @@ from jaxalign import targets
 from jaxalign.layers.norm import AXIS
 from jaxalign.schemes import IBUG68
 from jaxalign.systems import SYSTEMS
+from tests.helpers import slow
 from tests.helpers.small import filled
 
 
@@ -78,7 +79,7 @@ def moved(batch, place):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", slow.but(TINY, "PropagationNet", "AttentionCropping"))
 def test_what_is_not_labelled_is_not_trained_on(name):
     """Nor, masked, what lies outside; a labelled point inside is."""
     kind, settings = TINY[name]

@@ -16,6 +16,7 @@ from jaxalign.layers.band_pooling import band_pool
 from jaxalign.optimizers import Optimizer
 from jaxalign.pipeline import BoxRule
 from jaxalign.systems.gaussian_vector import GaussianVector
+from tests.helpers import slow
 
 
 def batch_of(points):
@@ -206,8 +207,8 @@ def test_beyond_box_leaves_strong_ends_and_bounds_empty_ones():
         ({"backbone": "resnet50_v2"}, 25_092_100, 8.33),
         ({"backbone": "resnet50_v2", "fpn_width": 128}, 24_148_868, 6.23),
         ({"backbone": "hrnet_w32"}, 30_036_996, 12.86),
-        ({"backbone": "hrnet_w18", "head": "hrnet"}, 9_654_398, 4.66),
-        ({"backbone": "hrnet_w32", "head": "hrnet"}, 29_570_084, 11.38),
+        slow.row({"backbone": "hrnet_w18", "head": "hrnet"}, 9_654_398, 4.66),
+        slow.row({"backbone": "hrnet_w32", "head": "hrnet"}, 29_570_084, 11.38),
         ({"backbone": "hrnet_w32", "head": "hrnet", "scheme": "lapa106"}, 29_588_362, None),
     ],
 )

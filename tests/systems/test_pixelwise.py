@@ -19,6 +19,7 @@ from jaxalign.sources import open_source
 from jaxalign.systems.pixelwise import HEATMAPS, REGRESSION, PixelWise, _distance
 from jaxalign.systems.pixelwise_networks import DANStage, nearness
 from jaxalign.training.loop import Run
+from tests.helpers import slow
 from tests.helpers.small import small_recipe
 
 
@@ -193,7 +194,9 @@ def test_losses_of_right_and_wrong_points(method):
 
 
 @pytest.mark.heavy
-@every_method
+@pytest.mark.parametrize(
+    "method", slow.but(METHODS, "dan", "distribution", "heatmap_regression", "hybrid")
+)
 def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
     system = small(method=method)
     batch = faces(system)
@@ -206,6 +209,7 @@ def test_a_step_is_finite_and_a_point_that_is_no_number_is_not(method):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_the_printed_hybrid_has_the_gradient_of_pixel_wise_classification():
     """Its points are found by argmax, through which nothing passes, and so are those that the
     discriminator sees."""
@@ -257,6 +261,7 @@ def test_balanced_weights_are_lengths_of_gradients():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_balanced_step_of_two_devices_is_that_of_one():
     """The discriminator's batch statistics, and the gradients through them, are of all faces."""
     balance = {"coordinates": "soft", "balance": "gradients", "beta": 0.5, "gamma": 0.5}
@@ -295,7 +300,7 @@ def test_balancing_leaves_a_loss_without_gradient_alone():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("norm", ["separate", "together"])
+@pytest.mark.parametrize("norm", slow.but(["separate", "together"], "separate"))
 def test_the_discriminator_normalises_true_and_found_points(norm):
     """Apart, what it says of the true ones does not depend on the found ones, and the detector sees
     the statistics of its own batch; together, both do."""
@@ -467,6 +472,7 @@ def moved_parts(before, after):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_dan_is_trained_stage_by_stage(data_300w, tmp_path):
     """A step each: of parameters only the phase's stage moves, of statistics none but its own, and
     its own points are what is lost by; only the last phase is validated."""
@@ -549,6 +555,7 @@ def test_the_discriminator_learns_signs():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_the_adversarial_phase_alternates_moves_both_and_resumes(data_300w, tmp_path):
     """One step of the discriminator, two of the detector, stopped behind the fourth of six."""
     train = open_source("ibug_300w/train", IBUG68, data_300w)

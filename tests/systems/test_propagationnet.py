@@ -14,6 +14,7 @@ from jaxalign.layers.hourglass import Bottleneck, Hourglass
 from jaxalign.layers.norm import AXIS
 from jaxalign.systems.interface import forward, normalise
 from jaxalign.systems.propagationnet import Propagation, PropagationNet
+from tests.helpers import slow
 from tests.helpers.small import filled
 
 
@@ -39,9 +40,9 @@ def crops(system, batch=1):
     ("settings", "parameters", "multiply_adds"),
     [
         ({}, 36_393_532, 43_447_730_176),  # Table 8: 36.30 M, 42.83 G
-        ({"attends": "sum", "stem_blur": False}, 36_393_532, 42_985_308_160),
-        ({"convolutions": 1}, 36_349_372, 43_267_096_576),
-        (THEN, 36_349_372, 42_804_674_560),
+        slow.row({"attends": "sum", "stem_blur": False}, 36_393_532, 42_985_308_160),
+        slow.row({"convolutions": 1}, 36_349_372, 43_267_096_576),
+        slow.row(THEN, 36_349_372, 42_804_674_560),
         (AWING, 24_153_036, 26.71e9),  # 24.15 M, 26.79 G
         (BASELINE, 12_975_880, 15.31e9),
     ],
@@ -266,6 +267,7 @@ def test_the_factor_of_a_face_does_not_depend_on_the_devices():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss():
     system = small(stacks=1)
     variables = filled(variables_of(system))

@@ -43,6 +43,7 @@ def without_attention(variables):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_attention_is_imposed_on_the_hourglass_s_features_or_on_the_sum():
     """Where it is 0, features do not go on, or nothing does, whatever the photo."""
     system = small()

@@ -1,4 +1,4 @@
-"""Two training steps of every objective at the papers' size. Minutes each: pytest -m slow."""
+"""Two training steps of every objective at the papers' size. Minutes each: pytest -m real_size."""
 
 import math
 
@@ -8,7 +8,7 @@ from benchmarks.paper_size import CASES, losses_of, shortened
 from jaxalign import recipe as recipes
 
 
-@pytest.mark.slow
+@pytest.mark.real_size
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_steps_at_the_papers_size(case, tmp_path):
     """Losses are finite, and lower on the same faces in the second step; but not where a
@@ -26,6 +26,7 @@ def test_steps_at_the_papers_size(case, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_every_objective_has_two_steps(tmp_path):
     settings = ["system.discriminator=True", "system.width=2", "system.top=8", "system.size=32"]
     recipe = recipes.override(recipes.load("pixelwise_ibug_300w"), settings)

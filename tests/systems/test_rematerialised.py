@@ -10,6 +10,7 @@ import pytest
 
 from jaxalign.layers.norm import AXIS
 from jaxalign.systems import hourglass, propagationnet, tab
+from tests.helpers import slow
 
 
 SMALL = {"scheme": "ibug68", "size": 64, "channels": 8}
@@ -33,7 +34,7 @@ def loss_of(system, part, variables):
     return loss
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", slow.but(SYSTEMS, "TAB", "PropagationNet"))
 def test_less_is_kept_for_the_gradients(name):
     plain, part = SYSTEMS[name]
 
@@ -67,7 +68,8 @@ def test_predictions_compute_nothing_again():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", ["FAN", pytest.param("PropagationNet", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["FAN", "PropagationNet"])
+@pytest.mark.slow
 def test_gradients_are_the_same(name):
     plain = replace(SYSTEMS[name][0], stacks=1)
     image = jax.random.normal(jax.random.key(0), IMAGE.shape)

@@ -14,6 +14,7 @@ from jaxalign.schemes import SCHEMES
 from jaxalign.systems import SYSTEMS
 from jaxalign.systems.hourglass import StackedHourglass
 from jaxalign.systems.integral import Integral
+from tests.helpers import slow
 from tests.helpers.small import filled
 
 
@@ -34,9 +35,9 @@ def crops(system, batch):
 @pytest.mark.parametrize(
     ("scheme", "dtype"),
     [
-        pytest.param("wflw98", "float32", marks=pytest.mark.slow),
+        slow.row("wflw98", "float32"),
         ("cofw29", "bfloat16"),
-        ("union", "float32"),
+        slow.row("union", "float32"),
     ],
 )
 def test_predict_shapes(kind, scheme, dtype):
@@ -108,7 +109,7 @@ def test_every_heatmap_system_takes_a_loss_by_name():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kind", HEATMAPS)
+@pytest.mark.parametrize("kind", slow.but(HEATMAPS, "TAB", "PropagationNet", "AttentionCropping"))
 def test_the_loss_by_name_is_the_loss(kind, monkeypatch):
     """STAR, and one of a fork's own, which sees the landmark maps and their label."""
     seen = []

@@ -276,6 +276,7 @@ def faces(system, number=2):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_each_phase_trains_one_network():
     """The loss of the first and a step of the second, in one program: both run SCBE alike."""
     system = small(scheme="cofw29", optimizer=Optimizer("sgd"))

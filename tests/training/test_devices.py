@@ -80,6 +80,7 @@ def summary(out):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_four_devices_equal_one(one_device, data_8, tmp_path):
     finish(start(tmp_path, data_8, "--devices", 4))
     assert_equal_runs(one_device, tmp_path)
@@ -101,6 +102,7 @@ def test_two_processes_equal_one(one_device, data_8, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_signal_to_one_host_stops_all_and_saves(one_device, data_8, tmp_path):
     """At one step; the run then goes on to what it would have been."""
     hosts = two_processes(tmp_path, data_8, each=((), ("--sigterm-at", 1)))
@@ -112,6 +114,7 @@ def test_a_signal_to_one_host_stops_all_and_saves(one_device, data_8, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_devices(one_device, data_8, tmp_path):
     """Two devices, then eight: the batch is the same, and so is the outcome."""
     stopped = start(tmp_path, data_8, "--devices", 2, "--sigterm-at", 1)
@@ -122,6 +125,7 @@ def test_a_run_goes_on_with_other_devices(one_device, data_8, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_hosts_without_a_shared_folder(one_device, data_8, tmp_path, monkeypatch):
     """Work directory and data are in a bucket; each host has copies, which are lost on the way."""
     monkeypatch.setenv("JAXALIGN_CACHE", str(tmp_path / "cache"))

@@ -31,7 +31,7 @@ from jaxalign.systems import StackedHourglass
 from jaxalign.systems.interface import Objective, Phase, System
 from jaxalign.training.checkpoints import Checkpoints
 from jaxalign.training.loop import NonFinite, Run
-from tests.helpers import ROOT
+from tests.helpers import ROOT, slow
 from tests.helpers.small import small_recipe
 from tests.training.test_logs import shown
 
@@ -92,9 +92,9 @@ def uninterrupted(tmp_path_factory, data_300w):
     "number",
     [
         signal.SIGKILL,
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),  # taken as SIGTERM is
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        slow.row(signal.SIGTERM),
+        slow.row(signal.SIGINT),
+        slow.row(signal.SIGHUP),
     ],
 )
 def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path, data_300w):
@@ -120,6 +120,7 @@ def test_killed_and_resumed_equals_uninterrupted(number, uninterrupted, tmp_path
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_worker_processes_stop_with_the_run_and_change_nothing(uninterrupted, tmp_path, data_300w):
     """Stopped as by a terminal, which sends Ctrl-C to all its processes; resumed with threads."""
     run = tmp_path / "run"
@@ -273,6 +274,7 @@ def test_recipes_from_before_a_field_was_added_resume(train, test, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_harms_nothing(uninterrupted, tmp_path, data_300w):
     """In a folder whose name looks like a pattern."""
     run = tmp_path / "run[1]*"
@@ -402,6 +404,7 @@ def test_light_model_overfits_four_faces(train, tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_hourglass_learns_maps_and_not_only_their_mean(train, tmp_path):
     few = [train[i] for i in range(4)]
     system = StackedHourglass(

@@ -231,6 +231,7 @@ class TestRuns:
             one, other = (checkpoints.load(path, which)[1] for path in (URL, local))
             jax.tree.map(np.testing.assert_array_equal, one, other)
 
+    @pytest.mark.slow
     def test_as_in_a_folder(self, faces, local, gs):
         run(faces, URL).run()
         self.assert_like(local, gs)
@@ -249,6 +250,7 @@ class TestRuns:
         resumed.run()
         self.assert_like(local, gs)
 
+    @pytest.mark.slow
     def test_killed_and_resumed_on_another_machine(self, faces, local, gs, home, capsys):
         """Of the killed run, the bucket has what a copy in its midst left there."""
         first = run(faces, URL, on_step=lambda run: run.step == 3 and run.mirror.push())

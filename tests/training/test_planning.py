@@ -13,10 +13,11 @@ from jaxalign import recipe as recipes
 from jaxalign.__main__ import main
 from jaxalign.training import planning, state
 from jaxalign.training.planning import CARDS, Work
+from tests.helpers import slow
 
 
 PLATFORMS = ("cuda", "tpu")
-SHRUNK = {  # quick to trace; the others are among the slow ones
+SHRUNK = {  # quick to trace; the others are at real size below
     "integral_ibug_300w": (),
     "tab_light_ibug_300w": ("system.stacks=1",),
     "gv_light_ibug_300w": (),
@@ -46,12 +47,14 @@ def check_lowered(recipe):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", SHRUNK)
+@pytest.mark.parametrize(
+    "name", slow.but(SHRUNK, "tab_light_ibug_300w", "pixelwise_light_ibug_300w")
+)
 def test_steps_lower_for_accelerators(name):
     check_lowered(recipes.override(recipes.load(name), SHRUNK[name]))
 
 
-@pytest.mark.slow
+@pytest.mark.real_size
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_steps_of_papers_lower_at_their_true_size(case):
     name, *settings = case
@@ -87,6 +90,7 @@ def test_work_of_a_step():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_work_in_parts_is_that_of_the_whole():
     """XLA counts one turn of a loop."""
     settings = "system.optimizer.kind=adamw", "training.batch=8", "system.epochs=2"
@@ -101,6 +105,7 @@ def test_work_in_parts_is_that_of_the_whole():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_an_objective_that_comes_twice_is_reckoned_once(monkeypatch):
     recipe = small("training.batch=8", "system.epochs=3")
     ((phase, one),) = objectives(recipe)
