@@ -45,9 +45,9 @@ def _statistics(x, axis):
     """The mean and the variance of every channel, over all devices of the axis if there is one."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     pixels = range(x.ndim - 1)
-    both = jnp.stack([x.mean(pixels), (x * x).mean(pixels)])
+    both = jnp.stack([x.mean(pixels), jnp.square(x).mean(pixels)])
     mean, square = lax.pmean(both, axis) if axis else both
-    return mean, jnp.maximum(0.0, square - mean * mean)  # rounding may take it below 0
+    return mean, jnp.maximum(0.0, square - jnp.square(mean))  # rounding may take it below 0
 
 
 @partial(jax.jit, static_argnums=(5, 6))
