@@ -19,7 +19,7 @@ ZEROS = jax.jit(nn.initializers.zeros, static_argnums=(1, 2))
 class BatchNorm(nn.BatchNorm):
     """nn.BatchNorm of the last axis, in half as many operations.
 
-    Its numbers are the same but for rounding. Networks are traced in two thirds of the time.
+    Its numbers are the same but for rounding. Networks are traced in three quarters of the time.
     """
 
     @nn.compact
