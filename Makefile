@@ -1,6 +1,7 @@
 # make demo: everything from an empty folder to a report. make test: ruff, types and all tests but
 # those of make slow. make quick: the same, but of the tests those that neither train nor compile a
-# network. JOBS=4: so many tests at once. make docs: the documentation site; make test builds it too (tests/test_site.py).
+# network. JOBS=4: so many tests at once. make docs: the documentation site; make test builds it too
+# (tests/test_site.py).
 PYTHON ?= python3
 JOBS ?= 2
 VENV := .venv
