@@ -226,6 +226,7 @@ class TestRefusals:
     ("config", "settings"),
     [
         ("integral_ibug_300w", ["system.width=8", "system.size=32", "training.init_from="]),
+        # tests/systems/ train these, too
         slow.row(
             "gv_light_ibug_300w", ["system.fpn_width=8", "system.size=32", "system.dtype=bfloat16"]
         ),

@@ -93,7 +93,7 @@ def uninterrupted(tmp_path_factory, data_300w):
     [
         signal.SIGKILL,
         slow.row(signal.SIGTERM),
-        slow.row(signal.SIGINT),
+        slow.row(signal.SIGINT),  # taken as SIGTERM is, and so is the next
         slow.row(signal.SIGHUP),
     ],
 )
